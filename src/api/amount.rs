@@ -1,0 +1,81 @@
+use std::fmt;
+
+use super::Invalid;
+
+/// An integer in minor units, of any size, signed.
+///
+/// Kept as decimal digits in canonical form (no `+`, no leading zeros, no `-0`), so that equal amounts are equal texts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Amount(String);
+
+impl Amount {
+    /// Reads an optional sign and decimal digits. Anything else (`1.0`, `1e3`, an empty text) is an error.
+    pub fn parse(text: &str) -> Result<Amount, Invalid> {
+        let (negative, digits) = match text.as_bytes().first() {
+            Some(b'-') => (true, &text[1..]),
+            Some(b'+') => (false, &text[1..]),
+            _ => (false, text),
+        };
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            let shown = super::escaped(text);
+            return Err(Invalid(format!("{shown:?} is not an amount: a whole number of minor units, such as \"-1050\"")));
+        }
+        let digits = digits.trim_start_matches('0');
+        Ok(Amount(match (digits, negative) {
+            ("", _) => "0".to_owned(),
+            (digits, true) => format!("-{digits}"),
+            (digits, false) => digits.to_owned(),
+        }))
+    }
+
+    /// The amount in major units, for people: `-1050` with two decimals is `-10.50`.
+    pub fn in_major_units(&self, decimals: usize) -> String {
+        let (sign, digits) = match self.0.strip_prefix('-') {
+            Some(digits) => ("-", digits),
+            None => ("", self.0.as_str()),
+        };
+        if decimals == 0 {
+            return self.0.clone();
+        }
+        let padded = format!("{digits:0>width$}", width = decimals + 1);
+        let (whole, fraction) = padded.split_at(padded.len() - decimals);
+        format!("{sign}{whole}.{fraction}")
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_any_size_in_one_form() {
+        for (text, shown) in [
+            ("0", "0"),
+            ("-0", "0"),
+            ("+5", "5"),
+            ("007", "7"),
+            ("-0012", "-12"),
+            ("123456789012345678901234567890", "123456789012345678901234567890"),
+        ] {
+            assert_eq!(Amount::parse(text).unwrap().to_string(), shown);
+        }
+        for text in ["", "-", "+", "1.0", "1e3", " 1", "1 ", "--1", "0x10", "١"] {
+            assert!(Amount::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn is_shown_in_major_units() {
+        let shown = |text, decimals| Amount::parse(text).unwrap().in_major_units(decimals);
+        assert_eq!(shown("-1050", 2), "-10.50");
+        assert_eq!(shown("5", 2), "0.05");
+        assert_eq!(shown("0", 8), "0.00000000");
+        assert_eq!(shown("1050", 0), "1050");
+    }
+}

@@ -1,0 +1,146 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::value::RawValue;
+
+use super::Amount;
+use super::object::Balances;
+
+/// The first 16 bytes of the SHA-256 of a record's text.
+///
+/// Equal hashes are equal texts. It stands in the state and, shortened, in idempotency keys.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentHash(pub [u8; 16]);
+
+impl ContentHash {
+    /// The hash of that text.
+    pub fn of(json: &str) -> ContentHash {
+        let digest = ring::digest::digest(&ring::digest::SHA256, json.as_bytes());
+        let mut first = [0; 16];
+        first.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+        ContentHash(first)
+    }
+
+    /// Eight hexadecimal digits of it, as idempotency keys carry them.
+    pub fn short(&self) -> String {
+        self.0[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContentHash({}…)", self.short())
+    }
+}
+
+/// Whether two texts are the same object: equal but for white space and the order of keys. Some services write their
+/// maps in random order. Numbers and strings are compared as they are written, so no precision is lost.
+pub fn same_content(one: &str, other: &str) -> bool {
+    /// No object of the API is nested deeper than three levels.
+    const DEEPEST: usize = 64;
+    fn same(one: &str, other: &str, depth: usize) -> bool {
+        if one == other {
+            return true;
+        }
+        if depth == DEEPEST {
+            return false;
+        }
+        match (one.as_bytes().first(), other.as_bytes().first()) {
+            (Some(b'{'), Some(b'{')) => {
+                type Object<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+                match (serde_json::from_str::<Object>(one), serde_json::from_str::<Object>(other)) {
+                    (Ok(one), Ok(other)) => {
+                        one.len() == other.len()
+                            && one.iter().zip(&other).all(|((key, value), (other_key, other_value))| {
+                                key == other_key && same(value.get(), other_value.get(), depth + 1)
+                            })
+                    }
+                    _ => false,
+                }
+            }
+            (Some(b'['), Some(b'[')) => {
+                match (serde_json::from_str::<Vec<&RawValue>>(one), serde_json::from_str::<Vec<&RawValue>>(other)) {
+                    (Ok(one), Ok(other)) => {
+                        one.len() == other.len()
+                            && one.iter().zip(&other).all(|(one, other)| same(one.get(), other.get(), depth + 1))
+                    }
+                    _ => false,
+                }
+            }
+            _ => false,
+        }
+    }
+    same(one.trim(), other.trim(), 0)
+}
+
+/// Whether two Balances objects hold the same amounts. Their `at` and `id` do not decide: many services write the time
+/// of the request there.
+pub fn same_balances(one: &str, other: &str) -> bool {
+    let amounts = |json: &str| -> Option<Vec<(String, String)>> {
+        let object: Balances = serde_json::from_str(json).ok()?;
+        let mut amounts: Vec<_> = object
+            .balances
+            .iter()
+            .map(|balance| {
+                let amount = Amount::parse(&balance.amount).map_or(balance.amount.to_string(), |amount| amount.to_string());
+                (balance.currency.to_string(), amount)
+            })
+            .collect();
+        amounts.sort();
+        Some(amounts)
+    };
+    match (amounts(one), amounts(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => same_content(one, other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_keys_is_no_content() {
+        let same = [
+            (r#"{"a":1,"b":{"c":"x","d":[1,2]}}"#, r#"{ "b":{"d":[1, 2],"c":"x"}, "a":1 }"#),
+            (r#"{"a":1}"#, " {\"a\":1}\n"),
+        ];
+        for (one, other) in same {
+            assert!(same_content(one, other), "{one} {other}");
+        }
+        let different = [
+            (r#"{"a":1}"#, r#"{"a":"1"}"#),
+            (r#"{"a":12345678901234567890123}"#, r#"{"a":12345678901234567890124}"#),
+            (r#"{"a":[1,2]}"#, r#"{"a":[2,1]}"#),
+            (r#"{"a":1}"#, r#"{"a":1,"b":null}"#),
+            (r#"{"a":"1 2"}"#, r#"{"a":"12"}"#),
+        ];
+        for (one, other) in different {
+            assert!(!same_content(one, other), "{one} {other}");
+        }
+        let deep = |inner: &str| format!("{}{inner}{}", "[ ".repeat(100_000), "]".repeat(100_000));
+        assert!(!same_content(&deep("1"), &deep("2")));
+    }
+
+    #[test]
+    fn of_balances_the_amounts_decide() {
+        let balances = |id: &str, at: &str, balances: &str| {
+            format!(r#"{{"id":"{id}","accountID":"a","at":"{at}","balances":[{balances}]}}"#)
+        };
+        let (usd, eur) = (r#"{"amount":"5","currency":"USD/2"}"#, r#"{"currency":"EUR/2","amount":"+07"}"#);
+        let one = balances("1", "2024-05-01T00:00:00Z", &format!("{usd},{eur}"));
+        assert!(same_balances(&one, &balances("2", "2025-01-01T00:00:00Z", &format!("{eur},{usd}"))));
+        assert!(!same_balances(&one, &balances("1", "2024-05-01T00:00:00Z", usd)));
+        assert!(same_balances(
+            &balances("1", "2024-05-01T00:00:00Z", eur),
+            &balances("1", "2025-05-01T00:00:00Z", r#"{"amount":"7","currency":"EUR/2"}"#)
+        ));
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_bytes() {
+        assert_eq!(ContentHash::of("").short(), "e3b0c442");
+        assert_ne!(ContentHash::of("{}"), ContentHash::of("{ }"));
+    }
+}

@@ -1,0 +1,172 @@
+use std::fmt;
+use std::time::Duration;
+
+use super::Invalid;
+
+/// A date of the API: RFC 3339, to the nanosecond, kept in UTC.
+///
+/// Written with nine fractional digits, so that the text sorts as the instant does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(jiff::Timestamp);
+
+impl Timestamp {
+    /// The clock of this machine.
+    pub fn now() -> Timestamp {
+        Timestamp(jiff::Timestamp::now())
+    }
+
+    /// Reads `2024-05-01T12:00:00Z`, with up to nine fractional digits, and `Z` or `±hh:mm`.
+    ///
+    /// Anything else is an error: a date without an offset names no instant, and the other spellings of ISO 8601 are
+    /// not in the API. The last two days of the year 9999, which some services write for "never", count as the last
+    /// instant that can be computed with, 9999-12-30T22:00:00Z; the record keeps what was written.
+    pub fn parse(text: &str) -> Result<Timestamp, Invalid> {
+        let invalid =
+            || Invalid(format!("{:?} is not an RFC 3339 date such as 2024-05-01T12:00:00Z", super::escaped(text)));
+        if !has_the_shape_of_rfc3339(text.as_bytes()) {
+            return Err(invalid());
+        }
+        let computed = text.parse::<jiff::Timestamp>().or_else(|error| {
+            let is_a_date = text[..19].parse::<jiff::civil::DateTime>().is_ok();
+            if is_a_date && text.starts_with("9999-12-3") { Ok(jiff::Timestamp::MAX) } else { Err(error) }
+        });
+        let year_zero = jiff::Timestamp::constant(-62_167_219_200, 0);
+        computed.map(|timestamp| Timestamp(timestamp.max(year_zero))).map_err(|_| invalid())
+    }
+
+    /// Reads an HTTP date (`Sun, 06 Nov 1994 08:49:37 GMT`, RFC 9110 section 5.6.7).
+    pub fn parse_http(text: &str) -> Option<Timestamp> {
+        jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok().map(Timestamp)
+    }
+
+    /// The whole second that this instant lies in.
+    pub fn second(self) -> Second {
+        // At most 2^39 seconds lie within RFC 3339's years, so the quotient fits.
+        Second(self.0.as_nanosecond().div_euclid(1_000_000_000) as i64)
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::try_from(self.0.duration_since(earlier.0)).unwrap_or(Duration::ZERO)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.9}", self.0)
+    }
+}
+
+/// A whole second, the unit of filters and of ties: Formance's own connector sends its filters truncated to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Second(i64);
+
+impl Second {
+    /// 0001-01-01T00:00:00Z, below which [`earlier`](Second::earlier) does not go: RFC 3339 has no sign for years.
+    const FIRST: i64 = -62_135_596_800;
+    /// 9999-12-30T22:00:00Z, beyond which [`next`](Second::next) does not go.
+    const LAST: i64 = 253_402_207_200;
+
+    /// The second that is `seconds` before this one.
+    pub fn earlier(self, seconds: u64) -> Second {
+        Second(self.0.saturating_sub_unsigned(seconds).max(Second::FIRST))
+    }
+
+    /// The second after this one.
+    pub fn next(self) -> Second {
+        Second(self.0.saturating_add(1).min(Second::LAST))
+    }
+
+    /// Whole seconds from `earlier` to this one; zero if it is not after it.
+    pub fn since(self, earlier: Second) -> u64 {
+        u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Second {
+    /// As filters carry it: `2024-05-01T12:00:00Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_second(self.0) {
+            Ok(timestamp) => write!(f, "{timestamp:.0}"),
+            Err(_) => Err(fmt::Error),
+        }
+    }
+}
+
+/// `YYYY-MM-DDThh:mm:ss[.f{1,9}](Z|±hh:mm)`. The values of the digits are checked by the parser proper, which alone
+/// would also take spaces, commas, missing seconds and named zones.
+fn has_the_shape_of_rfc3339(text: &[u8]) -> bool {
+    let Some((date_time, rest)) = text.split_at_checked(19) else { return false };
+    let shape = b"0000-00-00T00:00:00";
+    let matches = |text: &[u8], shape: &[u8]| {
+        text.len() == shape.len()
+            && text.iter().zip(shape).all(|(byte, rule)| match rule {
+                b'0' => byte.is_ascii_digit(),
+                _ => byte == rule,
+            })
+    };
+    if !matches(date_time, shape) {
+        return false;
+    }
+    let offset = match rest.strip_prefix(b".") {
+        Some(rest) => {
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if !(1..=9).contains(&digits) {
+                return false;
+            }
+            &rest[digits..]
+        }
+        None => rest,
+    };
+    offset == b"Z" || matches(offset, b"+00:00") || matches(offset, b"-00:00")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_api_allows() {
+        for (text, shown) in [
+            ("2024-05-01T12:00:00Z", "2024-05-01T12:00:00.000000000Z"),
+            ("2024-05-01T12:00:00.5Z", "2024-05-01T12:00:00.500000000Z"),
+            ("2024-05-01T12:00:00.123456789+02:00", "2024-05-01T10:00:00.123456789Z"),
+            ("2024-05-01T12:00:00-05:30", "2024-05-01T17:30:00.000000000Z"),
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000000Z"),
+            ("1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999000000Z"),
+        ] {
+            assert_eq!(Timestamp::parse(text).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn refuses_every_other_spelling() {
+        for text in [
+            "", "null", "2024-05-01", "2024-05-01T12:00:00", "2024-05-01 12:00:00Z", "2024-05-01t12:00:00z",
+            "2024-05-01T12:00Z", "2024-13-01T12:00:00Z", "2024-02-30T12:00:00Z", "2024-05-01T12:00:00,5Z",
+            "2024-05-01T12:00:00.Z", "2024-05-01T12:00:00.1234567890Z", "2024-05-01T12:00:00+0200",
+            "2024-05-01T12:00:00+02", "2024-05-01T12:00:00Z[UTC]", "1714564800", "２024-05-01T12:00:00Z",
+        ] {
+            assert!(Timestamp::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn floors_to_the_second_before_the_epoch_too() {
+        let second = |text| Timestamp::parse(text).unwrap().second();
+        assert_eq!(second("1969-12-31T23:59:59.001Z").to_string(), "1969-12-31T23:59:59Z");
+        assert_eq!(second("2024-05-01T12:00:00.999999999Z"), second("2024-05-01T12:00:00Z"));
+        assert_eq!(second("2024-05-01T12:00:01Z").earlier(61).to_string(), "2024-05-01T11:59:00Z");
+        assert_eq!(second("0001-01-01T00:00:01Z").earlier(3600).to_string(), "0001-01-01T00:00:00Z");
+        assert_eq!(second("9999-12-31T23:59:59Z").to_string(), "9999-12-30T22:00:00Z");
+        assert_eq!(second("9999-12-31T23:59:59Z").next(), second("9999-12-31T23:59:59Z"));
+        assert_eq!(second("0000-01-01T00:00:00+01:00").to_string(), "0000-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn reads_http_dates() {
+        let date = Timestamp::parse_http("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        assert_eq!(date.second().to_string(), "1994-11-06T08:49:37Z");
+        assert_eq!(Timestamp::parse_http("tomorrow"), None);
+    }
+}

@@ -1,0 +1,3 @@
+//! generic-connector
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+pub mod api;
