@@ -1,3 +1,4 @@
 //! generic-connector
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 pub mod api;
+pub mod poll;

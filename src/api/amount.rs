@@ -18,7 +18,9 @@ impl Amount {
         };
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             let shown = super::escaped(text);
-            return Err(Invalid(format!("{shown:?} is not an amount: a whole number of minor units, such as \"-1050\"")));
+            return Err(Invalid(format!(
+                "{shown:?} is not an amount: a whole number of minor units, such as \"-1050\""
+            )));
         }
         let digits = digits.trim_start_matches('0');
         Ok(Amount(match (digits, negative) {
@@ -61,7 +63,10 @@ mod tests {
             ("+5", "5"),
             ("007", "7"),
             ("-0012", "-12"),
-            ("123456789012345678901234567890", "123456789012345678901234567890"),
+            (
+                "123456789012345678901234567890",
+                "123456789012345678901234567890",
+            ),
         ] {
             assert_eq!(Amount::parse(text).unwrap().to_string(), shown);
         }

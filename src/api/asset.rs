@@ -22,17 +22,26 @@ impl Asset {
         };
         let upper = |byte: u8| byte.is_ascii_uppercase();
         let good = (1..=17).contains(&base.len())
-            && base.bytes().all(|byte| upper(byte) || byte.is_ascii_digit())
+            && base
+                .bytes()
+                .all(|byte| upper(byte) || byte.is_ascii_digit())
             && base.bytes().next().is_some_and(upper)
-            && suffix.is_none_or(|suffix| (1..=16).contains(&suffix.len()) && suffix.bytes().all(upper))
+            && suffix
+                .is_none_or(|suffix| (1..=16).contains(&suffix.len()) && suffix.bytes().all(upper))
             && decimals.is_none_or(|decimals| {
-                (1..=6).contains(&decimals.len()) && decimals.bytes().all(|byte| byte.is_ascii_digit())
+                (1..=6).contains(&decimals.len())
+                    && decimals.bytes().all(|byte| byte.is_ascii_digit())
             });
         if !good {
             let shown = super::escaped(text);
-            return Err(Invalid(format!("{shown:?} is not an asset in UMN notation, such as USD/2")));
+            return Err(Invalid(format!(
+                "{shown:?} is not an asset in UMN notation, such as USD/2"
+            )));
         }
-        Ok(Asset { text: text.to_owned(), code_length: code.len() })
+        Ok(Asset {
+            text: text.to_owned(),
+            code_length: code.len(),
+        })
     }
 
     /// What stands before the `/`.
@@ -42,7 +51,10 @@ impl Asset {
 
     /// How many decimals a major unit has.
     pub fn decimals(&self) -> usize {
-        self.text[self.code_length..].trim_start_matches('/').parse().unwrap_or(0)
+        self.text[self.code_length..]
+            .trim_start_matches('/')
+            .parse()
+            .unwrap_or(0)
     }
 }
 
@@ -58,14 +70,34 @@ mod tests {
 
     #[test]
     fn reads_umn_notation() {
-        for (text, code, decimals) in
-            [("USD/2", "USD", 2), ("BTC/8", "BTC", 8), ("COIN", "COIN", 0), ("EUR_TEST/2", "EUR_TEST", 2), ("A1/000018", "A1", 18)]
-        {
+        for (text, code, decimals) in [
+            ("USD/2", "USD", 2),
+            ("BTC/8", "BTC", 8),
+            ("COIN", "COIN", 0),
+            ("EUR_TEST/2", "EUR_TEST", 2),
+            ("A1/000018", "A1", 18),
+        ] {
             let asset = Asset::parse(text).unwrap();
-            assert_eq!((asset.code(), asset.decimals(), asset.to_string().as_str()), (code, decimals, text));
+            assert_eq!(
+                (asset.code(), asset.decimals(), asset.to_string().as_str()),
+                (code, decimals, text)
+            );
         }
         let long = "A".repeat(18);
-        for text in ["", "usd/2", "1USD", "USD/", "USD/x", "USD/1234567", "USD/2/2", "USD_", "USD_1", "/2", "US D", &long] {
+        for text in [
+            "",
+            "usd/2",
+            "1USD",
+            "USD/",
+            "USD/x",
+            "USD/1234567",
+            "USD/2/2",
+            "USD_",
+            "USD_1",
+            "/2",
+            "US D",
+            &long,
+        ] {
             assert!(Asset::parse(text).is_err(), "{text:?}");
         }
     }

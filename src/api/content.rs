@@ -18,13 +18,19 @@ impl ContentHash {
     pub fn of(json: &str) -> ContentHash {
         let digest = ring::digest::digest(&ring::digest::SHA256, json.as_bytes());
         let mut first = [0; 16];
-        first.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+        first
+            .iter_mut()
+            .zip(digest.as_ref())
+            .for_each(|(to, from)| *to = *from);
         ContentHash(first)
     }
 
     /// Eight hexadecimal digits of it, as idempotency keys carry them.
     pub fn short(&self) -> String {
-        self.0[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+        self.0[..4]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -49,21 +55,33 @@ pub fn same_content(one: &str, other: &str) -> bool {
         match (one.as_bytes().first(), other.as_bytes().first()) {
             (Some(b'{'), Some(b'{')) => {
                 type Object<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
-                match (serde_json::from_str::<Object>(one), serde_json::from_str::<Object>(other)) {
+                match (
+                    serde_json::from_str::<Object>(one),
+                    serde_json::from_str::<Object>(other),
+                ) {
                     (Ok(one), Ok(other)) => {
                         one.len() == other.len()
-                            && one.iter().zip(&other).all(|((key, value), (other_key, other_value))| {
-                                key == other_key && same(value.get(), other_value.get(), depth + 1)
-                            })
+                            && one.iter().zip(&other).all(
+                                |((key, value), (other_key, other_value))| {
+                                    key == other_key
+                                        && same(value.get(), other_value.get(), depth + 1)
+                                },
+                            )
                     }
                     _ => false,
                 }
             }
             (Some(b'['), Some(b'[')) => {
-                match (serde_json::from_str::<Vec<&RawValue>>(one), serde_json::from_str::<Vec<&RawValue>>(other)) {
+                match (
+                    serde_json::from_str::<Vec<&RawValue>>(one),
+                    serde_json::from_str::<Vec<&RawValue>>(other),
+                ) {
                     (Ok(one), Ok(other)) => {
                         one.len() == other.len()
-                            && one.iter().zip(&other).all(|(one, other)| same(one.get(), other.get(), depth + 1))
+                            && one
+                                .iter()
+                                .zip(&other)
+                                .all(|(one, other)| same(one.get(), other.get(), depth + 1))
                     }
                     _ => false,
                 }
@@ -83,7 +101,8 @@ pub fn same_balances(one: &str, other: &str) -> bool {
             .balances
             .iter()
             .map(|balance| {
-                let amount = Amount::parse(&balance.amount).map_or(balance.amount.to_string(), |amount| amount.to_string());
+                let amount = Amount::parse(&balance.amount)
+                    .map_or(balance.amount.to_string(), |amount| amount.to_string());
                 (balance.currency.to_string(), amount)
             })
             .collect();
@@ -103,7 +122,10 @@ mod tests {
     #[test]
     fn the_order_of_keys_is_no_content() {
         let same = [
-            (r#"{"a":1,"b":{"c":"x","d":[1,2]}}"#, r#"{ "b":{"d":[1, 2],"c":"x"}, "a":1 }"#),
+            (
+                r#"{"a":1,"b":{"c":"x","d":[1,2]}}"#,
+                r#"{ "b":{"d":[1, 2],"c":"x"}, "a":1 }"#,
+            ),
             (r#"{"a":1}"#, " {\"a\":1}\n"),
         ];
         for (one, other) in same {
@@ -111,7 +133,10 @@ mod tests {
         }
         let different = [
             (r#"{"a":1}"#, r#"{"a":"1"}"#),
-            (r#"{"a":12345678901234567890123}"#, r#"{"a":12345678901234567890124}"#),
+            (
+                r#"{"a":12345678901234567890123}"#,
+                r#"{"a":12345678901234567890124}"#,
+            ),
             (r#"{"a":[1,2]}"#, r#"{"a":[2,1]}"#),
             (r#"{"a":1}"#, r#"{"a":1,"b":null}"#),
             (r#"{"a":"1 2"}"#, r#"{"a":"12"}"#),
@@ -128,13 +153,26 @@ mod tests {
         let balances = |id: &str, at: &str, balances: &str| {
             format!(r#"{{"id":"{id}","accountID":"a","at":"{at}","balances":[{balances}]}}"#)
         };
-        let (usd, eur) = (r#"{"amount":"5","currency":"USD/2"}"#, r#"{"currency":"EUR/2","amount":"+07"}"#);
+        let (usd, eur) = (
+            r#"{"amount":"5","currency":"USD/2"}"#,
+            r#"{"currency":"EUR/2","amount":"+07"}"#,
+        );
         let one = balances("1", "2024-05-01T00:00:00Z", &format!("{usd},{eur}"));
-        assert!(same_balances(&one, &balances("2", "2025-01-01T00:00:00Z", &format!("{eur},{usd}"))));
-        assert!(!same_balances(&one, &balances("1", "2024-05-01T00:00:00Z", usd)));
+        assert!(same_balances(
+            &one,
+            &balances("2", "2025-01-01T00:00:00Z", &format!("{eur},{usd}"))
+        ));
+        assert!(!same_balances(
+            &one,
+            &balances("1", "2024-05-01T00:00:00Z", usd)
+        ));
         assert!(same_balances(
             &balances("1", "2024-05-01T00:00:00Z", eur),
-            &balances("1", "2025-05-01T00:00:00Z", r#"{"amount":"7","currency":"EUR/2"}"#)
+            &balances(
+                "1",
+                "2025-05-01T00:00:00Z",
+                r#"{"amount":"7","currency":"EUR/2"}"#
+            )
         ));
     }
 

@@ -41,7 +41,10 @@ mod tests {
     #[test]
     fn is_read_in_either_casing_and_cannot_forge_a_log_line() {
         let shown = |body: &str| ErrorBody::read(body.as_bytes()).map(|body| body.to_string());
-        assert_eq!(shown(r#"{"Title":"Unauthorized","Detail":"no key"}"#).unwrap(), "Unauthorized: no key");
+        assert_eq!(
+            shown(r#"{"Title":"Unauthorized","Detail":"no key"}"#).unwrap(),
+            "Unauthorized: no key"
+        );
         assert_eq!(shown(r#"{"title":"Gone","extra":1}"#).unwrap(), "Gone");
         assert_eq!(shown(r#"{"detail":"a\nERROR b"}"#).unwrap(), "a\\nERROR b");
         for body in ["", "{}", "[]", "<html>", r#"{"title":5}"#] {

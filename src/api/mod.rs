@@ -35,7 +35,11 @@ pub struct Invalid(pub(crate) String);
 /// forge a line or move a terminal's cursor, and it is cut at 200 characters.
 pub fn escaped(text: &str) -> String {
     const LONGEST: usize = 200;
-    let mut safe: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    let mut safe: String = text
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::escape_debug)
+        .collect();
     if text.chars().nth(LONGEST).is_some() {
         safe.push('…');
     }

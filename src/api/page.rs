@@ -53,17 +53,25 @@ impl Page {
 /// The outer error is a body that is no JSON at all; the inner one an object that cannot be kept, also because it
 /// speaks of another account than the one that was asked about.
 pub fn balances_record(account_id: &str, body: &[u8]) -> Result<Result<Record, Unusable>, Invalid> {
-    let object: &RawValue = serde_json::from_slice(body).map_err(|error| not_json("a JSON object", body, &error))?;
+    let object: &RawValue =
+        serde_json::from_slice(body).map_err(|error| not_json("a JSON object", body, &error))?;
     if !object.get().starts_with('{') {
         return Err(not_json("a JSON object", body, &"it is something else"));
     }
-    Ok(read_record(Stream::Balances, object.get()).and_then(|record| match record.id == account_id {
-        true => Ok(record),
-        false => Err(Unusable {
-            reason: format!("\"accountID\" is {:?}, not the account asked about", super::escaped(&record.id)),
-            id: Some(account_id.to_owned()),
+    Ok(
+        read_record(Stream::Balances, object.get()).and_then(|record| {
+            match record.id == account_id {
+                true => Ok(record),
+                false => Err(Unusable {
+                    reason: format!(
+                        "\"accountID\" is {:?}, not the account asked about",
+                        super::escaped(&record.id)
+                    ),
+                    id: Some(account_id.to_owned()),
+                }),
+            }
         }),
-    }))
+    )
 }
 
 /// The fields that a record needs. Each is read on its own, so that one wrong field does not hide the others.
@@ -84,8 +92,16 @@ struct Head<'a> {
 
 fn read_record(stream: Stream, json: &str) -> Result<Record, Unusable> {
     let head: Head = match json.starts_with('{') {
-        true => serde_json::from_str(json).map_err(|error| Unusable { id: None, reason: error.to_string() })?,
-        false => return Err(Unusable { id: None, reason: format!("{:?} is not an object", super::escaped(json)) }),
+        true => serde_json::from_str(json).map_err(|error| Unusable {
+            id: None,
+            reason: error.to_string(),
+        })?,
+        false => {
+            return Err(Unusable {
+                id: None,
+                reason: format!("{:?} is not an object", super::escaped(json)),
+            });
+        }
     };
     let key = match stream {
         Stream::Balances => head.account_id,
@@ -106,7 +122,10 @@ fn read_record(stream: Stream, json: &str) -> Result<Record, Unusable> {
     });
     match timestamp {
         Ok(timestamp) => Ok(Record::new(stream, id.into_owned(), timestamp, json)),
-        Err(reason) => Err(Unusable { id: Some(id.into_owned()), reason }),
+        Err(reason) => Err(Unusable {
+            id: Some(id.into_owned()),
+            reason,
+        }),
     }
 }
 
@@ -119,7 +138,10 @@ fn text<'a>(field: &str, value: Option<&'a RawValue>) -> Result<Cow<'a, str>, St
         None | Some("null") => Err(format!("\"{field}\" is missing")),
         Some(json) => match serde_json::from_str::<Text>(json) {
             Ok(Text(text)) => Ok(text),
-            Err(_) => Err(format!("\"{field}\" is {}, not a string", super::escaped(json))),
+            Err(_) => Err(format!(
+                "\"{field}\" is {}, not a string",
+                super::escaped(json)
+            )),
         },
     }
 }
@@ -130,7 +152,9 @@ fn not_json(wanted: &str, body: &[u8], error: &dyn std::fmt::Display) -> Invalid
     let start = super::escaped(start.trim());
     Invalid(match body.len() {
         0 => format!("the body is empty where {wanted} is due"),
-        length => format!("the body is not {wanted} ({error}); its {length} bytes begin with {start:?}"),
+        length => {
+            format!("the body is not {wanted} ({error}); its {length} bytes begin with {start:?}")
+        }
     })
 }
 
@@ -145,11 +169,18 @@ mod tests {
     #[test]
     fn a_record_keeps_the_exact_text_and_its_unknown_fields() {
         let element = r#"{ "x":1e2,"id" : "\u0061\/1", "updatedAt":"2024-05-01T12:00:00+02:00","m":{"b":1,"a":[ ]}}"#;
-        let page = read(Stream::Transactions, &format!(" [\n{element} ,{element}\n] ")).unwrap();
+        let page = read(
+            Stream::Transactions,
+            &format!(" [\n{element} ,{element}\n] "),
+        )
+        .unwrap();
         assert_eq!(page.records.len(), 2);
         assert_eq!(&*page.records[0].json, element);
         assert_eq!(page.records[0].id, "a/1");
-        assert_eq!(page.records[0].timestamp, Timestamp::parse("2024-05-01T10:00:00Z").unwrap());
+        assert_eq!(
+            page.records[0].timestamp,
+            Timestamp::parse("2024-05-01T10:00:00Z").unwrap()
+        );
     }
 
     #[test]
@@ -158,19 +189,48 @@ mod tests {
         for (bad, reason) in [
             ("7", "not an object"),
             ("null", "not an object"),
-            (r#"{"createdAt":"2024-05-01T12:00:00Z"}"#, "\"id\" is missing"),
-            (r#"{"id":null,"createdAt":"2024-05-01T12:00:00Z"}"#, "\"id\" is missing"),
-            (r#"{"id":"","createdAt":"2024-05-01T12:00:00Z"}"#, "\"id\" is empty"),
-            (r#"{"id":17,"createdAt":"2024-05-01T12:00:00Z"}"#, "\"id\" is 17, not a string"),
-            (r#"{"id":"\ud800","createdAt":"2024-05-01T12:00:00Z"}"#, "not a string"),
+            (
+                r#"{"createdAt":"2024-05-01T12:00:00Z"}"#,
+                "\"id\" is missing",
+            ),
+            (
+                r#"{"id":null,"createdAt":"2024-05-01T12:00:00Z"}"#,
+                "\"id\" is missing",
+            ),
+            (
+                r#"{"id":"","createdAt":"2024-05-01T12:00:00Z"}"#,
+                "\"id\" is empty",
+            ),
+            (
+                r#"{"id":17,"createdAt":"2024-05-01T12:00:00Z"}"#,
+                "\"id\" is 17, not a string",
+            ),
+            (
+                r#"{"id":"\ud800","createdAt":"2024-05-01T12:00:00Z"}"#,
+                "not a string",
+            ),
             (r#"{"id":"a"}"#, "\"createdAt\" is missing"),
             (r#"{"id":"a","createdAt":null}"#, "\"createdAt\" is missing"),
-            (r#"{"id":"a","createdAt":"yesterday"}"#, "not an RFC 3339 date"),
-            (r#"{"id":"a","id":"b","createdAt":"2024-05-01T12:00:00Z"}"#, "duplicate field"),
+            (
+                r#"{"id":"a","createdAt":"yesterday"}"#,
+                "not an RFC 3339 date",
+            ),
+            (
+                r#"{"id":"a","id":"b","createdAt":"2024-05-01T12:00:00Z"}"#,
+                "duplicate field",
+            ),
         ] {
             let page = read(Stream::Accounts, &format!("[{good},{bad},{good}]")).unwrap();
-            assert_eq!((page.records.len(), page.unusable.len(), page.length()), (2, 1, 3), "{bad}");
-            assert!(page.unusable[0].reason.contains(reason), "{bad}: {}", page.unusable[0].reason);
+            assert_eq!(
+                (page.records.len(), page.unusable.len(), page.length()),
+                (2, 1, 3),
+                "{bad}"
+            );
+            assert!(
+                page.unusable[0].reason.contains(reason),
+                "{bad}: {}",
+                page.unusable[0].reason
+            );
         }
     }
 
@@ -185,7 +245,10 @@ mod tests {
             ("null", "not a JSON array"),
         ] {
             let error = read(Stream::Accounts, body).unwrap_err().to_string();
-            assert!(error.contains(said) && !error.contains('\u{1b}'), "{body}: {error}");
+            assert!(
+                error.contains(said) && !error.contains('\u{1b}'),
+                "{body}: {error}"
+            );
         }
         assert_eq!(read(Stream::Accounts, "[]").unwrap().length(), 0);
         assert!(Page::read(Stream::Accounts, b"[\"\xff\"]").is_err());

@@ -18,6 +18,12 @@ pub struct Record {
 impl Record {
     /// A record of that text.
     pub fn new(stream: Stream, id: String, timestamp: Timestamp, json: &str) -> Record {
-        Record { stream, id, timestamp, hash: ContentHash::of(json), json: json.into() }
+        Record {
+            stream,
+            id,
+            timestamp,
+            hash: ContentHash::of(json),
+            json: json.into(),
+        }
     }
 }

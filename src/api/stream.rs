@@ -17,10 +17,19 @@ pub enum Stream {
 
 impl Stream {
     /// Every stream, in the order of the change log.
-    pub const ALL: [Stream; 4] = [Stream::Accounts, Stream::Balances, Stream::Beneficiaries, Stream::Transactions];
+    pub const ALL: [Stream; 4] = [
+        Stream::Accounts,
+        Stream::Balances,
+        Stream::Beneficiaries,
+        Stream::Transactions,
+    ];
 
     /// The streams that are read page by page. Balances are asked for account by account.
-    pub const LISTED: [Stream; 3] = [Stream::Accounts, Stream::Beneficiaries, Stream::Transactions];
+    pub const LISTED: [Stream; 3] = [
+        Stream::Accounts,
+        Stream::Beneficiaries,
+        Stream::Transactions,
+    ];
 
     /// The stream's name in paths, in the change log and in the state.
     pub fn name(self) -> &'static str {

@@ -21,22 +21,35 @@ impl Timestamp {
     /// not in the API. The last two days of the year 9999, which some services write for "never", count as the last
     /// instant that can be computed with, 9999-12-30T22:00:00Z; the record keeps what was written.
     pub fn parse(text: &str) -> Result<Timestamp, Invalid> {
-        let invalid =
-            || Invalid(format!("{:?} is not an RFC 3339 date such as 2024-05-01T12:00:00Z", super::escaped(text)));
+        let invalid = || {
+            Invalid(format!(
+                "{:?} is not an RFC 3339 date such as 2024-05-01T12:00:00Z",
+                super::escaped(text)
+            ))
+        };
         if !has_the_shape_of_rfc3339(text.as_bytes()) {
             return Err(invalid());
         }
         let computed = text.parse::<jiff::Timestamp>().or_else(|error| {
             let is_a_date = text[..19].parse::<jiff::civil::DateTime>().is_ok();
-            if is_a_date && text.starts_with("9999-12-3") { Ok(jiff::Timestamp::MAX) } else { Err(error) }
+            if is_a_date && text.starts_with("9999-12-3") {
+                Ok(jiff::Timestamp::MAX)
+            } else {
+                Err(error)
+            }
         });
         let year_zero = jiff::Timestamp::constant(-62_167_219_200, 0);
-        computed.map(|timestamp| Timestamp(timestamp.max(year_zero))).map_err(|_| invalid())
+        computed
+            .map(|timestamp| Timestamp(timestamp.max(year_zero)))
+            .map_err(|_| invalid())
     }
 
     /// Reads an HTTP date (`Sun, 06 Nov 1994 08:49:37 GMT`, RFC 9110 section 5.6.7).
     pub fn parse_http(text: &str) -> Option<Timestamp> {
-        jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok().map(Timestamp)
+        jiff::fmt::rfc2822::DateTimeParser::new()
+            .parse_timestamp(text)
+            .ok()
+            .map(Timestamp)
     }
 
     /// The whole second that this instant lies in.
@@ -63,18 +76,18 @@ pub struct Second(i64);
 
 impl Second {
     /// 0001-01-01T00:00:00Z, below which [`earlier`](Second::earlier) does not go: RFC 3339 has no sign for years.
-    const FIRST: i64 = -62_135_596_800;
+    pub const MIN: Second = Second(-62_135_596_800);
     /// 9999-12-30T22:00:00Z, beyond which [`next`](Second::next) does not go.
-    const LAST: i64 = 253_402_207_200;
+    pub const MAX: Second = Second(253_402_207_200);
 
     /// The second that is `seconds` before this one.
     pub fn earlier(self, seconds: u64) -> Second {
-        Second(self.0.saturating_sub_unsigned(seconds).max(Second::FIRST))
+        Second(self.0.saturating_sub_unsigned(seconds)).max(Second::MIN)
     }
 
     /// The second after this one.
     pub fn next(self) -> Second {
-        Second(self.0.saturating_add(1).min(Second::LAST))
+        Second(self.0.saturating_add(1)).min(Second::MAX)
     }
 
     /// Whole seconds from `earlier` to this one; zero if it is not after it.
@@ -96,7 +109,9 @@ impl fmt::Display for Second {
 /// `YYYY-MM-DDThh:mm:ss[.f{1,9}](Z|±hh:mm)`. The values of the digits are checked by the parser proper, which alone
 /// would also take spaces, commas, missing seconds and named zones.
 fn has_the_shape_of_rfc3339(text: &[u8]) -> bool {
-    let Some((date_time, rest)) = text.split_at_checked(19) else { return false };
+    let Some((date_time, rest)) = text.split_at_checked(19) else {
+        return false;
+    };
     let shape = b"0000-00-00T00:00:00";
     let matches = |text: &[u8], shape: &[u8]| {
         text.len() == shape.len()
@@ -130,8 +145,14 @@ mod tests {
         for (text, shown) in [
             ("2024-05-01T12:00:00Z", "2024-05-01T12:00:00.000000000Z"),
             ("2024-05-01T12:00:00.5Z", "2024-05-01T12:00:00.500000000Z"),
-            ("2024-05-01T12:00:00.123456789+02:00", "2024-05-01T10:00:00.123456789Z"),
-            ("2024-05-01T12:00:00-05:30", "2024-05-01T17:30:00.000000000Z"),
+            (
+                "2024-05-01T12:00:00.123456789+02:00",
+                "2024-05-01T10:00:00.123456789Z",
+            ),
+            (
+                "2024-05-01T12:00:00-05:30",
+                "2024-05-01T17:30:00.000000000Z",
+            ),
             ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000000Z"),
             ("1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999000000Z"),
         ] {
@@ -142,10 +163,23 @@ mod tests {
     #[test]
     fn refuses_every_other_spelling() {
         for text in [
-            "", "null", "2024-05-01", "2024-05-01T12:00:00", "2024-05-01 12:00:00Z", "2024-05-01t12:00:00z",
-            "2024-05-01T12:00Z", "2024-13-01T12:00:00Z", "2024-02-30T12:00:00Z", "2024-05-01T12:00:00,5Z",
-            "2024-05-01T12:00:00.Z", "2024-05-01T12:00:00.1234567890Z", "2024-05-01T12:00:00+0200",
-            "2024-05-01T12:00:00+02", "2024-05-01T12:00:00Z[UTC]", "1714564800", "２024-05-01T12:00:00Z",
+            "",
+            "null",
+            "2024-05-01",
+            "2024-05-01T12:00:00",
+            "2024-05-01 12:00:00Z",
+            "2024-05-01t12:00:00z",
+            "2024-05-01T12:00Z",
+            "2024-13-01T12:00:00Z",
+            "2024-02-30T12:00:00Z",
+            "2024-05-01T12:00:00,5Z",
+            "2024-05-01T12:00:00.Z",
+            "2024-05-01T12:00:00.1234567890Z",
+            "2024-05-01T12:00:00+0200",
+            "2024-05-01T12:00:00+02",
+            "2024-05-01T12:00:00Z[UTC]",
+            "1714564800",
+            "２024-05-01T12:00:00Z",
         ] {
             assert!(Timestamp::parse(text).is_err(), "{text:?}");
         }
@@ -154,13 +188,34 @@ mod tests {
     #[test]
     fn floors_to_the_second_before_the_epoch_too() {
         let second = |text| Timestamp::parse(text).unwrap().second();
-        assert_eq!(second("1969-12-31T23:59:59.001Z").to_string(), "1969-12-31T23:59:59Z");
-        assert_eq!(second("2024-05-01T12:00:00.999999999Z"), second("2024-05-01T12:00:00Z"));
-        assert_eq!(second("2024-05-01T12:00:01Z").earlier(61).to_string(), "2024-05-01T11:59:00Z");
-        assert_eq!(second("0001-01-01T00:00:01Z").earlier(3600).to_string(), "0001-01-01T00:00:00Z");
-        assert_eq!(second("9999-12-31T23:59:59Z").to_string(), "9999-12-30T22:00:00Z");
-        assert_eq!(second("9999-12-31T23:59:59Z").next(), second("9999-12-31T23:59:59Z"));
-        assert_eq!(second("0000-01-01T00:00:00+01:00").to_string(), "0000-01-01T00:00:00Z");
+        assert_eq!(
+            second("1969-12-31T23:59:59.001Z").to_string(),
+            "1969-12-31T23:59:59Z"
+        );
+        assert_eq!(
+            second("2024-05-01T12:00:00.999999999Z"),
+            second("2024-05-01T12:00:00Z")
+        );
+        assert_eq!(
+            second("2024-05-01T12:00:01Z").earlier(61).to_string(),
+            "2024-05-01T11:59:00Z"
+        );
+        assert_eq!(
+            second("0001-01-01T00:00:01Z").earlier(3600).to_string(),
+            "0001-01-01T00:00:00Z"
+        );
+        assert_eq!(
+            second("9999-12-31T23:59:59Z").to_string(),
+            "9999-12-30T22:00:00Z"
+        );
+        assert_eq!(
+            second("9999-12-31T23:59:59Z").next(),
+            second("9999-12-31T23:59:59Z")
+        );
+        assert_eq!(
+            second("0000-01-01T00:00:00+01:00").to_string(),
+            "0000-01-01T00:00:00Z"
+        );
     }
 
     #[test]

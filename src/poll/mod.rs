@@ -1,0 +1,4 @@
+//! poll
+pub mod cursor;
+#[cfg(test)]
+mod cursor_model;
