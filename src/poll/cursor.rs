@@ -25,6 +25,7 @@
 use std::collections::BTreeSet;
 
 use crate::api::{Page, Query, Record, Second, Timestamp, Unusable};
+use crate::store::{Cursor, Range};
 
 /// So many repetitions of a page in a row show that the service ignores `page`, or repeats its last one. A single one
 /// does not: records that appeared before it may have moved it by exactly a page.
@@ -32,20 +33,6 @@ const TELLING_REPEATS: u32 = 3;
 
 /// How far a step back goes at most: more than the 14 hours by which time zones differ. Seconds.
 const FARTHEST_STEP_BACK: u64 = 1 << 16;
-
-/// The first and the last second of a range.
-pub type Range = (Second, Second);
-
-/// How far a stream is known to be complete. Kept in the store, moved only with the records that it vouches for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Cursor {
-    /// Every record dated before this second has been read, and those of it that could be seen at the time.
-    pub position: Option<Second>,
-    /// The seconds that the last walk read by page number.
-    pub numbered: BTreeSet<Range>,
-    /// The ranges that are still to be read again.
-    pub again: BTreeSet<Range>,
-}
 
 /// What to do after a page.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::cursor::{Cursor, Step, Walk};
+use super::cursor::{Step, Walk};
 use crate::api::{Page, Query, Record, Second, Stream, Timestamp};
+use crate::store::Cursor;
 
 const LOOKBACK: u64 = 60;
 

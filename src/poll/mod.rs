@@ -1,4 +1,428 @@
-//! poll
-pub mod cursor;
+//! The main loop: it decides what to ask next, hands jobs to the workers, collects what came of them, and ends every
+//! batch with one publish step, [`Store::commit`].
+//!
+//! Who sends what to whom, and why it cannot deadlock: the loop hands jobs out over a channel without room, in the same
+//! `select` in which it takes outcomes, so it never waits for a worker while a worker waits for it; workers send
+//! outcomes over an unbounded channel, so they never wait for the loop. Nothing else is shared but the client. After a
+//! commit the publishers are woken by a signal that is dropped if they are awake already.
+//!
+//! A poll ([`cycle`]) lists accounts and beneficiaries side by side, asks the balances of every known account and of a
+//! new one as soon as its page is in, and lists transactions once the account list has ended. What was read becomes new
+//! versions or not ([`batch`]); how far a list is complete is the cursor walk's business ([`cursor`]). One failing
+//! request fails its account or its stream until the next poll; the rest goes on. A refused key, or a service that
+//! fails request after request, ends the poll early.
+
+mod batch;
+mod cursor;
 #[cfg(test)]
 mod cursor_model;
+mod cycle;
+mod workers;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Select, Sender};
+
+use crate::psp::Client;
+use crate::stop::Stop;
+use crate::store::{self, Store};
+use cycle::{Cycle, Requests};
+use workers::{Outcome, Workers};
+
+/// How long requests in flight may go on once stopping is requested; then their connections are cut.
+const GRACE: Duration = Duration::from_secs(3);
+/// How long a cut request may take to notice.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// How to poll.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Records asked for on a page.
+    pub page_size: u32,
+    /// How many requests run at once.
+    pub workers: usize,
+    /// New versions after which a batch is committed.
+    pub batch_records: usize,
+    /// By how many seconds a walk's first request goes back behind the cursor.
+    pub lookback: u64,
+    /// From the start of one poll to the start of the next.
+    pub period: Duration,
+}
+
+impl Settings {
+    /// So many transient failures in a row, of whatever request, mean that the service is down.
+    fn failures_until_down(&self) -> usize {
+        8.max(2 * self.workers)
+    }
+}
+
+/// Why polling cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The system gives no threads.
+    #[error(
+        "cannot start the worker threads: {0}; lower \"workers\" or raise the limit on processes"
+    )]
+    Threads(#[from] std::io::Error),
+    /// Every worker thread has ended, which is a bug.
+    #[error("the worker threads have ended: this is a bug, please report it")]
+    WorkersLost,
+}
+
+/// How a poll ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PollOutcome {
+    /// Everything was read.
+    Complete,
+    /// A stream or an account failed, or a record was skipped; the rest was read.
+    Partial,
+    /// No request succeeded.
+    Failed,
+    /// It was told to stop. What was read is stored.
+    Interrupted,
+}
+
+impl PollOutcome {
+    /// As the state and `status` have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            PollOutcome::Complete => "complete",
+            PollOutcome::Partial => "partial",
+            PollOutcome::Failed => "failed",
+            PollOutcome::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// What a poll did.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Which poll, from 1.
+    pub number: i64,
+    /// How it ended.
+    pub outcome: PollOutcome,
+    /// New versions of each stream, in the order of [`crate::api::Stream::ALL`].
+    pub versions: [i64; 4],
+    /// HTTP requests, retries included.
+    pub requests: u64,
+    /// Retries.
+    pub retries: u64,
+    /// Records that could not be kept.
+    pub skipped: usize,
+    /// Requests that failed for good.
+    pub failed: usize,
+    /// What went wrong first.
+    pub first_failure: Option<String>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// How far a running poll has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// New versions of each stream so far.
+    pub versions: [i64; 4],
+    /// HTTP requests so far.
+    pub requests: u64,
+    /// How long it has been running.
+    pub elapsed: Duration,
+}
+
+/// What the loop tells about its work while it works.
+pub trait Watch {
+    /// A request was answered.
+    fn progress(&mut self, _progress: Progress) {}
+    /// A poll has ended.
+    fn ended(&mut self, _summary: &Summary) {}
+}
+
+/// Watches nothing.
+impl Watch for () {}
+
+/// The main loop.
+pub struct Poller<'a> {
+    store: Store,
+    client: Arc<Client>,
+    settings: Settings,
+    stop: Stop,
+    /// A message asks for a poll now. While one runs, one further is remembered.
+    poll_now: Receiver<()>,
+    publishers: Vec<Sender<()>>,
+    watch: &'a mut dyn Watch,
+    workers: Workers,
+    current: Option<Cycle>,
+    wanted: bool,
+    /// When the next poll is due by the timer; none if there is no timer.
+    timer: Option<Instant>,
+    /// The client's counts when the current poll began.
+    counted: Requests,
+}
+
+/// Everything that can wake the loop.
+enum Event {
+    /// The job was handed to a worker.
+    HandedOut,
+    Outcome(Outcome),
+    /// By the timer, or on request.
+    PollDue,
+    Stop,
+}
+
+impl<'a> Poller<'a> {
+    /// A loop over that store and client. After each commit every one of `publishers` gets a signal.
+    pub fn new(
+        store: Store,
+        client: Client,
+        settings: Settings,
+        stop: Stop,
+        poll_now: Receiver<()>,
+        publishers: Vec<Sender<()>>,
+        watch: &'a mut dyn Watch,
+    ) -> Result<Poller<'a>, Error> {
+        let client = Arc::new(client);
+        let workers = Workers::start(settings.workers, client.clone())?;
+        Ok(Poller {
+            store,
+            client,
+            settings,
+            stop,
+            poll_now,
+            publishers,
+            watch,
+            workers,
+            current: None,
+            wanted: false,
+            timer: None,
+            counted: Requests::default(),
+        })
+    }
+
+    /// Polls once, until everything is read or stopping is requested. An error if the state fails.
+    pub fn poll_once(&mut self) -> Result<Summary, Error> {
+        self.begin()?;
+        loop {
+            let event = self.next_event()?;
+            if let Some(summary) = self.handle(event)? {
+                return Ok(summary);
+            }
+        }
+    }
+
+    /// Polls by the timer and on request, until stopping is requested. A state that fails, as on a full disk, is
+    /// reported and tried again in the next period.
+    pub fn run(&mut self) -> Result<(), Error> {
+        self.timer = Some(Instant::now());
+        while !self.stop.requested() || self.current.is_some() {
+            match self.next_event().and_then(|event| self.handle(event)) {
+                Ok(_) => {}
+                Err(Error::Store(error)) => {
+                    log::error!("poll given up: {error}");
+                    self.drain();
+                    self.current = None;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn next_event(&mut self) -> Result<Event, Error> {
+        let job = match &mut self.current {
+            Some(cycle) => cycle.next_job(&self.store, &self.settings)?,
+            None => None,
+        };
+        let mut select = Select::new();
+        let outcomes = select.recv(&self.workers.outcomes);
+        let stop = select.recv(self.stop.receiver());
+        let poll_now = select.recv(&self.poll_now);
+        if job.is_some() {
+            select.send(&self.workers.jobs);
+        }
+        let operation = match self.timer {
+            Some(due) => select.select_deadline(due),
+            None => Ok(select.select()),
+        };
+        let Ok(operation) = operation else {
+            self.timer = Some(Instant::now() + self.settings.period);
+            return Ok(Event::PollDue);
+        };
+        match operation.index() {
+            index if index == outcomes => operation
+                .recv(&self.workers.outcomes)
+                .map(Event::Outcome)
+                .map_err(|_| Error::WorkersLost),
+            index if index == stop => {
+                let _ = operation.recv(self.stop.receiver());
+                Ok(Event::Stop)
+            }
+            index if index == poll_now => {
+                let _ = operation.recv(&self.poll_now);
+                Ok(Event::PollDue)
+            }
+            _ => match (job, &mut self.current) {
+                (Some(job), Some(cycle)) => {
+                    cycle.handed_out(&job);
+                    operation
+                        .send(&self.workers.jobs, job)
+                        .map_err(|_| Error::WorkersLost)?;
+                    Ok(Event::HandedOut)
+                }
+                _ => Err(Error::WorkersLost),
+            },
+        }
+    }
+
+    /// Takes one event. The summary of the poll that it ended, if it did.
+    fn handle(&mut self, event: Event) -> Result<Option<Summary>, Error> {
+        match event {
+            Event::HandedOut => return Ok(None),
+            Event::PollDue if self.current.is_some() => {
+                self.wanted = true;
+                return Ok(None);
+            }
+            Event::PollDue => self.begin()?,
+            Event::Outcome(outcome) => self.collect(outcome)?,
+            Event::Stop => return self.wind_up(),
+        }
+        self.finish_if_done()
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        self.timer = self.timer.map(|_| Instant::now() + self.settings.period);
+        self.wanted = false;
+        self.counted = Requests {
+            made: self.client.requests(),
+            retries: self.client.retries(),
+        };
+        self.current = Some(Cycle::begin(&self.store, &self.settings)?);
+        Ok(())
+    }
+
+    fn collect(&mut self, outcome: Outcome) -> Result<(), Error> {
+        let requests = self.requests();
+        let Some(cycle) = &mut self.current else {
+            return Ok(());
+        };
+        cycle.collect(&self.store, &self.settings, outcome)?;
+        if cycle.is_full() {
+            cycle.commit(&mut self.store, requests, false)?;
+            wake(&self.publishers);
+        }
+        let progress = Progress {
+            versions: cycle.versions(),
+            requests: requests.made,
+            elapsed: cycle.elapsed(),
+        };
+        self.watch.progress(progress);
+        Ok(())
+    }
+
+    /// Stops asking, and waits a bounded time for what is in flight.
+    fn wind_up(&mut self) -> Result<Option<Summary>, Error> {
+        if let Some(cycle) = &mut self.current {
+            cycle.interrupt();
+        }
+        let mut patience = Instant::now() + GRACE;
+        let mut cut = false;
+        while self.current.as_ref().is_some_and(Cycle::is_waiting) {
+            match self.workers.outcomes.recv_deadline(patience) {
+                Ok(outcome) => self.collect(outcome)?,
+                Err(_) if cut => break,
+                Err(_) => {
+                    self.client.abandon();
+                    cut = true;
+                    patience = Instant::now() + LAST_GRACE;
+                }
+            }
+        }
+        match self.current.take() {
+            Some(cycle) => self.finish(cycle).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn finish_if_done(&mut self) -> Result<Option<Summary>, Error> {
+        let Some(mut cycle) = self.current.take() else {
+            return Ok(None);
+        };
+        if !cycle.is_done(&self.store, &self.settings)? {
+            self.current = Some(cycle);
+            return Ok(None);
+        }
+        let summary = self.finish(cycle)?;
+        if self.wanted {
+            self.begin()?;
+        }
+        Ok(Some(summary))
+    }
+
+    fn finish(&mut self, mut cycle: Cycle) -> Result<Summary, Error> {
+        let requests = self.requests();
+        let committed = cycle.commit(&mut self.store, requests, true)?;
+        if committed > 0 {
+            wake(&self.publishers);
+        }
+        cycle.log_failures();
+        let summary = cycle.summary(requests);
+        log_summary(&summary);
+        self.watch.ended(&summary);
+        Ok(summary)
+    }
+
+    /// Takes and drops what is still to come of a poll that was given up.
+    fn drain(&mut self) {
+        let Some(cycle) = &mut self.current else {
+            return;
+        };
+        cycle.interrupt();
+        while cycle.is_waiting() && !self.stop.requested() {
+            match self
+                .workers
+                .outcomes
+                .recv_timeout(Duration::from_millis(100))
+            {
+                Ok(_) => cycle.dropped(),
+                Err(_) => continue,
+            }
+        }
+    }
+
+    fn requests(&self) -> Requests {
+        Requests {
+            made: self.client.requests() - self.counted.made,
+            retries: self.client.retries() - self.counted.retries,
+        }
+    }
+}
+
+fn wake(publishers: &[Sender<()>]) {
+    for publisher in publishers {
+        // A full channel is a publisher that has not yet taken the last signal.
+        let _ = publisher.try_send(());
+    }
+}
+
+fn log_summary(summary: &Summary) {
+    let [accounts, balances, beneficiaries, transactions] = summary.versions;
+    let new: i64 = summary.versions.iter().sum();
+    let mut line = format!(
+        "poll {} {}: {new} new versions (accounts {accounts}, balances {balances}, beneficiaries {beneficiaries}, \
+         transactions {transactions}), {} requests, {} retries, {:.1} s",
+        summary.number,
+        summary.outcome.name(),
+        summary.requests,
+        summary.retries,
+        summary.elapsed.as_secs_f64()
+    );
+    if summary.skipped > 0 {
+        line += &format!(", {} records skipped", summary.skipped);
+    }
+    match (summary.outcome, &summary.first_failure) {
+        (PollOutcome::Failed, Some(failure)) => log::error!("{line}: {failure}"),
+        _ => log::info!("{line}"),
+    }
+}

@@ -1,0 +1,364 @@
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use ureq::http::{Response, StatusCode};
+use ureq::unversioned::transport::DefaultConnector;
+use ureq::{Agent, Body};
+
+use super::Error;
+use super::pace::Pace;
+use super::resolver::CachingResolver;
+use super::retry::{Decision, Failure, Retry, retry_after};
+use crate::api::{self, ErrorBody, Page, Query, Record, Stream, Timestamp, Unusable};
+use crate::secret::Secret;
+use crate::stop::Stop;
+
+/// How long a connection attempt may take, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Idle connections are closed before common servers and proxies do so (60 s and more).
+const IDLE_CONNECTION_AGE: Duration = Duration::from_secs(50);
+/// Bytes. The body of an error is for people.
+const ERROR_BODY_LIMIT: u64 = 64 * 1024;
+
+/// How to reach the service.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The base URL, without a trailing slash.
+    pub endpoint: String,
+    /// The bearer key.
+    pub api_key: Secret,
+    /// The deadline of one try of a request, from looking up the host to the body's last byte.
+    pub request_timeout: Duration,
+    /// The most bytes that an answer's body may have once decompressed.
+    pub max_body_bytes: u64,
+    /// Requests a second across all workers, if they are limited.
+    pub max_requests_per_second: Option<f64>,
+    /// How many connections are kept open between requests: one for each worker.
+    pub connections: usize,
+    /// The certificates to trust instead of the Mozilla roots.
+    pub root_certificates: Option<Vec<ureq::tls::Certificate<'static>>>,
+    /// The proxy, if one is configured. The environment is not asked.
+    pub proxy: Option<ureq::Proxy>,
+}
+
+/// One page of a list, and the service's clock.
+#[derive(Debug)]
+pub struct Listed {
+    /// The page.
+    pub page: Page,
+    /// The answer's `Date`, or our time if it has none.
+    pub clock: Timestamp,
+}
+
+/// The client. Shared by reference: its connections, its pace and its counters are those of the whole pool.
+#[derive(Debug)]
+pub struct Client {
+    agent: Agent,
+    resolver: CachingResolver,
+    settings: Settings,
+    authorization: Secret,
+    pace: Pace,
+    stop: Stop,
+    requests: AtomicU64,
+    retries: AtomicU64,
+}
+
+/// A complete answer with status 200.
+struct Answer {
+    body: Vec<u8>,
+    date: Option<Timestamp>,
+}
+
+/// A try that did not give an answer to use.
+struct Failed {
+    failure: Failure,
+    error: Error,
+}
+
+impl Client {
+    /// A client for that service. Waiting of any kind ends when `stop` is requested.
+    pub fn new(settings: Settings, stop: Stop) -> Client {
+        let roots = match &settings.root_certificates {
+            Some(certificates) => ureq::tls::RootCerts::new_with_certs(certificates),
+            None => ureq::tls::RootCerts::WebPki,
+        };
+        let config = Agent::config_builder()
+            .user_agent(concat!("generic-connector/", env!("CARGO_PKG_VERSION")))
+            .accept("application/json")
+            .timeout_connect(Some(CONNECT_TIMEOUT.min(settings.request_timeout)))
+            .timeout_global(Some(settings.request_timeout))
+            // The key must not leave the endpoint's origin.
+            .max_redirects(0)
+            // A status is an answer: its body and its Retry-After are wanted.
+            .http_status_as_error(false)
+            .proxy(settings.proxy.clone())
+            .tls_config(ureq::tls::TlsConfig::builder().root_certs(roots).build())
+            .max_idle_connections(settings.connections)
+            .max_idle_connections_per_host(settings.connections)
+            .max_idle_age(IDLE_CONNECTION_AGE)
+            // The defaults, 128 KiB each, are most of a worker's memory. A header of 16 KiB must fit.
+            .input_buffer_size(32 * 1024)
+            .output_buffer_size(8 * 1024)
+            .max_response_header_size(16 * 1024)
+            .build();
+        let resolver = CachingResolver::default();
+        Client {
+            agent: Agent::with_parts(config, DefaultConnector::default(), resolver.clone()),
+            resolver,
+            authorization: Secret::new(format!("Bearer {}", settings.api_key.expose())),
+            pace: Pace::new(settings.max_requests_per_second),
+            settings,
+            stop,
+            requests: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+        }
+    }
+
+    /// Asks for one page of a list.
+    pub fn list(&self, stream: Stream, query: &Query) -> Result<Listed, Error> {
+        self.get(&query.path(stream), |answer| {
+            let clock = answer.date.unwrap_or_else(Timestamp::now);
+            Page::read(stream, &answer.body).map(|page| Listed { page, clock })
+        })
+    }
+
+    /// Asks for one account's balances. The inner error is an answer that cannot be kept as a record.
+    pub fn balances(&self, account_id: &str) -> Result<Result<Record, Unusable>, Error> {
+        self.get(&api::balances_path(account_id), |answer| {
+            api::balances_record(account_id, &answer.body)
+        })
+    }
+
+    /// Requests made so far, retries included.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
+    /// Requests made so far because an earlier try had failed.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Relaxed)
+    }
+
+    /// Cuts every connection, so that requests in flight fail at once.
+    pub fn abandon(&self) {
+        self.agent.clone().shutdown();
+    }
+
+    /// Makes one request, with its retries.
+    fn get<T>(
+        &self,
+        path: &str,
+        read: impl Fn(&Answer) -> Result<T, api::Invalid>,
+    ) -> Result<T, Error> {
+        let url = format!("{}{path}", self.settings.endpoint);
+        let request = format!("GET {}", api::escaped(&url));
+        let mut retry = Retry::default();
+        let mut attempts = 0;
+        loop {
+            if !self.pace.wait_for_turn(&self.stop) {
+                return Err(Error::Stopped { request });
+            }
+            attempts += 1;
+            self.requests.fetch_add(1, Relaxed);
+            let Failed { failure, error } = match self.try_once(&url, &request, attempts, &read) {
+                Ok(value) => return Ok(value),
+                Err(failed) => failed,
+            };
+            let decision = retry.decide(failure, fastrand::f64);
+            let wait = match decision {
+                Decision::GiveUp => return Err(error),
+                Decision::Hold(wait) => {
+                    if self.pace.hold(wait) {
+                        log::info!("{error}; all requests wait {} s, as asked", wait.as_secs());
+                    }
+                    Duration::ZERO
+                }
+                Decision::Retry(wait) => {
+                    log::debug!("{error}; trying again in {} ms", wait.as_millis());
+                    wait
+                }
+            };
+            if self.stop.wait(wait) {
+                return Err(Error::Stopped { request });
+            }
+            self.retries.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn try_once<T>(
+        &self,
+        url: &str,
+        request: &str,
+        attempts: u32,
+        read: impl Fn(&Answer) -> Result<T, api::Invalid>,
+    ) -> Result<T, Failed> {
+        let no_answer = |error: ureq::Error| {
+            if is_about_the_address(&error) {
+                self.resolver.forget();
+            }
+            let cause = self.explain(&error);
+            let error = Error::NoAnswer {
+                request: request.to_owned(),
+                cause,
+                attempts,
+            };
+            Failed {
+                failure: Failure::Transient,
+                error,
+            }
+        };
+        let mut response = self
+            .agent
+            .get(url)
+            .header("Authorization", self.authorization.expose())
+            .call()
+            .map_err(no_answer)?;
+        let date = header(&response, "date").and_then(Timestamp::parse_http);
+        let status = response.status();
+        if status != StatusCode::OK {
+            return Err(self.refusal(request, attempts, status, date, &mut response));
+        }
+        let limit = self.settings.max_body_bytes;
+        let body = match response.body_mut().with_config().limit(limit).read_to_vec() {
+            Ok(body) => body,
+            Err(ureq::Error::BodyExceedsLimit(_)) => {
+                let error = Error::TooLarge {
+                    request: request.to_owned(),
+                    limit,
+                };
+                return Err(Failed {
+                    failure: Failure::Final,
+                    error,
+                });
+            }
+            Err(error) => return Err(no_answer(error)),
+        };
+        read(&Answer { body, date }).map_err(|invalid| Failed {
+            failure: Failure::Transient,
+            error: Error::Unreadable {
+                request: request.to_owned(),
+                status: status.as_u16(),
+                cause: invalid.to_string(),
+                attempts,
+            },
+        })
+    }
+
+    /// An answer with another status than 200. Its body is read to the end, so that the connection can be used again.
+    fn refusal(
+        &self,
+        request: &str,
+        attempts: u32,
+        status: StatusCode,
+        date: Option<Timestamp>,
+        response: &mut Response<Body>,
+    ) -> Failed {
+        let asked_to_wait = header(response, "retry-after")
+            .and_then(|value| retry_after(value, date.unwrap_or_else(Timestamp::now)));
+        let location = api::escaped(header(response, "location").unwrap_or(""));
+        let body = response
+            .body_mut()
+            .with_config()
+            .limit(ERROR_BODY_LIMIT)
+            .read_to_vec()
+            .unwrap_or_default();
+        let body = ErrorBody::read(&body);
+        let request = request.to_owned();
+        let (failure, error) = match status.as_u16() {
+            status @ (401 | 403) => (
+                Failure::Final,
+                Error::KeyRefused {
+                    request,
+                    status,
+                    body,
+                },
+            ),
+            404 => (Failure::Final, Error::NotFound { request, body }),
+            status @ 300..=399 => (
+                Failure::Final,
+                Error::Redirected {
+                    request,
+                    status,
+                    location,
+                },
+            ),
+            status @ (408 | 429 | 500..=599) => {
+                let failure = match (status, asked_to_wait) {
+                    (429 | 503, Some(wait)) => Failure::AskedToWait(wait),
+                    _ => Failure::Transient,
+                };
+                (
+                    failure,
+                    Error::Unavailable {
+                        request,
+                        status,
+                        body,
+                        attempts,
+                    },
+                )
+            }
+            status => (
+                Failure::Final,
+                Error::Refused {
+                    request,
+                    status,
+                    body,
+                },
+            ),
+        };
+        Failed { failure, error }
+    }
+
+    /// What happened and what to do about it, in words.
+    fn explain(&self, error: &ureq::Error) -> String {
+        let seconds = self.settings.request_timeout.as_secs_f64();
+        match error {
+            ureq::Error::Timeout(ureq::Timeout::Connect) => {
+                "no connection in time; is the host up, and does a firewall let this machine reach it?".to_owned()
+            }
+            ureq::Error::Timeout(ureq::Timeout::Resolve) | ureq::Error::HostNotFound => {
+                "the host name cannot be looked up; check \"endpoint\" and this machine's DNS".to_owned()
+            }
+            ureq::Error::Timeout(_) => format!("no complete answer within {seconds} s (\"requestTimeout\")"),
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                "connection refused; is the service running, and is the port in \"endpoint\" right?".to_owned()
+            }
+            ureq::Error::Io(error) if error.to_string().contains("lookup address") => {
+                format!("the host name cannot be looked up ({error}); check \"endpoint\" and this machine's DNS")
+            }
+            ureq::Error::Rustls(_) | ureq::Error::Tls(_) | ureq::Error::Pem(_) => tls_hint(error),
+            ureq::Error::Io(inner) if inner.to_string().contains("certificate") => tls_hint(error),
+            other => api::escaped(&other.to_string()),
+        }
+    }
+}
+
+fn tls_hint(error: &ureq::Error) -> String {
+    let error = api::escaped(&error.to_string());
+    format!(
+        "TLS failed ({error}); if the service's certificate is of a private authority, set \"caFile\" to it"
+    )
+}
+
+/// Whether another address of the host might work.
+fn is_about_the_address(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Timeout(timeout) => *timeout == ureq::Timeout::Connect,
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+        ),
+        ureq::Error::ConnectionFailed => true,
+        _ => false,
+    }
+}
+
+fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
+    response
+        .headers()
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+}

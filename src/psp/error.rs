@@ -1,0 +1,132 @@
+use crate::api::ErrorBody;
+
+/// Why a request has no answer that can be used. Every message names the method and the URL.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No answer: the connection or its TLS failed, was cut, or took too long.
+    #[error("{request}: {cause}{}", tried(*attempts))]
+    NoAnswer {
+        /// Method and URL.
+        request: String,
+        /// What happened, and what to do about it.
+        cause: String,
+        /// How often it was tried.
+        attempts: u32,
+    },
+
+    /// An answer that is not what the API says, such as HTML, an empty body, an object where an array is due.
+    #[error("{request} answered with status {status}, but {cause}; is \"endpoint\" right?{}", tried(*attempts))]
+    Unreadable {
+        /// Method and URL.
+        request: String,
+        /// The answer's status.
+        status: u16,
+        /// What is wrong with it.
+        cause: String,
+        /// How often it was tried.
+        attempts: u32,
+    },
+
+    /// The service answered with 5xx, or asked to wait (429, 503) for longer than a request waits.
+    #[error("{request} answered {status}{}{}", said(body), tried(*attempts))]
+    Unavailable {
+        /// Method and URL.
+        request: String,
+        /// The answer's status.
+        status: u16,
+        /// What the service said.
+        body: Option<ErrorBody>,
+        /// How often it was tried.
+        attempts: u32,
+    },
+
+    /// 401 or 403: the service refuses our key.
+    #[error(
+        "{request} answered {status}{}: the service refuses the key; check \"apiKey\"",
+        said(body)
+    )]
+    KeyRefused {
+        /// Method and URL.
+        request: String,
+        /// The answer's status.
+        status: u16,
+        /// What the service said.
+        body: Option<ErrorBody>,
+    },
+
+    /// 404: there is no such path at the service, or no such account.
+    #[error("{request} answered 404{}: not found at the service", said(body))]
+    NotFound {
+        /// Method and URL.
+        request: String,
+        /// What the service said.
+        body: Option<ErrorBody>,
+    },
+
+    /// Another 4xx: our mistake, or a service that does not conform.
+    #[error("{request} answered {status}{}", said(body))]
+    Refused {
+        /// Method and URL.
+        request: String,
+        /// The answer's status.
+        status: u16,
+        /// What the service said.
+        body: Option<ErrorBody>,
+    },
+
+    /// A redirect. Never followed: the key must not leave the endpoint.
+    #[error(
+        "{request} answered {status}, a redirect to {location:?}, which is not followed because it would take the key \
+         along; set \"endpoint\" to where the service really is"
+    )]
+    Redirected {
+        /// Method and URL.
+        request: String,
+        /// The answer's status.
+        status: u16,
+        /// Where it points.
+        location: String,
+    },
+
+    /// The body is larger than `maxBodyBytes`.
+    #[error(
+        "{request} answered with more than {limit} bytes; lower \"pageSize\" or raise \"maxBodyBytes\""
+    )]
+    TooLarge {
+        /// Method and URL.
+        request: String,
+        /// `maxBodyBytes`.
+        limit: u64,
+    },
+
+    /// Stopping was requested before there was an answer.
+    #[error("{request}: stopped before an answer came")]
+    Stopped {
+        /// Method and URL.
+        request: String,
+    },
+}
+
+impl Error {
+    /// Whether the service as a whole cannot be reached or does not work, so that other requests will fail alike.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Error::NoAnswer { .. } | Error::Unreadable { .. } | Error::Unavailable { .. }
+        )
+    }
+}
+
+fn said(body: &Option<ErrorBody>) -> String {
+    body.as_ref()
+        .map(|body| format!(" ({body})"))
+        .unwrap_or_default()
+}
+
+fn tried(attempts: u32) -> String {
+    if attempts > 1 {
+        format!(" (tried {attempts} times)")
+    } else {
+        String::new()
+    }
+}

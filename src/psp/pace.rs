@@ -1,0 +1,105 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::stop::Stop;
+
+/// The pace of the whole pool: at most so many requests a second, and none while the service asked for patience.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Between two requests.
+    interval: Duration,
+    times: Mutex<Times>,
+}
+
+#[derive(Debug)]
+struct Times {
+    next: Instant,
+    held_until: Instant,
+}
+
+impl Pace {
+    /// No limit if there is none.
+    pub fn new(requests_per_second: Option<f64>) -> Pace {
+        let interval =
+            requests_per_second.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
+        let now = Instant::now();
+        Pace {
+            interval,
+            times: Mutex::new(Times {
+                next: now,
+                held_until: now,
+            }),
+        }
+    }
+
+    /// Waits for this request's turn. False if stopping is requested first.
+    pub fn wait_for_turn(&self, stop: &Stop) -> bool {
+        loop {
+            if !wait_until(self.times().held_until, stop) {
+                return false;
+            }
+            let turn = {
+                let mut times = self.times();
+                let turn = times.next.max(Instant::now());
+                times.next = turn + self.interval;
+                turn
+            };
+            if !wait_until(turn, stop) {
+                return false;
+            }
+            if self.times().held_until <= Instant::now() {
+                return true;
+            }
+        }
+    }
+
+    /// Lets every request wait that long from now on. False if they had to wait as long anyway.
+    pub fn hold(&self, duration: Duration) -> bool {
+        let mut times = self.times();
+        let until = Instant::now() + duration;
+        // The answers to requests that were made together ask for nearly the same.
+        let longer = until > times.held_until + Duration::from_secs(1);
+        times.held_until = times.held_until.max(until);
+        longer
+    }
+
+    fn times(&self) -> MutexGuard<'_, Times> {
+        // Two instants are good whatever happened to the thread that wrote them.
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// False if stopping is requested first, or already.
+fn wait_until(instant: Instant, stop: &Stop) -> bool {
+    !stop.wait(instant.saturating_duration_since(Instant::now()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_kept_across_threads() {
+        let pace = Pace::new(Some(200.0));
+        let (_stopper, stop) = Stop::new();
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..10).for_each(|_| assert!(pace.wait_for_turn(&stop))));
+            }
+        });
+        assert!(start.elapsed() >= Duration::from_millis(39 * 5));
+    }
+
+    #[test]
+    fn a_held_pool_stops_at_once() {
+        let pace = Pace::new(None);
+        let (stopper, stop) = Stop::new();
+        pace.hold(Duration::from_secs(300));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| pace.wait_for_turn(&stop));
+            stopper.stop();
+            assert!(!waiting.join().unwrap());
+        });
+    }
+}

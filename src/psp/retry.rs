@@ -1,0 +1,147 @@
+use std::time::Duration;
+
+use crate::api::Timestamp;
+
+/// How often a request is tried that fails for a transient reason.
+const TRIES: u32 = 5;
+/// The longest first wait; each further one may be twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The longest wait between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// As long a request waits for a service that asks for patience, in one wait or in all.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What became of a try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It may succeed the next time.
+    Transient,
+    /// The service said when to come again.
+    AskedToWait(Duration),
+    /// It will fail again.
+    Final,
+}
+
+/// What to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Wait that long, then try again.
+    Retry(Duration),
+    /// Let the whole pool wait that long, then try again.
+    Hold(Duration),
+    /// Report the failure.
+    GiveUp,
+}
+
+/// Decides about one request's tries. The caller does the waiting.
+#[derive(Debug, Default)]
+pub(super) struct Retry {
+    failures: u32,
+    waited: Duration,
+}
+
+impl Retry {
+    /// Takes what became of a try. `jitter` draws a number from 0 to 1: waits are spread over their whole range, so
+    /// that workers which failed together do not come back together.
+    pub fn decide(&mut self, failure: Failure, jitter: impl FnOnce() -> f64) -> Decision {
+        match failure {
+            Failure::Final => Decision::GiveUp,
+            Failure::AskedToWait(wait) => {
+                let wait = wait.min(PATIENCE);
+                self.waited += wait.max(Duration::from_secs(1));
+                if self.waited > PATIENCE {
+                    Decision::GiveUp
+                } else {
+                    Decision::Hold(wait)
+                }
+            }
+            Failure::Transient => {
+                self.failures += 1;
+                if self.failures >= TRIES {
+                    return Decision::GiveUp;
+                }
+                let longest = LONGEST_WAIT.min(FIRST_WAIT * 2u32.pow(self.failures - 1));
+                Decision::Retry(longest.mul_f64(jitter().clamp(0.0, 1.0)))
+            }
+        }
+    }
+}
+
+/// Reads `Retry-After`: seconds, or an HTTP date that is compared with the answer's own.
+pub(super) fn retry_after(value: &str, answered_at: Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    match value.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => Timestamp::parse_http(value).map(|until| until.since(answered_at)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transient_failures_are_tried_five_times_with_longer_waits() {
+        let mut retry = Retry::default();
+        let waits: Vec<Decision> = (0..5)
+            .map(|_| retry.decide(Failure::Transient, || 1.0))
+            .collect();
+        let milliseconds = |number| Decision::Retry(Duration::from_millis(number));
+        assert_eq!(
+            waits,
+            [
+                milliseconds(250),
+                milliseconds(500),
+                milliseconds(1000),
+                milliseconds(2000),
+                Decision::GiveUp
+            ]
+        );
+        assert_eq!(
+            Retry::default().decide(Failure::Transient, || 0.0),
+            milliseconds(0)
+        );
+    }
+
+    #[test]
+    fn a_service_that_asks_for_patience_gets_it_for_five_minutes() {
+        let hour = Failure::AskedToWait(Duration::from_secs(3600));
+        let mut retry = Retry::default();
+        assert_eq!(retry.decide(hour, || 0.0), Decision::Hold(PATIENCE));
+        assert_eq!(retry.decide(hour, || 0.0), Decision::GiveUp);
+        let mut retry = Retry::default();
+        let now = Failure::AskedToWait(Duration::ZERO);
+        let given_up = (1..)
+            .find(|_| retry.decide(now, || 0.0) == Decision::GiveUp)
+            .unwrap();
+        assert_eq!(
+            given_up, 301,
+            "a service that always says 0 must not be asked for ever"
+        );
+    }
+
+    #[test]
+    fn what_fails_for_good_is_not_tried_again() {
+        assert_eq!(
+            Retry::default().decide(Failure::Final, || 1.0),
+            Decision::GiveUp
+        );
+    }
+
+    #[test]
+    fn both_forms_of_retry_after_are_read() {
+        let now = Timestamp::parse("1994-11-06T08:49:07Z").unwrap();
+        assert_eq!(retry_after(" 30 ", now), Some(Duration::from_secs(30)));
+        assert_eq!(
+            retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now),
+            Some(Duration::from_secs(30))
+        );
+        assert_eq!(
+            retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now),
+            Some(Duration::ZERO)
+        );
+        for nonsense in ["", "soon", "-1", "1.5", "99999999999999999999999"] {
+            assert_eq!(retry_after(nonsense, now), None, "{nonsense}");
+        }
+    }
+}

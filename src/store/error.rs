@@ -1,0 +1,136 @@
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use super::Identity;
+
+/// Why the state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or directory around the state could not be made, opened or locked.
+    #[error("cannot {doing} {}: {source}; check the owner and mode of the state directory", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the system answered.
+        source: std::io::Error,
+    },
+
+    /// Another process has the state open.
+    #[error(
+        "the state in {} is in use by another generic-connector; two would deliver everything twice: stop the other \
+         one first, or give this one a \"stateDir\" of its own",
+        .0.display()
+    )]
+    Locked(PathBuf),
+
+    /// The state was made by a connector of another name, or for another service.
+    #[error(
+        "{} belongs to connector {:?} at {}, but the configuration says {:?} at {}: a cursor of one service must never \
+         serve another. Give this connector a \"stateDir\" of its own, or move that directory away to begin anew. If \
+         it is the same service under a new name or address, stop the connector and run: \
+         sqlite3 {0} \"UPDATE state SET value = '{4}' WHERE key = 'endpoint'; \
+         UPDATE state SET value = '{3}' WHERE key = 'name'\"",
+        file.display(), found.name, found.endpoint, wanted.name, wanted.endpoint
+    )]
+    OtherIdentity {
+        /// The state file.
+        file: PathBuf,
+        /// Whose it is.
+        found: Identity,
+        /// Who asked for it.
+        wanted: Identity,
+    },
+
+    /// The state was written by a newer version of this program.
+    #[error(
+        "{} has layout {found}, and this version of generic-connector knows {known} at most: install the newer \
+         version again, or restore the copy of the state from before the upgrade",
+        file.display()
+    )]
+    Newer {
+        /// The state file.
+        file: PathBuf,
+        /// Its layout.
+        found: i64,
+        /// The newest layout known here.
+        known: i64,
+    },
+
+    /// The file is a SQLite database, but of another program.
+    #[error("{} is not a state file of generic-connector: choose another \"stateDir\"", .0.display())]
+    NotOurs(PathBuf),
+
+    /// The file system does not support the write-ahead log, as some network file systems do not.
+    #[error("{} cannot be journalled (SQLite answers {mode:?}): put \"stateDir\" on a local file system", file.display())]
+    NoJournal {
+        /// The state file.
+        file: PathBuf,
+        /// The mode that SQLite offers instead.
+        mode: String,
+    },
+
+    /// The file is damaged or no database at all. It is left as it is.
+    #[error(
+        "{} is damaged or no state file ({detail}); it was left as it is: restore a backup, or move it away to begin \
+         anew, which reads and delivers everything once more",
+        file.display()
+    )]
+    Corrupt {
+        /// The state file.
+        file: PathBuf,
+        /// What SQLite says.
+        detail: String,
+    },
+
+    /// The disk is full. Nothing of the batch was stored.
+    #[error("the disk is full: cannot {doing} {}; free some space, the next poll goes on from there", file.display())]
+    Full {
+        /// What was being done.
+        doing: &'static str,
+        /// The state file.
+        file: PathBuf,
+    },
+
+    /// There is no state to read.
+    #[error("there is no state at {}: is \"stateDir\" the one that the connector uses, and has it run?", .0.display())]
+    Missing(PathBuf),
+
+    /// SQLite refused for another reason.
+    #[error("cannot {doing} in {}: {source}", file.display())]
+    Sqlite {
+        /// What was being done.
+        doing: &'static str,
+        /// The state file.
+        file: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+}
+
+impl Error {
+    /// What turns SQLite's errors into ours, for something being done to that file.
+    pub(super) fn on(
+        file: &Path,
+        doing: &'static str,
+    ) -> impl Fn(rusqlite::Error) -> Error + use<> {
+        let file = file.to_owned();
+        move |source| {
+            let file = file.clone();
+            match source.sqlite_error_code() {
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt {
+                    file,
+                    detail: source.to_string(),
+                },
+                Some(ErrorCode::DiskFull) => Error::Full { doing, file },
+                _ => Error::Sqlite {
+                    doing,
+                    file,
+                    source,
+                },
+            }
+        }
+    }
+}

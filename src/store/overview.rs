@@ -1,0 +1,187 @@
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, Row};
+use serde::Serialize;
+
+use super::{Error, FILE, Identity, PollRow, schema};
+use crate::api::{Stream, Timestamp};
+
+/// What `status` shows, read without disturbing the process that writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overview {
+    /// A random id, made with the state.
+    pub state_id: String,
+    /// Whose state it is.
+    pub identity: Identity,
+    /// The seq of the newest version.
+    pub last_seq: i64,
+    /// Each stream's counts, in the order of [`Stream::ALL`].
+    pub streams: Vec<StreamCount>,
+    /// The cursor of each listed stream that has one.
+    pub cursors: Vec<CursorLine>,
+    /// The publishers.
+    pub publishers: Vec<PublisherLine>,
+    /// The last polls, newest first.
+    pub polls: Vec<PollRow>,
+}
+
+/// How much of a stream is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StreamCount {
+    /// The stream's name.
+    pub stream: &'static str,
+    /// Records, each once.
+    pub records: i64,
+}
+
+/// How far a stream has been read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CursorLine {
+    /// The stream's name.
+    pub stream: String,
+    /// The second before which every record has been read; none before the first.
+    pub position: Option<String>,
+}
+
+/// How far a publisher has delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PublisherLine {
+    /// Its name in the configuration.
+    pub name: String,
+    /// What it delivers to.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The last seq that it has delivered.
+    pub offset: i64,
+    /// Versions that it has not delivered yet.
+    pub lag: i64,
+    /// When it last delivered, RFC 3339.
+    #[serde(rename = "deliveredAt")]
+    pub delivered_at: Option<String>,
+    /// Why it does not deliver, while it does not.
+    pub error: Option<String>,
+}
+
+impl Overview {
+    /// Reads the state in that directory, with at most `polls` of the last polls.
+    pub fn read(directory: &Path, polls: usize) -> Result<Overview, Error> {
+        let file = directory.join(FILE);
+        if !file.exists() {
+            return Err(Error::Missing(file));
+        }
+        let connection = super::connect(&file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        if schema::check(&connection, &file)? == 0 {
+            return Err(Error::Missing(file));
+        }
+        let fail = Error::on(&file, "read the state");
+        // One transaction, so that the figures belong together.
+        let transaction = connection.unchecked_transaction().map_err(&fail)?;
+        let overview = read(&transaction, polls).map_err(&fail)?;
+        overview.ok_or(Error::Missing(file))
+    }
+}
+
+fn read(connection: &Connection, polls: usize) -> rusqlite::Result<Option<Overview>> {
+    let identity = all(connection, "SELECT key, value FROM state", |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+    })?;
+    let known = |key: &str| {
+        identity
+            .iter()
+            .find(|(known, _)| known == key)
+            .map(|(_, value)| value.clone())
+    };
+    let (Some(state_id), Some(name), Some(endpoint)) =
+        (known("state_id"), known("name"), known("endpoint"))
+    else {
+        return Ok(None);
+    };
+    let counted = all(
+        connection,
+        "SELECT stream, count(*) FROM record GROUP BY stream",
+        |row| Ok((row.get::<_, String>(0)?, row.get(1)?)),
+    )?;
+    let count = |stream: Stream| {
+        counted
+            .iter()
+            .find(|(name, _)| name == stream.name())
+            .map_or(0, |(_, count)| *count)
+    };
+    let last_seq = super::log::last_seq(connection)?;
+    let sql = format!(
+        "SELECT number, started_at, ended_at, outcome, requests, retries, accounts, balances, beneficiaries,
+         transactions, skipped, error FROM poll ORDER BY number DESC LIMIT {polls}"
+    );
+    Ok(Some(Overview {
+        state_id,
+        identity: Identity { name, endpoint },
+        last_seq,
+        streams: Stream::ALL
+            .into_iter()
+            .map(|stream| StreamCount {
+                stream: stream.name(),
+                records: count(stream),
+            })
+            .collect(),
+        cursors: all(
+            connection,
+            "SELECT stream, position FROM cursor ORDER BY stream",
+            |row| {
+                Ok(CursorLine {
+                    stream: row.get(0)?,
+                    position: row.get(1)?,
+                })
+            },
+        )?,
+        publishers: all(
+            connection,
+            "SELECT name, type, offset, delivered_at, error FROM publisher ORDER BY name",
+            |row| {
+                let offset = row.get(2)?;
+                Ok(PublisherLine {
+                    name: row.get(0)?,
+                    kind: row.get(1)?,
+                    offset,
+                    lag: last_seq - offset,
+                    delivered_at: row.get(3)?,
+                    error: row.get(4)?,
+                })
+            },
+        )?,
+        polls: all(connection, &sql, poll_row)?,
+    }))
+}
+
+fn poll_row(row: &Row) -> rusqlite::Result<PollRow> {
+    let second = |text: String| {
+        let not_a_date = |invalid: crate::api::Invalid| {
+            rusqlite::Error::FromSqlConversionFailure(
+                1,
+                rusqlite::types::Type::Text,
+                invalid.into(),
+            )
+        };
+        Timestamp::parse(&text)
+            .map(Timestamp::second)
+            .map_err(not_a_date)
+    };
+    Ok(PollRow {
+        number: row.get(0)?,
+        started_at: second(row.get(1)?)?,
+        ended_at: row.get::<_, Option<String>>(2)?.map(second).transpose()?,
+        outcome: row.get(3)?,
+        requests: row.get(4)?,
+        retries: row.get(5)?,
+        versions: [row.get(6)?, row.get(7)?, row.get(8)?, row.get(9)?],
+        skipped: row.get(10)?,
+        error: row.get(11)?,
+    })
+}
+
+fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    read: impl FnMut(&Row) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection.prepare(sql)?.query_map([], read)?.collect()
+}
