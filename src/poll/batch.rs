@@ -52,7 +52,7 @@ impl Pending {
     pub fn take(
         &mut self,
         store: &Store,
-        record: Record,
+        record: &Record,
     ) -> Result<(Verdict, Option<Timestamp>), store::Error> {
         let key = (record.stream, record.id.clone());
         let pending = self.newest.get(&key).map(|place| &self.versions[*place]);
@@ -129,9 +129,9 @@ impl Pending {
         self.bytes += record.json.len();
         self.newest.insert(key, self.versions.len());
         self.versions.push(Version {
-            record,
+            record: record.clone(),
             number,
-            observed_at: now(),
+            observed_at: Timestamp::now().second(),
         });
     }
 
