@@ -1,8 +1,38 @@
-//! generic-connector
+//! `generic-connector` stands between Formance Connectivity and an Integration Service that speaks the Generic
+//! Connector API. It polls the service for accounts, their balances, transactions and beneficiaries, keeps an exact
+//! copy, and delivers every new version of every record, complete, once and in order.
+//!
+//! Data flows in one direction, and each arrow is one function or channel:
+//!
+//! ```text
+//!  service ──► psp ──► poll ──► store ──► publish ──► where the changes are wanted
+//! ```
+//!
+//! | room | what it is |
+//! |---|---|
+//! | [`api`] | the Generic Connector API's vocabulary: pages, records, dates, amounts |
+//! | [`psp`] | the client of the Integration Service: one request, one typed answer |
+//! | [`poll`] | the main loop, the workers, the cursor walk, the publish step |
+//! | [`store`] | the state, one SQLite file: the change log, the newest versions, the cursors |
+//! | [`publish`] | publishers and their delivery threads |
+//! | [`sandbox`] | a sample Integration Service, for the demo and the tests |
+//! | [`config`] | the configuration file, read and checked |
+//! | [`command`] | the commands of the command line, one a file |
+//!
+//! `api` is the ground floor; `psp` and `store` stand on it, `poll` on those, `publish` on `store`, `command` on all.
+
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 pub mod api;
+pub mod cli;
+pub mod command;
+pub mod config;
+mod logging;
 pub mod poll;
 pub mod psp;
+pub mod publish;
+pub mod sandbox;
 pub mod secret;
+mod signals;
 pub mod stop;
 pub mod store;

@@ -1,1 +1,1 @@
-
+//! The promises, tested through the binary and HTTP.

@@ -353,12 +353,15 @@ impl Walk {
         }
         let mut anchor = last;
         let mut ascends_over_seconds = first < last;
-        if let (true, Some((_, previous_last))) = (self.page > 1, self.previous.seconds) {
-            if first > previous_last {
-                // The pages meet between two seconds: what shifted over that edge lies right behind it.
-                anchor = previous_last.next();
-                ascends_over_seconds = true;
-            }
+        let previous_last = self
+            .previous
+            .seconds
+            .filter(|_| self.page > 1)
+            .map(|(_, last)| last);
+        if let Some(edge) = previous_last.filter(|previous_last| first > *previous_last) {
+            // The pages meet between two seconds: what shifted over that edge lies right behind it.
+            anchor = edge.next();
+            ascends_over_seconds = true;
         }
         let later = self.anchored.is_none_or(|anchored| anchor > anchored)
             && self

@@ -246,13 +246,6 @@ impl Cycle {
         let poll = self.row(requests, done);
         let versions = self.pending.in_order();
         let committed = versions.len();
-        for version in versions {
-            self.versions[version.record.stream as usize] += 1;
-        }
-        let poll = PollRow {
-            versions: self.versions,
-            ..poll
-        };
         store.commit(Batch {
             versions,
             cursors: &moved,

@@ -230,6 +230,11 @@ impl<'a> Poller<'a> {
         Ok(())
     }
 
+    /// The seq of the newest committed version.
+    pub fn last_seq(&self) -> Result<i64, store::Error> {
+        self.store.last_seq()
+    }
+
     fn next_event(&mut self) -> Result<Event, Error> {
         let job = match &mut self.current {
             Some(cycle) => cycle.next_job(&self.store, &self.settings)?,

@@ -72,18 +72,13 @@ impl ChangeLog {
 
     fn change(&self, row: &rusqlite::Row) -> Result<Change, Error> {
         let fail = Error::on(&self.file, "read the change log");
-        let read = || -> rusqlite::Result<(i64, String, String, i64, [u8; 16], String, String)> {
-            Ok((
-                row.get(0)?,
-                row.get(1)?,
-                row.get(2)?,
-                row.get(3)?,
-                row.get(4)?,
-                row.get(5)?,
-                row.get(6)?,
-            ))
-        };
-        let (seq, stream, id, number, hash, observed_at, json) = read().map_err(fail)?;
+        let seq: i64 = row.get(0).map_err(&fail)?;
+        let stream: String = row.get(1).map_err(&fail)?;
+        let id: String = row.get(2).map_err(&fail)?;
+        let number: i64 = row.get(3).map_err(&fail)?;
+        let hash: [u8; 16] = row.get(4).map_err(&fail)?;
+        let observed_at = row.get(5).map_err(&fail)?;
+        let json = row.get(6).map_err(&fail)?;
         let stream = Stream::from_name(&stream).ok_or_else(|| Error::Corrupt {
             file: self.file.clone(),
             detail: format!("version {seq} is of an unknown stream {stream:?}"),

@@ -1,0 +1,90 @@
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::never;
+
+use super::Failure;
+use crate::config::{Config, Target, TargetKind};
+use crate::poll::{Poller, Watch};
+use crate::psp::Client;
+use crate::publish::{Deliveries, Delivery, NdjsonPublisher, Publisher};
+use crate::stop::{Stop, Stopper};
+use crate::store::Store;
+
+/// How long a publisher may take to end its last delivery.
+const LAST_DELIVERY: Duration = Duration::from_secs(1);
+
+/// A connector put together: polling on one side, delivery on the other, the state between them.
+pub(super) struct Connector<'a> {
+    /// The polling side.
+    pub poller: Poller<'a>,
+    deliveries: Deliveries,
+    /// Ends delivery, which goes on after polling has stopped.
+    delivery_stopper: Stopper,
+}
+
+impl<'a> Connector<'a> {
+    /// Opens the state, starts delivery and prepares polling, which ends when `stop` is requested.
+    pub fn assemble(
+        config: Config,
+        publishers: Vec<Box<dyn Publisher>>,
+        stop: Stop,
+        watch: &'a mut dyn Watch,
+    ) -> Result<Connector<'a>, Failure> {
+        for warning in &config.warnings {
+            log::warn!("{warning}");
+        }
+        let store =
+            Store::open(&config.state_directory, &config.identity).map_err(Failure::other)?;
+        let (delivery_stopper, delivery_stop) = Stop::new();
+        let mut deliveries = Deliveries::default();
+        for publisher in publishers {
+            let log = store.change_log().map_err(Failure::other)?;
+            deliveries.push(
+                Delivery::start(publisher, log, delivery_stop.clone()).map_err(Failure::other)?,
+            );
+        }
+        let client = Client::new(config.service, stop.clone());
+        let wakers = deliveries.wakers();
+        let poller = Poller::new(store, client, config.polling, stop, never(), wakers, watch)
+            .map_err(Failure::other)?;
+        Ok(Connector {
+            poller,
+            deliveries,
+            delivery_stopper,
+        })
+    }
+
+    /// Waits until everything committed is delivered; what remains if it is not, one message for each publisher.
+    pub fn deliver_all(&self, patience: Duration, stop: &Stop) -> Result<Vec<String>, Failure> {
+        let last = self.poller.last_seq().map_err(Failure::other)?;
+        Ok(self.deliveries.wait_for(last, patience, stop))
+    }
+
+    /// Ends delivery.
+    pub fn shut_down(self) {
+        self.delivery_stopper.stop();
+        self.deliveries.join(Instant::now() + LAST_DELIVERY);
+    }
+}
+
+/// The publishers of a configuration.
+pub(super) fn publishers(targets: &[Target]) -> Vec<Box<dyn Publisher>> {
+    targets
+        .iter()
+        .map(|target| -> Box<dyn Publisher> {
+            Box::new(match &target.kind {
+                TargetKind::NdjsonFile(path) => NdjsonPublisher::to_file(&target.name, path),
+                TargetKind::NdjsonStdout => NdjsonPublisher::to_stdout(&target.name),
+            })
+        })
+        .collect()
+}
+
+/// What `poll` and `demo` deliver to when nothing is configured: `changes.ndjson` in the state directory.
+pub(super) fn default_target(config: &Config) -> Target {
+    let path = config.state_directory.join("changes.ndjson");
+    Target {
+        name: "ndjson".to_owned(),
+        kind: TargetKind::NdjsonFile(path),
+    }
+}

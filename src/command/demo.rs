@@ -1,0 +1,230 @@
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::connector::{Connector, default_target, publishers};
+use super::{Exit, Failure};
+use crate::api::object::{Account, Balances, Beneficiary, Transaction};
+use crate::api::{Amount, Asset, Stream, escaped};
+use crate::cli;
+use crate::config::Config;
+use crate::poll::{Summary, Watch};
+use crate::publish::{DeliveryError, Publisher};
+use crate::sandbox::{Sandbox, Settings};
+use crate::signals;
+use crate::store::{Change, ChangeLog};
+
+/// The key between the sandbox and the connector.
+const KEY: &str = "demo";
+
+/// Starts a sandbox and a connector on it, and shows what arrives.
+pub(super) fn run(options: &cli::Demo) -> Result<Exit, Failure> {
+    let (trigger, stop) = signals::handle().map_err(Failure::Other)?;
+    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let settings = Settings {
+        listen,
+        api_key: KEY.to_owned(),
+        data: None,
+        live: true,
+        latency: Duration::ZERO,
+    };
+    let sandbox = Sandbox::start(settings).map_err(Failure::other)?;
+    let folder = Folder::make()
+        .map_err(|error| Failure::Other(format!("cannot make a temporary folder: {error}")))?;
+    let config_file = folder.0.join("generic.json");
+    let config = format!(
+        "{{ \"name\": \"demo\", \"endpoint\": \"{}\", \"apiKey\": \"{KEY}\", \"pollingPeriod\": \"1s\", \
+         \"stateDir\": \"state\" }}\n",
+        sandbox.url()
+    );
+    fs::write(&config_file, config).map_err(Failure::other)?;
+    let mut config = Config::read(&config_file)?;
+    config.warnings.clear();
+
+    say(&format!(
+        "A sample Integration Service runs at {}.",
+        sandbox.url()
+    ));
+    say(
+        "A connector polls it every second. Each line below is a change as it arrives; Ctrl-C ends the demo.\n",
+    );
+    let mut publishers = publishers(&[default_target(&config)]);
+    publishers.push(Box::new(Shown));
+    let started = Instant::now();
+    let mut totals = Totals::default();
+    let mut connector = Connector::assemble(config, publishers, stop.clone(), &mut totals)?;
+    if let Some(duration) = options.duration {
+        let stop = stop.clone();
+        thread::spawn(move || {
+            stop.wait(duration);
+            trigger.stop();
+        });
+    }
+    let ended = connector.poller.run();
+    // What was committed last is shown, too.
+    let (_stopper, unhurried) = crate::stop::Stop::new();
+    let remaining = connector.deliver_all(Duration::from_secs(2), &unhurried)?;
+    connector.shut_down();
+    ended.map_err(Failure::other)?;
+    totals.show(started.elapsed());
+    Ok(if remaining.is_empty() && totals.complete {
+        Exit::Done
+    } else {
+        Exit::Nothing
+    })
+}
+
+/// One line on standard output. That nobody reads any more is no error.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// A temporary folder, removed in the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn make() -> io::Result<Folder> {
+        let mut number = std::process::id();
+        loop {
+            let path = std::env::temp_dir().join(format!("generic-connector-demo-{number}"));
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    number = number.wrapping_add(1)
+                }
+                made => return made.map(|()| Folder(path)),
+            }
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What all polls of the demo did together.
+#[derive(Default)]
+struct Totals {
+    polls: u64,
+    requests: u64,
+    versions: [i64; 4],
+    complete: bool,
+}
+
+impl Watch for Totals {
+    fn ended(&mut self, summary: &Summary) {
+        self.polls += 1;
+        self.requests += summary.requests;
+        self.versions
+            .iter_mut()
+            .zip(summary.versions)
+            .for_each(|(total, new)| *total += new);
+        self.complete = summary.failed == 0;
+    }
+}
+
+impl Totals {
+    fn show(&self, elapsed: Duration) {
+        let versions: Vec<String> = Stream::ALL
+            .into_iter()
+            .zip(self.versions)
+            .map(|(stream, new)| format!("{new} {stream}"))
+            .collect();
+        say(&format!(
+            "\nArrived: {}, each version once, in {} polls with {} requests in {:.1} s.",
+            versions.join(", "),
+            self.polls,
+            self.requests,
+            elapsed.as_secs_f64()
+        ));
+    }
+}
+
+/// A publisher that prints each change in one readable line.
+struct Shown;
+
+impl Publisher for Shown {
+    fn name(&self) -> &str {
+        "screen"
+    }
+
+    fn kind(&self) -> &'static str {
+        "screen"
+    }
+
+    fn resume(&mut self, _: &ChangeLog, stored: i64) -> Result<i64, DeliveryError> {
+        Ok(stored)
+    }
+
+    fn deliver(&mut self, _: &ChangeLog, changes: &[Change]) -> Result<(), DeliveryError> {
+        changes.iter().for_each(|change| say(&readable(change)));
+        Ok(())
+    }
+}
+
+fn readable(change: &Change) -> String {
+    let json = &change.json;
+    let what = match change.stream {
+        Stream::Accounts => serde_json::from_str::<Account>(json)
+            .map(|account| escaped(&account.account_name))
+            .ok(),
+        Stream::Beneficiaries => serde_json::from_str::<Beneficiary>(json)
+            .map(|beneficiary| escaped(&beneficiary.owner_name))
+            .ok(),
+        Stream::Balances => serde_json::from_str::<Balances>(json)
+            .map(|balances| {
+                let amounts: Vec<String> = balances
+                    .balances
+                    .iter()
+                    .map(|balance| money(&balance.amount, &balance.currency))
+                    .collect();
+                amounts.join(", ")
+            })
+            .ok(),
+        Stream::Transactions => serde_json::from_str::<Transaction>(json)
+            .map(|transaction| {
+                format!(
+                    "{:<9}{:<13}{:>22}  {} -> {}",
+                    escaped(&transaction.kind),
+                    escaped(&transaction.status),
+                    money(&transaction.amount, &transaction.currency),
+                    escaped(
+                        transaction
+                            .source_account_id
+                            .as_deref()
+                            .unwrap_or("outside")
+                    ),
+                    escaped(
+                        transaction
+                            .destination_account_id
+                            .as_deref()
+                            .unwrap_or("outside")
+                    )
+                )
+            })
+            .ok(),
+    };
+    let what = what.unwrap_or_else(|| escaped(json));
+    format!(
+        "{:>5}  {:<14}{:<28}{what}",
+        change.seq,
+        change.stream.name(),
+        escaped(&change.id)
+    )
+}
+
+/// An amount in major units with its asset's code, or as it was written if it is not of the API.
+fn money(amount: &str, currency: &str) -> String {
+    match (Amount::parse(amount), Asset::parse(currency)) {
+        (Ok(amount), Ok(asset)) => format!(
+            "{} {}",
+            amount.in_major_units(asset.decimals()),
+            asset.code()
+        ),
+        _ => format!("{} {}", escaped(amount), escaped(currency)),
+    }
+}

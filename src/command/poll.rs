@@ -1,0 +1,86 @@
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use super::connector::{Connector, default_target, publishers};
+use super::{Exit, Failure};
+use crate::api::Stream;
+use crate::cli;
+use crate::config::Config;
+use crate::logging::ERASE_LINE;
+use crate::poll::{PollOutcome, Progress, Summary, Watch};
+use crate::signals;
+
+/// Polls until caught up and delivers everything.
+pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
+    let config = Config::read(&options.config.config)?;
+    let (_trigger, stop) = signals::handle().map_err(Failure::Other)?;
+    let targets = config
+        .publish
+        .clone()
+        .unwrap_or_else(|| vec![default_target(&config)]);
+    let mut watch = ProgressLine::new();
+    let mut connector =
+        Connector::assemble(config, publishers(&targets), stop.clone(), &mut watch)?;
+    let polled = connector.poller.poll_once();
+    let remaining = connector.deliver_all(options.delivery_patience, &stop);
+    connector.shut_down();
+    let summary = polled.map_err(Failure::other)?;
+    let remaining = remaining?;
+    for message in &remaining {
+        log::error!("not delivered in time: {message}; the next run goes on from there");
+    }
+    watch.close(&summary);
+    Ok(match summary.outcome {
+        _ if !remaining.is_empty() => Exit::Nothing,
+        PollOutcome::Complete | PollOutcome::Interrupted => Exit::Done,
+        PollOutcome::Partial => Exit::Partly,
+        PollOutcome::Failed => Exit::Nothing,
+    })
+}
+
+/// On a terminal, one line that shows how far the poll has come; else nothing.
+struct ProgressLine {
+    on_terminal: bool,
+    drawn: Instant,
+}
+
+impl ProgressLine {
+    fn new() -> ProgressLine {
+        ProgressLine {
+            on_terminal: io::stderr().is_terminal(),
+            drawn: Instant::now(),
+        }
+    }
+
+    /// The closing summary.
+    fn close(&self, summary: &Summary) {
+        if !self.on_terminal {
+            return;
+        }
+        let mut text = ERASE_LINE.to_owned();
+        for (stream, new) in Stream::ALL.into_iter().zip(summary.versions) {
+            text += &format!("{stream:<14}{new:>12} new\n");
+        }
+        text += &format!("{:<14}{:>12}\n", "requests", summary.requests);
+        text += &format!("{:<14}{:>10.1} s\n", "time", summary.elapsed.as_secs_f64());
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+}
+
+impl Watch for ProgressLine {
+    fn progress(&mut self, progress: Progress) {
+        /// Often enough to look alive.
+        const BETWEEN: Duration = Duration::from_millis(100);
+        if !self.on_terminal || self.drawn.elapsed() < BETWEEN {
+            return;
+        }
+        self.drawn = Instant::now();
+        let records: i64 = progress.versions.iter().sum();
+        let rate = records as f64 / progress.elapsed.as_secs_f64().max(0.001);
+        let line = format!(
+            "{ERASE_LINE}{records} new versions, {rate:.0} a second, {} requests ",
+            progress.requests
+        );
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+}

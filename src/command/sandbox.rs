@@ -1,0 +1,28 @@
+use std::io::Write;
+
+use super::{Exit, Failure};
+use crate::cli;
+use crate::sandbox::{Sandbox, Settings};
+use crate::signals;
+
+/// Serves the sandbox until a signal comes.
+pub(super) fn run(options: cli::Sandbox) -> Result<Exit, Failure> {
+    let (_trigger, stop) = signals::handle().map_err(Failure::Other)?;
+    let settings = Settings {
+        listen: options.listen,
+        api_key: options.api_key,
+        data: options.data,
+        live: options.live,
+        latency: options.latency,
+    };
+    let sandbox = Sandbox::start(settings).map_err(Failure::other)?;
+    // The address alone on the first line, for scripts. A reader that has gone does not end the service.
+    let _ =
+        writeln!(std::io::stdout(), "{}", sandbox.url()).and_then(|()| std::io::stdout().flush());
+    log::info!(
+        "sample Integration Service at {}; Ctrl-C ends it",
+        sandbox.url()
+    );
+    let _ = stop.receiver().recv();
+    Ok(Exit::Done)
+}

@@ -1,0 +1,362 @@
+//! The configuration: one JSON file with the keys of Formance's own connector configuration, and more, all with
+//! defaults. Read whole and checked before anything starts; an error names the key, the value and the fix.
+//!
+//! Relative paths are taken from the configuration file's own folder, so that cron and systemd, which start programs
+//! in folders of their own choice, find the same files.
+
+mod keys;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ureq::http::Uri;
+
+use crate::secret::Secret;
+use crate::{poll, psp, store};
+use keys::Keys;
+
+/// A configuration that has been checked.
+#[derive(Debug)]
+pub struct Config {
+    /// The connector's name and the service's endpoint.
+    pub identity: store::Identity,
+    /// How to reach the service.
+    pub service: psp::Settings,
+    /// How to poll it.
+    pub polling: poll::Settings,
+    /// The directory that holds the state.
+    pub state_directory: PathBuf,
+    /// Where to deliver; none if the configuration has no `publish`.
+    pub publish: Option<Vec<Target>>,
+    /// What is legal but should be looked at.
+    pub warnings: Vec<String>,
+}
+
+/// One entry of `publish`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Unique; its offset is kept under it.
+    pub name: String,
+    /// What it is.
+    pub kind: TargetKind,
+}
+
+/// What a publisher delivers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetKind {
+    /// A file, one change a line.
+    NdjsonFile(PathBuf),
+    /// Standard output, one change a line.
+    NdjsonStdout,
+}
+
+/// A configuration that cannot be used. The message names the file, the key, the value and the fix.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {problem}", file.display())]
+pub struct Error {
+    file: PathBuf,
+    problem: String,
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    pub fn read(file: &Path) -> Result<Config, Error> {
+        read(file).map_err(|problem| Error {
+            file: file.to_owned(),
+            problem,
+        })
+    }
+}
+
+/// The state directory of a configuration file, checked no further than that: for commands that only read the state.
+pub fn state_directory(file: &Path) -> Result<PathBuf, Error> {
+    let find = || state_directory_of(&mut parse(file)?, &folder_of(file));
+    find().map_err(|problem| Error {
+        file: file.to_owned(),
+        problem,
+    })
+}
+
+fn read(file: &Path) -> Result<Config, String> {
+    let folder = folder_of(file);
+    let mut keys = parse(file)?;
+    let mut warnings = Vec::new();
+
+    let name = keys
+        .text("name")?
+        .ok_or("\"name\" is missing: give the connector a name, such as \"acme-bank\"")?;
+    if name.is_empty() || name.len() > 500 || name.chars().any(|c| c.is_control() || c == '/') {
+        return Err(keys.bad(
+            "name",
+            "use 1 to 500 characters without \"/\", such as \"acme-bank\"",
+        ));
+    }
+    let endpoint = keys.text("endpoint")?.ok_or(
+        "\"endpoint\" is missing: set it to the base URL of the Integration Service, such as \
+         \"https://integration.example.com\"",
+    )?;
+    let endpoint = check_endpoint(&endpoint).map_err(|fix| keys.bad("endpoint", fix))?;
+    if !endpoint.starts_with("https:") && !is_loopback(&endpoint) {
+        warnings.push(format!(
+            "\"endpoint\" is {endpoint:?}: the key and the data cross the network unencrypted; use https"
+        ));
+    }
+    let api_key = api_key(&mut keys, file, &folder, &mut warnings)?;
+
+    let period = keys.duration("pollingPeriod", Duration::from_secs(120))?;
+    let page_size = keys.number("pageSize", 100, 1, 10_000)? as u32;
+    let workers = keys.number("workers", 16, 1, 512)? as usize;
+    let batch_records = keys.number("batchRecords", 20_000, 1, 1_000_000)? as usize;
+    let lookback = keys.duration_or_zero("lookback", Duration::from_secs(60))?;
+    let request_timeout = keys.duration("requestTimeout", Duration::from_secs(30))?;
+    let max_body_bytes = keys.number("maxBodyBytes", 16 << 20, 1024, 1 << 30)? as u64;
+    let max_requests_per_second = keys.rate("maxRequestsPerSecond")?;
+    let root_certificates = match keys.text("caFile")? {
+        Some(path) => {
+            Some(certificates(&folder.join(&path)).map_err(|fix| keys.bad("caFile", fix))?)
+        }
+        None => None,
+    };
+    let proxy = match keys.text("proxy")? {
+        Some(url) => Some(ureq::Proxy::new(&url).map_err(|_| {
+            keys.bad_secret(
+                "proxy",
+                "use a URL such as \"http://proxy.example.com:3128\"",
+            )
+        })?),
+        None => None,
+    };
+    let state_directory = state_directory_of(&mut keys, &folder)?;
+    let publish = publish(&mut keys, &folder)?;
+    keys.finish()?;
+
+    Ok(Config {
+        identity: store::Identity {
+            name,
+            endpoint: endpoint.clone(),
+        },
+        service: psp::Settings {
+            endpoint,
+            api_key,
+            request_timeout,
+            max_body_bytes,
+            max_requests_per_second,
+            connections: workers,
+            root_certificates,
+            proxy,
+        },
+        // Filters have whole seconds, so a part of one counts as one.
+        polling: poll::Settings {
+            page_size,
+            workers,
+            batch_records,
+            lookback: lookback.as_secs_f64().ceil() as u64,
+            period,
+        },
+        state_directory,
+        publish,
+        warnings,
+    })
+}
+
+fn parse(file: &Path) -> Result<Keys, String> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        format!("cannot read the configuration: {error}; name an existing file with --config")
+    })?;
+    Keys::parse(&text)
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    // Of a bare file name the parent is empty, which joins as the current folder does.
+    file.parent().map(Path::to_owned).unwrap_or_default()
+}
+
+fn state_directory_of(keys: &mut Keys, folder: &Path) -> Result<PathBuf, String> {
+    let given = keys.text("stateDir")?;
+    Ok(match given {
+        Some(path) if path.is_empty() => {
+            return Err(keys.bad("stateDir", "name a directory, or leave the key out"));
+        }
+        Some(path) => folder.join(path),
+        None => match std::env::var_os("STATE_DIRECTORY").filter(|path| !path.is_empty()) {
+            Some(path) => PathBuf::from(path),
+            None => folder.join("state"),
+        },
+    })
+}
+
+/// The endpoint without its trailing slashes, or what is wrong with it.
+fn check_endpoint(endpoint: &str) -> Result<String, &'static str> {
+    let uri: Uri = endpoint
+        .parse()
+        .map_err(|_| "use a URL such as \"https://integration.example.com\"")?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("begin it with https:// (or http:// on this machine)");
+    }
+    let authority = uri
+        .authority()
+        .ok_or("name a host, as in \"https://integration.example.com\"")?;
+    if authority.as_str().contains('@') {
+        return Err("leave user and password out; the key goes into \"apiKey\" or \"apiKeyFile\"");
+    }
+    if authority.host().is_empty() {
+        return Err("name a host, as in \"https://integration.example.com\"");
+    }
+    if uri.query().is_some() || endpoint.contains('#') {
+        return Err(
+            "leave the query and the fragment out; it is a base URL, to which paths are appended",
+        );
+    }
+    Ok(endpoint.trim_end_matches('/').to_owned())
+}
+
+/// Whether the endpoint is on this machine.
+fn is_loopback(endpoint: &str) -> bool {
+    let uri: Option<Uri> = endpoint.parse().ok();
+    let host = uri
+        .as_ref()
+        .and_then(Uri::host)
+        .unwrap_or_default()
+        .trim_matches(['[', ']']);
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// The key: from the file itself, from a file of its own, or from where systemd puts credentials.
+fn api_key(
+    keys: &mut Keys,
+    file: &Path,
+    folder: &Path,
+    warnings: &mut Vec<String>,
+) -> Result<Secret, String> {
+    let inline = keys.secret("apiKey")?;
+    let named = keys.text("apiKeyFile")?;
+    let (key, origin) = match (inline, named) {
+        (Some(_), Some(_)) => {
+            return Err("both \"apiKey\" and \"apiKeyFile\" are set: keep one".to_owned());
+        }
+        (Some(key), None) => {
+            if others_may_read(file) {
+                warnings.push(format!(
+                    "\"apiKey\" stands in {}, which every user of this machine can read; run: chmod o-r {0}",
+                    file.display()
+                ));
+            }
+            (key, "\"apiKey\"".to_owned())
+        }
+        (None, Some(path)) => {
+            let path = folder.join(path);
+            (
+                secret_file(&path)?,
+                format!("\"apiKeyFile\" ({})", path.display()),
+            )
+        }
+        (None, None) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
+            Some(directory) => {
+                let path = Path::new(&directory).join("apiKey");
+                (
+                    secret_file(&path)?,
+                    format!("the credential {}", path.display()),
+                )
+            }
+            None => {
+                return Err("no key: set \"apiKey\", or \"apiKeyFile\" to a file that holds it, or give the systemd \
+                            unit LoadCredential=apiKey:/path/to/it"
+                    .to_owned());
+            }
+        },
+    };
+    if key.is_empty() {
+        return Err(format!(
+            "{origin} is empty: put the key there that the Integration Service expects"
+        ));
+    }
+    if !key
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    {
+        return Err(format!(
+            "{origin} has characters that an HTTP header cannot carry: use printable ASCII"
+        ));
+    }
+    Ok(Secret::new(key))
+}
+
+fn secret_file(path: &Path) -> Result<String, String> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| format!("\"apiKeyFile\": cannot read {}: {error}", path.display()))?;
+    if others_may_read(path) {
+        return Err(format!(
+            "\"apiKeyFile\": every user of this machine can read {}; run: chmod o-rwx {0}",
+            path.display()
+        ));
+    }
+    Ok(text.trim().to_owned())
+}
+
+/// Whether the mode lets others than the owner and the group read. The group may: systemd shows credentials so.
+fn others_may_read(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+fn certificates(path: &Path) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {
+    let pem = fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let mut certificates = Vec::new();
+    for item in ureq::tls::parse_pem(&pem) {
+        match item {
+            Ok(ureq::tls::PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(_) => {}
+            Err(error) => return Err(format!("{} is not a PEM file: {error}", path.display())),
+        }
+    }
+    match certificates.is_empty() {
+        true => Err(format!(
+            "{} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)",
+            path.display()
+        )),
+        false => Ok(certificates),
+    }
+}
+
+fn publish(keys: &mut Keys, folder: &Path) -> Result<Option<Vec<Target>>, String> {
+    let Some(entries) = keys.objects("publish")? else {
+        return Ok(None);
+    };
+    let mut targets: Vec<Target> = Vec::new();
+    for mut entry in entries {
+        let kind = entry
+            .text("type")?
+            .ok_or("\"publish\": an entry has no \"type\": set it to \"ndjson\"")?;
+        let name = entry.text("name")?.unwrap_or_else(|| kind.clone());
+        let kind = match kind.as_str() {
+            "ndjson" => match entry.text("path")?.as_deref() {
+                Some("-") => TargetKind::NdjsonStdout,
+                Some(path) if !path.is_empty() => TargetKind::NdjsonFile(folder.join(path)),
+                _ => return Err(
+                    "\"publish\": the ndjson entry needs a \"path\": a file, or \"-\" for stdout"
+                        .into(),
+                ),
+            },
+            _ => return Err(entry.bad("type", "the known type is \"ndjson\"")),
+        };
+        if name.is_empty() || targets.iter().any(|target| target.name == name) {
+            return Err(entry.bad(
+                "name",
+                "each entry of \"publish\" needs a \"name\" that no other one has",
+            ));
+        }
+        if targets.iter().any(|target| target.kind == kind) {
+            return Err(entry.bad("path", "another entry of \"publish\" writes there already"));
+        }
+        entry.finish()?;
+        targets.push(Target { name, kind });
+    }
+    if targets.is_empty() {
+        return Err("\"publish\" is an empty list: add an entry, or leave the key out".to_owned());
+    }
+    Ok(Some(targets))
+}

@@ -1,0 +1,57 @@
+//! The log: one line an event, on standard error.
+
+use std::io::{self, IsTerminal, Write};
+
+use log::LevelFilter;
+use simplelog::{ConfigBuilder, WriteLogger};
+
+/// Starts logging. Lines carry the time unless systemd's journal, which adds its own, takes them.
+pub fn start(level: LevelFilter) {
+    let mut config = ConfigBuilder::new();
+    config
+        // The HTTP stack's own trace prints paths and redirect targets.
+        .add_filter_allow_str("generic_connector")
+        .set_target_level(LevelFilter::Off)
+        .set_thread_level(LevelFilter::Off)
+        .set_location_level(LevelFilter::Off)
+        .set_time_format_rfc3339();
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        config.set_time_level(LevelFilter::Off);
+    }
+    let lines = Lines {
+        line: Vec::new(),
+        on_terminal: io::stderr().is_terminal(),
+    };
+    // An error means that a logger is running already, as in tests.
+    let _ = WriteLogger::init(level, config.build(), lines);
+    std::panic::set_hook(Box::new(|panic| log::error!("panic: {panic}")));
+}
+
+/// Writes whole lines to standard error, each with one system call.
+struct Lines {
+    line: Vec<u8>,
+    on_terminal: bool,
+}
+
+/// Returns to the line's start and erases it.
+pub const ERASE_LINE: &str = "\r\x1b[K";
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.line.is_empty() && self.on_terminal {
+            // A progress line may stand there.
+            self.line.extend_from_slice(ERASE_LINE.as_bytes());
+        }
+        self.line.extend_from_slice(bytes);
+        if self.line.ends_with(b"\n") {
+            let written = io::stderr().write_all(&self.line);
+            self.line.clear();
+            written?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

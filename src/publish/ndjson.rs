@@ -1,0 +1,218 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::change_line::{self, Head};
+use super::{DeliveryError, Publisher};
+use crate::store::{Change, ChangeLog};
+
+/// Writes one change a line, to a file or to standard output.
+///
+/// A file is its own offset: delivery goes on after the last whole line's seq, and a torn one is cut off first, so the
+/// file holds each version once through any crash. A file that was rotated away is begun anew.
+#[derive(Debug)]
+pub struct NdjsonPublisher {
+    name: String,
+    target: Target,
+}
+
+#[derive(Debug)]
+enum Target {
+    File { path: PathBuf, open: Option<File> },
+    Stdout,
+}
+
+impl NdjsonPublisher {
+    /// A publisher to that file, which is made if it does not exist.
+    pub fn to_file(name: &str, path: &Path) -> NdjsonPublisher {
+        NdjsonPublisher {
+            name: name.to_owned(),
+            target: Target::File {
+                path: path.to_owned(),
+                open: None,
+            },
+        }
+    }
+
+    /// A publisher to standard output.
+    pub fn to_stdout(name: &str) -> NdjsonPublisher {
+        NdjsonPublisher {
+            name: name.to_owned(),
+            target: Target::Stdout,
+        }
+    }
+}
+
+impl Publisher for NdjsonPublisher {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "ndjson"
+    }
+
+    fn resume(&mut self, log: &ChangeLog, stored: i64) -> Result<i64, DeliveryError> {
+        match &mut self.target {
+            Target::Stdout => Ok(stored),
+            Target::File { path, open } => {
+                *open = None;
+                let (opened, last) = resume_file(path, log)?;
+                *open = Some(opened);
+                Ok(last.unwrap_or(stored))
+            }
+        }
+    }
+
+    fn deliver(&mut self, log: &ChangeLog, changes: &[Change]) -> Result<(), DeliveryError> {
+        let mut lines =
+            Vec::with_capacity(changes.iter().map(|change| change.json.len() + 256).sum());
+        changes
+            .iter()
+            .for_each(|change| change_line::write(&mut lines, log.connector(), change));
+        match &mut self.target {
+            Target::Stdout => {
+                let mut stdout = io::stdout().lock();
+                let written = stdout.write_all(&lines).and_then(|()| stdout.flush());
+                written.map_err(|error| {
+                    DeliveryError::Down(format!("cannot write to standard output: {error}"))
+                })
+            }
+            Target::File { path, open } => {
+                let down = |error: io::Error| {
+                    DeliveryError::Down(format!("cannot write {}: {error}", path.display()))
+                };
+                let mut file = match open.take() {
+                    Some(file) if stands_at(&file, path) => file,
+                    // Rotated away: the next file goes on where it ended.
+                    _ => open_file(path).map_err(down)?,
+                };
+                append(&mut file, &lines).map_err(down)?;
+                *open = Some(file);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .create(true)
+        .read(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)?;
+    // Its name must be on the disk before its lines are counted as delivered.
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()?;
+    Ok(file)
+}
+
+/// Whether the file at that path is still this one.
+fn stands_at(file: &File, path: &Path) -> bool {
+    match (fs::metadata(path), file.metadata()) {
+        (Ok(there), Ok(ours)) => (there.ino(), there.dev()) == (ours.ino(), ours.dev()),
+        _ => false,
+    }
+}
+
+/// Appends whole lines and syncs them. On an error the file is cut back to whole lines.
+fn append(file: &mut File, lines: &[u8]) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    file.write_all(lines)
+        .and_then(|()| file.sync_data())
+        .inspect_err(|_| {
+            // If this fails too, the torn line is cut off when delivery resumes.
+            let _ = file.set_len(length);
+        })
+}
+
+/// Opens the file, cuts a torn last line off, and says which seq its last whole line has; none if it has no line.
+fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), DeliveryError> {
+    let down =
+        |error: io::Error| DeliveryError::Down(format!("cannot open {}: {error}", path.display()));
+    let mut file = open_file(path).map_err(down)?;
+    let (line, tail) = last_line(&mut file).map_err(down)?;
+    let foreign = |what: &str| {
+        DeliveryError::Refused(format!(
+            "{} {what}: either the state was removed or restored, or this is another file. Move the file away to get \
+             every change anew in a new one, or bring the state back that it belongs to, or set another \"path\"",
+            path.display()
+        ))
+    };
+    let last = match &line {
+        None => None,
+        Some(line) => {
+            let head: Head = serde_json::from_slice(line)
+                .map_err(|_| foreign("ends with a line that is no change"))?;
+            let known = log
+                .read(head.seq - 1, 1, 1)
+                .map_err(|error| DeliveryError::Down(error.to_string()))?;
+            match known.first() {
+                Some(change)
+                    if change.seq == head.seq && change.idempotency_key == head.idempotency_key =>
+                {
+                    Some(head.seq)
+                }
+                _ => {
+                    return Err(foreign(&format!(
+                        "ends with seq {}, which is not of this state",
+                        head.seq
+                    )));
+                }
+            }
+        }
+    };
+    if !tail.is_empty() {
+        let start = change_line::START.as_bytes();
+        let ours = tail.starts_with(start)
+            || start.starts_with(&tail)
+            || tail.iter().all(|byte| *byte == 0);
+        if !ours {
+            return Err(foreign("ends with text that is no change"));
+        }
+        log::warn!(
+            "{}: cut off {} bytes of a torn last line",
+            path.display(),
+            tail.len()
+        );
+        let whole = file
+            .metadata()
+            .map(|metadata| metadata.len().saturating_sub(tail.len() as u64))
+            .map_err(down)?;
+        file.set_len(whole)
+            .and_then(|()| file.sync_data())
+            .map_err(down)?;
+    }
+    Ok((file, last))
+}
+
+/// The last whole line, without its line break, and what follows it.
+fn last_line(file: &mut File) -> io::Result<(Option<Vec<u8>>, Vec<u8>)> {
+    const CHUNK: u64 = 64 * 1024;
+    let mut end = Vec::new();
+    let mut position = file.seek(SeekFrom::End(0))?;
+    while position > 0 && end.iter().filter(|byte| **byte == b'\n').count() < 2 {
+        let length = CHUNK.min(position);
+        position -= length;
+        file.seek(SeekFrom::Start(position))?;
+        let mut chunk = vec![0; length as usize];
+        file.read_exact(&mut chunk)?;
+        chunk.append(&mut end);
+        end = chunk;
+    }
+    let Some(line_break) = end.iter().rposition(|byte| *byte == b'\n') else {
+        return Ok((None, end));
+    };
+    let tail = end.split_off(line_break + 1);
+    end.pop();
+    let start = end
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |line_break| line_break + 1);
+    Ok((Some(end.split_off(start)), tail))
+}
