@@ -1,22 +1,25 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{
+    self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, setsockopt, sockopt,
+};
 use nix::sys::time::TimeVal;
 use tiny_http::{Request, Server};
 
-/// So many tiny_http servers share one listening socket. A single one hands a connection to a thread that it takes for
-/// idle although another connection is on its way there: of sixteen connections that open at once, two or three wait
-/// until another one closes (tiny_http 0.12, `TaskPool::spawn`). A server of many that meets fewer than five at once
-/// has a thread for each.
-const SERVERS: usize = 32;
+/// So many tiny_http servers listen on the one port, and the kernel spreads the connections over them. A single one
+/// hands a connection to a thread that it takes for idle although another connection is on its way there: of sixteen
+/// that open at once, some wait until another one closes (tiny_http 0.12, `TaskPool::spawn`). One that meets fewer than
+/// five at once has a thread for each.
+const SERVERS: usize = 64;
 
 /// Requests that each server answers at a time.
-const HANDLERS: usize = 4;
+const HANDLERS: usize = 2;
 
 /// How long a client may leave an answer unread. Seconds and microseconds.
 const SEND_TIMEOUT: TimeVal = TimeVal::new(5, 0);
@@ -35,21 +38,17 @@ impl HttpServer {
         address: SocketAddr,
         handler: impl Fn(Request) + Send + Sync + 'static,
     ) -> io::Result<HttpServer> {
-        let listener = TcpListener::bind(address)?;
-        // Linux hands these on to the accepted sockets, which tiny_http does not give out. Without the first, every
-        // answer waits 40 ms for an acknowledgement; without the second, a client that stops reading holds a thread.
-        setsockopt(&listener, sockopt::TcpNoDelay, &true)?;
-        setsockopt(&listener, sockopt::SendTimeout, &SEND_TIMEOUT)?;
+        // Sharing a port is not for strangers: where another service listens already, this fails.
+        let address = TcpListener::bind(address)?.local_addr()?;
         let mut server = HttpServer {
-            address: listener.local_addr()?,
+            address,
             servers: Vec::new(),
             stopping: Arc::new(AtomicBool::new(false)),
             handlers: Vec::new(),
         };
         let handler = Arc::new(handler);
         for _ in 0..SERVERS {
-            let one =
-                Server::from_listener(listener.try_clone()?, None).map_err(io::Error::other)?;
+            let one = Server::from_listener(listen(address)?, None).map_err(io::Error::other)?;
             let one = Arc::new(one);
             server.servers.push(one.clone());
             for _ in 0..HANDLERS {
@@ -93,10 +92,11 @@ impl Drop for HttpServer {
             let _ = handler.join();
         }
         self.servers.clear();
-        // A server that is dropped wakes its acceptor with a connection, which another one may have taken.
-        for _ in 0..SERVERS * 10 {
+        // tiny_http closes its listening sockets from threads of its own; who starts a service anew needs the port.
+        for _ in 0..1_000 {
             match TcpListener::bind(self.address) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    // What a server's end wakes may be another one's thread.
                     let _ = TcpStream::connect_timeout(&self.address, Duration::from_millis(100));
                     thread::sleep(Duration::from_millis(1));
                 }
@@ -104,4 +104,22 @@ impl Drop for HttpServer {
             }
         }
     }
+}
+
+/// A listening socket that shares its port with others of this process.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let (family, bound) = match address {
+        SocketAddr::V4(address) => (AddressFamily::Inet, SockaddrStorage::from(address)),
+        SocketAddr::V6(address) => (AddressFamily::Inet6, SockaddrStorage::from(address)),
+    };
+    let socket = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    setsockopt(&socket, sockopt::ReusePort, &true)?;
+    // Linux hands these on to the accepted sockets, which tiny_http does not give out. Without the first, every answer
+    // waits 40 ms for an acknowledgement; without the second, a client that stops reading holds a thread.
+    setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
+    setsockopt(&socket, sockopt::SendTimeout, &SEND_TIMEOUT)?;
+    socket::bind(socket.as_raw_fd(), &bound)?;
+    socket::listen(&socket, Backlog::MAXCONN)?;
+    Ok(TcpListener::from(socket))
 }
