@@ -19,6 +19,11 @@ impl Stop {
         (Stopper(sender), Stop(receiver))
     }
 
+    /// A wish that is never made.
+    pub fn never() -> Stop {
+        Stop(crossbeam_channel::never())
+    }
+
     /// Whether to stop.
     pub fn requested(&self) -> bool {
         self.wait(Duration::ZERO)

@@ -1,1 +1,19 @@
-//! The promises, tested through the binary and HTTP.
+//! The promises, tested from outside: through the binary, its files and HTTP. One module for each promise or command.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+mod atomic;
+mod bounded;
+mod complete;
+mod configuration;
+mod demo;
+mod isolated;
+mod ndjson;
+mod once;
+mod quiet;
+mod run;
+mod state;
+mod status;
+mod tls;

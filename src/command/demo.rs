@@ -15,6 +15,7 @@ use crate::poll::{Summary, Watch};
 use crate::publish::{DeliveryError, Publisher};
 use crate::sandbox::{Sandbox, Settings};
 use crate::signals;
+use crate::stop::Stop;
 use crate::store::{Change, ChangeLog};
 
 /// The key between the sandbox and the connector.
@@ -65,8 +66,7 @@ pub(super) fn run(options: &cli::Demo) -> Result<Exit, Failure> {
     }
     let ended = connector.poller.run();
     // What was committed last is shown, too.
-    let (_stopper, unhurried) = crate::stop::Stop::new();
-    let remaining = connector.deliver_all(Duration::from_secs(2), &unhurried)?;
+    let remaining = connector.deliver_all(Duration::from_secs(2), &Stop::never())?;
     connector.shut_down();
     ended.map_err(Failure::other)?;
     totals.show(started.elapsed());

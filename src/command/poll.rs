@@ -9,6 +9,10 @@ use crate::config::Config;
 use crate::logging::ERASE_LINE;
 use crate::poll::{PollOutcome, Progress, Summary, Watch};
 use crate::signals;
+use crate::stop::Stop;
+
+/// How long a publisher may go on without progress after a signal.
+const LAST_DELIVERIES: Duration = Duration::from_millis(500);
 
 /// Polls until caught up and delivers everything.
 pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
@@ -22,7 +26,12 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
     let mut connector =
         Connector::assemble(config, publishers(&targets), stop.clone(), &mut watch)?;
     let polled = connector.poller.poll_once();
-    let remaining = connector.deliver_all(options.delivery_patience, &stop);
+    let interrupted = stop.requested();
+    let remaining = match interrupted {
+        // The signal was for polling; what is committed gets a moment to arrive.
+        true => connector.deliver_all(LAST_DELIVERIES, &Stop::never()),
+        false => connector.deliver_all(options.delivery_patience, &stop),
+    };
     connector.shut_down();
     let summary = polled.map_err(Failure::other)?;
     let remaining = remaining?;
@@ -31,8 +40,9 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
     }
     watch.close(&summary);
     Ok(match summary.outcome {
+        PollOutcome::Interrupted => Exit::Done,
         _ if !remaining.is_empty() => Exit::Nothing,
-        PollOutcome::Complete | PollOutcome::Interrupted => Exit::Done,
+        PollOutcome::Complete => Exit::Done,
         PollOutcome::Partial => Exit::Partly,
         PollOutcome::Failed => Exit::Nothing,
     })

@@ -1,0 +1,94 @@
+//! Bounded: nothing is polled twice at once, batches are committed as they fill, connections are used again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{FakePsp, Place, Reply, run};
+
+#[test]
+fn a_first_import_is_committed_in_batches() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({ "batchRecords": 20, "pageSize": 10 }));
+    // The list breaks off in the middle: what was committed before is delivered and not read again.
+    psp.script(|path| match path {
+        path if path.starts_with("/transactions?page=9&") => Reply::status(400),
+        _ => Reply::Usual,
+    });
+    assert_eq!(place.poll().code, Some(2));
+    let delivered = place.ids("transactions").len();
+    assert!((100..250).contains(&delivered), "{delivered}");
+    psp.heal();
+    psp.forget_requests();
+    place.poll_well();
+    assert_eq!(place.ids("transactions").len(), 250);
+    assert!(
+        psp.requests().iter().all(|path| !path
+            .starts_with("/transactions?page=1&pageSize=10&sort=updatedAt%3Aasc")
+            || path.contains("updatedAtFrom=")),
+        "the list was read from its beginning again"
+    );
+}
+
+#[test]
+fn requests_a_second_are_limited_across_workers() {
+    let psp = FakePsp::start();
+    for number in 0..40 {
+        psp.add_account(&format!("acc-{number}"), "2024-01-01T00:00:00Z");
+    }
+    let place = Place::new(
+        &psp.url(),
+        json!({ "maxRequestsPerSecond": 50, "workers": 8 }),
+    );
+    let start = Instant::now();
+    place.poll_well();
+    let least = Duration::from_secs_f64((psp.requests().len() - 1) as f64 / 50.0);
+    assert!(
+        start.elapsed() >= least,
+        "{:?} for {} requests",
+        start.elapsed(),
+        psp.requests().len()
+    );
+}
+
+#[test]
+fn workers_share_the_work_and_no_more_requests_run_than_there_are_workers() {
+    let psp = FakePsp::start();
+    for number in 0..60 {
+        psp.add_account(&format!("acc-{number}"), "2024-01-01T00:00:00Z");
+    }
+    let running = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    // A request counts as running for the 20 ms that its answer is held back, at least.
+    let (started, highest) = (running.clone(), most.clone());
+    psp.script(move |path| {
+        if !path.ends_with("/balances") {
+            return Reply::Usual;
+        }
+        highest.fetch_max(started.fetch_add(1, SeqCst) + 1, SeqCst);
+        let ended = started.clone();
+        std::thread::spawn(move || {
+            std::thread::park_timeout(Duration::from_millis(15));
+            ended.fetch_sub(1, SeqCst);
+        });
+        Reply::After(Duration::from_millis(20))
+    });
+    let place = Place::new(&psp.url(), json!({ "workers": 6 }));
+    place.poll_well();
+    let most = most.load(SeqCst);
+    assert!((2..=6).contains(&most), "{most} at once");
+}
+
+#[test]
+fn a_proxy_from_the_environment_is_not_used() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    let mut command = place.command("poll");
+    command
+        .env("HTTP_PROXY", "http://127.0.0.1:9")
+        .env("ALL_PROXY", "http://127.0.0.1:9");
+    let ran = run(command);
+    assert_eq!(ran.code, Some(0), "{ran}");
+}

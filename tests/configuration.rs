@@ -1,0 +1,273 @@
+//! Bad configuration: exit 78, with the key, the value and the fix.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use crate::support::{FakePsp, KEY, Place, binary, run};
+
+const ENDPOINT: &str = "http://127.0.0.1:9";
+
+/// Every command that reads the configuration refuses it so.
+fn refused(more: Value, said: &[&str]) {
+    let place = Place::new(ENDPOINT, more);
+    for command in ["poll", "run"] {
+        let ran = run(place.command(command));
+        assert_eq!(ran.code, Some(78), "{ran}");
+        for part in said {
+            assert!(ran.stderr.contains(part), "{part:?} is not said: {ran}");
+        }
+        assert!(ran.stderr.contains("generic.json"), "{ran}");
+        assert!(!place.state().exists(), "something was started");
+    }
+}
+
+#[test]
+fn a_missing_file() {
+    let mut command = binary();
+    command.args(["poll", "--config", "/nowhere/generic.json"]);
+    let ran = run(command);
+    assert_eq!(ran.code, Some(78), "{ran}");
+    assert!(
+        ran.stderr.contains("/nowhere/generic.json") && ran.stderr.contains("No such file"),
+        "{ran}"
+    );
+}
+
+#[test]
+fn what_is_not_json_or_no_object() {
+    let place = Place::new(ENDPOINT, json!({}));
+    for (text, said) in [
+        ("name = x", "not JSON"),
+        ("[]", "not a JSON object"),
+        ("", "not JSON"),
+    ] {
+        fs::write(place.config(), text).unwrap();
+        let ran = place.poll();
+        assert_eq!(ran.code, Some(78), "{ran}");
+        assert!(ran.stderr.contains(said), "{ran}");
+    }
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_known_one() {
+    refused(
+        json!({ "pagesize": 5 }),
+        &["unknown key \"pagesize\"", "did you mean \"pageSize\"?"],
+    );
+    refused(
+        json!({ "poolingPeriod": "2m" }),
+        &["did you mean \"pollingPeriod\"?"],
+    );
+    refused(
+        json!({ "zzz": 1 }),
+        &["unknown key \"zzz\"", "the known keys are"],
+    );
+    let publish = json!([{ "type": "ndjson", "pth": "x", "path": "y" }]);
+    refused(
+        json!({ "publish": publish }),
+        &["publish: unknown key \"pth\"", "did you mean \"path\"?"],
+    );
+}
+
+#[test]
+fn wrong_types_and_values() {
+    refused(
+        json!({ "name": 5 }),
+        &["\"name\" is 5", "text in double quotes"],
+    );
+    refused(json!({ "name": null }), &["\"name\" is missing"]);
+    refused(json!({ "name": "a/b" }), &["\"name\" is \"a/b\""]);
+    refused(
+        json!({ "pageSize": 0 }),
+        &["\"pageSize\" is 0", "from 1 to"],
+    );
+    refused(
+        json!({ "pageSize": "100" }),
+        &["\"pageSize\" is \"100\"", "whole number"],
+    );
+    refused(json!({ "workers": 0 }), &["\"workers\" is 0", "from 1 to"]);
+    refused(json!({ "batchRecords": -1 }), &["\"batchRecords\" is -1"]);
+    refused(json!({ "maxBodyBytes": 1.5 }), &["\"maxBodyBytes\" is 1.5"]);
+    refused(
+        json!({ "maxRequestsPerSecond": 0 }),
+        &["\"maxRequestsPerSecond\" is 0"],
+    );
+    refused(
+        json!({ "pollingPeriod": "soon" }),
+        &["\"pollingPeriod\" is \"soon\"", "\"1h30m0s\""],
+    );
+    refused(
+        json!({ "pollingPeriod": "0s" }),
+        &["\"pollingPeriod\" is \"0s\"", "longer than 0"],
+    );
+    refused(
+        json!({ "requestTimeout": "-1s" }),
+        &["\"requestTimeout\" is \"-1s\""],
+    );
+    refused(
+        json!({ "lookback": 60 }),
+        &["\"lookback\" is 60", "duration"],
+    );
+    refused(
+        json!({ "publish": {} }),
+        &["\"publish\"", "list of objects"],
+    );
+    refused(json!({ "publish": [] }), &["\"publish\" is an empty list"]);
+    refused(
+        json!({ "publish": [{ "type": "kafka" }] }),
+        &["\"type\" is \"kafka\"", "ndjson"],
+    );
+    refused(
+        json!({ "publish": [{ "type": "ndjson" }] }),
+        &["needs a \"path\""],
+    );
+    let twice = json!([{ "type": "ndjson", "path": "a" }, { "type": "ndjson", "path": "b" }]);
+    refused(
+        json!({ "publish": twice }),
+        &["\"name\" that no other one has"],
+    );
+    let same =
+        json!([{ "type": "ndjson", "path": "a" }, { "type": "ndjson", "name": "b", "path": "a" }]);
+    refused(json!({ "publish": same }), &["writes there already"]);
+    refused(json!({ "proxy": "http://" }), &["\"proxy\""]);
+    refused(json!({ "stateDir": "" }), &["\"stateDir\""]);
+}
+
+#[test]
+fn endpoints() {
+    refused(json!({ "endpoint": null }), &["\"endpoint\" is missing"]);
+    refused(
+        json!({ "endpoint": "integration.example.com" }),
+        &["\"endpoint\" is", "https://"],
+    );
+    refused(
+        json!({ "endpoint": "ftp://example.com" }),
+        &["begin it with https://"],
+    );
+    refused(
+        json!({ "endpoint": "https://u:p@example.com" }),
+        &["leave user and password out"],
+    );
+    refused(
+        json!({ "endpoint": "https://example.com/?a=b" }),
+        &["leave the query"],
+    );
+    refused(
+        json!({ "endpoint": "https://example.com/#x" }),
+        &["leave the query and the fragment out"],
+    );
+    refused(json!({ "endpoint": "https://" }), &["\"endpoint\" is"]);
+}
+
+#[test]
+fn keys() {
+    refused(json!({ "apiKey": null }), &["no key: set \"apiKey\""]);
+    refused(json!({ "apiKey": "" }), &["\"apiKey\" is empty"]);
+    refused(json!({ "apiKey": "  " }), &["\"apiKey\" is empty"]);
+    refused(
+        json!({ "apiKey": "a\nb" }),
+        &["characters that an HTTP header cannot carry"],
+    );
+    refused(json!({ "apiKey": 5 }), &["\"apiKey\"", "not shown"]);
+    refused(
+        json!({ "apiKeyFile": "key" }),
+        &["both \"apiKey\" and \"apiKeyFile\""],
+    );
+    refused(
+        json!({ "apiKey": null, "apiKeyFile": "nowhere" }),
+        &["\"apiKeyFile\"", "nowhere", "No such file"],
+    );
+    refused(
+        json!({ "caFile": "nowhere" }),
+        &["\"caFile\"", "nowhere", "No such file"],
+    );
+}
+
+#[test]
+fn a_key_file_that_others_can_read_is_refused() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({ "apiKey": null, "apiKeyFile": "key" }));
+    let file = place.path().join("key");
+    fs::write(&file, format!("{KEY}\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(78), "{ran}");
+    assert!(
+        ran.stderr.contains("\"apiKeyFile\"") && ran.stderr.contains("chmod o-rwx"),
+        "{ran}"
+    );
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    place.poll_well();
+    fs::write(&file, "\n").unwrap();
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(78), "{ran}");
+    assert!(ran.stderr.contains("is empty"), "{ran}");
+}
+
+#[test]
+fn a_key_among_systemds_credentials_is_found() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({ "apiKey": null }));
+    let credentials = tempfile::tempdir().unwrap();
+    let file = credentials.path().join("apiKey");
+    fs::write(&file, KEY).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o440)).unwrap();
+    let mut command = place.command("poll");
+    command.env("CREDENTIALS_DIRECTORY", credentials.path());
+    let ran = run(command);
+    assert_eq!(ran.code, Some(0), "{ran}");
+}
+
+#[test]
+fn what_is_legal_but_unwise_is_warned_about() {
+    let place = Place::new("http://192.0.2.1:1", json!({ "requestTimeout": "10ms" }));
+    fs::set_permissions(place.config(), fs::Permissions::from_mode(0o644)).unwrap();
+    let ran = place.poll();
+    assert!(
+        ran.stderr.contains("WARN") && ran.stderr.contains("unencrypted"),
+        "{ran}"
+    );
+    assert!(
+        ran.stderr.contains("every user of this machine can read"),
+        "{ran}"
+    );
+    let loopback = Place::new(ENDPOINT, json!({})).poll();
+    assert!(!loopback.stderr.contains("WARN"), "{loopback}");
+}
+
+#[test]
+fn run_with_nothing_to_deliver_to_says_what_to_add() {
+    let ran = run(Place::new(ENDPOINT, json!({})).command("run"));
+    assert_eq!(ran.code, Some(78), "{ran}");
+    assert!(ran.stderr.contains("\"publish\" is missing"), "{ran}");
+}
+
+#[test]
+fn the_configuration_of_formances_own_connector_works_unchanged() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    let text = format!(
+        r#"{{ "name": "acme-bank", "endpoint": "{}/", "apiKey": "{KEY}", "pollingPeriod": "2m" }}"#,
+        psp.url()
+    );
+    fs::write(place.config(), text).unwrap();
+    place.poll_well();
+    assert_eq!(place.changes().len(), 255);
+}
+
+#[test]
+fn the_shipped_example_is_valid() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/generic.json");
+    let mut config: Value = serde_json::from_str(&fs::read_to_string(example).unwrap()).unwrap();
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    config["endpoint"] = psp.url().into();
+    config["apiKey"] = KEY.into();
+    config["stateDir"] = "state".into();
+    config["publish"][0]["path"] = "state/changes.ndjson".into();
+    fs::write(place.config(), config.to_string()).unwrap();
+    place.poll_well();
+    assert_eq!(place.changes().len(), 255);
+}

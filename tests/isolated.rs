@@ -1,0 +1,346 @@
+//! Isolated: what the service does wrong costs what it did wrong, nothing else, and the next poll repairs it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{FakePsp, Place, RawServer, Reply, Send};
+
+/// One stream answers so; the others must arrive, the message must name the request and hold `said`, and a poll after
+/// the fault must complete.
+fn one_stream_fails(reply: Reply, said: &[&str]) {
+    let psp = FakePsp::with_a_bank();
+    psp.always("/beneficiaries", reply);
+    let place = Place::new(
+        &psp.url(),
+        json!({ "maxBodyBytes": 100_000, "requestTimeout": "1s" }),
+    );
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(2), "{ran}");
+    let url = format!("GET {}/beneficiaries?page=1", psp.url());
+    for part in said.iter().chain([&url.as_str()]) {
+        assert!(ran.stderr.contains(part), "{part:?} is not said: {ran}");
+    }
+    assert_eq!(
+        (
+            place.ids("beneficiaries").len(),
+            place.ids("transactions").len()
+        ),
+        (0, 250)
+    );
+    psp.heal();
+    place.poll_well();
+    assert_eq!(place.ids("beneficiaries"), ["ben-1"]);
+    assert_eq!(place.changes().len(), 255);
+}
+
+#[test]
+fn status_404() {
+    one_stream_fails(
+        Reply::status(404),
+        &["answered 404", "Told so: by the test"],
+    );
+}
+
+#[test]
+fn status_400() {
+    one_stream_fails(
+        Reply::status(400),
+        &["answered 400", "Told so: by the test"],
+    );
+}
+
+#[test]
+fn status_500() {
+    one_stream_fails(Reply::status(500), &["answered 500", "tried 5 times"]);
+}
+
+#[test]
+fn status_429_without_a_time_to_wait() {
+    one_stream_fails(Reply::status(429), &["answered 429", "tried 5 times"]);
+}
+
+#[test]
+fn html_with_status_200() {
+    one_stream_fails(
+        Reply::body("<html>Please log in</html>"),
+        &["not a JSON array", "<html>Please log in"],
+    );
+}
+
+#[test]
+fn an_empty_body() {
+    one_stream_fails(Reply::body(""), &["the body is empty"]);
+}
+
+#[test]
+fn truncated_json() {
+    one_stream_fails(
+        Reply::body(r#"[{"id":"ben-1","createdAt""#),
+        &["not a JSON array"],
+    );
+}
+
+#[test]
+fn an_object_where_an_array_is_due() {
+    one_stream_fails(Reply::body(r#"{"data":[]}"#), &["not a JSON array"]);
+}
+
+#[test]
+fn a_body_over_the_limit() {
+    let body = format!("[{}]", " ".repeat(100_000));
+    one_stream_fails(
+        Reply::body(&body),
+        &["more than 100000 bytes", "maxBodyBytes"],
+    );
+}
+
+#[test]
+fn gzip_garbage() {
+    let headers = vec![("Content-Encoding", "gzip".to_owned())];
+    one_stream_fails(
+        Reply::With(200, headers, b"no gzip".to_vec()),
+        &["tried 5 times"],
+    );
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let elsewhere = RawServer::start(Send::Bytes(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]".to_vec(),
+    ));
+    let headers = vec![("Location", format!("{}/beneficiaries", elsewhere.url()))];
+    one_stream_fails(
+        Reply::With(302, headers, vec![]),
+        &["a redirect to", "endpoint"],
+    );
+    assert_eq!(
+        elsewhere.connections(),
+        0,
+        "the key may have left the endpoint"
+    );
+}
+
+#[test]
+fn a_request_that_takes_too_long() {
+    one_stream_fails(
+        Reply::After(Duration::from_millis(1500)),
+        &["within 1 s", "requestTimeout"],
+    );
+}
+
+#[test]
+fn a_refused_key_ends_the_poll_at_once() {
+    let psp = FakePsp::with_a_bank();
+    for status in [401, 403] {
+        psp.always("/", Reply::status(status));
+        psp.forget_requests();
+        let place = Place::new(&psp.url(), json!({}));
+        let ran = place.poll();
+        assert_eq!(ran.code, Some(1), "{ran}");
+        assert!(
+            ran.stderr.contains(&format!("answered {status}"))
+                && ran.stderr.contains("check \"apiKey\""),
+            "{ran}"
+        );
+        assert!(
+            psp.requests().len() <= 2,
+            "it was not tried again: {:?}",
+            psp.requests()
+        );
+        psp.heal();
+        place.poll_well();
+        assert_eq!(place.changes().len(), 255);
+    }
+}
+
+/// Nothing of the service works; the message must hold `said`.
+fn everything_fails(endpoint: &str, said: &str) {
+    let place = Place::new(endpoint, json!({ "requestTimeout": "400ms" }));
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(
+        ran.stderr.contains(said) && ran.stderr.contains(&format!("GET {endpoint}/")),
+        "{ran}"
+    );
+    assert!(place.changes().is_empty());
+}
+
+#[test]
+fn connection_refused() {
+    let closed = {
+        let gone = RawServer::start(Send::Nothing);
+        gone.url()
+    };
+    everything_fails(&closed, "connection refused");
+}
+
+#[test]
+fn a_host_that_does_not_exist() {
+    everything_fails("http://no-such-host.invalid", "cannot be looked up");
+}
+
+#[test]
+fn no_tls_at_the_other_end() {
+    let psp = FakePsp::start();
+    everything_fails(&psp.url().replace("http", "https"), "TLS failed");
+}
+
+#[test]
+fn a_connection_closed_without_an_answer() {
+    everything_fails(&RawServer::start(Send::Nothing).url(), "tried 5 times");
+}
+
+#[test]
+fn a_connection_cut_in_the_headers() {
+    everything_fails(
+        &RawServer::start(Send::Bytes(b"HTTP/1.1 200 OK\r\nContent-Le".to_vec())).url(),
+        "tried 5 times",
+    );
+}
+
+#[test]
+fn a_connection_cut_in_the_body() {
+    let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[{\"id\":".to_vec();
+    everything_fails(&RawServer::start(Send::Bytes(cut)).url(), "tried 5 times");
+}
+
+#[test]
+fn a_service_that_accepts_and_stays_silent() {
+    everything_fails(&RawServer::start(Send::Stall(vec![])).url(), "within 0.4 s");
+}
+
+#[test]
+fn a_service_that_stalls_in_the_body() {
+    let start = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[".to_vec();
+    everything_fails(&RawServer::start(Send::Stall(start)).url(), "within 0.4 s");
+}
+
+#[test]
+fn a_transient_fault_is_retried_and_costs_nothing() {
+    let psp = FakePsp::with_a_bank();
+    let mut faults = 0;
+    psp.script(move |path| {
+        if path.starts_with("/transactions?page=1") && faults < 3 {
+            faults += 1;
+            return Reply::status(503);
+        }
+        Reply::Usual
+    });
+    let place = Place::new(&psp.url(), json!({}));
+    let ran = place.poll_well();
+    assert!(ran.stderr.contains("3 retries"), "{ran}");
+    assert_eq!(place.changes().len(), 255);
+}
+
+#[test]
+fn a_service_that_asks_to_wait_is_waited_for() {
+    let psp = FakePsp::with_a_bank();
+    let mut asked = false;
+    psp.script(move |path| {
+        if path.starts_with("/accounts?") && !asked {
+            asked = true;
+            return Reply::With(429, vec![("Retry-After", "1".to_owned())], vec![]);
+        }
+        Reply::Usual
+    });
+    let place = Place::new(&psp.url(), json!({}));
+    let start = Instant::now();
+    let ran = place.poll_well();
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    assert!(
+        ran.stderr.contains("all requests wait 1 s, as asked"),
+        "{ran}"
+    );
+    assert_eq!(place.changes().len(), 255);
+}
+
+#[test]
+fn an_account_that_is_gone_is_reported_and_the_rest_goes_on() {
+    let psp = FakePsp::with_a_bank();
+    psp.always("/accounts/acc-1/balances", Reply::status(404));
+    let place = Place::new(&psp.url(), json!({}));
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(
+        ran.stderr.contains("/accounts/acc-1/balances")
+            && ran.stderr.contains("the account is gone"),
+        "{ran}"
+    );
+    assert_eq!(place.ids("balances"), ["acc-2"]);
+}
+
+#[test]
+fn balances_of_another_account_are_refused() {
+    let psp = FakePsp::with_a_bank();
+    let other = r#"{"id":"b","accountID":"acc-2","at":"2024-03-01T00:00:00Z","balances":[]}"#;
+    psp.always("/accounts/acc-1/balances", Reply::body(other));
+    let place = Place::new(&psp.url(), json!({}));
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(ran.stderr.contains("not the account asked about"), "{ran}");
+    assert_eq!(place.ids("balances"), ["acc-2"]);
+}
+
+#[test]
+fn a_record_without_a_usable_id_or_date_is_skipped_and_the_rest_of_its_page_goes_on() {
+    let psp = FakePsp::with_a_bank();
+    psp.add_raw_transaction(json!({ "id": "no-date", "updatedAt": null }));
+    psp.add_raw_transaction(json!({ "updatedAt": "2024-02-01T00:00:01Z" }));
+    psp.add_raw_transaction(json!(7));
+    let place = Place::new(&psp.url(), json!({}));
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(
+        ran.stderr
+            .contains("record \"no-date\" skipped: \"updatedAt\" is missing"),
+        "{ran}"
+    );
+    assert!(ran.stderr.contains("\"id\" is missing"), "{ran}");
+    assert!(
+        ran.stderr.contains("7 is not an object") || ran.stderr.contains("\"7\" is not an object"),
+        "{ran}"
+    );
+    assert_eq!(place.ids("transactions").len(), 250);
+}
+
+#[test]
+fn transactions_follow_although_the_account_list_failed() {
+    let psp = FakePsp::with_a_bank();
+    psp.always("/accounts?", Reply::status(400));
+    let place = Place::new(&psp.url(), json!({}));
+    assert_eq!(place.poll().code, Some(2));
+    assert_eq!(
+        (place.ids("accounts").len(), place.ids("transactions").len()),
+        (0, 250)
+    );
+}
+
+#[test]
+fn a_service_that_goes_down_is_not_asked_once_for_every_account() {
+    let psp = FakePsp::start();
+    for number in 0..500 {
+        psp.add_account(&format!("acc-{number}"), "2024-01-01T00:00:00Z");
+    }
+    let place = Place::new(&psp.url(), json!({ "workers": 4 }));
+    place.poll_well();
+    psp.always("/", Reply::status(500));
+    psp.forget_requests();
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(
+        psp.requests().len() < 100,
+        "{} requests",
+        psp.requests().len()
+    );
+    assert_eq!(
+        ran.stderr
+            .lines()
+            .filter(|line| line.contains("ERROR"))
+            .count(),
+        1,
+        "one line: {ran}"
+    );
+    psp.heal();
+    place.poll_well();
+}

@@ -1,0 +1,165 @@
+//! The ndjson publisher: a file is its own offset.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::{FakePsp, Place, run};
+
+#[test]
+fn a_torn_last_line_is_cut_off_and_delivered_again() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    let whole = fs::read(place.changes_file()).unwrap();
+    // Torn in the last line, in the line before, in the very first one, and exactly at a line's end.
+    let ends: Vec<usize> = (0..whole.len())
+        .filter(|place| whole[*place] == b'\n')
+        .collect();
+    for cut in [
+        whole.len() - 1,
+        whole.len() - 40,
+        ends[ends.len() - 2] + 1,
+        ends[ends.len() - 3] + 3,
+        ends[0],
+        5,
+        1,
+        0,
+    ] {
+        fs::write(place.changes_file(), &whole[..cut]).unwrap();
+        if cut <= ends[0] {
+            // Without a whole line the file knows nothing: the stored offset counts.
+            fs::remove_file(place.state().join("state.sqlite3")).unwrap();
+        }
+        place.poll_well();
+        let delivered = fs::read(place.changes_file()).unwrap();
+        if cut > ends[0] {
+            assert!(delivered == whole, "cut at {cut}");
+        } else {
+            assert_eq!(place.changes().len(), 255, "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_was_rotated_away_is_begun_anew_at_the_stored_offset() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    fs::rename(place.changes_file(), place.path().join("old")).unwrap();
+    psp.add_transaction("new", "2024-03-01T00:00:00Z");
+    place.poll_well();
+    assert_eq!(place.ids("transactions"), ["new"]);
+}
+
+#[test]
+fn a_file_of_another_state_is_refused_with_the_way_out() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    for file in ["state.sqlite3", "state.sqlite3-wal", "state.sqlite3-shm"] {
+        let _ = fs::remove_file(place.state().join(file));
+    }
+    let before = fs::read(place.changes_file()).unwrap();
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(
+        ran.stderr.contains("not of this state") && ran.stderr.contains("Move the file away"),
+        "{ran}"
+    );
+    assert!(
+        fs::read(place.changes_file()).unwrap() == before,
+        "the file was touched"
+    );
+    fs::remove_file(place.changes_file()).unwrap();
+    place.poll_well();
+    assert_eq!(place.changes().len(), 255);
+}
+
+#[test]
+fn a_file_that_is_something_else_is_left_alone() {
+    let psp = FakePsp::with_a_bank();
+    for text in [
+        "important notes\n",
+        "important notes",
+        "{\"a\":1}\n",
+        "a\nb",
+    ] {
+        let place = Place::new(&psp.url(), json!({}));
+        fs::create_dir(place.state()).unwrap();
+        fs::write(place.changes_file(), text).unwrap();
+        let ran = place.poll();
+        assert_eq!(ran.code, Some(1), "{ran}");
+        assert_eq!(fs::read_to_string(place.changes_file()).unwrap(), text);
+    }
+}
+
+#[test]
+fn standard_output_gets_the_lines_and_nothing_else() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(
+        &psp.url(),
+        json!({ "publish": [{ "type": "ndjson", "path": "-" }] }),
+    );
+    let ran = place.poll_well();
+    assert_eq!(ran.stdout.lines().count(), 255);
+    assert!(ran.stdout.lines().all(|line| line.starts_with("{\"seq\":")));
+    assert_eq!(place.poll_well().stdout, "");
+}
+
+#[test]
+fn publishers_keep_offsets_of_their_own() {
+    let psp = FakePsp::with_a_bank();
+    let one = json!([{ "type": "ndjson", "path": "one" }]);
+    let two = json!([{ "type": "ndjson", "path": "one" }, { "type": "ndjson", "name": "second", "path": "two" }]);
+    let place = Place::new(&psp.url(), json!({ "publish": one }));
+    place.poll_well();
+    place.configure(&psp.url(), json!({ "publish": two }));
+    psp.add_transaction("new", "2024-03-01T00:00:00Z");
+    place.poll_well();
+    let lines = |file: &str| fs::read_to_string(place.path().join(file)).unwrap();
+    assert_eq!(lines("one").lines().count(), 256);
+    assert!(
+        lines("one") == lines("two"),
+        "a new publisher starts at the beginning"
+    );
+}
+
+#[test]
+fn a_target_that_is_down_leaves_the_rest_to_the_next_run() {
+    let psp = FakePsp::with_a_bank();
+    let publish = json!([{ "type": "ndjson", "path": "later/changes.ndjson" }]);
+    let place = Place::new(&psp.url(), json!({ "publish": publish }));
+    let ran = run(place.command("poll --delivery-patience 100ms"));
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(
+        ran.stderr.contains("255 changes to deliver")
+            && ran.stderr.contains("later/changes.ndjson"),
+        "{ran}"
+    );
+    fs::create_dir(place.path().join("later")).unwrap();
+    place.poll_well();
+    let text = fs::read_to_string(place.path().join("later/changes.ndjson")).unwrap();
+    assert_eq!(text.lines().count(), 255);
+}
+
+#[test]
+fn a_line_is_what_the_readme_says() {
+    let psp = FakePsp::start();
+    psp.add_account("acc-1", "2024-01-01T00:00:00Z");
+    let place = Place::new(&psp.url(), json!({ "name": "acme-bank" }));
+    place.poll_well();
+    let change = &place.changes()[0];
+    assert_eq!(change["seq"], 1);
+    assert_eq!(change["connector"], "acme-bank");
+    assert_eq!(change["stream"], "accounts");
+    assert_eq!(change["id"], "acc-1");
+    assert_eq!(change["record"]["accountName"], "Account acc-1");
+    assert!(change["observedAt"].as_str().unwrap().ends_with('Z'));
+    assert!(
+        change["idempotencyKey"]
+            .as_str()
+            .unwrap()
+            .starts_with("acme-bank/accounts/acc-1/1-")
+    );
+}

@@ -1,0 +1,84 @@
+//! Quiet: no secret in a log, an error, the state or `--help`; nothing from outside can forge a log line.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::{FakePsp, KEY, Place, Reply, binary, run};
+
+#[test]
+fn the_key_is_shown_nowhere() {
+    let psp = FakePsp::with_a_bank();
+    psp.script(|path| match path {
+        path if path.starts_with("/beneficiaries") => Reply::status(500),
+        path if path.ends_with("/balances") => Reply::status(401),
+        _ => Reply::Usual,
+    });
+    let place = Place::new(&psp.url(), json!({}));
+    let mut verbose = place.command("poll");
+    verbose.arg("--verbose");
+    let status = place.command("status");
+    let mut help = binary();
+    help.args(["poll", "--help"]);
+    for command in [verbose, status, help] {
+        let ran = run(command);
+        assert!(
+            !ran.stdout.contains(KEY) && !ran.stderr.contains(KEY),
+            "{ran}"
+        );
+    }
+    for entry in fs::read_dir(place.state()).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        assert!(
+            !bytes
+                .windows(KEY.len())
+                .any(|window| window == KEY.as_bytes())
+        );
+    }
+}
+
+#[test]
+fn the_service_cannot_forge_a_log_line() {
+    let psp = FakePsp::with_a_bank();
+    let body =
+        br#"{"title":"x\n2026-01-01T00:00:00Z [INFO] all is well","detail":"\u001b[2J"}"#.to_vec();
+    psp.always("/beneficiaries", Reply::With(400, vec![], body));
+    psp.add_raw_transaction(json!({ "id": "a\nERROR b", "updatedAt": 5 }));
+    let ran = Place::new(&psp.url(), json!({})).poll();
+    assert!(ran.stderr.contains("all is well"), "{ran}");
+    assert!(
+        ran.stderr
+            .lines()
+            .all(|line| line.starts_with("20") && !line.starts_with("2026-01-01")),
+        "{ran}"
+    );
+    assert!(!ran.stderr.contains('\u{1b}'), "{ran}");
+}
+
+#[test]
+fn under_the_journal_lines_carry_no_time_of_our_own() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    let mut command = place.command("poll");
+    command.env("JOURNAL_STREAM", "8:1");
+    let ran = run(command);
+    assert!(
+        ran.stderr
+            .starts_with("[INFO] poll 1 complete: 255 new versions"),
+        "{ran}"
+    );
+}
+
+#[test]
+fn files_are_for_the_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&place.state()), 0o700);
+    for entry in fs::read_dir(place.state()).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{path:?}");
+    }
+}

@@ -1,0 +1,142 @@
+//! `run`: polls by the timer, survives faults, ends on signals.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{FakePsp, Place, RawServer, Reply, Running, Send, wait_until};
+
+fn start(endpoint: &str, more: Value) -> (Place, Running) {
+    let mut config = json!({ "pollingPeriod": "100ms", "publish": [{ "type": "ndjson", "path": "state/changes.ndjson" }] });
+    config
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    let place = Place::new(endpoint, config);
+    let mut command = place.command("run");
+    command.stderr(Stdio::from(
+        fs::File::create(place.path().join("log")).unwrap(),
+    ));
+    (place, Running::start(command))
+}
+
+fn log(place: &Place) -> String {
+    fs::read_to_string(place.path().join("log")).unwrap()
+}
+
+#[test]
+fn changes_arrive_as_they_happen_and_a_signal_ends_it() {
+    let psp = FakePsp::with_a_bank();
+    let (place, mut running) = start(&psp.url(), json!({}));
+    let lines = || {
+        fs::read_to_string(place.changes_file())
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
+    wait_until("the import is delivered", || lines() == 255);
+    psp.add_transaction("new", "2024-03-01T00:00:00Z");
+    wait_until("the new one is delivered", || lines() == 256);
+    running.signal(Signal::SIGHUP);
+    psp.add_transaction("newer", "2024-03-01T00:00:01Z");
+    wait_until("it goes on after SIGHUP", || lines() == 257);
+    running.signal(Signal::SIGTERM);
+    let (code, took) = running.ended();
+    assert_eq!(code, Some(0), "{}", log(&place));
+    assert!(took < Duration::from_secs(5));
+    assert_eq!(place.ids("transactions").len(), 252);
+}
+
+#[test]
+fn it_outlives_a_service_that_is_down_and_catches_up() {
+    let psp = FakePsp::with_a_bank();
+    psp.always("/", Reply::status(401));
+    let (place, _running) = start(&psp.url(), json!({}));
+    wait_until("three polls have failed", || {
+        log(&place).matches("failed").count() >= 3
+    });
+    psp.heal();
+    wait_until("everything is delivered", || {
+        place.changes_file().exists() && log(&place).contains("complete: 255 new")
+    });
+}
+
+#[test]
+fn a_signal_does_not_wait_for_a_service_that_does_not_answer() {
+    let silent = RawServer::start(Send::Stall(vec![]));
+    let (place, mut running) = start(&silent.url(), json!({}));
+    wait_until("a request is in flight", || silent.connections() > 0);
+    running.signal(Signal::SIGINT);
+    let (code, took) = running.ended();
+    assert_eq!(code, Some(0), "{}", log(&place));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn a_signal_does_not_wait_for_the_service_that_asked_for_patience() {
+    let psp = FakePsp::with_a_bank();
+    psp.always(
+        "/",
+        Reply::With(503, vec![("Retry-After", "120".to_owned())], vec![]),
+    );
+    let (place, mut running) = start(&psp.url(), json!({}));
+    wait_until("the pool is held", || {
+        log(&place).contains("all requests wait 120 s")
+    });
+    running.signal(Signal::SIGTERM);
+    let (code, took) = running.ended();
+    assert_eq!(code, Some(0), "{}", log(&place));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let silent = RawServer::start(Send::Stall(vec![]));
+    let (place, mut running) = start(&silent.url(), json!({}));
+    wait_until("a request is in flight", || silent.connections() > 0);
+    running.signal(Signal::SIGTERM);
+    std::thread::park_timeout(Duration::from_millis(300));
+    running.signal(Signal::SIGTERM);
+    let (code, took) = running.ended();
+    assert_eq!(code, Some(1), "{}", log(&place));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn never_two_polls_at_once() {
+    let psp = FakePsp::with_a_bank();
+    psp.always("/accounts?", Reply::After(Duration::from_millis(400)));
+    let (place, _running) = start(&psp.url(), json!({ "pollingPeriod": "20ms" }));
+    wait_until("two polls have ended", || {
+        log(&place).matches("poll ").count() >= 2
+    });
+    let lists = psp
+        .requests()
+        .into_iter()
+        .filter(|path| path.starts_with("/accounts?page=1"))
+        .count();
+    // Each poll asks page 1 once or, where the list goes on, once more from its anchor.
+    assert!(lists <= 8, "{lists}");
+}
+
+#[test]
+fn a_file_that_is_rotated_away_while_it_runs_is_begun_anew() {
+    let psp = FakePsp::with_a_bank();
+    let (place, _running) = start(&psp.url(), json!({}));
+    let lines = |name: &str| {
+        fs::read_to_string(place.state().join(name))
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
+    wait_until("the import is delivered", || lines("changes.ndjson") == 255);
+    fs::rename(place.changes_file(), place.state().join("rotated")).unwrap();
+    psp.add_transaction("new", "2024-03-01T00:00:00Z");
+    wait_until("the new file has the new line", || {
+        lines("changes.ndjson") == 1
+    });
+    assert_eq!(lines("rotated"), 255);
+}

@@ -1,0 +1,56 @@
+//! `status`: what the state says, without disturbing it.
+
+use serde_json::{Value, json};
+
+use crate::support::{FakePsp, Place, Reply, run};
+
+#[test]
+fn status_shows_streams_cursors_publishers_and_polls() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    psp.always("/beneficiaries", Reply::status(400));
+    place.poll();
+    let ran = run(place.command("status --json"));
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let status: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(status["name"], "test");
+    assert_eq!(status["endpoint"], psp.url());
+    assert_eq!(status["lastSeq"], 255);
+    assert_eq!(
+        status["streams"][3],
+        json!({ "stream": "transactions", "records": 250 })
+    );
+    assert_eq!(status["cursors"][2]["position"], "2024-02-01T00:01:40Z");
+    assert_eq!(status["publishers"][0]["offset"], 255);
+    assert_eq!(status["publishers"][0]["lag"], 0);
+    assert_eq!(status["polls"][0]["outcome"], "partial");
+    assert!(
+        status["polls"][0]["error"]
+            .as_str()
+            .unwrap()
+            .contains("/beneficiaries")
+    );
+    assert_eq!(status["polls"][1]["outcome"], "complete");
+    assert_eq!(status["polls"][1]["newVersions"]["transactions"], 250);
+    let table = run(place.command("status"));
+    for part in [
+        "transactions           250  2024-02-01T00:01:40Z",
+        "ndjson                 255           0",
+        "partial",
+    ] {
+        assert!(table.stdout.contains(part), "{part:?}: {table}");
+    }
+}
+
+#[test]
+fn status_without_a_state_says_where_it_looked() {
+    let place = Place::new("http://127.0.0.1:9", json!({}));
+    let ran = run(place.command("status"));
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(
+        ran.stderr.contains("there is no state at") && ran.stderr.contains("stateDir"),
+        "{ran}"
+    );
+    assert!(!place.state().exists(), "status made a state");
+}
