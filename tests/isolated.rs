@@ -182,8 +182,8 @@ fn a_host_that_does_not_exist() {
 
 #[test]
 fn no_tls_at_the_other_end() {
-    let psp = FakePsp::start();
-    everything_fails(&psp.url().replace("http", "https"), "TLS failed");
+    let plain = RawServer::start(Send::Stall(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()));
+    everything_fails(&plain.url().replace("http", "https"), "TLS failed");
 }
 
 #[test]

@@ -328,7 +328,12 @@ impl Client {
                 format!("the host name cannot be looked up ({error}); check \"endpoint\" and this machine's DNS")
             }
             ureq::Error::Rustls(_) | ureq::Error::Tls(_) | ureq::Error::Pem(_) => tls_hint(error),
-            ureq::Error::Io(inner) if inner.to_string().contains("certificate") => tls_hint(error),
+            // What rustls finds wrong in what it reads.
+            ureq::Error::Io(inner)
+                if inner.kind() == io::ErrorKind::InvalidData && self.settings.endpoint.starts_with("https:") =>
+            {
+                tls_hint(error)
+            }
             other => api::escaped(&other.to_string()),
         }
     }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
 
-/// What a [`RawServer`] does with a connection once it has read a request's head.
+/// What a [`RawServer`] does with a connection.
 #[derive(Clone)]
 pub enum Send {
-    /// Sends these bytes and closes.
+    /// Reads a request's head, sends these bytes and closes.
     Bytes(Vec<u8>),
-    /// Sends these bytes and then nothing, until the test ends.
+    /// Sends these bytes without reading, and then nothing until the test ends.
     Stall(Vec<u8>),
     /// Closes without reading, so that the client meets a reset or an end.
     Nothing,
@@ -61,10 +61,6 @@ impl RawServer {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Connections met so far.
