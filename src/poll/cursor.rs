@@ -63,6 +63,8 @@ pub struct Walk {
     full: usize,
     /// The second of the latest anchor. Anchors only move later.
     anchored: Option<Second>,
+    /// How many seconds before its target the latest anchor was asked from at first.
+    least_back: u64,
     /// Whether stepping back by one second was what gave the proof: the service excludes its bound.
     exclusive: bool,
     list: List,
@@ -146,6 +148,7 @@ impl Walk {
             newest: None,
             full: page_size as usize,
             anchored: None,
+            least_back: 0,
             exclusive: false,
             list: List {
                 from: cursor.position.map(|position| position.earlier(lookback)),
@@ -221,7 +224,8 @@ impl Walk {
                         self.read_again(range, page, seen)
                     }
                     Goal::Begin | Goal::GoOn(..) => {
-                        self.exclusive |= matches!(goal, Goal::GoOn(..)) && back == 1;
+                        self.exclusive |=
+                            matches!(goal, Goal::GoOn(..)) && (self.least_back, back) == (0, 1);
                         self.phase = Phase::Reading {
                             target: Some(target),
                         };
@@ -237,7 +241,7 @@ impl Walk {
                 if self.repeats == 0 {
                     self.full = length;
                 }
-                self.anchor(last);
+                self.anchor(last, self.exclusive.into());
                 Step::Ask
             }
             Phase::Plain => self.read_plainly(page, seen),
@@ -351,35 +355,32 @@ impl Walk {
         if let Some(target) = target.filter(|target| last > *target && *target <= clock.second()) {
             self.cursor.position = self.cursor.position.max(Some(target));
         }
-        let mut anchor = last;
-        let mut ascends_over_seconds = first < last;
-        let previous_last = self
+        let edge = self
             .previous
             .seconds
             .filter(|_| self.page > 1)
             .map(|(_, last)| last);
-        if let Some(edge) = previous_last.filter(|previous_last| first > *previous_last) {
+        let (target, back, probe) = match edge {
             // The pages meet between two seconds: what shifted over that edge lies right behind it.
-            anchor = edge.next();
-            ascends_over_seconds = true;
-        }
-        let later = self.anchored.is_none_or(|anchored| anchor > anchored)
+            Some(edge) if first > edge => (first, first.since(edge.next()), false),
+            _ if first < last => (last, self.exclusive.into(), page.length() < self.full),
+            _ => return self.next_page(page, seen),
+        };
+        let later = self.anchored.is_none_or(|anchored| target > anchored)
             && self
                 .list
                 .from
-                .is_none_or(|from| anchor.earlier(self.exclusive.into()) > from);
-        if !ascends_over_seconds || !later {
-            return self.next_page(page, seen);
-        }
+                .is_none_or(|from| target.earlier(back) > from);
         self.next_page(page, seen);
-        match page.length() < self.full && anchor == last {
-            true => {
+        match (later, probe) {
+            (true, true) => {
                 self.phase = Phase::Probing {
                     last,
                     length: page.length(),
                 }
             }
-            false => self.anchor(anchor),
+            (true, false) => self.anchor(target, back),
+            (false, _) => {}
         }
         Step::Ask
     }
@@ -431,15 +432,13 @@ impl Walk {
         Step::Ask
     }
 
-    /// Goes on with the list that begins at `target`, whose last page read was that before `self.page`.
-    fn anchor(&mut self, target: Second) {
+    /// Goes on with the list that must be complete from `target` on, asked from `back` seconds before it. The last page
+    /// read was that before `self.page`.
+    fn anchor(&mut self, target: Second, back: u64) {
         self.moved.clear();
         self.anchored = Some(target);
-        self.prove(
-            target,
-            self.exclusive.into(),
-            Goal::GoOn(self.list, self.page),
-        );
+        self.least_back = back;
+        self.prove(target, back, Goal::GoOn(self.list, self.page));
     }
 
     fn prove(&mut self, target: Second, back: u64, goal: Goal) {

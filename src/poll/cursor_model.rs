@@ -271,7 +271,29 @@ proptest! {
     }
 }
 
-/// Found by the test above: the list was shifted while the walk stepped back in search of a proof, and the page that it
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Re-anchoring works on every history of a service that keeps the rules: it is never read plainly, its cursor comes
+    /// along while it is read, and ties cost what they must.
+    #[test]
+    fn a_service_that_keeps_the_rules_costs_no_more_than_stated(past in past(), whole_seconds: bool, page_size in 1u32..12) {
+        let mut service = Service { traits: Traits { whole_seconds, ..Traits::default() }, now: 1_700_000_000_000, records: Vec::new() };
+        for gap in &past {
+            service.now += gap;
+            service.records.push((service.stamp(service.now), service.records.len(), 1));
+        }
+        let mut copy = Copy::default();
+        let requests = poll(&mut copy, &mut service, page_size, &mut std::iter::empty()).unwrap();
+        let mut seconds: Vec<i64> = service.records.iter().map(|(date, ..)| date / 1000).collect();
+        seconds.dedup();
+        let least = past.len().div_ceil(page_size as usize);
+        prop_assert!(requests <= least + 2 * seconds.len() + 2, "{} requests, {} pages, {} seconds", requests, least, seconds.len());
+        prop_assert!(copy.cursor.numbered.iter().all(|range| range.1 < Second::MAX), "{:?}", copy.cursor);
+    }
+}
+
+/// Found by the first test: the list was shifted while the walk stepped back in search of a proof, and the page that it
 /// went on with had lost its first record to the page before.
 #[test]
 fn a_record_that_moves_while_proof_is_sought_hides_no_other() {
