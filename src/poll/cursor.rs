@@ -456,7 +456,13 @@ impl Walk {
         };
         // A tie grows by a page at a time: the range of its pages so far is part of the new one.
         for numbered in [&mut self.numbered, &mut self.cursor.numbered] {
-            numbered.retain(|range| !(range.0 == first && range.1 < last));
+            let so_far: Vec<Range> = numbered
+                .range((first, Second::MIN)..(first, last))
+                .copied()
+                .collect();
+            so_far.iter().for_each(|range| {
+                numbered.remove(range);
+            });
             numbered.insert((first, last));
         }
     }

@@ -13,6 +13,8 @@ use crate::store::{self, Batch, Cursor, PollRow, Store};
 const ACCOUNTS_AT_ONCE: usize = 1_000;
 /// How many failures of a stream are logged one by one in a poll; the others are counted.
 const FAILURES_LOGGED: usize = 3;
+/// How many skipped records of a stream are logged one by one in a poll; the others are counted.
+const SKIPS_LOGGED: usize = 10;
 
 /// One poll under way: what is still to ask, what was read, what went wrong.
 #[derive(Debug)]
@@ -285,10 +287,18 @@ impl Cycle {
         }
     }
 
-    /// Logs the failures that were held back until it is known whether anything worked at all.
-    pub fn log_failures(&self) {
+    /// Logs how many more there were of what was logged one by one.
+    pub fn log_the_rest(&self) {
         if self.outcome() == super::PollOutcome::Failed {
             return;
+        }
+        for (stream, skipped) in Stream::ALL.into_iter().zip(self.skipped) {
+            if skipped > SKIPS_LOGGED {
+                log::warn!(
+                    "{stream}: {} further records skipped",
+                    skipped - SKIPS_LOGGED
+                );
+            }
         }
         for (stream, failed) in Stream::ALL.into_iter().zip(self.failed) {
             if failed > FAILURES_LOGGED {
@@ -450,14 +460,13 @@ impl Cycle {
     fn skip(&mut self, stream: Stream, unusable: &Unusable) {
         let place = stream as usize;
         self.skipped[place] += 1;
-        let id = unusable
-            .id
-            .as_deref()
-            .map_or("without a usable id".to_owned(), |id| {
+        if self.skipped[place] <= SKIPS_LOGGED {
+            let id = unusable.id.as_deref();
+            let id = id.map_or("without a usable id".to_owned(), |id| {
                 format!("\"{}\"", escaped(id))
             });
-        let Unusable { reason, .. } = unusable;
-        log::warn!("{stream}: record {id} skipped: {reason}");
+            log::warn!("{stream}: record {id} skipped: {}", unusable.reason);
+        }
     }
 
     fn set(&mut self, stream: Stream, state: ListState) {

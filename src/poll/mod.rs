@@ -371,7 +371,7 @@ impl<'a> Poller<'a> {
         if committed > 0 {
             wake(&self.publishers);
         }
-        cycle.log_failures();
+        cycle.log_the_rest();
         let summary = cycle.summary(requests);
         log_summary(&summary);
         self.watch.ended(&summary);

@@ -31,9 +31,10 @@ pub enum Error {
         "{} belongs to connector {:?} at {}, but the configuration says {:?} at {}: a cursor of one service must never \
          serve another. Give this connector a \"stateDir\" of its own, or move that directory away to begin anew. If \
          it is the same service under a new name or address, stop the connector and run: \
-         sqlite3 {0} \"UPDATE state SET value = '{4}' WHERE key = 'endpoint'; \
-         UPDATE state SET value = '{3}' WHERE key = 'name'\"",
-        file.display(), found.name, found.endpoint, wanted.name, wanted.endpoint
+         sqlite3 {0} \"UPDATE state SET value = '{6}' WHERE key = 'endpoint'; \
+         UPDATE state SET value = '{5}' WHERE key = 'name'\"",
+        file.display(), found.name, found.endpoint, wanted.name, wanted.endpoint,
+        wanted.name.replace('\'', "''"), wanted.endpoint.replace('\'', "''")
     )]
     OtherIdentity {
         /// The state file.
