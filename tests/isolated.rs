@@ -317,6 +317,44 @@ fn transactions_follow_although_the_account_list_failed() {
 }
 
 #[test]
+fn balances_that_all_fail_do_not_hold_up_the_transactions() {
+    for status in [403, 500] {
+        let psp = FakePsp::with_a_bank();
+        for number in 0..100 {
+            psp.add_account(&format!("more-{number}"), "2024-01-03T00:00:00Z");
+        }
+        psp.script(move |path| match path {
+            path if path.ends_with("/balances") => Reply::status(status),
+            path if path.starts_with("/transactions") => Reply::After(Duration::from_millis(300)),
+            _ => Reply::Usual,
+        });
+        let place = Place::new(&psp.url(), json!({ "workers": 8 }));
+        let ran = place.poll();
+        assert_eq!(ran.code, Some(2), "{ran}");
+        assert_eq!(
+            (place.ids("transactions").len(), place.ids("balances").len()),
+            (250, 0),
+            "{ran}"
+        );
+        let asked = psp
+            .requests()
+            .into_iter()
+            .filter(|path| path.ends_with("/balances"));
+        let mut accounts: Vec<String> = asked.collect();
+        accounts.sort();
+        accounts.dedup();
+        assert!(
+            accounts.len() < 40,
+            "{} accounts were asked about",
+            accounts.len()
+        );
+        psp.heal();
+        place.poll_well();
+        assert_eq!(place.ids("balances").len(), 102);
+    }
+}
+
+#[test]
 fn a_service_that_goes_down_is_not_asked_once_for_every_account() {
     let psp = FakePsp::start();
     for number in 0..500 {

@@ -29,8 +29,8 @@ pub struct Cycle {
     pending: Pending,
     in_flight: usize,
     succeeded: bool,
-    /// Transient failures since the last success, over all requests.
-    failures_in_a_row: usize,
+    /// Accounts in a row whose balances could not be had.
+    balances_failed_in_a_row: usize,
     versions: [i64; 4],
     skipped: [usize; 4],
     failures: [Vec<String>; 4],
@@ -95,7 +95,7 @@ impl Cycle {
             pending: Pending::new(number, settings.batch_records),
             in_flight: 0,
             succeeded: false,
-            failures_in_a_row: 0,
+            balances_failed_in_a_row: 0,
             versions: [0; 4],
             skipped: [0; 4],
             failures: Default::default(),
@@ -182,6 +182,7 @@ impl Cycle {
             }
             (Job::Balances { account }, Answer::Balances(Ok(answer))) => {
                 self.success();
+                self.balances_failed_in_a_row = 0;
                 match answer {
                     Ok(record) => self.take(store, &record).map(|_| ()),
                     Err(unusable) => {
@@ -409,7 +410,6 @@ impl Cycle {
                     .for_each(|failure| log::error!("{stream}: {failure}"));
             }
         }
-        self.failures_in_a_row = 0;
     }
 
     fn fail(&mut self, stream: Stream, error: &psp::Error, settings: &Settings) {
@@ -424,13 +424,32 @@ impl Cycle {
             _ => error.to_string(),
         };
         self.report(stream, told.clone());
-        if error.is_transient() {
-            self.failures_in_a_row += 1;
-        }
         let key_refused = matches!(error, psp::Error::KeyRefused { .. });
-        if key_refused || self.failures_in_a_row >= settings.failures_until_down() {
+        if key_refused && !self.succeeded {
             self.abandon(told);
+        } else if stream == Stream::Balances && (key_refused || error.is_transient()) {
+            self.balances_failed_in_a_row += 1;
+            if self.balances_failed_in_a_row >= settings.balances_failures_at_most() {
+                self.give_up_balances(settings);
+            }
         }
+    }
+
+    /// The balances of the accounts that were not asked about yet wait for the next poll. The lists go on: each ends by
+    /// itself when it fails.
+    fn give_up_balances(&mut self, settings: &Settings) {
+        let failed = self.balances_failed_in_a_row;
+        if failed == settings.balances_failures_at_most() {
+            self.report(
+                Stream::Balances,
+                format!(
+                    "{failed} requests in a row failed: the accounts not asked about yet wait for the next poll"
+                ),
+            );
+        }
+        self.fresh.clear();
+        self.known.after = self.known.until;
+        self.known.buffer.clear();
     }
 
     /// Nothing more is asked in this poll, for a reason that holds for every request.

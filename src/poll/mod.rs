@@ -9,8 +9,8 @@
 //! A poll ([`cycle`]) lists accounts and beneficiaries side by side, asks the balances of every known account and of a
 //! new one as soon as its page is in, and lists transactions once the account list has ended. What was read becomes new
 //! versions or not ([`batch`]); how far a list is complete is the cursor walk's business ([`cursor`]). One failing
-//! request fails its account or its stream until the next poll; the rest goes on. A refused key, or a service that
-//! fails request after request, ends the poll early.
+//! request fails its account or its stream until the next poll; the rest goes on. A key that is refused from the start ends
+//! the poll; balances that fail for one account after the other wait for the next one.
 
 mod batch;
 mod cursor;
@@ -51,8 +51,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// So many transient failures in a row, of whatever request, mean that the service is down.
-    fn failures_until_down(&self) -> usize {
+    /// So many accounts in a row without an answer mean that the others will have none either.
+    fn balances_failures_at_most(&self) -> usize {
         8.max(2 * self.workers)
     }
 }

@@ -87,7 +87,7 @@ pub enum Error {
     },
 
     /// The disk is full. Nothing of the batch was stored.
-    #[error("the disk is full: cannot {doing} {}; free some space, the next poll goes on from there", file.display())]
+    #[error("the disk is full: cannot {doing} in {}; free some space, the next poll goes on from there", file.display())]
     Full {
         /// What was being done.
         doing: &'static str,
