@@ -29,7 +29,7 @@ fn killed_at_any_moment_of_an_import_the_next_poll_completes_it() {
         let mut command = place.command("poll");
         command.stderr(Stdio::null());
         let mut running = Running::start(command);
-        std::thread::park_timeout(Duration::from_millis(15 + 17 * kill));
+        std::thread::sleep(Duration::from_millis(15 + 17 * kill));
         running.0.kill().unwrap();
         running.ended();
     }

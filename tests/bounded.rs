@@ -1,12 +1,13 @@
 //! Bounded: nothing is polled twice at once, batches are committed as they fill, connections are used again.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{FakePsp, Place, Reply, run};
+use crate::support::{FakePsp, KEY, Place, Reply, run};
 
 #[test]
 fn a_first_import_is_committed_in_batches() {
@@ -70,7 +71,7 @@ fn workers_share_the_work_and_no_more_requests_run_than_there_are_workers() {
         highest.fetch_max(started.fetch_add(1, SeqCst) + 1, SeqCst);
         let ended = started.clone();
         std::thread::spawn(move || {
-            std::thread::park_timeout(Duration::from_millis(15));
+            std::thread::sleep(Duration::from_millis(15));
             ended.fetch_sub(1, SeqCst);
         });
         Reply::After(Duration::from_millis(20))
@@ -79,6 +80,49 @@ fn workers_share_the_work_and_no_more_requests_run_than_there_are_workers() {
     place.poll_well();
     let most = most.load(SeqCst);
     assert!((2..=6).contains(&most), "{most} at once");
+}
+
+fn gzipped(body: &[u8]) -> Reply {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(body).unwrap();
+    Reply::With(
+        200,
+        vec![("Content-Encoding", "gzip".to_owned())],
+        encoder.finish().unwrap(),
+    )
+}
+
+#[test]
+fn an_answer_may_be_compressed_and_its_limit_is_that_of_what_it_becomes() {
+    let psp = FakePsp::start();
+    let list = br#"[{"id":"ben-9","ownerName":"N","createdAt":"2024-01-01T00:00:00Z"}]"#;
+    psp.script(|path| match path {
+        path if path.starts_with("/beneficiaries?page=1") => gzipped(list),
+        _ => Reply::Usual,
+    });
+    let place = Place::new(&psp.url(), json!({ "maxBodyBytes": 100_000 }));
+    place.poll_well();
+    assert_eq!(place.ids("beneficiaries"), ["ben-9"]);
+    psp.script(|path| match path {
+        path if path.starts_with("/beneficiaries") => gzipped(&[b' '; 10_000_000]),
+        _ => Reply::Usual,
+    });
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(ran.stderr.contains("more than 100000 bytes"), "{ran}");
+}
+
+#[test]
+fn a_request_says_who_asks() {
+    let psp = FakePsp::with_a_bank();
+    Place::new(&psp.url(), json!({})).poll_well();
+    let agent = concat!("generic-connector/", env!("CARGO_PKG_VERSION"));
+    assert_eq!(psp.last_header("User-Agent").unwrap(), agent);
+    assert_eq!(
+        psp.last_header("Authorization").unwrap(),
+        format!("Bearer {KEY}")
+    );
+    assert_eq!(psp.last_header("Accept-Encoding").unwrap(), "gzip");
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn a_second_signal_ends_it_at_once() {
     let (place, mut running) = start(&silent.url(), json!({}));
     wait_until("a request is in flight", || silent.connections() > 0);
     running.signal(Signal::SIGTERM);
-    std::thread::park_timeout(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     running.signal(Signal::SIGTERM);
     let (code, took) = running.ended();
     assert_eq!(code, Some(1), "{}", log(&place));

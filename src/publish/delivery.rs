@@ -146,7 +146,7 @@ impl Deliveries {
     pub fn join(self, deadline: Instant) {
         for delivery in self.0 {
             while !delivery.thread.is_finished() && Instant::now() < deadline {
-                thread::park_timeout(Duration::from_millis(5));
+                thread::sleep(Duration::from_millis(5));
             }
         }
     }

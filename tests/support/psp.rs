@@ -21,6 +21,8 @@ struct Inner {
     /// Looks at a request's path and query before it is answered as usual.
     script: Box<dyn FnMut(&str) -> Reply + Send>,
     requests: Vec<String>,
+    /// The headers of the last request.
+    headers: Vec<(String, String)>,
 }
 
 /// What the script says to a request.
@@ -57,6 +59,7 @@ impl FakePsp {
             transactions: vec![],
             script: Box::new(|_| Reply::Usual),
             requests: vec![],
+            headers: vec![],
         }));
         let answering = inner.clone();
         let server = HttpServer::start(([127, 0, 0, 1], 0).into(), move |request| {
@@ -152,6 +155,16 @@ impl FakePsp {
         self.inner.lock().unwrap().requests.clone()
     }
 
+    /// A header of the last request.
+    pub fn last_header(&self, name: &str) -> Option<String> {
+        let inner = self.inner.lock().unwrap();
+        let found = inner
+            .headers
+            .iter()
+            .find(|(field, _)| field.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.clone())
+    }
+
     pub fn forget_requests(&self) {
         self.inner.lock().unwrap().requests.clear();
     }
@@ -165,6 +178,10 @@ fn answer(inner: &Mutex<Inner>, request: Request) {
     let reply = {
         let mut inner = inner.lock().unwrap();
         inner.requests.push(target.clone());
+        let headers = request.headers().iter();
+        inner.headers = headers
+            .map(|header| (header.field.to_string(), header.value.to_string()))
+            .collect();
         (inner.script)(&target)
     };
     let (status, headers, body) = match reply {
@@ -175,7 +192,7 @@ fn answer(inner: &Mutex<Inner>, request: Request) {
         ),
         Reply::With(status, headers, body) => (status, headers, body),
         Reply::After(delay) => {
-            std::thread::park_timeout(delay);
+            std::thread::sleep(delay);
             usual(&inner.lock().unwrap(), &target)
         }
         Reply::Usual => usual(&inner.lock().unwrap(), &target),
