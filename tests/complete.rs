@@ -122,10 +122,6 @@ fn a_future_date_does_not_move_the_cursor_beyond_the_present() {
 fn records_keep_their_exact_text_and_unknown_fields() {
     let psp = FakePsp::start();
     let record = r#"{ "updatedAt":"2024-01-01T00:00:00.123456789+02:00","id":"é\u0041","x" : 1e400, "amount":"007" }"#;
-    psp.always(
-        "/transactions?page=1",
-        Reply::body(&format!("[\n{record}\n]")),
-    );
     psp.script({
         let body = format!("[\n{record}\n]");
         move |path| match path {
@@ -159,4 +155,40 @@ fn an_account_comes_before_what_refers_to_it() {
         .map(|change| change["seq"].as_i64().unwrap())
         .collect();
     assert_eq!(seqs, (1..=255).collect::<Vec<i64>>());
+}
+
+#[test]
+fn extreme_ids_dates_and_contents_are_delivered() {
+    let psp = FakePsp::start();
+    let long = "x".repeat(5_000);
+    for id in [
+        "nul\u{0}",
+        "line\u{2028}",
+        "\u{1f600}",
+        "a b/c?d#e%f&g=h",
+        "'; DROP TABLE record; --",
+        &long,
+    ] {
+        psp.add_transaction(id, "2024-01-01T00:00:00Z");
+        psp.add_account(id, "2024-01-01T00:00:00Z");
+    }
+    psp.add_transaction("first", "0001-01-01T00:00:00Z");
+    psp.add_transaction("last", "9999-12-31T23:59:59.999999999Z");
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let page =
+        format!(r#"[{{"id":"deep","createdAt":"2024-01-01T00:00:00Z","x":{deep},"y":1e999999}}]"#);
+    psp.script(move |path| match path {
+        path if path.starts_with("/beneficiaries?page=1") => Reply::body(&page),
+        path if path.ends_with("/balances") => Reply::status(404),
+        _ => Reply::Usual,
+    });
+    let place = Place::new(&psp.url(), json!({}));
+    for _ in 0..2 {
+        let ran = place.poll();
+        assert_eq!(ran.code, Some(2), "the balances are missing: {ran}");
+        assert!(!ran.stderr.contains("panic"), "{ran}");
+    }
+    let lines = fs::read_to_string(place.changes_file()).unwrap();
+    assert_eq!(lines.lines().count(), 6 + 6 + 2 + 1);
+    assert!(lines.contains("DROP TABLE"));
 }

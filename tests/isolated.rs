@@ -382,3 +382,31 @@ fn a_service_that_goes_down_is_not_asked_once_for_every_account() {
     psp.heal();
     place.poll_well();
 }
+
+#[test]
+fn a_service_that_ignores_page_neither_ends_nor_fools_the_poll() {
+    let one_second: Vec<_> = (0..5)
+        .map(|number| json!({ "id": format!("t{number}"), "updatedAt": "2024-01-01T00:00:00Z" }))
+        .collect();
+    let psp = FakePsp::start();
+    let body = json!(one_second).to_string();
+    psp.always("/transactions", Reply::body(&body));
+    // Shorter than a page: it is everything.
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    assert_eq!(place.ids("transactions").len(), 5);
+    // A full page: there may be more that cannot be reached, and that is said.
+    let place = Place::new(&psp.url(), json!({ "pageSize": 5 }));
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(
+        ran.stderr.contains("transactions: the list is incomplete")
+            && ran.stderr.contains("\"page\""),
+        "{ran}"
+    );
+    assert_eq!(place.ids("transactions").len(), 5);
+    // Not even with records that cannot be kept.
+    psp.always("/transactions", Reply::body("[7,7,7,7,7]"));
+    let ran = Place::new(&psp.url(), json!({ "pageSize": 5 })).poll();
+    assert_eq!(ran.code, Some(2), "{ran}");
+}
