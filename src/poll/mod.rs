@@ -6,9 +6,9 @@
 //! outcomes over an unbounded channel, so they never wait for the loop. Nothing else is shared but the client. After a
 //! commit the publishers are woken by a signal that is dropped if they are awake already.
 //!
-//! A poll ([`cycle`]) lists accounts and beneficiaries side by side, asks the balances of every known account and of a
+//! A poll (`cycle`) lists accounts and beneficiaries side by side, asks the balances of every known account and of a
 //! new one as soon as its page is in, and lists transactions once the account list has ended. What was read becomes new
-//! versions or not ([`batch`]); how far a list is complete is the cursor walk's business ([`cursor`]). One failing
+//! versions or not (`batch`); how far a list is complete is the cursor walk's business (`cursor`). One failing
 //! request fails its account or its stream until the next poll; the rest goes on. A key that is refused from the start ends
 //! the poll; balances that fail for one account after the other wait for the next one.
 

@@ -11,7 +11,7 @@ use ureq::unversioned::transport::NextTimeout;
 const LIFETIME: Duration = Duration::from_secs(30);
 
 /// Remembers where a host is. ureq alone would look it up for every request, on a thread of its own each, even when it
-/// then takes a pooled connection (measured: 149 instead of 37 µs of CPU a request).
+/// then takes a pooled connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CachingResolver {
     known: Arc<Mutex<Vec<Known>>>,

@@ -1,6 +1,6 @@
 //! Delivery: every version of the change log, in order, to each publisher, at its own pace.
 //!
-//! Polling and delivery share nothing but the store. Each publisher has a thread ([`delivery`]) that reads the log above
+//! Polling and delivery share nothing but the store. Each publisher has a thread (`delivery`) that reads the log above
 //! its offset, delivers, and stores the offset; a commit wakes it. A target that is down is tried again for ever, with
 //! backoff, and holds up nobody else.
 

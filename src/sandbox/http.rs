@@ -116,7 +116,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
     setsockopt(&socket, sockopt::ReusePort, &true)?;
     // Linux hands these on to the accepted sockets, which tiny_http does not give out. Without the first, every answer
-    // waits 40 ms for an acknowledgement; without the second, a client that stops reading holds a thread.
+    // waits for a delayed acknowledgement; without the second, a client that stops reading holds a thread.
     setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
     setsockopt(&socket, sockopt::SendTimeout, &SEND_TIMEOUT)?;
     socket::bind(socket.as_raw_fd(), &bound)?;
