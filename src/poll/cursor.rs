@@ -63,8 +63,6 @@ pub struct Walk {
     full: usize,
     /// The second of the latest anchor. Anchors only move later.
     anchored: Option<Second>,
-    /// How many seconds before its target the latest anchor was asked from at first.
-    least_back: u64,
     /// Whether stepping back by one second was what gave the proof: the service excludes its bound.
     exclusive: bool,
     list: List,
@@ -148,7 +146,6 @@ impl Walk {
             newest: None,
             full: page_size as usize,
             anchored: None,
-            least_back: 0,
             exclusive: false,
             list: List {
                 from: cursor.position.map(|position| position.earlier(lookback)),
@@ -183,9 +180,15 @@ impl Walk {
     /// the service's present, or ours.
     pub fn step(&mut self, page: &Page, stored: &[Option<Timestamp>], clock: Timestamp) -> Step {
         self.list.see(page);
-        match (&self.phase, self.previous.seconds) {
-            (Phase::Reading { .. }, Some((_, last))) if self.page > 1 => self.read_by_number(last),
-            (Phase::Plain, _) => self.read_by_number(Second::MAX),
+        let seen = Seen::of(page);
+        match (&self.phase, self.edge(), seen.seconds) {
+            // Records that move stay in the list: beyond its last page there is nothing that they could hide.
+            _ if page.length() == 0 => {}
+            // What shifted over the edge of the two pages lies no later than where this one begins.
+            (Phase::Reading { .. }, Some(edge), Some((first, _))) => {
+                self.read_by_number(edge.max(first))
+            }
+            (Phase::Plain, ..) => self.read_by_number(Second::MAX),
             _ => {}
         }
         for (record, stored) in page.records.iter().zip(stored) {
@@ -206,7 +209,6 @@ impl Walk {
         {
             self.read_again_later(record.timestamp.second());
         }
-        let seen = Seen::of(page);
         self.repeats = if self.page > 1 && self.previous.is(page) {
             self.repeats + 1
         } else {
@@ -224,8 +226,7 @@ impl Walk {
                         self.read_again(range, page, seen)
                     }
                     Goal::Begin | Goal::GoOn(..) => {
-                        self.exclusive |=
-                            matches!(goal, Goal::GoOn(..)) && (self.least_back, back) == (0, 1);
+                        self.exclusive |= matches!(goal, Goal::GoOn(..)) && back == 1;
                         self.phase = Phase::Reading {
                             target: Some(target),
                         };
@@ -241,7 +242,7 @@ impl Walk {
                 if self.repeats == 0 {
                     self.full = length;
                 }
-                self.anchor(last, self.exclusive.into());
+                self.anchor(last);
                 Step::Ask
             }
             Phase::Plain => self.read_plainly(page, seen),
@@ -355,34 +356,31 @@ impl Walk {
         if let Some(target) = target.filter(|target| last > *target && *target <= clock.second()) {
             self.cursor.position = self.cursor.position.max(Some(target));
         }
-        let edge = self
-            .previous
-            .seconds
-            .filter(|_| self.page > 1)
-            .map(|(_, last)| last);
-        let (target, back, probe) = match edge {
-            // The pages meet between two seconds: what shifted over that edge lies right behind it.
-            Some(edge) if first > edge => (first, first.since(edge.next()), false),
-            _ if first < last => (last, self.exclusive.into(), page.length() < self.full),
-            _ => return self.next_page(page, seen),
-        };
-        let later = self.anchored.is_none_or(|anchored| target > anchored)
-            && self
-                .list
-                .from
-                .is_none_or(|from| target.earlier(back) > from);
+        let ascends_over_seconds = first < last || self.edge().is_some_and(|edge| edge < last);
+        let back = self.exclusive.into();
+        let later = self.anchored.is_none_or(|anchored| last > anchored)
+            && self.list.from.is_none_or(|from| last.earlier(back) > from);
         self.next_page(page, seen);
-        match (later, probe) {
-            (true, true) => {
-                self.phase = Phase::Probing {
-                    last,
-                    length: page.length(),
+        if ascends_over_seconds && later {
+            match page.length() < self.full {
+                true => {
+                    self.phase = Phase::Probing {
+                        last,
+                        length: page.length(),
+                    }
                 }
+                false => self.anchor(last),
             }
-            (true, false) => self.anchor(target, back),
-            (false, _) => {}
         }
         Step::Ask
+    }
+
+    /// The last second of the page before, if there is one in this list.
+    fn edge(&self) -> Option<Second> {
+        self.previous
+            .seconds
+            .filter(|_| self.page > 1)
+            .map(|(_, last)| last)
     }
 
     fn read_plainly(&mut self, page: &Page, seen: Seen) -> Step {
@@ -432,13 +430,15 @@ impl Walk {
         Step::Ask
     }
 
-    /// Goes on with the list that must be complete from `target` on, asked from `back` seconds before it. The last page
-    /// read was that before `self.page`.
-    fn anchor(&mut self, target: Second, back: u64) {
+    /// Goes on with the list that begins at `target`, whose last page read was that before `self.page`.
+    fn anchor(&mut self, target: Second) {
         self.moved.clear();
         self.anchored = Some(target);
-        self.least_back = back;
-        self.prove(target, back, Goal::GoOn(self.list, self.page));
+        self.prove(
+            target,
+            self.exclusive.into(),
+            Goal::GoOn(self.list, self.page),
+        );
     }
 
     fn prove(&mut self, target: Second, back: u64, goal: Goal) {
