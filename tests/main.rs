@@ -17,3 +17,4 @@ mod run;
 mod state;
 mod status;
 mod tls;
+mod torture;

@@ -1,5 +1,7 @@
-//! What the tests share: a runner for the binary, a fake Integration Service, a server that sends raw bytes.
+//! What the tests share: a runner for the binary, a fake Integration Service, a server that sends raw bytes, a proxy
+//! that breaks one exchange.
 
+mod proxy;
 mod psp;
 mod raw;
 
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+pub use proxy::{Fault, Proxy, answer_of};
 pub use psp::{FakePsp, Reply};
 pub use raw::{RawServer, Send};
 

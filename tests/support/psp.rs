@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -90,7 +91,11 @@ impl FakePsp {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.server.address())
+        format!("http://{}", self.address())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
     }
 
     pub fn add_account(&self, id: &str, created_at: &str) {

@@ -1,0 +1,339 @@
+//! The torture test: a poll in which exactly one exchange meets exactly one fault, for every exchange of a poll and
+//! every fault, and what has arrived after it: everything, once, in order.
+//!
+//! A fault that may pass by itself is retried within the poll, which then ends with exit code 0 and has delivered
+//! everything. A fault that would come again costs its stream the rest of the poll, which ends with exit code 2; the
+//! next poll completes it. No single exchange can fail a whole poll (exit code 1): what is asked beside it succeeds.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{FakePsp, Fault, Place, Proxy, Ran, Running, answer_of};
+
+/// The records of a page: fewer than each list has.
+const PAGE_SIZE: usize = 3;
+/// The records that share one second: more than a page.
+const TIE: usize = 4;
+/// How long a poll may take before it counts as hanging. The longest here waits for a second.
+const LIMIT: Duration = Duration::from_secs(30);
+/// A request's deadline where the fault is to outlast it.
+const SHORT: &str = "400ms";
+/// A request's deadline that a busy machine does not reach.
+const AMPLE: &str = "20s";
+
+/// What must be true of a poll that meets a fault.
+struct Expected {
+    code: i32,
+    /// How the log calls the fault.
+    said: &'static str,
+    /// The poll takes at least so long.
+    lasts: Duration,
+}
+
+/// Retried within the poll.
+fn retried(said: &'static str) -> Expected {
+    Expected {
+        code: 0,
+        said,
+        lasts: Duration::ZERO,
+    }
+}
+
+/// Retried within the poll, after that time.
+fn retried_after(lasts: Duration, said: &'static str) -> Expected {
+    Expected {
+        lasts,
+        ..retried(said)
+    }
+}
+
+/// Not retried: the rest of the stream waits for the next poll.
+fn waits(said: &'static str) -> Expected {
+    Expected {
+        code: 2,
+        ..retried(said)
+    }
+}
+
+/// Does the fault to each exchange of a poll, each time on a fresh state.
+fn torture(fault: Fault, request_timeout: &str, expected: Expected) {
+    let psp = FakePsp::start();
+    for number in 0..=PAGE_SIZE {
+        let date = format!("2024-01-0{}T00:00:00Z", 1 + number);
+        psp.add_account(&format!("acc-{number}"), &date);
+        psp.add_beneficiary(&format!("ben-{number}"), &date);
+    }
+    psp.add_transaction("early", "2024-02-01T00:00:00Z");
+    for number in 0..TIE {
+        psp.add_transaction(&format!("tied-{number}"), "2024-02-01T00:00:01Z");
+    }
+    psp.add_transaction("late", "2024-02-01T00:00:02Z");
+
+    let proxy = Proxy::faultless(psp.address());
+    let place = place(&proxy, AMPLE);
+    let ran = poll(&place, &proxy);
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let reference = delivered(&place);
+    assert_eq!(reference.len(), 3 * (1 + PAGE_SIZE) + 1 + TIE + 1, "{ran}");
+    let exchanges = proxy.exchanges();
+    assert!(exchanges >= 12, "only {exchanges} exchanges to break");
+
+    // Side by side: most of their time is waiting.
+    thread::scope(|scope| {
+        for number in 1..=exchanges {
+            let proxy = Proxy::with_fault(psp.address(), number, fault.clone());
+            let (expected, reference) = (&expected, &reference);
+            scope.spawn(move || {
+                one_exchange(&proxy, number, request_timeout, expected, reference);
+            });
+        }
+    });
+}
+
+fn one_exchange(
+    proxy: &Proxy,
+    number: usize,
+    request_timeout: &str,
+    expected: &Expected,
+    reference: &Delivered,
+) {
+    let place = place(proxy, request_timeout);
+    let start = Instant::now();
+    let ran = poll(&place, proxy);
+    let (said, lasts) = (expected.said, expected.lasts);
+    assert_eq!(ran.code, Some(expected.code), "exchange {number}: {ran}");
+    assert!(
+        ran.stderr.contains(said),
+        "exchange {number}: {said:?} is not said: {ran}"
+    );
+    assert!(
+        start.elapsed() >= lasts,
+        "exchange {number}: not waited for: {ran}"
+    );
+    let so_far = delivered(&place);
+    match expected.code {
+        0 => assert_eq!(&so_far, reference, "exchange {number}: {ran}"),
+        _ => assert!(so_far.is_subset(reference), "exchange {number}: {ran}"),
+    }
+    for clean in 1..=2 {
+        let ran = poll(&place, proxy);
+        assert_eq!(ran.code, Some(0), "exchange {number}: {ran}");
+        assert_eq!(
+            &delivered(&place),
+            reference,
+            "exchange {number}, after clean poll {clean}: {ran}"
+        );
+    }
+}
+
+fn place(proxy: &Proxy, request_timeout: &str) -> Place {
+    // One worker: the exchanges come in the same order in every poll of a fresh state.
+    let more = json!({
+        "workers": 1, "pageSize": PAGE_SIZE, "requestTimeout": request_timeout, "maxBodyBytes": 10_000,
+    });
+    Place::new(&proxy.url(), more)
+}
+
+/// Runs `poll` to its end, which must come in time and without a panic.
+fn poll(place: &Place, proxy: &Proxy) -> Ran {
+    let mut command = place.command("poll --verbose");
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut running = Running::start(command);
+    let log = BufReader::new(running.0.stderr.take().unwrap());
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        for line in log.lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    let deadline = Instant::now() + LIMIT;
+    let mut stderr = String::new();
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                if line.contains("connection refused") {
+                    proxy.listen_again();
+                }
+                stderr += &format!("{line}\n");
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => panic!("the poll hangs:\n{stderr}"),
+        }
+    }
+    let (code, _) = running.ended();
+    let ran = Ran {
+        code,
+        stdout: String::new(),
+        stderr,
+    };
+    assert!(!ran.stderr.contains("panicked"), "{ran}");
+    ran
+}
+
+/// Stream, id and content of every change.
+type Delivered = BTreeSet<[String; 3]>;
+
+/// What was delivered, each once and numbered without a gap.
+fn delivered(place: &Place) -> Delivered {
+    let changes = place.changes();
+    let text = |name: &str| {
+        let texts = changes
+            .iter()
+            .map(|change| change[name].as_str().unwrap().to_owned());
+        texts.collect::<Vec<String>>()
+    };
+    let seqs: Vec<usize> = changes
+        .iter()
+        .map(|change| change["seq"].as_u64().unwrap() as usize)
+        .collect();
+    assert_eq!(seqs, (1..=changes.len()).collect::<Vec<usize>>());
+    let keys: BTreeSet<String> = text("idempotencyKey").into_iter().collect();
+    assert_eq!(keys.len(), changes.len(), "a key twice: {changes:?}");
+    let contents = changes.iter().map(|change| change["record"].to_string());
+    let delivered: Delivered = text("stream")
+        .into_iter()
+        .zip(text("id"))
+        .zip(contents)
+        .map(|((stream, id), content)| [stream, id, content])
+        .collect();
+    assert_eq!(
+        delivered.len(),
+        changes.len(),
+        "a record twice: {changes:?}"
+    );
+    delivered
+}
+
+const DEADLINE_MISSED: &str = "no complete answer within 0.4 s";
+
+/// A fault that outlasts a request's deadline.
+fn outlasting(fault: Fault) {
+    let deadline = Duration::from_millis(400);
+    torture(fault, SHORT, retried_after(deadline, DEADLINE_MISSED));
+}
+
+#[test]
+fn a_refused_connection_is_retried() {
+    torture(Fault::Refused, AMPLE, retried("connection refused"));
+}
+
+#[test]
+fn a_reset_before_the_headers_is_retried() {
+    torture(Fault::Reset, AMPLE, retried("reset"));
+}
+
+#[test]
+fn a_cut_in_the_headers_is_retried() {
+    torture(Fault::CutInHeaders, AMPLE, retried("Peer disconnected"));
+}
+
+#[test]
+fn a_cut_in_the_body_is_retried() {
+    torture(Fault::CutInBody, AMPLE, retried("Peer disconnected"));
+}
+
+#[test]
+fn truncated_json_is_retried() {
+    torture(Fault::TruncatedBody, AMPLE, retried("EOF while parsing"));
+}
+
+#[test]
+fn silence_instead_of_headers_is_retried_after_the_deadline() {
+    outlasting(Fault::Silence);
+}
+
+#[test]
+fn a_stall_in_the_body_is_retried_after_the_deadline() {
+    outlasting(Fault::StallInBody);
+}
+
+#[test]
+fn an_answer_that_drips_is_retried_after_the_deadline() {
+    outlasting(Fault::Drip);
+}
+
+#[test]
+fn status_429_with_seconds_to_wait_is_retried_after_them() {
+    let answer = answer_of("429 Too Many Requests", &["Retry-After: 1"], b"");
+    torture(
+        Fault::Answer(answer),
+        AMPLE,
+        retried_after(Duration::from_secs(1), "all requests wait 1 s, as asked"),
+    );
+}
+
+#[test]
+fn status_429_with_a_date_to_wait_for_is_retried_after_it() {
+    // The service's clock is what counts, however wrong it is.
+    let headers = [
+        "Date: Sun, 06 Nov 1994 08:49:36 GMT",
+        "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT",
+    ];
+    let answer = answer_of("429 Too Many Requests", &headers, b"");
+    torture(
+        Fault::Answer(answer),
+        AMPLE,
+        retried_after(Duration::from_secs(1), "all requests wait 1 s, as asked"),
+    );
+}
+
+#[test]
+fn status_500_is_retried() {
+    let answer = answer_of("500 Internal Server Error", &[], b"oops");
+    torture(Fault::Answer(answer), AMPLE, retried("answered 500"));
+}
+
+#[test]
+fn status_503_is_retried() {
+    let answer = answer_of("503 Service Unavailable", &[], b"");
+    torture(Fault::Answer(answer), AMPLE, retried("answered 503"));
+}
+
+#[test]
+fn html_with_status_200_is_retried() {
+    let answer = answer_of(
+        "200 OK",
+        &["Content-Type: text/html"],
+        b"<html>Please log in</html>",
+    );
+    torture(Fault::Answer(answer), AMPLE, retried("<html>Please log in"));
+}
+
+#[test]
+fn an_empty_body_is_retried() {
+    let answer = answer_of("200 OK", &[], b"");
+    torture(Fault::Answer(answer), AMPLE, retried("the body is empty"));
+}
+
+#[test]
+fn gzip_garbage_is_retried() {
+    let answer = answer_of("200 OK", &["Content-Encoding: gzip"], b"no gzip");
+    torture(Fault::Answer(answer), AMPLE, retried("gzip"));
+}
+
+#[test]
+fn a_body_over_the_limit_waits_for_the_next_poll() {
+    let body = format!("[{}]", " ".repeat(10_000));
+    let answer = answer_of("200 OK", &[], body.as_bytes());
+    torture(Fault::Answer(answer), AMPLE, waits("more than 10000 bytes"));
+}
+
+#[test]
+fn a_redirect_is_not_followed_and_waits_for_the_next_poll() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let location = format!("Location: http://{}/", elsewhere.local_addr().unwrap());
+    let answer = answer_of("302 Found", &[&location], b"");
+    torture(Fault::Answer(answer), AMPLE, waits("a redirect to"));
+    assert!(
+        elsewhere.accept().is_err(),
+        "the key may have left the endpoint"
+    );
+}
