@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 /// new version of every record once.
 ///
 /// Exit codes: 0 done; 1 nothing could be done, or delivery did not finish; 2 done, but a stream failed or a record was
-/// skipped; 78 bad configuration.
+/// put into quarantine; 78 bad configuration.
 #[derive(Debug, Parser)]
 #[command(name = "generic-connector", version)]
 pub struct Cli {
@@ -33,6 +33,8 @@ pub enum Command {
     Poll(Poll),
     /// Show how far polling and delivery have come
     Status(Status),
+    /// Look at the records that were not accepted, and decide about them
+    Quarantine(Quarantine),
     /// Serve a sample Integration Service on this machine
     Sandbox(Sandbox),
 }
@@ -62,6 +64,9 @@ pub struct Poll {
     /// How long a publisher may go without delivering anything before the rest is left for the next run
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub delivery_patience: Duration,
+    /// Read every list from its beginning as well, to its end, even if no sweep is due
+    #[arg(long)]
+    pub sweep: bool,
 }
 
 /// Options of `status`.
@@ -73,6 +78,45 @@ pub struct Status {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `quarantine`.
+#[derive(Debug, Args)]
+pub struct Quarantine {
+    #[command(flatten)]
+    /// The configuration.
+    pub config: ConfigFile,
+    /// What to do.
+    #[command(subcommand)]
+    pub action: QuarantineAction,
+}
+
+/// What to do with the quarantine.
+#[derive(Debug, Subcommand)]
+pub enum QuarantineAction {
+    /// List what is in it
+    List {
+        /// Print JSON, with the records' texts
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one record and its text
+    Show {
+        /// Its number in the list
+        number: i64,
+    },
+    /// Let the next poll take records again: one that keeps the rules by now, or the second of two under one id
+    Retry {
+        /// Their numbers in the list
+        #[arg(required = true)]
+        numbers: Vec<i64>,
+    },
+    /// Drop records; they come again if the service still lists them
+    Drop {
+        /// Their numbers in the list
+        #[arg(required = true)]
+        numbers: Vec<i64>,
+    },
 }
 
 /// Options of `sandbox`.

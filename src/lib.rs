@@ -27,6 +27,7 @@ pub mod api;
 pub mod cli;
 pub mod command;
 pub mod config;
+mod crash;
 mod logging;
 pub mod poll;
 pub mod psp;

@@ -18,8 +18,9 @@ impl Trigger {
     }
 }
 
-/// Handles the signals from now on. To be called once, before threads are started.
+/// Handles the signals from now on, and blocks SIGXFSZ. To be called once, before threads are started.
 pub fn handle() -> Result<(Trigger, Stop), String> {
+    ignore_file_size_limit()?;
     let (stopper, stop) = Stop::new();
     let trigger = Trigger(Arc::new(Mutex::new(Some(stopper))));
     let handler = trigger.clone();
@@ -35,9 +36,19 @@ pub fn handle() -> Result<(Trigger, Stop), String> {
 /// Lets SIGHUP do nothing: a service must not end because a terminal was closed. To be called before threads are
 /// started, which inherit it.
 pub fn ignore_hangup() -> Result<(), String> {
-    let mut hangup = SigSet::empty();
-    hangup.add(Signal::SIGHUP);
-    hangup
+    block(Signal::SIGHUP)
+}
+
+/// Lets a file that meets its limit in size be an error of the write, as a full disk is, and not the end of the
+/// process. To be called before threads are started, which inherit it.
+fn ignore_file_size_limit() -> Result<(), String> {
+    block(Signal::SIGXFSZ)
+}
+
+fn block(signal: Signal) -> Result<(), String> {
+    let mut signals = SigSet::empty();
+    signals.add(signal);
+    signals
         .thread_block()
-        .map_err(|error| format!("cannot block SIGHUP: {error}"))
+        .map_err(|error| format!("cannot block {signal}: {error}"))
 }

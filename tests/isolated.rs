@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{FakePsp, Place, RawServer, Reply, Send};
+use crate::support::{FakePsp, Place, RawServer, Reply, Send, transaction};
 
 /// One stream answers so; the others must arrive, the message must name the request and hold `said`, and a poll after
 /// the fault must complete.
@@ -140,7 +140,7 @@ fn a_refused_key_ends_the_poll_at_once() {
         assert_eq!(ran.code, Some(1), "{ran}");
         assert!(
             ran.stderr.contains(&format!("answered {status}"))
-                && ran.stderr.contains("check \"apiKey\""),
+                && ran.stderr.contains("into \"apiKey\""),
             "{ran}"
         );
         assert!(
@@ -283,7 +283,7 @@ fn balances_of_another_account_are_refused() {
 }
 
 #[test]
-fn a_record_without_a_usable_id_or_date_is_skipped_and_the_rest_of_its_page_goes_on() {
+fn a_record_without_a_usable_id_or_date_goes_into_quarantine_and_the_rest_of_its_page_goes_on() {
     let psp = FakePsp::with_a_bank();
     psp.add_raw_transaction(json!({ "id": "no-date", "updatedAt": null }));
     psp.add_raw_transaction(json!({ "updatedAt": "2024-02-01T00:00:01Z" }));
@@ -293,7 +293,7 @@ fn a_record_without_a_usable_id_or_date_is_skipped_and_the_rest_of_its_page_goes
     assert_eq!(ran.code, Some(2), "{ran}");
     assert!(
         ran.stderr
-            .contains("record \"no-date\" skipped: \"updatedAt\" is missing"),
+            .contains("record \"no-date\" put into quarantine: \"updatedAt\" is missing"),
         "{ran}"
     );
     assert!(ran.stderr.contains("\"id\" is missing"), "{ran}");
@@ -386,7 +386,7 @@ fn a_service_that_goes_down_is_not_asked_once_for_every_account() {
 #[test]
 fn a_service_that_ignores_page_neither_ends_nor_fools_the_poll() {
     let one_second: Vec<_> = (0..5)
-        .map(|number| json!({ "id": format!("t{number}"), "updatedAt": "2024-01-01T00:00:00Z" }))
+        .map(|number| transaction(&format!("t{number}"), "2024-01-01T00:00:00Z"))
         .collect();
     let psp = FakePsp::start();
     let body = json!(one_second).to_string();
@@ -400,7 +400,8 @@ fn a_service_that_ignores_page_neither_ends_nor_fools_the_poll() {
     let ran = place.poll();
     assert_eq!(ran.code, Some(2), "{ran}");
     assert!(
-        ran.stderr.contains("transactions: the list is incomplete")
+        ran.stderr
+            .contains("transactions: the service cannot be read completely")
             && ran.stderr.contains("\"page\""),
         "{ran}"
     );

@@ -11,23 +11,26 @@ pub struct Amount(String);
 impl Amount {
     /// Reads an optional sign and decimal digits. Anything else (`1.0`, `1e3`, an empty text) is an error.
     pub fn parse(text: &str) -> Result<Amount, Invalid> {
-        let (negative, digits) = match text.as_bytes().first() {
-            Some(b'-') => (true, &text[1..]),
-            Some(b'+') => (false, &text[1..]),
-            _ => (false, text),
-        };
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            let shown = super::escaped(text);
-            return Err(Invalid(format!(
-                "{shown:?} is not an amount: a whole number of minor units, such as \"-1050\""
-            )));
-        }
+        Amount::check(text)?;
+        let (negative, digits) = sign_and_digits(text);
         let digits = digits.trim_start_matches('0');
         Ok(Amount(match (digits, negative) {
             ("", _) => "0".to_owned(),
             (digits, true) => format!("-{digits}"),
             (digits, false) => digits.to_owned(),
         }))
+    }
+
+    /// Whether [`parse`](Amount::parse) reads that text, and why not.
+    pub fn check(text: &str) -> Result<(), Invalid> {
+        let (_, digits) = sign_and_digits(text);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            let shown = super::escaped(text);
+            return Err(Invalid(format!(
+                "{shown:?} is not an amount: a whole number of minor units, such as \"-1050\""
+            )));
+        }
+        Ok(())
     }
 
     /// The amount in major units, for people: `-1050` with two decimals is `-10.50`.
@@ -42,6 +45,15 @@ impl Amount {
         let padded = format!("{digits:0>width$}", width = decimals + 1);
         let (whole, fraction) = padded.split_at(padded.len() - decimals);
         format!("{sign}{whole}.{fraction}")
+    }
+}
+
+/// Whether it is negative, and what follows the sign.
+fn sign_and_digits(text: &str) -> (bool, &str) {
+    match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
     }
 }
 

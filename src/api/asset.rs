@@ -12,6 +12,16 @@ pub struct Asset {
 impl Asset {
     /// Reads `^[A-Z][A-Z0-9]{0,16}(_[A-Z]{1,16})?(/\d{1,6})?$`, the rule of Formance's ledger and payments.
     pub fn parse(text: &str) -> Result<Asset, Invalid> {
+        Asset::check(text)?;
+        let code_length = text.find('/').unwrap_or(text.len());
+        Ok(Asset {
+            text: text.to_owned(),
+            code_length,
+        })
+    }
+
+    /// Whether [`parse`](Asset::parse) reads that text, and why not.
+    pub fn check(text: &str) -> Result<(), Invalid> {
         let (code, decimals) = match text.split_once('/') {
             Some((code, decimals)) => (code, Some(decimals)),
             None => (text, None),
@@ -21,27 +31,22 @@ impl Asset {
             None => (code, None),
         };
         let upper = |byte: u8| byte.is_ascii_uppercase();
+        let digit = |byte: u8| byte.is_ascii_digit();
         let good = (1..=17).contains(&base.len())
-            && base
-                .bytes()
-                .all(|byte| upper(byte) || byte.is_ascii_digit())
+            && base.bytes().all(|byte| upper(byte) || digit(byte))
             && base.bytes().next().is_some_and(upper)
             && suffix
                 .is_none_or(|suffix| (1..=16).contains(&suffix.len()) && suffix.bytes().all(upper))
             && decimals.is_none_or(|decimals| {
-                (1..=6).contains(&decimals.len())
-                    && decimals.bytes().all(|byte| byte.is_ascii_digit())
+                (1..=6).contains(&decimals.len()) && decimals.bytes().all(digit)
             });
-        if !good {
-            let shown = super::escaped(text);
-            return Err(Invalid(format!(
-                "{shown:?} is not an asset in UMN notation, such as USD/2"
-            )));
+        match good {
+            true => Ok(()),
+            false => Err(Invalid(format!(
+                "{:?} is not an asset in UMN notation, such as USD/2",
+                super::escaped(text)
+            ))),
         }
-        Ok(Asset {
-            text: text.to_owned(),
-            code_length: code.len(),
-        })
     }
 
     /// What stands before the `/`.

@@ -8,6 +8,7 @@
 mod amount;
 mod asset;
 mod content;
+mod contract;
 mod error_body;
 pub mod object;
 mod page;
@@ -20,7 +21,7 @@ pub use amount::Amount;
 pub use asset::Asset;
 pub use content::{ContentHash, same_balances, same_content};
 pub use error_body::ErrorBody;
-pub use page::{Page, Unusable, balances_record};
+pub use page::{Page, Unusable, balances_record, read_record};
 pub use query::{Query, balances_path};
 pub use record::Record;
 pub use stream::Stream;

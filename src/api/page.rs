@@ -1,16 +1,14 @@
-use std::borrow::Cow;
-
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Invalid, Record, Stream, Timestamp};
+use super::contract::Fields;
+use super::{Invalid, Record, Stream};
 
 /// One list answer, read.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// The records that have a usable key and date, in the order of the answer.
+    /// The records that keep the API's rules, in the order of the answer.
     pub records: Vec<Record>,
-    /// The elements that have not.
+    /// The elements that do not.
     pub unusable: Vec<Unusable>,
 }
 
@@ -21,12 +19,14 @@ pub struct Unusable {
     pub id: Option<String>,
     /// Why it cannot be kept, in words for a person.
     pub reason: String,
+    /// The exact text that the service sent.
+    pub json: Box<str>,
 }
 
 impl Page {
     /// Reads the body of a list answer: a bare JSON array.
     ///
-    /// An element without a usable key or date is set aside with the reason, and the rest of the page goes on. A body
+    /// An element that breaks the API's rules is set aside with the reason, and the rest of the page goes on. A body
     /// that is no JSON array at all is an error that says what stands there instead.
     pub fn read(stream: Stream, body: &[u8]) -> Result<Page, Invalid> {
         let elements: Vec<&RawValue> =
@@ -68,82 +68,37 @@ pub fn balances_record(account_id: &str, body: &[u8]) -> Result<Result<Record, U
                         super::escaped(&record.id)
                     ),
                     id: Some(account_id.to_owned()),
+                    json: record.json,
                 }),
             }
         }),
     )
 }
 
-/// The fields that a record needs. Each is read on its own, so that one wrong field does not hide the others.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Head<'a> {
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "accountID")]
-    account_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    created_at: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    updated_at: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    at: Option<&'a RawValue>,
-}
-
-fn read_record(stream: Stream, json: &str) -> Result<Record, Unusable> {
-    let head: Head = match json.starts_with('{') {
-        true => serde_json::from_str(json).map_err(|error| Unusable {
-            id: None,
-            reason: error.to_string(),
-        })?,
-        false => {
-            return Err(Unusable {
-                id: None,
-                reason: format!("{:?} is not an object", super::escaped(json)),
-            });
-        }
+/// Reads one record of a stream. The text is that of one JSON value.
+pub fn read_record(stream: Stream, json: &str) -> Result<Record, Unusable> {
+    let unusable = |id: Option<&str>, reason: String| Unusable {
+        id: id.map(str::to_owned),
+        reason,
+        json: json.into(),
     };
-    let key = match stream {
-        Stream::Balances => head.account_id,
-        _ => head.id,
-    };
-    let date = match stream {
-        Stream::Accounts | Stream::Beneficiaries => head.created_at,
-        Stream::Balances => head.at,
-        Stream::Transactions => head.updated_at,
-    };
-    let id = match text(stream.key_field(), key) {
-        Ok(id) if id.is_empty() => Err(format!("\"{}\" is empty", stream.key_field())),
-        other => other,
-    };
-    let id = id.map_err(|reason| Unusable { id: None, reason })?;
-    let timestamp = text(stream.date_field(), date).and_then(|date| {
-        Timestamp::parse(&date).map_err(|invalid| format!("\"{}\": {invalid}", stream.date_field()))
-    });
-    match timestamp {
-        Ok(timestamp) => Ok(Record::new(stream, id.into_owned(), timestamp, json)),
-        Err(reason) => Err(Unusable {
-            id: Some(id.into_owned()),
-            reason,
-        }),
+    if !json.starts_with('{') {
+        let shown = super::escaped(json);
+        return Err(unusable(None, format!("{shown:?} is not an object")));
     }
-}
-
-fn text<'a>(field: &str, value: Option<&'a RawValue>) -> Result<Cow<'a, str>, String> {
-    /// A bare `Cow` is always read as owned; in a field it can borrow.
-    #[derive(Deserialize)]
-    #[serde(transparent)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    match value.map(RawValue::get) {
-        None | Some("null") => Err(format!("\"{field}\" is missing")),
-        Some(json) => match serde_json::from_str::<Text>(json) {
-            Ok(Text(text)) => Ok(text),
-            Err(_) => Err(format!(
-                "\"{field}\" is {}, not a string",
-                super::escaped(json)
-            )),
-        },
-    }
+    let fields: Fields =
+        serde_json::from_str(json).map_err(|error| unusable(None, error.to_string()))?;
+    let id = fields
+        .key(stream)
+        .map_err(|reason| unusable(None, reason))?;
+    let read = fields
+        .date(stream)
+        .and_then(|timestamp| fields.check(stream).map(|()| timestamp));
+    let timestamp = read.map_err(|reason| unusable(Some(&id), reason))?;
+    Ok(Record {
+        unknown_values: fields.unknown_values(stream),
+        ..Record::new(stream, id.into_owned(), timestamp, json)
+    })
 }
 
 fn not_json(wanted: &str, body: &[u8], error: &dyn std::fmt::Display) -> Invalid {
@@ -161,6 +116,7 @@ fn not_json(wanted: &str, body: &[u8], error: &dyn std::fmt::Display) -> Invalid
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Timestamp;
 
     fn read(stream: Stream, body: &str) -> Result<Page, Invalid> {
         Page::read(stream, body.as_bytes())
@@ -168,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_record_keeps_the_exact_text_and_its_unknown_fields() {
-        let element = r#"{ "x":1e2,"id" : "\u0061\/1", "updatedAt":"2024-05-01T12:00:00+02:00","m":{"b":1,"a":[ ]}}"#;
+        let element = r#"{ "x":1e2,"id" : "\u0061\/1", "createdAt":"2024-05-01T12:00:00Z", "amount":"1","currency":"JPY","updatedAt":"2024-05-01T12:00:00+02:00","m":{"b":1,"a":[ ]}}"#;
         let page = read(
             Stream::Transactions,
             &format!(" [\n{element} ,{element}\n] "),
@@ -216,6 +172,10 @@ mod tests {
                 "not an RFC 3339 date",
             ),
             (
+                r#"{"id":"a","createdAt":"2024-05-01T12:00:00Z","metadata":{"a":1}}"#,
+                "\"metadata\" is",
+            ),
+            (
                 r#"{"id":"a","id":"b","createdAt":"2024-05-01T12:00:00Z"}"#,
                 "duplicate field",
             ),
@@ -226,12 +186,26 @@ mod tests {
                 (2, 1, 3),
                 "{bad}"
             );
+            let unusable = &page.unusable[0];
             assert!(
-                page.unusable[0].reason.contains(reason),
+                unusable.reason.contains(reason),
                 "{bad}: {}",
-                page.unusable[0].reason
+                unusable.reason
             );
+            assert_eq!(&*unusable.json, bad);
         }
+    }
+
+    #[test]
+    fn an_id_has_at_most_a_thousand_characters() {
+        let account = |length| {
+            let id = "é".repeat(length);
+            format!(r#"[{{"id":"{id}","createdAt":"2024-05-01T12:00:00Z"}}]"#)
+        };
+        let read = |length| read(Stream::Accounts, &account(length)).unwrap();
+        assert_eq!(read(1_000).records.len(), 1);
+        let reason = &read(1_001).unusable[0].reason;
+        assert!(reason.contains("1001 characters"), "{reason}");
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Record {
     pub hash: ContentHash,
     /// The exact text that the service sent.
     pub json: Box<str>,
+    /// The values of `type` and `status` that the API does not know, safe for a log line.
+    pub unknown_values: Vec<(&'static str, String)>,
 }
 
 impl Record {
@@ -24,6 +26,7 @@ impl Record {
             timestamp,
             hash: ContentHash::of(json),
             json: json.into(),
+            unknown_values: Vec::new(),
         }
     }
 }

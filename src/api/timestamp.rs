@@ -1,6 +1,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Invalid;
 
 /// A date of the API: RFC 3339, to the nanosecond, kept in UTC.
@@ -71,7 +73,8 @@ impl fmt::Display for Timestamp {
 }
 
 /// A whole second, the unit of filters and of ties: Formance's own connector sends its filters truncated to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Second(i64);
 
 impl Second {
@@ -93,6 +96,20 @@ impl Second {
     /// Whole seconds from `earlier` to this one; zero if it is not after it.
     pub fn since(self, earlier: Second) -> u64 {
         u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+    }
+}
+
+impl From<Second> for String {
+    fn from(second: Second) -> String {
+        second.to_string()
+    }
+}
+
+impl TryFrom<String> for Second {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Second, Invalid> {
+        Timestamp::parse(&text).map(Timestamp::second)
     }
 }
 

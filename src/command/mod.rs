@@ -3,6 +3,7 @@
 mod connector;
 mod demo;
 mod poll;
+mod quarantine;
 mod run;
 mod sandbox;
 mod status;
@@ -21,7 +22,7 @@ pub enum Exit {
     Done,
     /// 1: nothing could be done, or delivery did not finish.
     Nothing,
-    /// 2: done, but a stream failed or a record was skipped.
+    /// 2: done, but a stream failed or a record was put into quarantine.
     Partly,
 }
 
@@ -61,6 +62,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Poll(options) => poll::run(&options),
         Command::Status(options) => status::run(&options),
+        Command::Quarantine(options) => quarantine::run(&options),
         Command::Sandbox(options) => sandbox::run(options),
     };
     match ended {

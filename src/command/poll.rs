@@ -25,7 +25,13 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
     let mut watch = ProgressLine::new();
     let mut connector =
         Connector::assemble(config, publishers(&targets), stop.clone(), &mut watch)?;
-    let polled = connector.poller.poll_once();
+    let polled = connector.poller.poll_once().and_then(|summary| {
+        let swept = match summary.outcome {
+            PollOutcome::Failed | PollOutcome::Interrupted => None,
+            _ => connector.poller.sweep_once(options.sweep)?,
+        };
+        Ok((summary, swept))
+    });
     let interrupted = stop.requested();
     let remaining = match interrupted {
         // The signal was for polling; what is committed gets a moment to arrive.
@@ -33,7 +39,10 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
         false => connector.deliver_all(options.delivery_patience, &stop),
     };
     connector.shut_down();
-    let summary = polled.map_err(Failure::other)?;
+    let (summary, swept) = polled.map_err(Failure::other)?;
+    if let Some(error) = &swept {
+        log::error!("the sweep goes on with the next run: {error}");
+    }
     let remaining = remaining?;
     for message in &remaining {
         log::error!("not delivered in time: {message}; the next run goes on from there");
@@ -42,6 +51,7 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
     Ok(match summary.outcome {
         PollOutcome::Interrupted => Exit::Done,
         _ if !remaining.is_empty() => Exit::Nothing,
+        PollOutcome::Complete if swept.is_some() => Exit::Partly,
         PollOutcome::Complete => Exit::Done,
         PollOutcome::Partial => Exit::Partly,
         PollOutcome::Failed => Exit::Nothing,

@@ -1,12 +1,14 @@
 use std::io::Write;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::{Exit, Failure};
-use crate::api::{Second, Stream};
+use crate::api::{Second, Stream, Timestamp};
 use crate::cli;
 use crate::config;
-use crate::store::{Overview, PollRow};
+use crate::poll::{LITTLE_ROOM, SILENT_PERIODS, STANDING_POLLS};
+use crate::store::{Overview, PollRow, SweepRow};
 
 /// How many of the last polls are shown.
 const POLLS: usize = 5;
@@ -14,18 +16,53 @@ const POLLS: usize = 5;
 /// Shows the state as a table or as JSON.
 pub(super) fn run(options: &cli::Status) -> Result<Exit, Failure> {
     let directory = config::state_directory(&options.config.config)?;
+    let period = config::polling_period(&options.config.config)?;
     let overview = Overview::read(&directory, POLLS).map_err(Failure::other)?;
+    let warnings = warnings(&overview, period, Timestamp::now().second());
     let text = if options.json {
-        in_json(&overview)
+        in_json(&overview, &warnings)
     } else {
-        in_words(&overview)
+        in_words(&overview, &warnings)
     };
     // A reader that has gone, as `head` does, has seen enough.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(Exit::Done)
 }
 
-fn in_json(overview: &Overview) -> String {
+/// What an operator should look at, as the log has said it or will.
+fn warnings(overview: &Overview, period: Duration, now: Second) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let silence = (period * SILENT_PERIODS).as_secs();
+    let last_good: Option<Second> = overview
+        .last_good_poll
+        .clone()
+        .and_then(|text| text.try_into().ok());
+    match last_good {
+        Some(last_good) if now.since(last_good) > silence => warnings.push(format!(
+            "no poll has succeeded since {last_good}, {} s ago: what is delivered stands still",
+            now.since(last_good)
+        )),
+        None if !overview.polls.is_empty() => {
+            warnings.push("no poll has ever succeeded".to_owned());
+        }
+        _ => {}
+    }
+    for cursor in &overview.cursors {
+        if cursor.standing >= STANDING_POLLS {
+            warnings.push(format!(
+                "{}: the cursor has stood still for {} polls, although there are newer records: are they dated in the \
+                 future, or is the service's clock behind?",
+                cursor.stream, cursor.standing
+            ));
+        }
+    }
+    if overview.free_bytes.is_some_and(|free| free < LITTLE_ROOM) {
+        warnings.push("the disk of the state is nearly full".to_owned());
+    }
+    warnings
+}
+
+fn in_json(overview: &Overview, warnings: &[String]) -> String {
     let polls: Vec<_> = overview
         .polls
         .iter()
@@ -43,7 +80,7 @@ fn in_json(overview: &Overview) -> String {
                 "newVersions": new,
                 "requests": poll.requests,
                 "retries": poll.retries,
-                "skipped": poll.skipped,
+                "quarantined": poll.quarantined,
                 "error": poll.error,
             })
         })
@@ -56,16 +93,34 @@ fn in_json(overview: &Overview) -> String {
         "streams": overview.streams,
         "cursors": overview.cursors,
         "publishers": overview.publishers,
+        "quarantined": overview.quarantined,
+        "unknownValues": overview.unknown_values,
+        "sweep": overview.sweep.as_ref().map(|sweep| json!({
+            "number": sweep.number,
+            "startedAt": sweep.started_at,
+            "endedAt": sweep.ended_at,
+            "stream": sweep.stream.name(),
+            "page": sweep.place.page,
+            "seen": sweep.seen,
+            "missed": sweep.missed,
+            "changed": sweep.changed,
+            "alwaysChanging": sweep.always_changing,
+            "lateness": sweep.lateness,
+        })),
+        "warnings": warnings,
         "polls": polls,
     });
     format!("{status:#}\n")
 }
 
-fn in_words(overview: &Overview) -> String {
+fn in_words(overview: &Overview, warnings: &[String]) -> String {
     let mut text = format!(
         "connector  {} at {}\nstate      {}, last seq {}\n\n",
         overview.identity.name, overview.identity.endpoint, overview.state_id, overview.last_seq
     );
+    for warning in warnings {
+        text += &format!("WARNING    {warning}\n\n");
+    }
     text += &format!("{:<14}{:>12}  {}\n", "STREAM", "RECORDS", "READ UNTIL");
     for count in &overview.streams {
         let cursor = overview
@@ -81,6 +136,23 @@ fn in_words(overview: &Overview) -> String {
             (_, None) => "-",
         };
         text += &format!("{:<14}{:>12}  {position}\n", count.stream, count.records);
+        for found in cursor.map_or(&[][..], |cursor| &cursor.traits) {
+            text += &format!("  {found}\n");
+        }
+    }
+    text += &format!("\n{}", sweep_in_words(overview.sweep.as_ref()));
+    text += &format!(
+        "quarantine {}\n",
+        match overview.quarantined {
+            0 => "empty".to_owned(),
+            records => format!("{records} records: see quarantine list"),
+        }
+    );
+    for unknown in &overview.unknown_values {
+        text += &format!(
+            "unknown    {} {}: {} versions since {}, delivered as they are\n",
+            unknown.field, unknown.value, unknown.versions, unknown.first_seen
+        );
     }
     text += &format!(
         "\n{:<14}{:>12}{:>12}  {}\n",
@@ -98,12 +170,26 @@ fn in_words(overview: &Overview) -> String {
     }
     text += &format!(
         "\n{:<8}{:<22}{:<13}{:>10}{:>10}{:>9}{:>9}  {}\n",
-        "POLL", "STARTED", "OUTCOME", "NEW", "REQUESTS", "RETRIES", "SKIPPED", "SECONDS"
+        "POLL", "STARTED", "OUTCOME", "NEW", "REQUESTS", "RETRIES", "REFUSED", "SECONDS"
     );
     for poll in &overview.polls {
         text += &line(poll);
     }
     text
+}
+
+fn sweep_in_words(sweep: Option<&SweepRow>) -> String {
+    let Some(sweep) = sweep else {
+        return "sweep      none yet\n".to_owned();
+    };
+    let state = match sweep.ended_at {
+        Some(ended_at) => format!("complete at {ended_at}"),
+        None => format!("under way in {}, page {}", sweep.stream, sweep.place.page),
+    };
+    format!(
+        "sweep      {} of {}, {state}: {} records seen, {} missed before, {} changed without a newer date\n",
+        sweep.number, sweep.started_at, sweep.seen, sweep.missed, sweep.changed
+    )
 }
 
 fn line(poll: &PollRow) -> String {
@@ -116,7 +202,7 @@ fn line(poll: &PollRow) -> String {
         poll.versions.iter().sum::<i64>(),
         poll.requests,
         poll.retries,
-        poll.skipped,
+        poll.quarantined,
         poll.ended_at.map_or("-".to_owned(), seconds)
     );
     if let Some(error) = &poll.error {

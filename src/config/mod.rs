@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ureq::http::Uri;
 
-use crate::secret::Secret;
+use crate::secret::{Origin, Secret};
 use crate::{poll, psp, store};
 use keys::Keys;
 
@@ -79,6 +79,19 @@ pub fn state_directory(file: &Path) -> Result<PathBuf, Error> {
     })
 }
 
+/// The polling period of a configuration file, checked no further than that.
+pub fn polling_period(file: &Path) -> Result<Duration, Error> {
+    let find = || period_of(&mut parse(file)?);
+    find().map_err(|problem| Error {
+        file: file.to_owned(),
+        problem,
+    })
+}
+
+fn period_of(keys: &mut Keys) -> Result<Duration, String> {
+    keys.duration("pollingPeriod", Duration::from_secs(120))
+}
+
 fn read(file: &Path) -> Result<Config, String> {
     let folder = folder_of(file);
     let mut keys = parse(file)?;
@@ -103,13 +116,14 @@ fn read(file: &Path) -> Result<Config, String> {
             "\"endpoint\" is {endpoint:?}: the key and the data cross the network unencrypted; use https"
         ));
     }
-    let api_key = api_key(&mut keys, file, &folder, &mut warnings)?;
+    let (api_key, api_key_origin) = api_key(&mut keys, file, &folder, &mut warnings)?;
 
-    let period = keys.duration("pollingPeriod", Duration::from_secs(120))?;
+    let period = period_of(&mut keys)?;
     let page_size = keys.number("pageSize", 100, 1, 10_000)? as u32;
     let workers = keys.number("workers", 16, 1, 512)? as usize;
     let batch_records = keys.number("batchRecords", 20_000, 1, 1_000_000)? as usize;
     let lookback = keys.duration_or_zero("lookback", Duration::from_secs(60))?;
+    let sweep_period = keys.duration("sweepPeriod", Duration::from_secs(86_400))?;
     let request_timeout = keys.duration("requestTimeout", Duration::from_secs(30))?;
     let max_body_bytes = keys.number("maxBodyBytes", 16 << 20, 1024, 1 << 30)? as u64;
     let max_requests_per_second = keys.rate("maxRequestsPerSecond")?;
@@ -140,6 +154,7 @@ fn read(file: &Path) -> Result<Config, String> {
         service: psp::Settings {
             endpoint,
             api_key,
+            api_key_origin,
             request_timeout,
             max_body_bytes,
             max_requests_per_second,
@@ -154,6 +169,7 @@ fn read(file: &Path) -> Result<Config, String> {
             batch_records,
             lookback: lookback.as_secs_f64().ceil() as u64,
             period,
+            sweep_period,
         },
         state_directory,
         publish,
@@ -232,36 +248,35 @@ fn api_key(
     file: &Path,
     folder: &Path,
     warnings: &mut Vec<String>,
-) -> Result<Secret, String> {
+) -> Result<(Secret, Origin), String> {
     let inline = keys.secret("apiKey")?;
     let named = keys.text("apiKeyFile")?;
-    let (key, origin) = match (inline, named) {
+    let (origin, name) = match (inline, named) {
         (Some(_), Some(_)) => {
             return Err("both \"apiKey\" and \"apiKeyFile\" are set: keep one".to_owned());
         }
-        (Some(key), None) => {
+        (Some(_), None) => {
             if others_may_read(file) {
                 warnings.push(format!(
                     "\"apiKey\" stands in {}, which every user of this machine can read; run: chmod o-r {0}",
                     file.display()
                 ));
             }
-            (key, "\"apiKey\"".to_owned())
+            (
+                Origin::Key(file.to_owned(), "apiKey"),
+                "\"apiKey\"".to_owned(),
+            )
         }
         (None, Some(path)) => {
             let path = folder.join(path);
-            (
-                secret_file(&path)?,
-                format!("\"apiKeyFile\" ({})", path.display()),
-            )
+            let name = format!("\"apiKeyFile\" ({})", path.display());
+            (Origin::File(path), name)
         }
         (None, None) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
             Some(directory) => {
                 let path = Path::new(&directory).join("apiKey");
-                (
-                    secret_file(&path)?,
-                    format!("the credential {}", path.display()),
-                )
+                let name = format!("the credential {}", path.display());
+                (Origin::File(path), name)
             }
             None => {
                 return Err("no key: set \"apiKey\", or \"apiKeyFile\" to a file that holds it, or give the systemd \
@@ -270,32 +285,21 @@ fn api_key(
             }
         },
     };
-    if key.is_empty() {
-        return Err(format!(
-            "{origin} is empty: put the key there that the Integration Service expects"
-        ));
-    }
-    if !key
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    let key = origin
+        .read()
+        .map_err(|error| format!("\"apiKeyFile\": {error}"))?;
+    if let Origin::File(path) = &origin
+        && others_may_read(path)
     {
-        return Err(format!(
-            "{origin} has characters that an HTTP header cannot carry: use printable ASCII"
-        ));
-    }
-    Ok(Secret::new(key))
-}
-
-fn secret_file(path: &Path) -> Result<String, String> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| format!("\"apiKeyFile\": cannot read {}: {error}", path.display()))?;
-    if others_may_read(path) {
         return Err(format!(
             "\"apiKeyFile\": every user of this machine can read {}; run: chmod o-rwx {0}",
             path.display()
         ));
     }
-    Ok(text.trim().to_owned())
+    match key.problem() {
+        Some(problem) => Err(format!("{name} {problem}")),
+        None => Ok((key, origin)),
+    }
 }
 
 /// Whether the mode lets others than the owner and the group read. The group may: systemd shows credentials so.

@@ -1,26 +1,44 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::api::{Record, Stream, Timestamp, same_balances, same_content};
-use crate::store::{self, Store, Stored, Version};
+use crate::api::{
+    ContentHash, Record, Stream, Timestamp, Unusable, escaped, same_balances, same_content,
+};
+use crate::store::{self, Batch, Kind, Refused, Store, Stored, Version};
 
 /// Bytes of records after which a batch is committed, however few they are.
 const MOST_BYTES: usize = 8 << 20;
 
-/// The new versions of a poll that are not committed yet, and what decides whether a record is one.
+/// A version that was read so recently may be newer than what a lagging replica still answers. Seconds.
+const REPLICA_LAG: u64 = 3_600;
+
+/// Why the second of two records under one id and date is not accepted.
+const DUPLICATE: &str =
+    "another record has this id and date, and was read first; make the service's ids unique";
+
+/// What was read and is not committed yet, and what decides whether a record is a new version.
 #[derive(Debug)]
 pub struct Pending {
     poll: i64,
+    /// The sweep that reads; none if it is the poll.
+    sweep: Option<i64>,
     most_records: usize,
     versions: Vec<Version>,
     /// The place in `versions` of a record's newest version.
     newest: HashMap<(Stream, String), usize>,
     bytes: usize,
-    /// The records that this poll has found as they are stored.
-    confirmed: HashSet<(Stream, String)>,
+    refused: Vec<Refused>,
+    /// What `refused` holds.
+    refused_keys: HashSet<(Stream, Option<String>, ContentHash)>,
+    released: Vec<i64>,
+    unknown_values: BTreeMap<(&'static str, String), i64>,
+    /// The unknown values that were seen before: each is said once.
+    known_unknowns: HashSet<(String, String)>,
+    /// The streams that have records in quarantine.
+    quarantined: Vec<Stream>,
 }
 
 /// What a record that was read is, beside what is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The first version of its record, or a further one. It is pending now.
     New {
@@ -31,114 +49,294 @@ pub enum Verdict {
     Known,
     /// A newer version is stored already: a lagging replica, or a page that was answered late.
     Older,
-    /// Another content under the same key and date was read in this poll: two records share an id.
-    DuplicateId,
+    /// Another content under the same key and date was read just before: two records share an id.
+    DuplicateId {
+        /// Whether that is not known already.
+        newly: bool,
+    },
+}
+
+/// A record that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// What it is.
+    pub verdict: Verdict,
+    /// The newest version known before, if any.
+    pub before: Option<Stored>,
 }
 
 impl Pending {
-    /// Nothing pending, for that poll.
-    pub fn new(poll: i64, most_records: usize) -> Pending {
-        Pending {
+    /// Nothing pending, for that poll, or for a sweep after it.
+    pub fn new(
+        store: &Store,
+        poll: i64,
+        sweep: Option<i64>,
+        most_records: usize,
+    ) -> Result<Pending, store::Error> {
+        Ok(Pending {
             poll,
+            sweep,
             most_records,
             versions: Vec::new(),
             newest: HashMap::new(),
             bytes: 0,
-            confirmed: HashSet::new(),
+            refused: Vec::new(),
+            refused_keys: HashSet::new(),
+            released: Vec::new(),
+            unknown_values: BTreeMap::new(),
+            known_unknowns: store.unknown_values()?,
+            quarantined: store.quarantined_streams()?,
+        })
+    }
+
+    /// Goes on after a further poll. Nothing is pending.
+    pub fn go_on(&mut self, store: &Store, poll: i64) -> Result<(), store::Error> {
+        self.poll = poll;
+        self.quarantined = store.quarantined_streams()?;
+        Ok(())
+    }
+
+    /// The newest version of a record, be it pending or stored.
+    pub fn newest(&self, store: &Store, record: &Record) -> Result<Option<Stored>, store::Error> {
+        let key = (record.stream, record.id.clone());
+        match self.newest.get(&key).map(|place| &self.versions[*place]) {
+            None => store.newest(record.stream, &record.id),
+            Some(version) => Ok(Some(Stored {
+                seq: 0,
+                number: version.number,
+                timestamp: version.record.timestamp,
+                hash: version.record.hash,
+                poll: self.poll,
+                sweep: self.sweep,
+                observed_at: version.observed_at,
+            })),
         }
     }
 
-    /// Takes a record that was read: says what it is and the date of the version known before, if any.
+    /// Takes the records of one answer. Two of them with one id and date are two records, whatever is stored.
+    pub fn take_page(
+        &mut self,
+        store: &Store,
+        records: &[Record],
+    ) -> Result<Vec<Taken>, store::Error> {
+        let mut first: HashMap<(&str, Timestamp), &Record> = HashMap::new();
+        let mut taken = Vec::with_capacity(records.len());
+        for record in records {
+            let twin = *first
+                .entry((&record.id, record.timestamp))
+                .or_insert(record);
+            let is_duplicate = twin.hash != record.hash && !same_content(&twin.json, &record.json);
+            taken.push(self.take(store, record, is_duplicate)?);
+        }
+        Ok(taken)
+    }
+
+    /// Takes a record that was read.
     pub fn take(
         &mut self,
         store: &Store,
         record: &Record,
-    ) -> Result<(Verdict, Option<Timestamp>), store::Error> {
-        let key = (record.stream, record.id.clone());
-        let pending = self.newest.get(&key).map(|place| &self.versions[*place]);
-        let known = match pending {
-            Some(Version { record, number, .. }) => Some(Stored {
-                seq: 0,
-                number: *number,
-                timestamp: record.timestamp,
-                hash: record.hash,
-                poll: self.poll,
-            }),
-            None => store.newest(record.stream, &record.id)?,
+        is_duplicate: bool,
+    ) -> Result<Taken, store::Error> {
+        let before = self.newest(store, record)?;
+        let mut verdict = match &before {
+            Some(known) if is_duplicate && known.hash != record.hash => {
+                Verdict::DuplicateId { newly: true }
+            }
+            Some(known) => self.judge(store, record, known)?,
+            None => Verdict::New { number: 1 },
         };
-        let Some(known) = known else {
-            self.push(key, record, 1);
-            return Ok((Verdict::New { number: 1 }, None));
-        };
-        let before = Some(known.timestamp);
-        if known.hash == record.hash {
-            self.confirm(key);
-            return Ok((Verdict::Known, before));
+        if self.quarantined.contains(&record.stream)
+            && matches!(verdict, Verdict::New { .. } | Verdict::Known)
+        {
+            self.released
+                .extend(store.quarantined_for_contract(record.stream, &record.id)?);
         }
-        let same = |json: &str| match record.stream {
-            Stream::Balances => same_balances(json, &record.json),
-            _ => same_content(json, &record.json),
-        };
-        let worth_comparing =
-            record.stream == Stream::Balances || known.timestamp == record.timestamp;
-        if worth_comparing {
-            let is_same = match pending {
-                Some(version) => same(&version.record.json),
-                None => same(&store.json(known.seq)?),
-            };
-            if is_same {
-                self.confirm(key);
-                return Ok((Verdict::Known, before));
+        match &mut verdict {
+            Verdict::New { number } => self.push(record, *number),
+            Verdict::Known | Verdict::Older => {}
+            Verdict::DuplicateId { newly } => {
+                *newly = self.refuse(
+                    store,
+                    record.stream,
+                    Kind::DuplicateId,
+                    &Unusable {
+                        id: Some(record.id.clone()),
+                        reason: DUPLICATE.to_owned(),
+                        json: record.json.clone(),
+                    },
+                )?;
             }
         }
-        // Of balances the amounts decide, whatever their date says.
-        if record.stream != Stream::Balances {
-            if record.timestamp < known.timestamp {
-                return Ok((Verdict::Older, before));
-            }
-            let read_in_this_poll = known.poll == self.poll || self.confirmed.contains(&key);
-            if record.timestamp == known.timestamp && read_in_this_poll {
-                return Ok((Verdict::DuplicateId, before));
-            }
+        Ok(Taken { verdict, before })
+    }
+
+    /// Takes a record out of quarantine as a new version, whatever else is stored.
+    pub fn accept(
+        &mut self,
+        store: &Store,
+        number: i64,
+        record: &Record,
+    ) -> Result<(), store::Error> {
+        let before = self.newest(store, record)?;
+        self.push(record, before.map_or(1, |known| known.number + 1));
+        self.released.push(number);
+        Ok(())
+    }
+
+    /// Puts an element into quarantine. False if it is there already.
+    pub fn refuse(
+        &mut self,
+        store: &Store,
+        stream: Stream,
+        kind: Kind,
+        unusable: &Unusable,
+    ) -> Result<bool, store::Error> {
+        let hash = ContentHash::of(&unusable.json);
+        if !self
+            .refused_keys
+            .insert((stream, unusable.id.clone(), hash))
+        {
+            return Ok(false);
         }
-        let number = known.number + 1;
-        self.push(key, record, number);
-        Ok((Verdict::New { number }, before))
+        // Of an id that breaks the API, it makes no difference how.
+        let known = match (&unusable.id, kind) {
+            (Some(id), Kind::Contract) => store.quarantined_for_contract(stream, id)?.is_some(),
+            (id, _) => store.is_quarantined(stream, id.as_deref().unwrap_or_default(), hash)?,
+        };
+        self.bytes += unusable.json.len();
+        self.refused.push(Refused {
+            stream,
+            id: unusable.id.clone(),
+            kind,
+            reason: unusable.reason.clone(),
+            hash,
+            json: unusable.json.clone(),
+            seen_at: Timestamp::now().second(),
+        });
+        if !self.quarantined.contains(&stream) {
+            self.quarantined.push(stream);
+        }
+        Ok(!known)
+    }
+
+    /// Lets what the service lists no more leave the quarantine.
+    pub fn release(&mut self, numbers: Vec<i64>) {
+        self.released.extend(numbers);
     }
 
     /// Whether it is time to commit.
     pub fn is_full(&self) -> bool {
-        self.versions.len() >= self.most_records || self.bytes >= MOST_BYTES
+        self.versions.len() + self.refused.len() >= self.most_records || self.bytes >= MOST_BYTES
     }
 
-    /// The pending versions in the order of the change log: by stream, and within a stream as they were read.
-    pub fn in_order(&mut self) -> &[Version] {
+    /// Commits everything pending, in the order of the change log: by stream, and within a stream as it was read.
+    /// `batch` brings what is committed with it. How many versions that were.
+    pub fn commit(&mut self, store: &mut Store, batch: Batch) -> Result<usize, store::Error> {
         self.newest.clear();
         self.versions.sort_by_key(|version| version.record.stream);
-        &self.versions
-    }
-
-    /// They are committed: nothing is pending any more.
-    pub fn clear(&mut self) {
+        let unknown_values: Vec<(&'static str, String, i64)> = self
+            .unknown_values
+            .iter()
+            .map(|((field, value), versions)| (*field, value.clone(), *versions))
+            .collect();
+        store.commit(Batch {
+            poll_number: self.poll,
+            versions: &self.versions,
+            refused: &self.refused,
+            released: &self.released,
+            unknown_values: &unknown_values,
+            ..batch
+        })?;
+        let committed = self.versions.len();
         self.versions.clear();
-        self.newest.clear();
         self.bytes = 0;
+        self.refused.clear();
+        self.refused_keys.clear();
+        self.released.clear();
+        self.unknown_values.clear();
+        Ok(committed)
     }
 
-    fn push(&mut self, key: (Stream, String), record: &Record, number: i64) {
+    /// What a record is of which a version is known.
+    fn judge(
+        &self,
+        store: &Store,
+        record: &Record,
+        known: &Stored,
+    ) -> Result<Verdict, store::Error> {
+        let new = Verdict::New {
+            number: known.number + 1,
+        };
+        if known.hash == record.hash {
+            return Ok(Verdict::Known);
+        }
+        if record.stream == Stream::Balances || known.timestamp == record.timestamp {
+            let pending = self.newest.get(&(record.stream, record.id.clone()));
+            let json = match pending {
+                Some(place) => self.versions[*place].record.json.to_string(),
+                None => store.json(known.seq)?,
+            };
+            let same = match record.stream {
+                Stream::Balances => same_balances(&json, &record.json),
+                _ => same_content(&json, &record.json),
+            };
+            if same {
+                return Ok(Verdict::Known);
+            }
+        }
+        // Of balances the amounts decide, whatever their date says.
+        if record.stream == Stream::Balances || record.timestamp > known.timestamp {
+            return Ok(new);
+        }
+        if self.quarantined.contains(&record.stream)
+            && store.is_quarantined(record.stream, &record.id, record.hash)?
+        {
+            return Ok(Verdict::DuplicateId { newly: false });
+        }
+        let same_date = record.timestamp == known.timestamp;
+        let returned = store.had_content(known.seq, record)?;
+        if same_date && returned && self.sweep.is_some() && known.sweep == self.sweep {
+            // This sweep found the other content, and now finds this one as well.
+            return Ok(Verdict::DuplicateId { newly: true });
+        }
+        // What was delivered before comes from a replica that lags, unless it stays so.
+        let settled = self.sweep.is_some()
+            && Timestamp::now().second().since(known.observed_at) > REPLICA_LAG;
+        Ok(match (same_date, returned) {
+            (true, false) => new,
+            (true, true) if settled => new,
+            // The service has corrected a date.
+            (false, false) if settled => new,
+            _ => Verdict::Older,
+        })
+    }
+
+    fn push(&mut self, record: &Record, number: i64) {
         self.bytes += record.json.len();
+        for (field, value) in &record.unknown_values {
+            let known = (field.to_string(), value.clone());
+            if self.known_unknowns.len() < store::UNKNOWN_VALUES as usize
+                && self.known_unknowns.insert(known)
+            {
+                log::warn!(
+                    "{}: {field} \"{value}\", as record \"{}\" has it, is none of the API's: such records are delivered \
+                     as they are, and count as OTHER where Formance needs one of its own",
+                    record.stream,
+                    escaped(&record.id)
+                );
+            }
+            *self
+                .unknown_values
+                .entry((field, value.clone()))
+                .or_default() += 1;
+        }
+        let key = (record.stream, record.id.clone());
         self.newest.insert(key, self.versions.len());
         self.versions.push(Version {
             record: record.clone(),
             number,
             observed_at: Timestamp::now().second(),
         });
-    }
-
-    fn confirm(&mut self, key: (Stream, String)) {
-        // Balances are asked for once a poll; and what this poll has stored says so itself.
-        if key.0 != Stream::Balances && !self.newest.contains_key(&key) {
-            self.confirmed.insert(key);
-        }
     }
 }

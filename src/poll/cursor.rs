@@ -13,42 +13,63 @@
 //!   newer whose stored version lies in such a second, of this walk or the one before, it has moved out while (or
 //!   after) the second was read: the second is **read again**, once, at the end of the walk.
 //! * **Proof.** A re-anchored answer must hold a record that was already read. One that does not (the bound is
-//!   exclusive, the filter is in another time zone, the record has moved) is not built upon: the walk steps back by
-//!   1, 2, 4 … seconds, and in the end pages on by number from where it was.
+//!   exclusive, the filter is in another time zone, the record has moved) is not built upon: the walk steps back, ever
+//!   farther, and in the end pages on by number from where it was.
 //! * **The end** is an empty page. A short page is not: services cap `pageSize`. It is followed by the next page of its
-//!   anchor, and if that has records, the service caps.
+//!   anchor, and if that has records, the service caps. Pages that bring nothing new end a list, too.
 //! * **The lookback** widens the first request of a walk only: the newest second was still being written when it was
 //!   read, and records appear late.
 //! * **The position** moves to a second once a record beyond it was read, to the newest second read at the walk's end,
 //!   and never to one that lies in the future.
+//! * **Traits.** What a service turns out to do otherwise is kept with the cursor ([`Traits`]). One that does not sort
+//!   or filter is read plainly, from page 1 on by number; one that ignores `page`, or changes its order from request to
+//!   request, is asked for larger pages, until a tie fits on one. A trait of the filter is looked at again at the end of
+//!   each walk, with a request of its own; that of the order in each sweep.
+//!
+//! A **sweep** is a plain walk from the beginning, without a filter, that can be left and taken up again ([`Place`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::api::{Page, Query, Record, Second, Timestamp, Unusable};
-use crate::store::{Cursor, Range};
+use crate::api::{Page, Query, Record, Second, Timestamp};
+use crate::store::{Cursor, FARTHEST_SHIFT, Place, Range, Traits};
 
-/// So many repetitions of a page in a row show that the service ignores `page`, or repeats its last one. A single one
-/// does not: records that appeared before it may have moved it by exactly a page.
+/// So many pages in a row that bring nothing new show that the service ignores `page`, or that the list has ended. A
+/// single one does not: records that appeared before it may have moved it by exactly a page.
 const TELLING_REPEATS: u32 = 3;
 
-/// How far a step back goes at most: more than the 14 hours by which time zones differ. Seconds.
-const FARTHEST_STEP_BACK: u64 = 1 << 16;
+/// How many times farther each step back goes than the one before.
+const STRIDE: u64 = 8;
+
+/// The largest page that is asked for where a smaller one will not do. Elements.
+pub const LARGEST_PAGE: u32 = 10_000;
+
+/// How many elements of one list are remembered, to know them when they come again. Eight bytes each.
+const REMEMBERED: usize = 100_000;
 
 /// What to do after a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Ask for the page that [`Walk::request`] describes.
     Ask,
-    /// The stream is read to its end.
+    /// The stream is read to its end, or as far as it can be ([`Traits::incomplete`]).
     End,
-    /// The walk cannot go on, for this reason. What it has read is good, and so is its cursor.
-    Stuck(String),
 }
 
 /// One reading of a stream from its cursor to its end.
 #[derive(Debug)]
 pub struct Walk {
     page_size: u32,
+    /// How far the first request goes back, in seconds.
+    lookback: u64,
+    /// Whether it is the first walk of its stream.
+    first_ever: bool,
+    /// How many elements are asked for: `page_size`, or more where that will not do.
+    size: u32,
+    /// As many are asked for at most, of this list: more have done no good.
+    largest: u32,
+    /// As many are asked for at most, ever.
+    limit: u32,
     /// What would be committed now. Until the list has ended, `numbered` also holds the ranges of the walk before.
     cursor: Cursor,
     /// The ranges that this walk has read by page number.
@@ -59,42 +80,62 @@ pub struct Walk {
     postponed: BTreeSet<Range>,
     /// The newest second read that does not lie in the future.
     newest: Option<Second>,
-    /// How many elements a full page has: `pageSize`, or what the service caps it at.
-    full: usize,
+    /// The newest second read.
+    latest: Option<Second>,
+    /// The service's clock at the first answer.
+    began: Option<Second>,
     /// The second of the latest anchor. Anchors only move later.
     anchored: Option<Second>,
-    /// Whether stepping back by one second was what gave the proof: the service excludes its bound.
-    exclusive: bool,
+    /// By how many seconds the filter begins too late, as far as the anchors show.
+    late: u64,
+    /// How far the walk had to step back to find a place to begin; 0 if it had not to.
+    stepped_back: u64,
+    /// Whether an answer of this walk began earlier than it was asked to.
+    begins_early: bool,
     list: List,
     page: u64,
     phase: Phase,
     previous: Previous,
+    /// The elements of this list's pages, hashed.
+    seen: HashSet<u64>,
     /// The seconds that records have left since the latest anchor.
     moved: Vec<Second>,
-    /// How many pages in a row were the same as the one before them.
+    /// How many pages in a row brought nothing new.
     repeats: u32,
+    /// Whether it was to be read plainly from the beginning.
+    begun_plainly: bool,
+    /// Whether the list was read plainly to its end.
+    plainly: bool,
+    /// How many elements the page had for which a larger one was asked.
+    enlarged_over: Option<usize>,
+    /// The findings of a sweep; none in a poll.
+    sweep: Option<Place>,
 }
 
-/// The list that is being read: what `from` bounds, and how far the page before this one got.
+/// The list that is being read.
 #[derive(Debug, Clone, Copy)]
 struct List {
     from: Option<Second>,
+    /// How many elements are asked for.
+    size: u32,
     /// The earliest second seen on its pages: not always `from`, if the service shifts or ignores the filter.
     earliest: Option<Second>,
-}
-
-impl List {
-    fn see(&mut self, page: &Page) {
-        let seconds = page.records.iter().map(|record| record.timestamp.second());
-        self.earliest = seconds.chain(self.earliest).min();
-    }
+    /// Its first page, hashed.
+    first: Option<u64>,
+    /// How many elements its longest page had.
+    longest: usize,
+    /// How many of its pages held nothing that was known from the others.
+    distinct: u64,
 }
 
 /// The page before the one asked for, of the same list.
 #[derive(Debug, Default)]
 struct Previous {
     keys: Vec<(String, Timestamp)>,
-    unusable: Vec<Unusable>,
+    length: usize,
+    /// Its first element, hashed.
+    begins: Option<u64>,
+    hash: u64,
     seconds: Option<Range>,
 }
 
@@ -108,12 +149,19 @@ enum Phase {
     },
     /// Reading, with proof that the list is complete from `target` on.
     Reading { target: Option<Second> },
-    /// A short page over several seconds was read to `last`: is it the end, or a cap of `length`?
-    Probing { last: Second, length: usize },
-    /// Paging on by number to the end.
-    Plain,
+    /// A short page over several seconds was read to `last`: is it the end, or does the service cap?
+    Probing { last: Second },
+    /// Paging on by number to the end. The list is to hold a record that is known, of the second `target` or before, or
+    /// it is asked for again from farther back than `back` seconds.
+    Plain { unproven: Option<(Second, u64)> },
     /// Reading a range of seconds again.
     Again { range: Range },
+    /// What follows a tie that cannot be read beyond one page of `length`.
+    Beyond { tie: Second, length: usize },
+    /// Whether the filter still begins `seconds` too late, asked from so much before the newest second.
+    CheckingLate { newest: Second, back: u64 },
+    /// Whether it still begins too early, asked from after the newest second.
+    CheckingEarly { newest: Second },
 }
 
 /// What a list is begun for.
@@ -130,32 +178,81 @@ enum Goal {
 impl Walk {
     /// A walk from the cursor on. `lookback` is in whole seconds.
     pub fn new(cursor: Cursor, page_size: u32, lookback: u64) -> Walk {
+        let plainly = cursor.traits.read_plainly();
+        let back = lookback + cursor.traits.filters_late_by;
         let phase = match cursor.position {
+            Some(target) if plainly => Phase::Plain {
+                unproven: Some((target, back)),
+            },
+            None if plainly => Phase::Plain { unproven: None },
             Some(target) => Phase::Proving {
                 target,
-                back: lookback,
+                back,
                 goal: Goal::Begin,
             },
             None => Phase::Reading { target: None },
         };
+        let from = cursor.position.map(|position| position.earlier(back));
+        Walk {
+            lookback: back,
+            first_ever: from.is_none(),
+            begun_plainly: plainly,
+            ..Walk::starting(cursor, page_size, from, phase)
+        }
+    }
+
+    /// A sweep: the whole list, plainly, from that place on.
+    pub fn sweep(traits: Traits, page_size: u32, place: Place) -> Walk {
+        let mut cursor = Cursor {
+            traits,
+            ..Cursor::default()
+        };
+        let mut walk = if cursor.traits.ignores_page {
+            cursor.position = place.position;
+            Walk::new(cursor, page_size, 0)
+        } else {
+            let mut walk = Walk::starting(cursor, page_size, None, Phase::Plain { unproven: None });
+            // A page before the one that is due: what was deleted since has moved the others forward.
+            walk.page = place.page.saturating_sub(1).max(1);
+            walk.size = place.size.max(page_size);
+            walk.list.longest = place.longest;
+            walk.list.first = place.first;
+            walk.list.distinct = place.page - 1;
+            walk
+        };
+        walk.sweep = Some(place);
+        walk
+    }
+
+    fn starting(cursor: Cursor, page_size: u32, from: Option<Second>, phase: Phase) -> Walk {
         Walk {
             page_size,
+            lookback: 0,
+            first_ever: false,
+            size: page_size,
+            largest: LARGEST_PAGE.max(page_size),
+            limit: LARGEST_PAGE.max(page_size),
             numbered: BTreeSet::new(),
             due: Vec::new(),
             postponed: BTreeSet::new(),
             newest: None,
-            full: page_size as usize,
+            latest: None,
+            began: None,
             anchored: None,
-            exclusive: false,
-            list: List {
-                from: cursor.position.map(|position| position.earlier(lookback)),
-                earliest: None,
-            },
+            late: cursor.traits.filters_late_by,
+            stepped_back: 0,
+            begins_early: false,
+            list: List::new(from, page_size),
             page: 1,
             phase,
             previous: Previous::default(),
+            seen: HashSet::new(),
             moved: Vec::new(),
             repeats: 0,
+            begun_plainly: false,
+            plainly: false,
+            enlarged_over: None,
+            sweep: None,
             cursor,
         }
     }
@@ -164,7 +261,7 @@ impl Walk {
     pub fn request(&self) -> Query {
         Query {
             page: self.page,
-            page_size: self.page_size,
+            page_size: self.size,
             from: self.list.from,
         }
     }
@@ -174,26 +271,71 @@ impl Walk {
         &self.cursor
     }
 
+    /// The newest second read, be it in the future or not.
+    pub fn latest(&self) -> Option<Second> {
+        self.latest
+    }
+
+    /// Where a sweep has come to.
+    pub fn place(&self) -> Option<Place> {
+        self.sweep.clone().map(|place| Place {
+            page: self.page,
+            size: self.size,
+            longest: self.list.longest,
+            first: self.list.first,
+            position: self.cursor.position,
+            ..place
+        })
+    }
+
+    /// Goes on with a sweep after a poll has found out these traits.
+    pub fn go_on(&mut self, traits: Traits) {
+        self.cursor.traits = traits;
+    }
+
+    /// A page could not be read because it was too large: whether a smaller one can be asked for instead.
+    pub fn shrink(&mut self) -> bool {
+        if self.size <= self.page_size {
+            return false;
+        }
+        self.size = (self.size / 2).max(self.page_size);
+        self.limit = self.size;
+        self.largest = self.size;
+        self.enlarged_over = None;
+        self.restart();
+        true
+    }
+
     /// Takes the answer to [`request`](Walk::request).
     ///
     /// `stored` holds, for each record of the page, the date of its newest version stored before this page; `clock` is
     /// the service's present, or ours.
     pub fn step(&mut self, page: &Page, stored: &[Option<Timestamp>], clock: Timestamp) -> Step {
-        self.list.see(page);
-        let seen = Seen::of(page);
-        match (&self.phase, self.edge(), seen.seconds) {
+        let clock = clock.second();
+        self.began.get_or_insert(clock);
+        let dates = Dates::of(page);
+        if let Phase::CheckingLate { newest, back } = self.phase {
+            return self.check_late(newest, back, page);
+        }
+        if let Phase::CheckingEarly { newest } = self.phase {
+            return self.check_early(newest, dates);
+        }
+        self.list.earliest = dates.earliest.into_iter().chain(self.list.earliest).min();
+        self.note_early(dates);
+        match (&self.phase, self.edge(), dates.seconds) {
             // Records that move stay in the list: beyond its last page there is nothing that they could hide.
             _ if page.length() == 0 => {}
             // What shifted over the edge of the two pages lies no later than where this one begins.
             (Phase::Reading { .. }, Some(edge), Some((first, _))) => {
                 self.read_by_number(edge.max(first))
             }
-            (Phase::Plain, ..) => self.read_by_number(Second::MAX),
+            (Phase::Plain { .. }, ..) => self.read_by_number(Second::MAX),
             _ => {}
         }
         for (record, stored) in page.records.iter().zip(stored) {
             let second = record.timestamp.second();
-            if second <= clock.second() {
+            self.latest = self.latest.max(Some(second));
+            if second <= clock {
                 self.newest = self.newest.max(Some(second));
             }
             if let Some(stored) = stored.filter(|stored| *stored < record.timestamp) {
@@ -209,48 +351,202 @@ impl Walk {
         {
             self.read_again_later(record.timestamp.second());
         }
-        self.repeats = if self.page > 1 && self.previous.is(page) {
-            self.repeats + 1
-        } else {
-            0
-        };
+        if let Some(step) = self.look_at_the_order(page, dates, clock) {
+            return step;
+        }
         match &self.phase {
             &Phase::Proving { target, back, goal } => {
-                let proven = self.is_proof(page, stored, target, back, goal);
+                let proven = self.is_proof(page, dates, stored, target, back, goal);
                 if !proven && self.step_back(target, back, goal) {
                     return Step::Ask;
                 }
                 match goal {
+                    Goal::GoOn(..) => self.late = back,
+                    Goal::Begin if back > self.lookback && !self.begins_early(dates) => {
+                        self.stepped_back = back
+                    }
+                    Goal::Begin | Goal::ReadAgain(_) => {}
+                }
+                self.seen.clear();
+                match goal {
                     Goal::ReadAgain(range) => {
                         self.phase = Phase::Again { range };
-                        self.read_again(range, page, seen)
+                        self.read_again(range, page, dates)
                     }
                     Goal::Begin | Goal::GoOn(..) => {
-                        self.exclusive |= matches!(goal, Goal::GoOn(..)) && back == 1;
                         self.phase = Phase::Reading {
                             target: Some(target),
                         };
-                        self.read(page, seen, clock)
+                        self.read(page, dates, clock)
                     }
                 }
             }
-            Phase::Reading { .. } => self.read(page, seen, clock),
-            &Phase::Probing { last, length } => {
+            Phase::Reading { .. } => self.read(page, dates, clock),
+            &Phase::Probing { last } => {
                 if page.length() == 0 {
                     return self.end_of_list();
-                }
-                if self.repeats == 0 {
-                    self.full = length;
                 }
                 self.anchor(last);
                 Step::Ask
             }
-            Phase::Plain => self.read_plainly(page, seen),
-            &Phase::Again { range } => self.read_again(range, page, seen),
+            &Phase::Plain { unproven } => {
+                let proves = |(target, _): &(Second, u64)| {
+                    self.begins_early || Self::holds_known(page, stored, *target)
+                };
+                self.phase = Phase::Plain {
+                    unproven: unproven.filter(|unproven| !proves(unproven)),
+                };
+                self.read_plainly(page, dates)
+            }
+            &Phase::Again { range } => self.read_again(range, page, dates),
+            &Phase::Beyond { tie, length } => {
+                if dates.seconds.is_none_or(|(_, last)| last <= tie) {
+                    return self.end_of_list();
+                }
+                // More follows: the page of the tie was full.
+                self.note_cap(length);
+                self.note_unreadable_tie(tie, length);
+                self.phase = Phase::Reading { target: Some(tie) };
+                self.read(page, dates, clock)
+            }
+            Phase::CheckingLate { .. } | Phase::CheckingEarly { .. } => Step::Ask,
         }
     }
 
+    /// What a page says of the order that the service keeps: whether it brings something new, whether it follows the
+    /// page before, whether a larger one did any good. Some step, if the list is to be read anew because of it.
+    fn look_at_the_order(&mut self, page: &Page, dates: Dates, clock: Second) -> Option<Step> {
+        let proving = matches!(self.phase, Phase::Proving { .. });
+        if !dates.ascends {
+            self.note_unsorted(clock);
+        }
+        if page.length() == 0 || proving {
+            self.repeats = 0;
+            return None;
+        }
+        let known: Vec<bool> = hashes(page).map(|hash| self.seen.contains(&hash)).collect();
+        let again = known.iter().filter(|known| **known).count();
+        let hash = page_hash(page);
+        let identical =
+            self.repeats > 0 || hash == self.previous.hash || Some(hash) == self.list.first;
+        let nothing_new = self.page > 1 && again == known.len();
+        let repeats = nothing_new && (identical || !self.can_enlarge());
+        self.repeats = if repeats { self.repeats + 1 } else { 0 };
+        if self.page > 2 && self.list.distinct > 1 && Some(hash) == self.list.first {
+            // After its last page it begins again.
+            return Some(match self.phase {
+                Phase::Again { range } => self.have_read_again(range),
+                _ => self.end_of_list(),
+            });
+        }
+        // What shifts a page later puts the end of the page before at its beginning, and something new after it.
+        let scrambled = match nothing_new {
+            true => !identical,
+            false => self.page > 1 && known.iter().skip(again).any(|known| *known),
+        };
+        if self.page > 1 && again == 0 {
+            self.cursor.traits.ignores_page = false;
+            if (1..self.full()).contains(&self.previous.length) {
+                self.note_cap(self.list.longest);
+            }
+        }
+        let begins_alike = hashes(page).next() == self.previous.begins;
+        if self.page > 1 && begins_alike && !repeats && self.list.distinct <= 1 {
+            // The first page once more, but for what has changed on it.
+            self.cursor.traits.ignores_page = true;
+            if page.length() >= self.full() && self.enlarge(page) {
+                return Some(Step::Ask);
+            }
+        }
+        let cap = self.cursor.traits.caps_page_size_at;
+        if cap.is_some_and(|cap| page.length() > cap) {
+            self.cursor.traits.caps_page_size_at =
+                Some(page.length()).filter(|length| *length < self.size as usize);
+        }
+        let edges = self.edge().zip(dates.seconds);
+        if edges.is_some_and(|(edge, (first, _))| first < edge) && again == 0 {
+            self.note_unsorted(clock);
+        }
+        if let (Some(place), Some((first, last))) = (&mut self.sweep, dates.seconds) {
+            place.several_seconds |= first < last || edges.is_some_and(|(edge, _)| edge < last);
+        }
+        if self.page > 1 && page.length() > self.list.longest && self.list.longest > 0 {
+            // The cap was raised: the numbers of the pages mean other elements now.
+            self.restart();
+            return Some(Step::Ask);
+        }
+        if scrambled {
+            self.cursor.traits.unstable_since.get_or_insert(clock);
+            if let Some(place) = &mut self.sweep {
+                place.unstable = true;
+            }
+            if self.enlarge(page) {
+                return Some(Step::Ask);
+            }
+            self.note_incomplete(format!(
+                "the order of the list changes from request to request, and the list, or what it holds of one date, \
+                 does not fit on a page of {}",
+                self.size
+            ));
+        }
+        match self.enlarged_over.take() {
+            Some(over) if page.length() <= over => {
+                self.largest = self.size;
+                let in_a_tie =
+                    dates.within_one_second() && matches!(self.phase, Phase::Reading { .. });
+                (self.cursor.traits.ignores_page && in_a_tie).then(|| self.give_up_tie(page, dates))
+            }
+            _ => None,
+        }
+    }
+
+    fn note_unsorted(&mut self, clock: Second) {
+        self.cursor.traits.unsorted_since.get_or_insert(clock);
+        if let Some(place) = &mut self.sweep {
+            place.unsorted = true;
+        }
+    }
+
+    fn note_cap(&mut self, length: usize) {
+        if length > 0 && length < self.size as usize {
+            self.cursor.traits.caps_page_size_at = Some(length);
+        }
+    }
+
+    fn note_incomplete(&mut self, reason: String) {
+        if let Some(place) = &mut self.sweep {
+            place.incomplete = true;
+        }
+        self.cursor.traits.incomplete = Some(reason);
+    }
+
+    fn note_unreadable_tie(&mut self, tie: Second, length: usize) {
+        self.note_incomplete(format!(
+            "the records dated {tie} fill a page of {length}, and the service ignores \"page\""
+        ));
+    }
+
+    /// The filter begins too early if an answer does, be it by a time zone, a day, or because there is no filter.
+    fn note_early(&mut self, dates: Dates) {
+        if let (1, Some(from), Some(earliest)) = (self.page, self.list.from, dates.earliest)
+            && earliest < from
+        {
+            self.begins_early = true;
+            let traits = &mut self.cursor.traits;
+            traits.filters_early_by = traits.filters_early_by.max(from.since(earliest));
+        }
+    }
+
+    /// How many elements a full page has.
+    fn full(&self) -> usize {
+        let cap = self.cursor.traits.caps_page_size_at;
+        cap.unwrap_or(usize::MAX).min(self.size as usize)
+    }
+
     fn read_again_later(&mut self, second: Second) {
+        if self.sweep.is_some() {
+            return;
+        }
         // Every range is looked at: they may overlap, and a walk has as many as the stream has large ties.
         let within = |range: &&Range| range.0 <= second && second <= range.1;
         let ranges: Vec<Range> = self
@@ -266,24 +562,28 @@ impl Walk {
         self.cursor.again.extend(ranges);
     }
 
-    /// Whether the answer shows that the filter's bound is where it should be: it holds a record at or before the
-    /// target that was read before, on the page before the anchor or, where there is none, ever.
+    /// Whether a page holds a record that was known before, of that second or an earlier one.
+    fn holds_known(page: &Page, stored: &[Option<Timestamp>], target: Second) -> bool {
+        let mut records = page.records.iter().zip(stored);
+        records.any(|(record, stored)| {
+            record.timestamp.second() <= target && *stored == Some(record.timestamp)
+        })
+    }
+
+    /// Whether the answer shows that the filter's bound is where it should be: it begins before it, or holds a record
+    /// at or before the target that was read before, on the page before the anchor or, where there is none, ever.
     fn is_proof(
         &self,
         page: &Page,
+        dates: Dates,
         stored: &[Option<Timestamp>],
         target: Second,
         back: u64,
         goal: Goal,
     ) -> bool {
-        let mut until_target = page
-            .records
-            .iter()
-            .zip(stored)
-            .filter(|(record, _)| record.timestamp.second() <= target);
         match goal {
             Goal::Begin | Goal::ReadAgain(_) => {
-                until_target.any(|(record, stored)| *stored == Some(record.timestamp))
+                self.begins_early(dates) || Self::holds_known(page, stored, target)
             }
             Goal::GoOn(..) => {
                 let read: BTreeSet<(&str, Timestamp)> = self
@@ -293,10 +593,17 @@ impl Walk {
                     .filter(|(_, timestamp)| timestamp.second() >= target.earlier(back))
                     .map(|(id, timestamp)| (id.as_str(), *timestamp))
                     .collect();
-                until_target
-                    .any(|(record, _)| read.contains(&(record.id.as_str(), record.timestamp)))
+                page.records
+                    .iter()
+                    .filter(|record| record.timestamp.second() <= target)
+                    .any(|record| read.contains(&(record.id.as_str(), record.timestamp)))
             }
         }
+    }
+
+    fn begins_early(&self, dates: Dates) -> bool {
+        let begins = dates.earliest.zip(self.list.from);
+        begins.is_some_and(|(earliest, from)| earliest < from)
     }
 
     /// Asks for the list from farther back, or plainly for the next page of the list before it. False if neither is
@@ -308,22 +615,25 @@ impl Walk {
             (Goal::GoOn(..), Some((first, _))) => target.since(first),
             _ => 0,
         };
-        let doubled = (back * 2).max(1);
+        let next = (back * STRIDE).max(1);
         let farther = match () {
-            () if back < span && (doubled > span || doubled > FARTHEST_STEP_BACK) => Some(span),
-            () if doubled <= FARTHEST_STEP_BACK => Some(doubled),
+            () if back < span && (next > span || next > FARTHEST_SHIFT) => Some(span),
+            () if next <= FARTHEST_SHIFT => Some(next),
             () => None,
         };
         match (farther, goal) {
+            // An answer that begins too early would only begin earlier still.
             (Some(back), Goal::GoOn(list, _))
-                if list.from.is_none_or(|from| target.earlier(back) > from) =>
+                if !(self.list.earliest < self.list.from && self.list.earliest.is_some())
+                    && list.from.is_none_or(|from| target.earlier(back) > from) =>
             {
                 self.prove(target, back, goal);
             }
             (_, Goal::GoOn(list, page)) => {
                 self.list = list;
+                self.size = list.size;
                 self.page = page;
-                self.phase = Phase::Plain;
+                self.phase = Phase::Plain { unproven: None };
                 // What moved while proof was sought may have shifted the page that comes next.
                 self.read_by_number(Second::MAX);
                 for second in std::mem::take(&mut self.moved) {
@@ -336,7 +646,7 @@ impl Walk {
         true
     }
 
-    fn read(&mut self, page: &Page, seen: Seen, clock: Timestamp) -> Step {
+    fn read(&mut self, page: &Page, dates: Dates, clock: Second) -> Step {
         let Phase::Reading { target } = self.phase else {
             return Step::Ask;
         };
@@ -344,32 +654,39 @@ impl Walk {
             return self.end_of_list();
         }
         if self.repeats > 0 {
-            return self.repeated(page, seen);
+            return self.repeated(page, dates);
         }
-        let Some((first, last)) = seen.seconds else {
-            return self.next_page(page, seen);
+        let Some((first, last)) = dates.seconds else {
+            return self.next_page(page, dates);
         };
-        if !seen.ascends {
-            self.phase = Phase::Plain;
-            return self.read_plainly(page, seen);
+        let edge = self.edge();
+        if !dates.ascends || self.cursor.traits.unsorted_since.is_some() {
+            self.phase = Phase::Plain { unproven: None };
+            return self.read_plainly(page, dates);
         }
-        if let Some(target) = target.filter(|target| last > *target && *target <= clock.second()) {
+        if let Some(target) = target.filter(|target| last > *target && *target <= clock) {
             self.cursor.position = self.cursor.position.max(Some(target));
         }
-        let ascends_over_seconds = first < last || self.edge().is_some_and(|edge| edge < last);
-        let back = self.exclusive.into();
+        let ascends_over_seconds = first < last || edge.is_some_and(|edge| edge < last);
         let later = self.anchored.is_none_or(|anchored| last > anchored)
-            && self.list.from.is_none_or(|from| last.earlier(back) > from);
-        self.next_page(page, seen);
+            && self
+                .list
+                .from
+                .is_none_or(|from| last.earlier(self.late) > from);
+        let full = page.length() >= self.full();
+        if !(ascends_over_seconds && later)
+            && full
+            && self.cursor.traits.unstable_since.is_some()
+            && self.enlarge(page)
+        {
+            return Step::Ask;
+        }
+        self.next_page(page, dates);
         if ascends_over_seconds && later {
-            match page.length() < self.full {
-                true => {
-                    self.phase = Phase::Probing {
-                        last,
-                        length: page.length(),
-                    }
-                }
-                false => self.anchor(last),
+            // The next page of a service that ignores "page" says nothing.
+            match full || self.cursor.traits.ignores_page {
+                true => self.anchor(last),
+                false => self.phase = Phase::Probing { last },
             }
         }
         Step::Ask
@@ -383,38 +700,78 @@ impl Walk {
             .map(|(_, last)| last)
     }
 
-    fn read_plainly(&mut self, page: &Page, seen: Seen) -> Step {
+    fn read_plainly(&mut self, page: &Page, dates: Dates) -> Step {
+        self.plainly = true;
         if page.length() == 0 {
             return self.end_of_list();
         }
         if self.repeats > 0 {
-            return self.repeated(page, seen);
+            return self.repeated(page, dates);
         }
-        self.next_page(page, seen)
+        self.next_page(page, dates)
     }
 
-    /// The page is that before it once more. A service that ignores `page`, or repeats its last one, has no more if the
-    /// page is short; if it is full, there may be more that cannot be reached.
-    fn repeated(&mut self, page: &Page, seen: Seen) -> Step {
-        if self.repeats < TELLING_REPEATS {
-            return self.next_page(page, seen);
+    fn telling_repeats(&self) -> u32 {
+        match self.cursor.traits.ignores_page {
+            true => 1,
+            false => TELLING_REPEATS,
         }
-        if page.length() < self.full {
+    }
+
+    /// The page brings nothing new. After other pages, that is the end: the service repeats its last page, or begins
+    /// again. If it is the only page there is, the service ignores `page`, and has no more if the page is short.
+    fn repeated(&mut self, page: &Page, dates: Dates) -> Step {
+        if self.repeats < self.telling_repeats() {
+            return self.next_page(page, dates);
+        }
+        if self.list.distinct > 1 {
             return self.end_of_list();
         }
-        Step::Stuck(format!(
-            "page {} is the same as the page before it ({} records): the service ignores \"page\", so what follows \
-             cannot be reached; make the service honour \"page\", or raise \"pageSize\" above the number of records \
-             that share one second",
-            self.page,
-            page.length()
-        ))
+        let in_a_tie = dates.within_one_second() && matches!(self.phase, Phase::Reading { .. });
+        if page.length() < self.full() {
+            return match dates.seconds {
+                Some((_, last)) if in_a_tie => self.go_beyond(last, page.length()),
+                _ => self.end_of_list(),
+            };
+        }
+        self.cursor.traits.ignores_page = true;
+        if self.enlarge(page) {
+            return Step::Ask;
+        }
+        self.give_up_tie(page, dates)
     }
 
-    fn next_page(&mut self, page: &Page, seen: Seen) -> Step {
+    /// The page is all that can be had of its tie, or of a list that is read plainly.
+    fn give_up_tie(&mut self, page: &Page, dates: Dates) -> Step {
+        let length = page.length();
+        match (dates.seconds, &self.phase) {
+            (Some((_, last)), Phase::Reading { .. }) if dates.within_one_second() => {
+                self.note_unreadable_tie(last, length);
+                self.go_beyond(last, length)
+            }
+            _ => {
+                self.note_incomplete(format!(
+                    "what follows the first page of {length} cannot be reached: the service ignores \"page\", and its \
+                     order or its filter does not help"
+                ));
+                self.end_of_list()
+            }
+        }
+    }
+
+    /// Goes on after a tie of which only a page can be read.
+    fn go_beyond(&mut self, tie: Second, length: usize) -> Step {
+        self.begin_list(Some(tie.next()));
+        self.seen.clear();
+        self.size = self.page_size;
+        self.phase = Phase::Beyond { tie, length };
+        Step::Ask
+    }
+
+    fn next_page(&mut self, page: &Page, dates: Dates) -> Step {
         let seconds = match self.page {
-            1 => seen.seconds,
-            _ => seen.seconds.or(self.previous.seconds),
+            1 => dates.seconds,
+            _ => dates.seconds.or(self.previous.seconds),
         };
         let keys = page
             .records
@@ -423,30 +780,65 @@ impl Walk {
             .collect();
         self.previous = Previous {
             keys,
-            unusable: page.unusable.clone(),
+            length: page.length(),
+            begins: hashes(page).next(),
+            hash: page_hash(page),
             seconds,
         };
+        self.list.first.get_or_insert(self.previous.hash);
+        self.list.longest = self.list.longest.max(page.length());
+        let mut known = false;
+        for hash in hashes(page) {
+            known |= match self.seen.len() < REMEMBERED {
+                true => !self.seen.insert(hash),
+                false => self.seen.contains(&hash),
+            };
+        }
+        self.list.distinct += u64::from(!known);
         self.page += 1;
         Step::Ask
+    }
+
+    /// Reads the list anew, with pages twice as large. False if that can do no good.
+    fn enlarge(&mut self, page: &Page) -> bool {
+        if !self.can_enlarge() {
+            return false;
+        }
+        self.size = self.size.saturating_mul(2).min(self.largest);
+        self.enlarged_over = Some(self.list.longest.max(page.length()));
+        self.restart();
+        true
+    }
+
+    fn can_enlarge(&self) -> bool {
+        let cap = self.cursor.traits.caps_page_size_at;
+        self.size < self.largest && cap.is_none_or(|cap| cap >= self.size as usize)
+    }
+
+    fn restart(&mut self) {
+        let largest = self.largest;
+        self.begin_list(self.list.from);
+        self.largest = largest;
+        self.seen.clear();
+    }
+
+    fn begin_list(&mut self, from: Option<Second>) {
+        self.list = List::new(from, self.size);
+        self.page = 1;
+        self.repeats = 0;
+        self.largest = self.limit;
     }
 
     /// Goes on with the list that begins at `target`, whose last page read was that before `self.page`.
     fn anchor(&mut self, target: Second) {
         self.moved.clear();
         self.anchored = Some(target);
-        self.prove(
-            target,
-            self.exclusive.into(),
-            Goal::GoOn(self.list, self.page),
-        );
+        self.size = self.page_size;
+        self.prove(target, self.late, Goal::GoOn(self.list, self.page));
     }
 
     fn prove(&mut self, target: Second, back: u64, goal: Goal) {
-        self.list = List {
-            from: Some(target.earlier(back)),
-            earliest: None,
-        };
-        self.page = 1;
+        self.begin_list(Some(target.earlier(back)));
         self.phase = Phase::Proving { target, back, goal };
     }
 
@@ -454,6 +846,9 @@ impl Walk {
         let Some(first) = self.list.earliest else {
             return;
         };
+        if self.sweep.is_some() {
+            return;
+        }
         // A tie grows by a page at a time: the range of its pages so far is part of the new one.
         for numbered in [&mut self.numbered, &mut self.cursor.numbered] {
             let so_far: Vec<Range> = numbered
@@ -468,51 +863,212 @@ impl Walk {
     }
 
     fn end_of_list(&mut self) -> Step {
-        self.cursor.position = self.cursor.position.max(self.newest);
-        self.due = self.cursor.again.iter().rev().copied().collect();
+        if let Phase::Plain {
+            unproven: Some((target, back)),
+        } = self.phase
+        {
+            let farther = (back * STRIDE).max(1);
+            if farther <= FARTHEST_SHIFT {
+                self.begin_list(Some(target.earlier(farther)));
+                self.seen.clear();
+                self.phase = Phase::Plain {
+                    unproven: Some((target, farther)),
+                };
+                return Step::Ask;
+            }
+        }
+        // Without order, what changed while the list was read may stand on pages that were read before.
+        let newest = match self.plainly {
+            true => self.newest.min(self.began),
+            false => self.newest,
+        };
+        self.cursor.position = self.cursor.position.max(newest);
+        if self.sweep.is_some() {
+            self.conclude_sweep();
+            return Step::End;
+        }
+        // What lies within another range is read again with it.
+        let again = &self.cursor.again;
+        let covered = |range: &&Range| {
+            let mut others = again.iter().filter(|other| other != range);
+            others.any(|other| covers(*other, **range))
+        };
+        let due = again.iter().rev().filter(|range| !covered(range));
+        self.due = due.copied().collect();
+        if let (true, Some((first, _))) = (self.begun_plainly, self.due.last().copied()) {
+            // The list has no seconds that could be read for themselves.
+            self.due = vec![(first, Second::MAX)];
+        }
         self.cursor.numbered = self.numbered.union(&self.cursor.again).copied().collect();
         self.read_next_range_again()
     }
 
     fn read_next_range_again(&mut self) -> Step {
         let Some(range) = self.due.pop() else {
-            return Step::End;
+            return self.check_filter();
         };
+        self.size = self.page_size;
+        if self.begun_plainly {
+            let earlier = range.0.earlier(self.late.max(1));
+            self.begin_list(self.list.from.map(|from| from.min(earlier)));
+            self.seen.clear();
+            self.phase = Phase::Again { range };
+            return Step::Ask;
+        }
         // From a second before it: a bound that is exclusive to the nanosecond would cut off its first instant.
-        self.prove(range.0, 1, Goal::ReadAgain(range));
+        self.prove(range.0, self.late.max(1), Goal::ReadAgain(range));
         Step::Ask
     }
 
-    fn read_again(&mut self, range: Range, page: &Page, seen: Seen) -> Step {
-        let beyond = seen.ascends && seen.seconds.is_some_and(|(_, last)| last > range.1);
-        if page.length() > 0 && !beyond && self.repeats < TELLING_REPEATS {
-            return self.next_page(page, seen);
+    fn read_again(&mut self, range: Range, page: &Page, dates: Dates) -> Step {
+        let beyond = dates.ascends && dates.seconds.is_some_and(|(_, last)| last > range.1);
+        if page.length() == 0 || beyond {
+            return self.have_read_again(range);
         }
-        if !self.postponed.contains(&range) {
-            self.cursor.again.remove(&range);
+        if self.repeats < self.telling_repeats() {
+            return self.next_page(page, dates);
         }
+        let cut_off = self.list.distinct <= 1 && page.length() >= self.full();
+        if cut_off && self.enlarge(page) {
+            return Step::Ask;
+        }
+        self.have_read_again(range)
+    }
+
+    fn have_read_again(&mut self, range: Range) -> Step {
+        let postponed = &self.postponed;
+        self.cursor
+            .again
+            .retain(|other| !covers(range, *other) || postponed.contains(other));
         self.read_next_range_again()
     }
+
+    /// Looks whether the filter is what it seemed to be: has the service improved, or was it a record that had moved?
+    fn check_filter(&mut self) -> Step {
+        let traits = &self.cursor.traits;
+        let sorted = traits.unsorted_since.is_none();
+        match self.newest {
+            Some(newest) if sorted && (self.first_ever || self.lateness() > 0) => {
+                self.size = self.page_size;
+                self.begin_list(Some(newest));
+                self.phase = Phase::CheckingLate { newest, back: 0 };
+                Step::Ask
+            }
+            _ => self.check_filter_early(),
+        }
+    }
+
+    /// By how many seconds the filter begins too late, as far as anything shows.
+    fn lateness(&self) -> u64 {
+        let known = self.cursor.traits.filters_late_by;
+        self.late
+            .max(self.stepped_back)
+            .max(known)
+            .min(FARTHEST_SHIFT)
+    }
+
+    fn check_late(&mut self, newest: Second, back: u64, page: &Page) -> Step {
+        let holds_newest = page
+            .records
+            .iter()
+            .any(|record| record.timestamp.second() <= newest);
+        let farther = (back * STRIDE).max(1);
+        if !holds_newest && farther <= FARTHEST_SHIFT {
+            self.begin_list(Some(newest.earlier(farther)));
+            self.phase = Phase::CheckingLate {
+                newest,
+                back: farther,
+            };
+            return Step::Ask;
+        }
+        self.cursor.traits.filters_late_by = match back {
+            _ if !holds_newest => self.lateness(),
+            0 => 0,
+            1 => self.lateness().max(1),
+            // A filter that compares minutes or days shifts each bound by another length.
+            back => self.lateness().max(back * STRIDE),
+        };
+        self.check_filter_early()
+    }
+
+    fn check_filter_early(&mut self) -> Step {
+        match self.newest {
+            Some(newest) if self.cursor.traits.filters_early_by > 0 && !self.begins_early => {
+                self.size = self.page_size;
+                self.begin_list(Some(newest.next()));
+                self.phase = Phase::CheckingEarly { newest };
+                Step::Ask
+            }
+            _ => Step::End,
+        }
+    }
+
+    fn check_early(&mut self, newest: Second, dates: Dates) -> Step {
+        if dates.earliest.is_none_or(|earliest| earliest > newest) {
+            self.cursor.traits.filters_early_by = 0;
+        }
+        Step::End
+    }
+
+    /// A sweep has seen the whole list: what it did not find is so no more.
+    fn conclude_sweep(&mut self) {
+        let Some(place) = &self.sweep else {
+            return;
+        };
+        let traits = &mut self.cursor.traits;
+        if !place.unsorted && place.several_seconds && !traits.ignores_page {
+            traits.unsorted_since = None;
+        }
+        if !place.unstable {
+            traits.unstable_since = None;
+        }
+        if !place.incomplete {
+            traits.incomplete = None;
+        }
+    }
+}
+
+impl List {
+    fn new(from: Option<Second>, size: u32) -> List {
+        List {
+            from,
+            size,
+            earliest: None,
+            first: None,
+            longest: 0,
+            distinct: 0,
+        }
+    }
+}
+
+fn covers(range: Range, other: Range) -> bool {
+    range.0 <= other.0 && other.1 <= range.1
 }
 
 /// What the dates of a page say.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct Dates {
     /// The seconds of the first and the last usable record.
     seconds: Option<Range>,
+    /// The earliest second of all.
+    earliest: Option<Second>,
     /// Whether no record lies in an earlier second than the one before it.
     ascends: bool,
 }
 
-impl Seen {
-    fn of(page: &Page) -> Seen {
+impl Dates {
+    fn of(page: &Page) -> Dates {
         let second = |record: Option<&Record>| record.map(|record| record.timestamp.second());
-        Seen {
+        let seconds = || page.records.iter().map(|record| record.timestamp.second());
+        Dates {
             seconds: second(page.records.first()).zip(second(page.records.last())),
-            ascends: page
-                .records
-                .is_sorted_by_key(|record| record.timestamp.second()),
+            earliest: seconds().min(),
+            ascends: seconds().is_sorted(),
         }
+    }
+
+    fn within_one_second(self) -> bool {
+        self.ascends && self.seconds.is_some_and(|(first, last)| first == last)
     }
 }
 
@@ -522,17 +1078,29 @@ impl Previous {
             .iter()
             .any(|(id, timestamp)| (id, timestamp) == (&record.id, &record.timestamp))
     }
+}
 
-    fn is(&self, page: &Page) -> bool {
-        let keys = self
-            .keys
-            .iter()
-            .map(|(id, timestamp)| (id.as_str(), *timestamp));
-        page.length() > 0
-            && keys.eq(page
-                .records
-                .iter()
-                .map(|record| (record.id.as_str(), record.timestamp)))
-            && self.unusable == page.unusable
-    }
+/// What tells a page from others.
+fn page_hash(page: &Page) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hashes(page).for_each(|hash| hash.hash(&mut hasher));
+    hasher.finish()
+}
+
+/// What tells the elements of a page apart.
+fn hashes(page: &Page) -> impl Iterator<Item = u64> {
+    let hash = |element: &dyn Fn(&mut DefaultHasher)| {
+        let mut hasher = DefaultHasher::new();
+        element(&mut hasher);
+        hasher.finish()
+    };
+    let records = page
+        .records
+        .iter()
+        .map(move |record| hash(&|hasher| (&record.id, record.timestamp).hash(hasher)));
+    let unusable = page
+        .unusable
+        .iter()
+        .map(move |unusable| hash(&|hasher| unusable.json.hash(hasher)));
+    records.chain(unusable)
 }

@@ -1,20 +1,24 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::batch::{Pending, Verdict};
+use super::batch::{Pending, Taken, Verdict};
 use super::cursor::{Step, Walk};
 use super::workers::{Answer, Job, Outcome};
 use super::{Settings, Summary};
-use crate::api::{Record, Second, Stream, Timestamp, Unusable, escaped};
+use crate::api::{self, Record, Second, Stream, Timestamp, Unusable, escaped};
 use crate::psp::{self, Listed};
-use crate::store::{self, Batch, Cursor, PollRow, Store};
+use crate::store::{self, Batch, Cursor, Kind, PollRow, Store, Traits};
 
 /// How many known accounts are read from the store at once.
 const ACCOUNTS_AT_ONCE: usize = 1_000;
 /// How many failures of a stream are logged one by one in a poll; the others are counted.
 const FAILURES_LOGGED: usize = 3;
-/// How many skipped records of a stream are logged one by one in a poll; the others are counted.
-const SKIPS_LOGGED: usize = 10;
+/// How many records newly in quarantine are logged one by one for each stream in a poll; the others are counted.
+const QUARANTINED_LOGGED: usize = 10;
+/// So many polls in a row that leave a cursor where it is, although they read newer records, are reported.
+pub const STANDING_POLLS: i64 = 3;
+/// A record that changes so often without a newer date is reported.
+const RESTLESS_VERSIONS: i64 = 5;
 
 /// One poll under way: what is still to ask, what was read, what went wrong.
 #[derive(Debug)]
@@ -32,7 +36,7 @@ pub struct Cycle {
     /// Accounts in a row whose balances could not be had.
     balances_failed_in_a_row: usize,
     versions: [i64; 4],
-    skipped: [usize; 4],
+    quarantined: [usize; 4],
     failures: [Vec<String>; 4],
     failed: [usize; 4],
     /// Why nothing more is asked in this poll.
@@ -45,9 +49,13 @@ pub struct Cycle {
 struct List {
     stream: Stream,
     walk: Walk,
+    /// The cursor as it was when the poll began.
+    begun: Cursor,
     /// The cursor as it was last committed.
     committed: Cursor,
     state: ListState,
+    /// When the list was read to its end, and whether the position stood still meanwhile.
+    ended: Option<(Second, bool)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +76,7 @@ struct KnownAccounts {
 
 impl Cycle {
     /// The next poll, from the stored cursors on.
-    pub fn begin(store: &Store, settings: &Settings) -> Result<Cycle, store::Error> {
+    pub fn begin(store: &mut Store, settings: &Settings) -> Result<Cycle, store::Error> {
         let mut lists = Vec::new();
         for stream in Stream::LISTED {
             let committed = store.cursor(stream)?;
@@ -76,12 +84,14 @@ impl Cycle {
             lists.push(List {
                 stream,
                 walk,
+                begun: committed.clone(),
                 committed,
                 state: ListState::Ready,
+                ended: None,
             });
         }
         let number = store.next_poll()?;
-        Ok(Cycle {
+        let mut cycle = Cycle {
             number,
             started: Instant::now(),
             started_at: Timestamp::now().second(),
@@ -92,17 +102,47 @@ impl Cycle {
                 until: store.last_seq()?,
                 buffer: VecDeque::new(),
             },
-            pending: Pending::new(number, settings.batch_records),
+            pending: Pending::new(store, number, None, settings.batch_records)?,
             in_flight: 0,
             succeeded: false,
             balances_failed_in_a_row: 0,
             versions: [0; 4],
-            skipped: [0; 4],
+            quarantined: [0; 4],
             failures: Default::default(),
             failed: [0; 4],
             abandoned: None,
             interrupted: false,
-        })
+        };
+        cycle.take_retries(store)?;
+        Ok(cycle)
+    }
+
+    /// Takes the records out of quarantine that an operator wants to see tried again.
+    fn take_retries(&mut self, store: &mut Store) -> Result<(), store::Error> {
+        let retries = store.retries()?;
+        if retries.is_empty() {
+            return Ok(());
+        }
+        for quarantined in retries {
+            let stream = quarantined.stream;
+            match api::read_record(stream, &quarantined.json) {
+                Ok(record) => {
+                    self.pending.accept(store, quarantined.number, &record)?;
+                    self.versions[stream as usize] += 1;
+                }
+                Err(unusable) => {
+                    log::warn!(
+                        "{stream}: number {} stays in quarantine: {}",
+                        quarantined.number,
+                        unusable.reason
+                    );
+                    self.pending
+                        .refuse(store, stream, Kind::Contract, &unusable)?;
+                }
+            }
+        }
+        // What the service lists is judged beside what is stored.
+        self.pending.commit(store, Batch::default()).map(|_| ())
     }
 
     /// The job to hand out next, if there is one now. Lists come first: each waits for its own answers, balances wait
@@ -154,6 +194,7 @@ impl Cycle {
                     self.known.buffer.pop_front();
                 }
             }
+            Job::SweepPage { .. } => {}
         }
     }
 
@@ -184,15 +225,24 @@ impl Cycle {
                 self.success();
                 self.balances_failed_in_a_row = 0;
                 match answer {
-                    Ok(record) => self.take(store, &record).map(|_| ()),
-                    Err(unusable) => {
-                        self.skip(Stream::Balances, &unusable);
-                        log::debug!("balances of account \"{}\" skipped", escaped(&account));
+                    Ok(record) => {
+                        let taken = self.pending.take(store, &record, false)?;
+                        self.count(&record, &taken);
                         Ok(())
+                    }
+                    Err(mut unusable) => {
+                        // Which account was asked about is known, whatever the answer says.
+                        unusable.id = Some(account);
+                        self.refuse(store, Stream::Balances, &unusable)
                     }
                 }
             }
             (Job::ListPage { stream, .. }, Answer::Page(Err(error))) => {
+                let too_large = matches!(error, psp::Error::TooLarge { .. });
+                if too_large && self.list(stream).is_some_and(|list| list.walk.shrink()) {
+                    self.set(stream, ListState::Ready);
+                    return Ok(());
+                }
                 self.set(stream, ListState::Ended);
                 self.fail(stream, &error, settings);
                 Ok(())
@@ -203,7 +253,7 @@ impl Cycle {
             }
             (job, Answer::Panicked(message)) => {
                 let stream = match job {
-                    Job::ListPage { stream, .. } => stream,
+                    Job::ListPage { stream, .. } | Job::SweepPage { stream, .. } => stream,
                     Job::Balances { .. } => Stream::Balances,
                 };
                 self.set(stream, ListState::Ended);
@@ -214,7 +264,8 @@ impl Cycle {
                 Ok(())
             }
             (Job::Balances { .. }, Answer::Page(_))
-            | (Job::ListPage { .. }, Answer::Balances(_)) => Ok(()),
+            | (Job::ListPage { .. }, Answer::Balances(_))
+            | (Job::SweepPage { .. }, _) => Ok(()),
         }
     }
 
@@ -240,23 +291,29 @@ impl Cycle {
         requests: Requests,
         done: bool,
     ) -> Result<usize, store::Error> {
-        let moved: Vec<(Stream, Cursor)> = self
+        let cursors: Vec<(Stream, Cursor)> = self
             .lists
             .iter()
-            .filter(|list| *list.walk.cursor() != list.committed)
-            .map(|list| (list.stream, list.walk.cursor().clone()))
+            .map(|list| (list.stream, list.cursor()))
+            .collect();
+        let moved: Vec<(Stream, Cursor)> = cursors
+            .into_iter()
+            .zip(&self.lists)
+            .filter(|((_, cursor), list)| *cursor != list.committed)
+            .map(|(moved, _)| moved)
             .collect();
         let poll = self.row(requests, done);
-        let versions = self.pending.in_order();
-        let committed = versions.len();
-        store.commit(Batch {
-            versions,
-            cursors: &moved,
-            poll: &poll,
-        })?;
-        self.pending.clear();
+        let committed = self.pending.commit(
+            store,
+            Batch {
+                cursors: &moved,
+                poll: Some(&poll),
+                ..Batch::default()
+            },
+        )?;
         for (stream, cursor) in moved {
-            if let Some(list) = self.lists.iter_mut().find(|list| list.is(stream)) {
+            if let Some(list) = self.list(stream) {
+                log_traits(stream, &list.committed.traits, &cursor.traits);
                 list.committed = cursor;
             }
         }
@@ -281,7 +338,7 @@ impl Cycle {
             versions: self.versions,
             requests: requests.made,
             retries: requests.retries,
-            skipped: self.skipped.iter().sum(),
+            quarantined: self.quarantined.iter().sum(),
             failed: self.failed.iter().sum(),
             first_failure: self.first_failure(),
             elapsed: self.started.elapsed(),
@@ -293,11 +350,11 @@ impl Cycle {
         if self.outcome() == super::PollOutcome::Failed {
             return;
         }
-        for (stream, skipped) in Stream::ALL.into_iter().zip(self.skipped) {
-            if skipped > SKIPS_LOGGED {
+        for (stream, quarantined) in Stream::ALL.into_iter().zip(self.quarantined) {
+            if quarantined > QUARANTINED_LOGGED {
                 log::warn!(
-                    "{stream}: {} further records skipped",
-                    skipped - SKIPS_LOGGED
+                    "{stream}: {} further records put into quarantine",
+                    quarantined - QUARANTINED_LOGGED
                 );
             }
         }
@@ -325,14 +382,14 @@ impl Cycle {
             requests: requests.made as i64,
             retries: requests.retries as i64,
             versions: self.versions,
-            skipped: self.skipped.iter().sum::<usize>() as i64,
+            quarantined: self.quarantined.iter().sum::<usize>() as i64,
             error: self.first_failure(),
         }
     }
 
     fn outcome(&self) -> super::PollOutcome {
         use super::PollOutcome::{Complete, Failed, Interrupted, Partial};
-        let faultless = self.failed.iter().chain(&self.skipped).sum::<usize>() == 0;
+        let faultless = self.failed.iter().chain(&self.quarantined).sum::<usize>() == 0;
         match () {
             () if self.interrupted => Interrupted,
             () if !self.succeeded => Failed,
@@ -355,49 +412,87 @@ impl Cycle {
     ) -> Result<(), store::Error> {
         let Listed { page, clock } = listed;
         for unusable in &page.unusable {
-            self.skip(stream, unusable);
+            self.refuse(store, stream, unusable)?;
         }
-        let mut stored = Vec::with_capacity(page.records.len());
-        for record in &page.records {
-            stored.push(self.take(store, record)?);
+        let taken = self.pending.take_page(store, &page.records)?;
+        for (record, taken) in page.records.iter().zip(&taken) {
+            self.count(record, taken);
         }
-        let Some(list) = self.lists.iter_mut().find(|list| list.is(stream)) else {
+        let stored: Vec<Option<Timestamp>> = taken
+            .iter()
+            .map(|taken| taken.before.as_ref().map(|before| before.timestamp))
+            .collect();
+        let Some(list) = self.list(stream) else {
             return Ok(());
         };
         match list.walk.step(&page, &stored, clock) {
             Step::Ask => list.state = ListState::Ready,
-            Step::End => list.state = ListState::Ended,
-            Step::Stuck(reason) => {
-                list.state = ListState::Ended;
-                self.report(stream, format!("the list is incomplete: {reason}"));
+            Step::End => {
+                list.end();
+                if let Some(reason) = list.walk.cursor().traits.incomplete.clone() {
+                    // Said once, when it is found out; the poll is not complete all the same.
+                    self.failed[stream as usize] += 1;
+                    self.failures[stream as usize]
+                        .push(format!("the list cannot be read completely: {reason}"));
+                }
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, store: &Store, record: &Record) -> Result<Option<Timestamp>, store::Error> {
-        let (verdict, before) = self.pending.take(store, record)?;
-        match verdict {
+    /// Counts what a record turned out to be, and says what has to be said.
+    fn count(&mut self, record: &Record, taken: &Taken) {
+        let stream = record.stream;
+        match taken.verdict {
             Verdict::New { number } => {
-                self.versions[record.stream as usize] += 1;
-                if number == 1 && record.stream == Stream::Accounts {
+                self.versions[stream as usize] += 1;
+                if number == 1 && stream == Stream::Accounts {
                     self.fresh.push_back(record.id.clone());
+                }
+                let same_date = taken
+                    .before
+                    .as_ref()
+                    .is_some_and(|before| before.timestamp == record.timestamp);
+                if number == RESTLESS_VERSIONS && same_date && stream != Stream::Balances {
+                    log::warn!(
+                        "{stream}: record \"{}\" has changed {number} times, without a newer date this time: does the \
+                         service put the time of the request into it? Each such change is delivered",
+                        escaped(&record.id)
+                    );
                 }
             }
             Verdict::Known | Verdict::Older => {}
-            Verdict::DuplicateId => {
-                let reason = "two different records have this id and date; the first one read was kept, make the \
-                              service's ids unique";
-                self.skip(
-                    record.stream,
-                    &Unusable {
-                        id: Some(record.id.clone()),
-                        reason: reason.to_owned(),
-                    },
+            Verdict::DuplicateId { newly } => {
+                self.tell_quarantined(
+                    stream,
+                    newly,
+                    Some(&record.id),
+                    "two different records have this id and date, and the first one read was kept; make the service's \
+                     ids unique",
                 );
             }
         }
-        Ok(before)
+    }
+
+    fn refuse(
+        &mut self,
+        store: &Store,
+        stream: Stream,
+        unusable: &Unusable,
+    ) -> Result<(), store::Error> {
+        let newly = self
+            .pending
+            .refuse(store, stream, Kind::Contract, unusable)?;
+        self.tell_quarantined(stream, newly, unusable.id.as_deref(), &unusable.reason);
+        Ok(())
+    }
+
+    fn tell_quarantined(&mut self, stream: Stream, newly: bool, id: Option<&str>, reason: &str) {
+        let place = stream as usize;
+        self.quarantined[place] += usize::from(newly);
+        if newly && self.quarantined[place] <= QUARANTINED_LOGGED {
+            log::warn!("{}", quarantined(stream, id, reason));
+        }
     }
 
     fn success(&mut self) {
@@ -476,28 +571,73 @@ impl Cycle {
         }
     }
 
-    fn skip(&mut self, stream: Stream, unusable: &Unusable) {
-        let place = stream as usize;
-        self.skipped[place] += 1;
-        if self.skipped[place] <= SKIPS_LOGGED {
-            let id = unusable.id.as_deref();
-            let id = id.map_or("without a usable id".to_owned(), |id| {
-                format!("\"{}\"", escaped(id))
-            });
-            log::warn!("{stream}: record {id} skipped: {}", unusable.reason);
-        }
-    }
-
     fn set(&mut self, stream: Stream, state: ListState) {
-        if let Some(list) = self.lists.iter_mut().find(|list| list.is(stream)) {
+        if let Some(list) = self.list(stream) {
             list.state = state;
         }
     }
+
+    fn list(&mut self, stream: Stream) -> Option<&mut List> {
+        self.lists.iter_mut().find(|list| list.is(stream))
+    }
+}
+
+/// Logs what was found out of the service, and what is no longer so. Each once.
+pub fn log_traits(stream: Stream, before: &Traits, now: &Traits) {
+    let (before, now) = (before.describe(), now.describe());
+    for found in &now {
+        if !before.iter().any(|known| known.name == found.name) {
+            log::warn!("{stream}: {found}");
+        }
+    }
+    for gone in &before {
+        if !now.iter().any(|found| found.name == gone.name) {
+            log::info!(
+                "{stream}: it is no longer so that the service {}",
+                gone.name
+            );
+        }
+    }
+}
+
+/// What is said of a record that was put into quarantine.
+pub fn quarantined(stream: Stream, id: Option<&str>, reason: &str) -> String {
+    let id = id.map_or("without a usable id".to_owned(), |id| {
+        format!("\"{}\"", escaped(id))
+    });
+    format!("{stream}: record {id} put into quarantine: {reason}")
 }
 
 impl List {
     fn is(&self, stream: Stream) -> bool {
         self.stream == stream
+    }
+
+    /// The walk has ended.
+    fn end(&mut self) {
+        self.state = ListState::Ended;
+        let position = self.walk.cursor().position;
+        let stands = position == self.begun.position && self.walk.latest() > position;
+        self.ended = Some((Timestamp::now().second(), stands));
+        if stands && self.begun.standing + 1 == STANDING_POLLS {
+            log::warn!(
+                "{}: the cursor has stood at {} for {STANDING_POLLS} polls, although there are records dated up to {}: \
+                 are they dated in the future, or is the service's clock (its \"Date\") behind?",
+                self.stream,
+                position.map_or("the beginning".to_owned(), String::from),
+                self.walk.latest().map_or_else(String::new, String::from)
+            );
+        }
+    }
+
+    /// The cursor as it may be committed now.
+    fn cursor(&self) -> Cursor {
+        let mut cursor = self.walk.cursor().clone();
+        if let Some((ended_at, stands)) = self.ended {
+            cursor.ended_at = Some(ended_at);
+            cursor.standing = if stands { self.begun.standing + 1 } else { 0 };
+        }
+        cursor
     }
 }
 

@@ -17,6 +17,7 @@ mod cursor;
 #[cfg(test)]
 mod cursor_model;
 mod cycle;
+mod sweep;
 mod workers;
 
 use std::sync::Arc;
@@ -28,12 +29,23 @@ use crate::psp::Client;
 use crate::stop::Stop;
 use crate::store::{self, Store};
 use cycle::{Cycle, Requests};
-use workers::{Outcome, Workers};
+use sweep::{SliceEnd, Sweep};
+use workers::{Answer, Job, Outcome, Workers};
+
+pub use cursor::LARGEST_PAGE;
+pub use cycle::STANDING_POLLS;
 
 /// How long requests in flight may go on once stopping is requested; then their connections are cut.
 const GRACE: Duration = Duration::from_secs(3);
 /// How long a cut request may take to notice.
 const LAST_GRACE: Duration = Duration::from_secs(1);
+/// How many pages of a sweep are read after one poll of [`Poller::poll_once`]. With a timer, a slice lasts until the
+/// next poll.
+const SLICE_PAGES: u64 = 500;
+/// So many periods without a poll that succeeds are reported.
+pub const SILENT_PERIODS: u32 = 3;
+/// Less room than this on the disk is reported. Bytes.
+pub const LITTLE_ROOM: u64 = 256 << 20;
 
 /// How to poll.
 #[derive(Debug, Clone)]
@@ -48,6 +60,8 @@ pub struct Settings {
     pub lookback: u64,
     /// From the start of one poll to the start of the next.
     pub period: Duration,
+    /// From the start of one sweep to the start of the next.
+    pub sweep_period: Duration,
 }
 
 impl Settings {
@@ -78,7 +92,7 @@ pub enum Error {
 pub enum PollOutcome {
     /// Everything was read.
     Complete,
-    /// A stream or an account failed, or a record was skipped; the rest was read.
+    /// A stream or an account failed, or a record was newly put into quarantine; the rest was read.
     Partial,
     /// No request succeeded.
     Failed,
@@ -111,8 +125,8 @@ pub struct Summary {
     pub requests: u64,
     /// Retries.
     pub retries: u64,
-    /// Records that could not be kept.
-    pub skipped: usize,
+    /// Records newly put into quarantine.
+    pub quarantined: usize,
     /// Requests that failed for good.
     pub failed: usize,
     /// What went wrong first.
@@ -160,6 +174,17 @@ pub struct Poller<'a> {
     timer: Option<Instant>,
     /// The client's counts when the current poll began.
     counted: Requests,
+    /// The sweep that is under way, if this process has begun or taken it up.
+    sweep: Option<Sweep>,
+    /// Whether a slice of it is being read now.
+    sweeping: bool,
+    /// How many slices of sweeps there were.
+    slices: u64,
+    /// When a poll last succeeded, or the loop began; whether it was said that this is long ago.
+    last_good_poll: Instant,
+    silence_reported: bool,
+    /// Whether it was said that the disk has little room.
+    room_reported: bool,
 }
 
 /// Everything that can wake the loop.
@@ -198,6 +223,12 @@ impl<'a> Poller<'a> {
             wanted: false,
             timer: None,
             counted: Requests::default(),
+            sweep: None,
+            sweeping: false,
+            slices: 0,
+            last_good_poll: Instant::now(),
+            silence_reported: false,
+            room_reported: false,
         })
     }
 
@@ -212,6 +243,33 @@ impl<'a> Poller<'a> {
         }
     }
 
+    /// Reads a slice of a sweep if one is due or under way; all of it, and one that is not due, if it is `wanted`. Why it
+    /// did not get as far, if it did not.
+    pub fn sweep_once(&mut self, wanted: bool) -> Result<Option<String>, Error> {
+        if self.stop.requested() || !(wanted || Sweep::is_due(&self.store, &self.settings)?) {
+            return Ok(None);
+        }
+        self.begin_slice()?;
+        while let Some(sweep) = self.sweep.as_ref().filter(|_| self.sweeping) {
+            if !wanted && sweep.pages() >= SLICE_PAGES {
+                self.pause_sweep()?;
+                break;
+            }
+            match self.next_event()? {
+                Event::Outcome(outcome) => {
+                    if let Some(error) = self.collect_sweep(outcome)? {
+                        return Ok(Some(error));
+                    }
+                }
+                Event::Stop => {
+                    self.wind_up()?;
+                }
+                Event::HandedOut | Event::PollDue => {}
+            }
+        }
+        Ok(None)
+    }
+
     /// Polls by the timer and on request, until stopping is requested. A state that fails, as on a full disk, is
     /// reported and tried again in the next period.
     pub fn run(&mut self) -> Result<(), Error> {
@@ -223,6 +281,9 @@ impl<'a> Poller<'a> {
                     log::error!("poll given up: {error}");
                     self.drain();
                     self.current = None;
+                    self.sweep = None;
+                    self.sweeping = false;
+                    self.report_silence();
                 }
                 Err(error) => return Err(error),
             }
@@ -236,9 +297,10 @@ impl<'a> Poller<'a> {
     }
 
     fn next_event(&mut self) -> Result<Event, Error> {
-        let job = match &mut self.current {
-            Some(cycle) => cycle.next_job(&self.store, &self.settings)?,
-            None => None,
+        let job = match (&mut self.current, &self.sweep) {
+            (Some(cycle), _) => cycle.next_job(&self.store, &self.settings)?,
+            (None, Some(sweep)) if self.sweeping => sweep.next_job(),
+            (None, _) => None,
         };
         let mut select = Select::new();
         let outcomes = select.recv(&self.workers.outcomes);
@@ -268,16 +330,18 @@ impl<'a> Poller<'a> {
                 let _ = operation.recv(&self.poll_now);
                 Ok(Event::PollDue)
             }
-            _ => match (job, &mut self.current) {
-                (Some(job), Some(cycle)) => {
-                    cycle.handed_out(&job);
-                    operation
-                        .send(&self.workers.jobs, job)
-                        .map_err(|_| Error::WorkersLost)?;
-                    Ok(Event::HandedOut)
+            _ => {
+                let job = job.ok_or(Error::WorkersLost)?;
+                match (&mut self.current, &mut self.sweep) {
+                    (Some(cycle), _) => cycle.handed_out(&job),
+                    (None, Some(sweep)) => sweep.handed_out(),
+                    (None, None) => {}
                 }
-                _ => Err(Error::WorkersLost),
-            },
+                operation
+                    .send(&self.workers.jobs, job)
+                    .map_err(|_| Error::WorkersLost)?;
+                Ok(Event::HandedOut)
+            }
         }
     }
 
@@ -290,6 +354,12 @@ impl<'a> Poller<'a> {
                 return Ok(None);
             }
             Event::PollDue => self.begin()?,
+            Event::Outcome(outcome) if matches!(outcome.job, Job::SweepPage { .. }) => {
+                if let Some(error) = self.collect_sweep(outcome)? {
+                    log::warn!("the sweep waits for the next poll to end: {error}");
+                }
+                return Ok(None);
+            }
             Event::Outcome(outcome) => self.collect(outcome)?,
             Event::Stop => return self.wind_up(),
         }
@@ -297,13 +367,17 @@ impl<'a> Poller<'a> {
     }
 
     fn begin(&mut self) -> Result<(), Error> {
+        self.pause_sweep()?;
         self.timer = self.timer.map(|_| Instant::now() + self.settings.period);
         self.wanted = false;
+        self.client.begin_poll();
         self.counted = Requests {
             made: self.client.requests(),
             retries: self.client.retries(),
         };
-        self.current = Some(Cycle::begin(&self.store, &self.settings)?);
+        self.current = Some(Cycle::begin(&mut self.store, &self.settings)?);
+        // It may have taken records out of quarantine.
+        wake(&self.publishers);
         Ok(())
     }
 
@@ -326,8 +400,61 @@ impl<'a> Poller<'a> {
         Ok(())
     }
 
+    fn begin_slice(&mut self) -> Result<(), Error> {
+        self.slices += 1;
+        match &mut self.sweep {
+            Some(sweep) => sweep.go_on(&self.store, self.slices)?,
+            None => self.sweep = Some(Sweep::take_up(&self.store, &self.settings, self.slices)?),
+        }
+        self.sweeping = true;
+        Ok(())
+    }
+
+    /// Ends the slice that is being read, if one is. What it has read is committed.
+    fn pause_sweep(&mut self) -> Result<(), Error> {
+        if let Some(sweep) = self.sweep.as_mut().filter(|_| self.sweeping) {
+            self.sweeping = false;
+            sweep.pause(&mut self.store)?;
+            wake(&self.publishers);
+        }
+        Ok(())
+    }
+
+    /// Takes an answer to a sweep's job. Why the slice had to end before its time, if it had to.
+    fn collect_sweep(&mut self, outcome: Outcome) -> Result<Option<String>, Error> {
+        // The answer to a slice that has ended meanwhile is asked for again by the next one.
+        let Some(sweep) = self
+            .sweep
+            .as_mut()
+            .filter(|sweep| self.sweeping && sweep.asked(&outcome.job))
+        else {
+            return Ok(None);
+        };
+        let end = match outcome.answer {
+            Answer::Page(answer) => sweep.collect(&mut self.store, answer)?,
+            Answer::Panicked(message) => Some(SliceEnd::Failed(format!(
+                "a request panicked ({message}): this is a bug, please report it"
+            ))),
+            Answer::Balances(_) => None,
+        };
+        if end.is_some() {
+            self.sweeping = false;
+            wake(&self.publishers);
+        }
+        Ok(match end {
+            Some(SliceEnd::Complete(row)) => {
+                self.sweep = None;
+                sweep::log_end(&row);
+                None
+            }
+            Some(SliceEnd::Failed(error)) => Some(error),
+            None => None,
+        })
+    }
+
     /// Stops asking, and waits a bounded time for what is in flight.
     fn wind_up(&mut self) -> Result<Option<Summary>, Error> {
+        self.pause_sweep()?;
         if let Some(cycle) = &mut self.current {
             cycle.interrupt();
         }
@@ -335,6 +462,7 @@ impl<'a> Poller<'a> {
         let mut cut = false;
         while self.current.as_ref().is_some_and(Cycle::is_waiting) {
             match self.workers.outcomes.recv_deadline(patience) {
+                Ok(outcome) if matches!(outcome.job, Job::SweepPage { .. }) => {}
                 Ok(outcome) => self.collect(outcome)?,
                 Err(_) if cut => break,
                 Err(_) => {
@@ -361,6 +489,11 @@ impl<'a> Poller<'a> {
         let summary = self.finish(cycle)?;
         if self.wanted {
             self.begin()?;
+        } else if self.timer.is_some()
+            && summary.outcome != PollOutcome::Failed
+            && Sweep::is_due(&self.store, &self.settings)?
+        {
+            self.begin_slice()?;
         }
         Ok(Some(summary))
     }
@@ -374,8 +507,41 @@ impl<'a> Poller<'a> {
         cycle.log_the_rest();
         let summary = cycle.summary(requests);
         log_summary(&summary);
+        if summary.outcome != PollOutcome::Failed {
+            self.last_good_poll = Instant::now();
+            self.silence_reported = false;
+        }
+        self.report_silence();
+        self.report_room();
         self.watch.ended(&summary);
         Ok(summary)
+    }
+
+    /// Says once that no poll has succeeded for long.
+    fn report_silence(&mut self) {
+        let silent = self.last_good_poll.elapsed();
+        if silent >= self.settings.period * SILENT_PERIODS && !self.silence_reported {
+            self.silence_reported = true;
+            log::warn!(
+                "no poll has succeeded for {:.0} s: what is delivered stands still",
+                silent.as_secs_f64()
+            );
+        }
+    }
+
+    /// Says once that the disk will soon be full.
+    fn report_room(&mut self) {
+        let Some(free) = self.store.free_bytes() else {
+            return;
+        };
+        let little = free < LITTLE_ROOM;
+        if little && !self.room_reported {
+            log::warn!(
+                "the disk of the state has {} MB left: when it is full, nothing new is stored or delivered",
+                free / 1_000_000
+            );
+        }
+        self.room_reported = little;
     }
 
     /// Takes and drops what is still to come of a poll that was given up.
@@ -390,6 +556,7 @@ impl<'a> Poller<'a> {
                 .outcomes
                 .recv_timeout(Duration::from_millis(100))
             {
+                Ok(outcome) if matches!(outcome.job, Job::SweepPage { .. }) => {}
                 Ok(_) => cycle.dropped(),
                 Err(_) => continue,
             }
@@ -423,8 +590,8 @@ fn log_summary(summary: &Summary) {
         summary.retries,
         summary.elapsed.as_secs_f64()
     );
-    if summary.skipped > 0 {
-        line += &format!(", {} records skipped", summary.skipped);
+    if summary.quarantined > 0 {
+        line += &format!(", {} put into quarantine", summary.quarantined);
     }
     match (summary.outcome, &summary.first_failure) {
         (PollOutcome::Failed, Some(failure)) => log::error!("{line}: {failure}"),

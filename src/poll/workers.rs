@@ -22,6 +22,15 @@ pub enum Job {
         /// The account's id.
         account: String,
     },
+    /// One page of a list, for a sweep.
+    SweepPage {
+        /// Of which stream.
+        stream: Stream,
+        /// Which page.
+        query: Query,
+        /// The slice of the sweep that asks. The next one does not wait for its answer.
+        slice: u64,
+    },
 }
 
 /// What came of a job. It carries the job back, so that the loop keeps no side table.
@@ -36,7 +45,7 @@ pub struct Outcome {
 /// The answer to a job.
 #[derive(Debug)]
 pub enum Answer {
-    /// To [`Job::ListPage`].
+    /// To [`Job::ListPage`] and [`Job::SweepPage`].
     Page(Result<Listed, psp::Error>),
     /// To [`Job::Balances`]; the inner error is an answer that cannot be kept as a record.
     Balances(Result<Result<Record, Unusable>, psp::Error>),
@@ -61,7 +70,9 @@ impl Workers {
     /// Starts so many workers on that client.
     pub fn start(count: usize, client: Arc<Client>) -> std::io::Result<Workers> {
         Workers::start_with(count, move |job| match job {
-            Job::ListPage { stream, query } => Answer::Page(client.list(*stream, query)),
+            Job::ListPage { stream, query } | Job::SweepPage { stream, query, .. } => {
+                Answer::Page(client.list(*stream, query))
+            }
             Job::Balances { account } => Answer::Balances(client.balances(account)),
         })
     }

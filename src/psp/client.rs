@@ -1,5 +1,6 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ureq::http::{Response, StatusCode};
@@ -9,9 +10,9 @@ use ureq::{Agent, Body};
 use super::Error;
 use super::pace::Pace;
 use super::resolver::CachingResolver;
-use super::retry::{Decision, Failure, Retry, retry_after};
+use super::retry::{Decision, Failure, Retry, RetryBudget, retry_after};
 use crate::api::{self, ErrorBody, Page, Query, Record, Stream, Timestamp, Unusable};
-use crate::secret::Secret;
+use crate::secret::{Origin, Secret};
 use crate::stop::Stop;
 
 /// How long a connection attempt may take, TLS included.
@@ -28,6 +29,8 @@ pub struct Settings {
     pub endpoint: String,
     /// The bearer key.
     pub api_key: Secret,
+    /// Where the key stands, to be read again when the service refuses it.
+    pub api_key_origin: Origin,
     /// The deadline of one try of a request, from looking up the host to the body's last byte.
     pub request_timeout: Duration,
     /// The most bytes that an answer's body may have once decompressed.
@@ -57,11 +60,13 @@ pub struct Client {
     agent: Agent,
     resolver: CachingResolver,
     settings: Settings,
-    authorization: Secret,
+    /// The key that is sent now.
+    key: Mutex<Secret>,
     pace: Pace,
     stop: Stop,
     requests: AtomicU64,
     retries: AtomicU64,
+    budget: RetryBudget,
 }
 
 /// A complete answer with status 200.
@@ -106,12 +111,13 @@ impl Client {
         Client {
             agent: Agent::with_parts(config, DefaultConnector::default(), resolver.clone()),
             resolver,
-            authorization: Secret::new(format!("Bearer {}", settings.api_key.expose())),
+            key: Mutex::new(settings.api_key.clone()),
             pace: Pace::new(settings.max_requests_per_second),
             settings,
             stop,
             requests: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            budget: RetryBudget::default(),
         }
     }
 
@@ -128,6 +134,11 @@ impl Client {
         self.get(&api::balances_path(account_id), |answer| {
             api::balances_record(account_id, &answer.body)
         })
+    }
+
+    /// A poll begins, with retries of its own.
+    pub fn begin_poll(&self) {
+        self.budget.refill();
     }
 
     /// Requests made so far, retries included.
@@ -155,16 +166,29 @@ impl Client {
         let request = format!("GET {}", api::escaped(&url));
         let mut retry = Retry::default();
         let mut attempts = 0;
+        let mut key = self.key();
         loop {
             if !self.pace.wait_for_turn(&self.stop) {
                 return Err(Error::Stopped { request });
             }
             attempts += 1;
             self.requests.fetch_add(1, Relaxed);
-            let Failed { failure, error } = match self.try_once(&url, &request, attempts, &read) {
-                Ok(value) => return Ok(value),
-                Err(failed) => failed,
-            };
+            let Failed { failure, error } =
+                match self.try_once(&url, &request, attempts, &key, &read) {
+                    Ok(value) => {
+                        self.budget.succeeded();
+                        return Ok(value);
+                    }
+                    Err(failed) => failed,
+                };
+            if let Error::KeyRefused { .. } = error {
+                match self.rotated(&key) {
+                    Some(rotated) => key = rotated,
+                    None => return Err(error),
+                }
+                self.retries.fetch_add(1, Relaxed);
+                continue;
+            }
             let decision = retry.decide(failure, fastrand::f64);
             let wait = match decision {
                 Decision::GiveUp => return Err(error),
@@ -174,6 +198,7 @@ impl Client {
                     }
                     Duration::ZERO
                 }
+                Decision::Retry(_) if !self.budget.take() => return Err(error),
                 Decision::Retry(wait) => {
                     log::debug!("{error}; trying again in {} ms", wait.as_millis());
                     wait
@@ -186,11 +211,38 @@ impl Client {
         }
     }
 
+    fn key(&self) -> Secret {
+        // A text is good whatever happened to the thread that wrote it.
+        self.key
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The key to try instead of a refused one, if another stands where it was read.
+    fn rotated(&self, refused: &Secret) -> Option<Secret> {
+        let current = self.key();
+        if current != *refused {
+            return Some(current);
+        }
+        // A key that cannot be read now is one that is being written: the next poll tries again.
+        let read = self.settings.api_key_origin.read().ok()?;
+        if read == *refused || read.problem().is_some() {
+            return None;
+        }
+        log::info!(
+            "the service refused the key, and another one stands in its place: that is sent from now on"
+        );
+        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = read.clone();
+        Some(read)
+    }
+
     fn try_once<T>(
         &self,
         url: &str,
         request: &str,
         attempts: u32,
+        key: &Secret,
         read: impl Fn(&Answer) -> Result<T, api::Invalid>,
     ) -> Result<T, Failed> {
         let no_answer = |error: ureq::Error| {
@@ -211,7 +263,7 @@ impl Client {
         let mut response = self
             .agent
             .get(url)
-            .header("Authorization", self.authorization.expose())
+            .header("Authorization", format!("Bearer {}", key.expose()))
             .call()
             .map_err(no_answer)?;
         let date = header(&response, "date").and_then(Timestamp::parse_http);

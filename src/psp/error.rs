@@ -42,7 +42,8 @@ pub enum Error {
 
     /// 401 or 403: the service refuses our key.
     #[error(
-        "{request} answered {status}{}: the service refuses the key; check \"apiKey\"",
+        "{request} answered {status}{}: the service refuses the key; put the right one into \"apiKey\" or its file, which is \
+         read again then (a credential of systemd only at a restart)",
         said(body)
     )]
     KeyRefused {

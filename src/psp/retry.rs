@@ -1,3 +1,4 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::api::Timestamp;
@@ -67,6 +68,49 @@ impl Retry {
     }
 }
 
+/// The retries of a whole poll. A service that is down must not be asked five times for every account.
+#[derive(Debug)]
+pub(super) struct RetryBudget(Mutex<f64>);
+
+impl RetryBudget {
+    /// So many a poll begins with, and this is the most that can be saved up.
+    const WHOLE: f64 = 32.0;
+    /// What a request that succeeds adds: a service that fails every third time is still read to the end.
+    const EARNED: f64 = 0.5;
+
+    /// A poll begins.
+    pub fn refill(&self) {
+        *self.left() = Self::WHOLE;
+    }
+
+    /// A request has succeeded.
+    pub fn succeeded(&self) {
+        let mut left = self.left();
+        *left = (*left + Self::EARNED).min(Self::WHOLE);
+    }
+
+    /// Takes a retry. False if none is left.
+    pub fn take(&self) -> bool {
+        let mut left = self.left();
+        let enough = *left >= 1.0;
+        if enough {
+            *left -= 1.0;
+        }
+        enough
+    }
+
+    fn left(&self) -> MutexGuard<'_, f64> {
+        // A number is good whatever happened to the thread that wrote it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for RetryBudget {
+    fn default() -> RetryBudget {
+        RetryBudget(Mutex::new(Self::WHOLE))
+    }
+}
+
 /// Reads `Retry-After`: seconds, or an HTTP date that is compared with the answer's own.
 pub(super) fn retry_after(value: &str, answered_at: Timestamp) -> Option<Duration> {
     let value = value.trim();
@@ -101,6 +145,18 @@ mod tests {
             Retry::default().decide(Failure::Transient, || 0.0),
             milliseconds(0)
         );
+    }
+
+    #[test]
+    fn the_retries_of_a_poll_come_to_an_end_unless_requests_succeed() {
+        let budget = RetryBudget::default();
+        assert_eq!((0..100).filter(|_| budget.take()).count(), 32);
+        budget.succeeded();
+        assert!(!budget.take());
+        budget.succeeded();
+        assert!(budget.take());
+        budget.refill();
+        assert_eq!((0..100).filter(|_| budget.take()).count(), 32);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::{DeliveryError, Publisher};
+use crate::crash;
 use crate::stop::Stop;
 use crate::store::{self, ChangeLog};
 
@@ -216,6 +217,7 @@ impl Worker {
     }
 
     fn advance(&mut self, offset: i64) -> Result<(), store::Error> {
+        crash::point();
         self.log
             .store_offset(self.publisher.name(), self.publisher.kind(), offset, None)?;
         let before = self.standing();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::change_line::{self, Head};
 use super::{DeliveryError, Publisher};
+use crate::crash;
 use crate::store::{Change, ChangeLog};
 
 /// Writes one change a line, to a file or to standard output.
@@ -123,8 +124,12 @@ fn stands_at(file: &File, path: &Path) -> bool {
 /// Appends whole lines and syncs them. On an error the file is cut back to whole lines.
 fn append(file: &mut File, lines: &[u8]) -> io::Result<()> {
     let length = file.metadata()?.len();
+    crash::point();
     file.write_all(lines)
-        .and_then(|()| file.sync_data())
+        .and_then(|()| {
+            crash::point();
+            file.sync_data()
+        })
         .inspect_err(|_| {
             // If this fails too, the torn line is cut off when delivery resumes.
             let _ = file.set_len(length);

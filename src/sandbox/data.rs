@@ -315,8 +315,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_loaded_is_named() {
-        let good =
-            r#"{"id":"a","createdAt":"2024-05-01T12:00:00Z","updatedAt":"2024-05-01T12:00:00Z"}"#;
+        let good = r#"{"id":"a","amount":"1","currency":"JPY","createdAt":"2024-05-01T12:00:00Z","updatedAt":"2024-05-01T12:00:00Z"}"#;
         let error = |files: &[(&str, &[u8])]| {
             let directory = directory(files);
             let started = Sandbox::start(settings(Some(directory.path())));

@@ -1,10 +1,15 @@
-use rusqlite::{OptionalExtension, TransactionBehavior};
+use std::collections::HashSet;
 
-use super::{Cursor, Error, Store, cursor};
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior};
+
+use super::{Cursor, Error, Refused, Store, SweepRow, quarantine, sweep};
 use crate::api::{Record, Second, Stream, Timestamp};
+use crate::crash;
 
 /// How many polls are remembered.
 const POLLS: i64 = 1_000;
+/// How many unknown values of type and status are remembered. Beyond that they are no values but texts.
+pub const UNKNOWN_VALUES: i64 = 1_000;
 
 /// A new version of a record, to be appended to the change log.
 #[derive(Debug, Clone)]
@@ -34,21 +39,31 @@ pub struct PollRow {
     pub retries: i64,
     /// New versions of each stream, in the order of [`Stream::ALL`].
     pub versions: [i64; 4],
-    /// Records that could not be kept.
-    pub skipped: i64,
+    /// Records newly put into quarantine.
+    pub quarantined: i64,
     /// What went wrong first.
     pub error: Option<String>,
 }
 
-/// Everything that is committed together: versions, the cursors that they allow, and the poll they belong to.
-#[derive(Debug)]
+/// Everything that is committed together: what was read, the cursors that it allows, and the poll it belongs to.
+#[derive(Debug, Default)]
 pub struct Batch<'a> {
-    /// In the order in which the change log shall have them.
+    /// The number of the poll that read it, or after which a sweep did.
+    pub poll_number: i64,
+    /// The new versions, in the order in which the change log shall have them.
     pub versions: &'a [Version],
+    /// What is put into quarantine, or seen there again.
+    pub refused: &'a [Refused],
+    /// The numbers of what leaves the quarantine.
+    pub released: &'a [i64],
+    /// The unknown values of `type` and `status` among the versions, and in how many.
+    pub unknown_values: &'a [(&'static str, String, i64)],
     /// The cursors that have moved.
     pub cursors: &'a [(Stream, Cursor)],
     /// The poll, as far as it has come.
-    pub poll: &'a PollRow,
+    pub poll: Option<&'a PollRow>,
+    /// The sweep, as far as it has come.
+    pub sweep: Option<&'a SweepRow>,
 }
 
 impl Store {
@@ -60,102 +75,157 @@ impl Store {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(&fail)?;
-        let write = || -> rusqlite::Result<()> {
-            let mut append = transaction.prepare_cached(
-                "INSERT INTO version (stream, id, number, timestamp, hash, observed_at, poll, json)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?;
-            let mut point = transaction.prepare_cached(
-                "INSERT INTO record (stream, id, seq) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (stream, id) DO UPDATE SET seq = excluded.seq",
-            )?;
-            for Version {
-                record,
-                number,
-                observed_at,
-            } in batch.versions
-            {
-                let stream = record.stream.name();
-                let seq = append.insert((
-                    stream,
-                    &record.id,
-                    number,
-                    record.timestamp.to_string(),
-                    record.hash.0,
-                    observed_at.to_string(),
-                    batch.poll.number,
-                    &*record.json,
-                ))?;
-                point.execute((stream, &record.id, seq))?;
-            }
-            for (stream, moved) in batch.cursors {
-                transaction
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO cursor (stream, position, numbered, again) VALUES (?1, ?2, ?3, ?4)",
-                    )?
-                    .execute((
-                        stream.name(),
-                        moved.position.map(|second| second.to_string()),
-                        cursor::write_ranges(&moved.numbered),
-                        cursor::write_ranges(&moved.again),
-                    ))?;
-            }
-            let poll = batch.poll;
-            let [accounts, balances, beneficiaries, transactions] = poll.versions;
-            transaction
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO poll
-                     (number, started_at, ended_at, outcome, requests, retries,
-                      accounts, balances, beneficiaries, transactions, skipped, error)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-                )?
-                .execute((
-                    poll.number,
-                    poll.started_at.to_string(),
-                    poll.ended_at.map(|second| second.to_string()),
-                    &poll.outcome,
-                    poll.requests,
-                    poll.retries,
-                    accounts,
-                    balances,
-                    beneficiaries,
-                    transactions,
-                    poll.skipped,
-                    &poll.error,
-                ))?;
-            transaction
-                .prepare_cached("DELETE FROM poll WHERE number <= ?1")?
-                .execute([poll.number - POLLS])?;
-            Ok(())
+        write(&transaction, &batch).map_err(&fail)?;
+        crash::point();
+        transaction.commit().map_err(&fail)?;
+        crash::point();
+        Ok(())
+    }
+
+    /// The unknown values of `type` and `status` seen so far: field and value.
+    pub fn unknown_values(&self) -> Result<HashSet<(String, String)>, Error> {
+        let values = || -> rusqlite::Result<HashSet<(String, String)>> {
+            self.connection
+                .prepare_cached("SELECT field, value FROM unknown_value")?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
         };
-        write().map_err(&fail)?;
-        transaction.commit().map_err(&fail)
+        values().map_err(Error::on(&self.file, "read the unknown values"))
     }
 
     /// A stream's cursor; the beginning if it has none yet.
     pub fn cursor(&self, stream: Stream) -> Result<Cursor, Error> {
-        let row: Option<(Option<String>, String, String)> = self
-            .connection
+        self.connection
             .query_row(
-                "SELECT position, numbered, again FROM cursor WHERE stream = ?1",
+                "SELECT position, numbered, again, traits, ended_at, standing FROM cursor WHERE stream = ?1",
                 [stream.name()],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+                |row| {
+                    Ok(Cursor {
+                        position: super::optional_second(row, 0)?,
+                        numbered: super::from_json(row, 1)?,
+                        again: super::from_json(row, 2)?,
+                        traits: super::from_json(row, 3)?,
+                        ended_at: super::optional_second(row, 4)?,
+                        standing: row.get(5)?,
+                    })
+                },
             )
             .optional()
-            .map_err(Error::on(&self.file, "read a cursor"))?;
-        let Some((position, numbered, again)) = row else {
-            return Ok(Cursor::default());
-        };
-        let read = || {
-            Ok(Cursor {
-                position: position
-                    .map(|text| Timestamp::parse(&text))
-                    .transpose()?
-                    .map(Timestamp::second),
-                numbered: cursor::read_ranges(&numbered)?,
-                again: cursor::read_ranges(&again)?,
-            })
-        };
-        read().map_err(|invalid: crate::api::Invalid| self.corrupt(invalid))
+            .map(Option::unwrap_or_default)
+            .map_err(Error::on(&self.file, "read a cursor"))
     }
+}
+
+fn write(transaction: &Transaction, batch: &Batch) -> rusqlite::Result<()> {
+    let swept = batch.sweep.map(|sweep| sweep.number);
+    let mut append = transaction.prepare_cached(
+        "INSERT INTO version (stream, id, number, previous, timestamp, hash, observed_at, poll, sweep, json)
+         VALUES (?1, ?2, ?3, CASE WHEN ?3 > 1 THEN (SELECT seq FROM record WHERE stream = ?1 AND id = ?2) END,
+                 ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    let mut point = transaction.prepare_cached(
+        "INSERT INTO record (stream, id, seq) VALUES (?1, ?2, ?3)
+         ON CONFLICT (stream, id) DO UPDATE SET seq = excluded.seq",
+    )?;
+    for Version {
+        record,
+        number,
+        observed_at,
+    } in batch.versions
+    {
+        let stream = record.stream.name();
+        crash::point();
+        let seq = append.insert((
+            stream,
+            &record.id,
+            number,
+            record.timestamp.to_string(),
+            record.hash.0,
+            observed_at.to_string(),
+            batch.poll_number,
+            swept,
+            &*record.json,
+        ))?;
+        crash::point();
+        point.execute((stream, &record.id, seq))?;
+    }
+    for refused in batch.refused {
+        crash::point();
+        quarantine::put(transaction, refused)?;
+    }
+    for number in batch.released {
+        crash::point();
+        quarantine::remove(transaction, *number)?;
+    }
+    for (field, value, versions) in batch.unknown_values {
+        transaction
+            .prepare_cached(
+                "INSERT INTO unknown_value (field, value, versions, first_seen)
+                 SELECT ?1, ?2, ?3, ?4 WHERE (SELECT count(*) FROM unknown_value) < ?5
+                     OR EXISTS (SELECT 1 FROM unknown_value WHERE field = ?1 AND value = ?2)
+                 ON CONFLICT (field, value) DO UPDATE SET versions = versions + excluded.versions",
+            )?
+            .execute((
+                field,
+                value,
+                versions,
+                Timestamp::now().second().to_string(),
+                UNKNOWN_VALUES,
+            ))?;
+    }
+    for (stream, cursor) in batch.cursors {
+        crash::point();
+        transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO cursor (stream, position, numbered, again, traits, ended_at, standing)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute((
+                stream.name(),
+                cursor.position.map(String::from),
+                super::to_json(&cursor.numbered),
+                super::to_json(&cursor.again),
+                super::to_json(&cursor.traits),
+                cursor.ended_at.map(String::from),
+                cursor.standing,
+            ))?;
+    }
+    if let Some(row) = batch.sweep {
+        crash::point();
+        sweep::put(transaction, row)?;
+    }
+    if let Some(poll) = batch.poll {
+        crash::point();
+        put_poll(transaction, poll)?;
+    }
+    Ok(())
+}
+
+fn put_poll(transaction: &Transaction, poll: &PollRow) -> rusqlite::Result<()> {
+    let [accounts, balances, beneficiaries, transactions] = poll.versions;
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO poll
+             (number, started_at, ended_at, outcome, requests, retries,
+              accounts, balances, beneficiaries, transactions, quarantined, error)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?
+        .execute((
+            poll.number,
+            poll.started_at.to_string(),
+            poll.ended_at.map(String::from),
+            &poll.outcome,
+            poll.requests,
+            poll.retries,
+            accounts,
+            balances,
+            beneficiaries,
+            transactions,
+            poll.quarantined,
+            &poll.error,
+        ))?;
+    transaction
+        .prepare_cached("DELETE FROM poll WHERE number <= ?1")?
+        .execute([poll.number - POLLS])?;
+    Ok(())
 }

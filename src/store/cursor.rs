@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
-use crate::api::{Invalid, Second, Timestamp};
+use super::Traits;
+use crate::api::Second;
 
 /// The first and the last second of a range.
 pub type Range = (Second, Second);
@@ -14,24 +15,10 @@ pub struct Cursor {
     pub numbered: BTreeSet<Range>,
     /// The ranges that are still to be read again.
     pub again: BTreeSet<Range>,
-}
-
-/// Ranges as the state keeps them: `[["2024-05-01T12:00:00Z","2024-05-01T12:00:00Z"]]`.
-pub(super) fn write_ranges(ranges: &BTreeSet<Range>) -> String {
-    let ranges: Vec<String> = ranges
-        .iter()
-        .map(|(first, last)| format!("[\"{first}\",\"{last}\"]"))
-        .collect();
-    format!("[{}]", ranges.join(","))
-}
-
-/// Reads what [`write_ranges`] wrote.
-pub(super) fn read_ranges(json: &str) -> Result<BTreeSet<Range>, Invalid> {
-    let ranges: Vec<(String, String)> = serde_json::from_str(json)
-        .map_err(|error| Invalid(format!("ranges of seconds: {error}")))?;
-    let second = |text: &str| Timestamp::parse(text).map(Timestamp::second);
-    ranges
-        .iter()
-        .map(|(first, last)| Ok((second(first)?, second(last)?)))
-        .collect()
+    /// What the service's answers have shown of it.
+    pub traits: Traits,
+    /// When the list was last read to its end.
+    pub ended_at: Option<Second>,
+    /// How many polls in a row have left the position where it was although they read newer records.
+    pub standing: i64,
 }

@@ -95,6 +95,38 @@ pub enum Error {
         file: PathBuf,
     },
 
+    /// The disk failed, or a quota or a limit on the size of files was met. Nothing of the batch was stored.
+    #[error(
+        "cannot {doing} in {}: {source}; is the disk full or failing, or the file over a quota or a size limit? The \
+         next poll goes on from there",
+        file.display()
+    )]
+    Disk {
+        /// What was being done.
+        doing: &'static str,
+        /// The state file.
+        file: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+
+    /// The state was written by an older version of this program, and is only to be read.
+    #[error(
+        "{} has layout {found}, of an older version of generic-connector: run or poll once with this version, which \
+         brings it up to date and keeps a copy",
+        file.display()
+    )]
+    Older {
+        /// The state file.
+        file: PathBuf,
+        /// Its layout.
+        found: i64,
+    },
+
+    /// There is no record of that number in quarantine.
+    #[error("there is no number {0} in quarantine: quarantine list shows what is")]
+    NotQuarantined(i64),
+
     /// There is no state to read.
     #[error("there is no state at {}: is \"stateDir\" the one that the connector uses, and has it run?", .0.display())]
     Missing(PathBuf),
@@ -120,12 +152,21 @@ impl Error {
         let file = file.to_owned();
         move |source| {
             let file = file.clone();
+            if let rusqlite::Error::FromSqlConversionFailure(..) = source {
+                let detail = source.to_string();
+                return Error::Corrupt { file, detail };
+            }
             match source.sqlite_error_code() {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt {
                     file,
                     detail: source.to_string(),
                 },
                 Some(ErrorCode::DiskFull) => Error::Full { doing, file },
+                Some(ErrorCode::SystemIoFailure) => Error::Disk {
+                    doing,
+                    file,
+                    source,
+                },
                 _ => Error::Sqlite {
                     doing,
                     file,

@@ -11,22 +11,31 @@ mod cursor;
 mod error;
 mod log;
 mod overview;
+mod quarantine;
 mod schema;
+mod sweep;
+mod traits;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::api::{ContentHash, Stream, Timestamp};
+use crate::api::{ContentHash, Record, Second, Stream, Timestamp, same_content};
 
-pub use commit::{Batch, PollRow, Version};
+pub use commit::{Batch, PollRow, UNKNOWN_VALUES, Version};
 pub use cursor::{Cursor, Range};
 pub use error::Error;
 pub use log::{Change, ChangeLog};
-pub use overview::{CursorLine, Overview, PublisherLine, StreamCount};
+pub use overview::{CursorLine, Overview, PublisherLine, StreamCount, UnknownValue};
+pub use quarantine::{Kind, Quarantine, Quarantined, Refused};
+pub use sweep::{Place, SweepRow};
+pub use traits::{FARTHEST_SHIFT, Trait, Traits};
 
 /// The state file's name within `stateDir`.
 pub const FILE: &str = "state.sqlite3";
@@ -63,8 +72,12 @@ pub struct Stored {
     pub timestamp: Timestamp,
     /// The hash of its text.
     pub hash: ContentHash,
-    /// The poll that read it.
+    /// The poll that read it, or after which a sweep did.
     pub poll: i64,
+    /// The sweep that found it, if one did.
+    pub sweep: Option<i64>,
+    /// When it was read.
+    pub observed_at: Second,
 }
 
 impl Store {
@@ -158,35 +171,51 @@ impl Store {
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT version.seq, version.number, version.timestamp, version.hash, version.poll
+                "SELECT version.seq, version.number, version.timestamp, version.hash, version.poll, version.sweep,
+                        version.observed_at
                  FROM record JOIN version ON version.seq = record.seq
                  WHERE record.stream = ?1 AND record.id = ?2",
             )
             .map_err(&fail)?;
-        let row = statement
-            .query_row((stream.name(), id), |row| {
-                let timestamp: String = row.get(2)?;
-                Ok((
-                    row.get(0)?,
-                    row.get(1)?,
-                    timestamp,
-                    row.get(3)?,
-                    row.get(4)?,
-                ))
+        let stored = statement.query_row((stream.name(), id), |row| {
+            Ok(Stored {
+                seq: row.get(0)?,
+                number: row.get(1)?,
+                timestamp: timestamp(row, 2)?,
+                hash: ContentHash(row.get(3)?),
+                poll: row.get(4)?,
+                sweep: row.get(5)?,
+                observed_at: second(row, 6)?,
             })
-            .optional()
+        });
+        stored.optional().map_err(&fail)
+    }
+
+    /// Whether an earlier version of the record than the one of that seq had this content.
+    pub fn had_content(&self, seq: i64, record: &Record) -> Result<bool, Error> {
+        /// A record that has gone through more states than this is no payment.
+        const LONGEST: usize = 100;
+        let fail = Error::on(&self.file, "read the versions of a record");
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT before.seq, before.json FROM version
+                 JOIN version AS before ON before.seq = version.previous WHERE version.seq = ?1",
+            )
             .map_err(&fail)?;
-        let Some((seq, number, timestamp, hash, poll)) = row else {
-            return Ok(None);
-        };
-        let timestamp = Timestamp::parse(&timestamp).map_err(|invalid| self.corrupt(invalid))?;
-        Ok(Some(Stored {
-            seq,
-            number,
-            timestamp,
-            hash: ContentHash(hash),
-            poll,
-        }))
+        let mut seq = seq;
+        for _ in 0..LONGEST {
+            let before: Option<(i64, String)> = statement
+                .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+                .map_err(&fail)?;
+            match before {
+                None => return Ok(false),
+                Some((_, json)) if same_content(&json, &record.json) => return Ok(true),
+                Some((before, _)) => seq = before,
+            }
+        }
+        Ok(false)
     }
 
     /// The text of a stored version.
@@ -230,17 +259,69 @@ impl Store {
             .map_err(Error::on(&self.file, "read the polls"))
     }
 
+    /// When the first poll ended of those that were not in vain.
+    pub fn first_good_poll(&self) -> Result<Option<Second>, Error> {
+        self.connection
+            .query_row(
+                "SELECT min(ended_at) FROM poll WHERE outcome IN ('complete', 'partial')",
+                [],
+                |row| optional_second(row, 0),
+            )
+            .map_err(Error::on(&self.file, "read the polls"))
+    }
+
+    /// Bytes that the file system has left for the state, if it says so.
+    pub fn free_bytes(&self) -> Option<u64> {
+        free_bytes(&self.file)
+    }
+
     /// A connection of its own to the change log.
     pub fn change_log(&self) -> Result<ChangeLog, Error> {
         ChangeLog::open(&self.file, &self.identity.name)
     }
+}
 
-    fn corrupt(&self, what: impl std::fmt::Display) -> Error {
-        Error::Corrupt {
-            file: self.file.clone(),
-            detail: what.to_string(),
-        }
-    }
+/// A value as a JSON column has it.
+fn to_json(value: &impl Serialize) -> String {
+    // These are numbers, texts and dates: nothing that JSON could not hold.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Reads a JSON column.
+fn from_json<T: DeserializeOwned>(row: &Row, column: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| unusable(column, error))
+}
+
+/// Reads a column that holds a record's own date.
+fn timestamp(row: &Row, column: usize) -> rusqlite::Result<Timestamp> {
+    let text: String = row.get(column)?;
+    Timestamp::parse(&text).map_err(|invalid| unusable(column, invalid))
+}
+
+/// Reads a column that holds a second.
+fn second(row: &Row, column: usize) -> rusqlite::Result<Second> {
+    timestamp(row, column).map(Timestamp::second)
+}
+
+/// Reads a column that holds a second or nothing.
+fn optional_second(row: &Row, column: usize) -> rusqlite::Result<Option<Second>> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|_| second(row, column)).transpose()
+}
+
+/// Reads a column that holds a stream's name.
+fn stream(row: &Row, column: usize) -> rusqlite::Result<Stream> {
+    let name: String = row.get(column)?;
+    Stream::from_name(&name).ok_or_else(|| unusable(column, format!("there is no stream {name:?}")))
+}
+
+/// A column that does not hold what this program writes there.
+fn unusable(
+    column: usize,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
 }
 
 /// Opens a connection and sets what holds for every one of them.
@@ -252,4 +333,24 @@ fn connect(file: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     let connection = Connection::open_with_flags(file, flags).map_err(&fail)?;
     connection.busy_timeout(PATIENCE).map_err(&fail)?;
     Ok(connection)
+}
+
+/// Bytes that the file system of a file has left for who is not root.
+fn free_bytes(file: &Path) -> Option<u64> {
+    let file_system = nix::sys::statvfs::statvfs(file).ok()?;
+    Some(file_system.blocks_available() * file_system.fragment_size())
+}
+
+/// Opens the state in that directory beside the process that polls.
+fn open_existing(directory: &Path, flags: OpenFlags) -> Result<(Connection, PathBuf), Error> {
+    let file = directory.join(FILE);
+    if !file.exists() {
+        return Err(Error::Missing(file));
+    }
+    let connection = connect(&file, flags)?;
+    match schema::check(&connection, &file)? {
+        0 => Err(Error::Missing(file)),
+        found if found < schema::VERSION => Err(Error::Older { file, found }),
+        _ => Ok((connection, file)),
+    }
 }

@@ -3,8 +3,8 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, Row};
 use serde::Serialize;
 
-use super::{Error, FILE, Identity, PollRow, schema};
-use crate::api::{Stream, Timestamp};
+use super::{Error, Identity, PollRow, SweepRow, Trait, Traits, sweep};
+use crate::api::Stream;
 
 /// What `status` shows, read without disturbing the process that writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,30 @@ pub struct Overview {
     pub publishers: Vec<PublisherLine>,
     /// The last polls, newest first.
     pub polls: Vec<PollRow>,
+    /// The newest sweep, under way or ended.
+    pub sweep: Option<SweepRow>,
+    /// Records in quarantine.
+    pub quarantined: i64,
+    /// Unknown values of type and status, the most frequent ones first.
+    pub unknown_values: Vec<UnknownValue>,
+    /// Bytes that the file system has left, if it says so.
+    pub free_bytes: Option<u64>,
+    /// When the newest poll began of those that were not in vain, RFC 3339.
+    pub last_good_poll: Option<String>,
+}
+
+/// A value of `type` or `status` that the API does not know. Its records are delivered as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnknownValue {
+    /// `type` or `status`.
+    pub field: String,
+    /// The value.
+    pub value: String,
+    /// How many versions had it.
+    pub versions: i64,
+    /// When it was first seen, RFC 3339.
+    #[serde(rename = "firstSeen")]
+    pub first_seen: String,
 }
 
 /// How much of a stream is stored.
@@ -41,6 +65,13 @@ pub struct CursorLine {
     pub stream: String,
     /// The second before which every record has been read; none before the first.
     pub position: Option<String>,
+    /// When the list was last read to its end.
+    #[serde(rename = "endedAt")]
+    pub ended_at: Option<String>,
+    /// How many polls in a row have left the position where it was although they read newer records.
+    pub standing: i64,
+    /// How the service departs from what one would hope for.
+    pub traits: Vec<Trait>,
 }
 
 /// How far a publisher has delivered.
@@ -65,19 +96,17 @@ pub struct PublisherLine {
 impl Overview {
     /// Reads the state in that directory, with at most `polls` of the last polls.
     pub fn read(directory: &Path, polls: usize) -> Result<Overview, Error> {
-        let file = directory.join(FILE);
-        if !file.exists() {
-            return Err(Error::Missing(file));
-        }
-        let connection = super::connect(&file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        if schema::check(&connection, &file)? == 0 {
-            return Err(Error::Missing(file));
-        }
+        let (connection, file) = super::open_existing(directory, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let fail = Error::on(&file, "read the state");
         // One transaction, so that the figures belong together.
         let transaction = connection.unchecked_transaction().map_err(&fail)?;
         let overview = read(&transaction, polls).map_err(&fail)?;
-        overview.ok_or(Error::Missing(file))
+        overview
+            .map(|overview| Overview {
+                free_bytes: super::free_bytes(&file),
+                ..overview
+            })
+            .ok_or(Error::Missing(file))
     }
 }
 
@@ -110,7 +139,7 @@ fn read(connection: &Connection, polls: usize) -> rusqlite::Result<Option<Overvi
     let last_seq = super::log::last_seq(connection)?;
     let sql = format!(
         "SELECT number, started_at, ended_at, outcome, requests, retries, accounts, balances, beneficiaries,
-         transactions, skipped, error FROM poll ORDER BY number DESC LIMIT {polls}"
+         transactions, quarantined, error FROM poll ORDER BY number DESC LIMIT {polls}"
     );
     Ok(Some(Overview {
         state_id,
@@ -125,11 +154,15 @@ fn read(connection: &Connection, polls: usize) -> rusqlite::Result<Option<Overvi
             .collect(),
         cursors: all(
             connection,
-            "SELECT stream, position FROM cursor ORDER BY stream",
+            "SELECT stream, position, ended_at, standing, traits FROM cursor ORDER BY stream",
             |row| {
+                let traits: Traits = super::from_json(row, 4)?;
                 Ok(CursorLine {
                     stream: row.get(0)?,
                     position: row.get(1)?,
+                    ended_at: row.get(2)?,
+                    standing: row.get(3)?,
+                    traits: traits.describe(),
                 })
             },
         )?,
@@ -149,31 +182,40 @@ fn read(connection: &Connection, polls: usize) -> rusqlite::Result<Option<Overvi
             },
         )?,
         polls: all(connection, &sql, poll_row)?,
+        sweep: sweep::newest(connection)?,
+        free_bytes: None,
+        quarantined: connection
+            .query_row("SELECT count(*) FROM quarantine", [], |row| row.get(0))?,
+        unknown_values: all(
+            connection,
+            "SELECT field, value, versions, first_seen FROM unknown_value ORDER BY versions DESC, field, value",
+            |row| {
+                Ok(UnknownValue {
+                    field: row.get(0)?,
+                    value: row.get(1)?,
+                    versions: row.get(2)?,
+                    first_seen: row.get(3)?,
+                })
+            },
+        )?,
+        last_good_poll: connection.query_row(
+            "SELECT max(started_at) FROM poll WHERE outcome IN ('complete', 'partial')",
+            [],
+            |row| row.get(0),
+        )?,
     }))
 }
 
 fn poll_row(row: &Row) -> rusqlite::Result<PollRow> {
-    let second = |text: String| {
-        let not_a_date = |invalid: crate::api::Invalid| {
-            rusqlite::Error::FromSqlConversionFailure(
-                1,
-                rusqlite::types::Type::Text,
-                invalid.into(),
-            )
-        };
-        Timestamp::parse(&text)
-            .map(Timestamp::second)
-            .map_err(not_a_date)
-    };
     Ok(PollRow {
         number: row.get(0)?,
-        started_at: second(row.get(1)?)?,
-        ended_at: row.get::<_, Option<String>>(2)?.map(second).transpose()?,
+        started_at: super::second(row, 1)?,
+        ended_at: super::optional_second(row, 2)?,
         outcome: row.get(3)?,
         requests: row.get(4)?,
         retries: row.get(5)?,
         versions: [row.get(6)?, row.get(7)?, row.get(8)?, row.get(9)?],
-        skipped: row.get(10)?,
+        quarantined: row.get(10)?,
         error: row.get(11)?,
     })
 }

@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -5,7 +6,7 @@ use rusqlite::Connection;
 use super::Error;
 
 /// The version of the layout below, kept in `user_version`.
-const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// Marks the file as ours, kept in `application_id`: "gcon".
 const APPLICATION: i64 = 0x67_63_6f_6e;
@@ -24,10 +25,12 @@ const LAYOUT: &str = "
         stream      TEXT NOT NULL,
         id          TEXT NOT NULL,
         number      INTEGER NOT NULL, -- which version of its record, from 1
+        previous    INTEGER,          -- the seq of the version before; none if it is the first, or of layout 1
         timestamp   TEXT NOT NULL,    -- the record's own date
         hash        BLOB NOT NULL,    -- of json: the first 16 bytes of its SHA-256
         observed_at TEXT NOT NULL,
-        poll        INTEGER NOT NULL, -- the poll that read it
+        poll        INTEGER NOT NULL, -- the poll that read it, or after which a sweep did
+        sweep       INTEGER,          -- the sweep that found it; none if a poll did
         json        TEXT NOT NULL     -- as the service sent it
     ) STRICT;
     CREATE INDEX account ON version (seq, id) WHERE stream = 'accounts' AND number = 1;
@@ -43,9 +46,50 @@ const LAYOUT: &str = "
     -- How far each list is known to be complete.
     CREATE TABLE cursor (
         stream   TEXT PRIMARY KEY,
-        position TEXT,          -- a second; every record before it has been read
-        numbered TEXT NOT NULL, -- JSON: ranges of seconds that the last walk read by page number
-        again    TEXT NOT NULL  -- JSON: ranges of seconds that are to be read again
+        position TEXT,             -- a second; every record before it has been read
+        numbered TEXT NOT NULL,    -- JSON: ranges of seconds that the last walk read by page number
+        again    TEXT NOT NULL,    -- JSON: ranges of seconds that are to be read again
+        traits   TEXT NOT NULL,    -- JSON: how the service departs from what one would hope for
+        ended_at TEXT,             -- when the list was last read to its end
+        standing INTEGER NOT NULL  -- polls in a row that left the position, although they read newer records
+    ) STRICT, WITHOUT ROWID;
+
+    -- Readings of the whole lists, each from its beginning.
+    CREATE TABLE sweep (
+        number          INTEGER PRIMARY KEY,
+        started_at      TEXT NOT NULL,
+        ended_at        TEXT,             -- none while it is under way
+        stream          TEXT NOT NULL,    -- the list that it reads
+        place           TEXT NOT NULL,    -- JSON: how far it has come there
+        seen            INTEGER NOT NULL, -- elements read
+        missed          INTEGER NOT NULL, -- records that no poll had found
+        changed         INTEGER NOT NULL, -- records that had changed without a newer date
+        always_changing INTEGER NOT NULL, -- those of them that had done so in the sweep before, too
+        lateness        INTEGER NOT NULL  -- seconds; how far the farthest missed record lay behind the cursor
+    ) STRICT;
+
+    -- Records that are not accepted, as the service sent them. A number is never used again.
+    CREATE TABLE quarantine (
+        number     INTEGER PRIMARY KEY AUTOINCREMENT,
+        stream     TEXT NOT NULL,
+        id         TEXT NOT NULL,    -- empty if it has none that can be used
+        hash       BLOB NOT NULL,    -- of json, as in version
+        kind       TEXT NOT NULL,    -- contract: it breaks the API; duplicate: another record has its id and date
+        reason     TEXT NOT NULL,
+        first_seen TEXT NOT NULL,
+        last_seen  TEXT NOT NULL,
+        retry      INTEGER NOT NULL, -- 1: the next poll is to take it again
+        json       TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX quarantined ON quarantine (stream, id, hash);
+
+    -- Values of type and status that the API does not know. Their records are delivered as they are.
+    CREATE TABLE unknown_value (
+        field      TEXT NOT NULL, -- type or status
+        value      TEXT NOT NULL,
+        versions   INTEGER NOT NULL,
+        first_seen TEXT NOT NULL,
+        PRIMARY KEY (field, value)
     ) STRICT, WITHOUT ROWID;
 
     -- How far each publisher has delivered.
@@ -69,12 +113,23 @@ const LAYOUT: &str = "
         balances      INTEGER NOT NULL,
         beneficiaries INTEGER NOT NULL,
         transactions  INTEGER NOT NULL,
-        skipped       INTEGER NOT NULL,
+        quarantined   INTEGER NOT NULL, -- records newly put into quarantine
         error         TEXT
     ) STRICT;
 ";
 
-/// Lays out a new file, or checks that an old one is of this layout. Nothing is written to a file that is refused.
+/// What brings a file of layout 1 to layout 2.
+const FROM_1_TO_2: &str = "
+    ALTER TABLE version ADD COLUMN previous INTEGER;
+    ALTER TABLE version ADD COLUMN sweep INTEGER;
+    ALTER TABLE cursor ADD COLUMN traits TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE cursor ADD COLUMN ended_at TEXT;
+    ALTER TABLE cursor ADD COLUMN standing INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE poll RENAME COLUMN skipped TO quarantined;
+";
+
+/// Lays out a new file, brings an old one to this layout, or checks that it has it. Nothing is written to a file that
+/// is refused, and a copy of an old one is kept beside it.
 pub(super) fn prepare(connection: &mut Connection, file: &Path) -> Result<(), Error> {
     let fail = Error::on(file, "prepare the state");
     let found = check(connection, file)?;
@@ -97,17 +152,71 @@ pub(super) fn prepare(connection: &mut Connection, file: &Path) -> Result<(), Er
             mode,
         });
     }
-    if found == 0 {
-        let transaction = connection.transaction().map_err(&fail)?;
-        transaction.execute_batch(LAYOUT).map_err(&fail)?;
-        transaction
-            .pragma_update(None, "application_id", APPLICATION)
-            .map_err(&fail)?;
-        transaction
-            .pragma_update(None, "user_version", VERSION)
-            .map_err(&fail)?;
-        transaction.commit().map_err(&fail)?;
+    let steps: &[&str] = match found {
+        VERSION => return Ok(()),
+        0 => &[LAYOUT],
+        _ => {
+            keep_copy(connection, file, found)?;
+            &[FROM_1_TO_2, &new_tables()]
+        }
+    };
+    let transaction = connection.transaction().map_err(&fail)?;
+    for step in steps {
+        transaction.execute_batch(step).map_err(&fail)?;
     }
+    transaction
+        .pragma_update(None, "application_id", APPLICATION)
+        .map_err(&fail)?;
+    transaction
+        .pragma_update(None, "user_version", VERSION)
+        .map_err(&fail)?;
+    transaction.commit().map_err(&fail)
+}
+
+/// The statements of the layout for tables that layout 1 does not have.
+fn new_tables() -> String {
+    let new = [
+        "TABLE sweep",
+        "TABLE quarantine",
+        "INDEX quarantined",
+        "TABLE unknown_value",
+    ];
+    let statements = LAYOUT
+        .split_inclusive(";\n")
+        .filter(|statement| new.iter().any(|name| statement.contains(name)));
+    statements.collect()
+}
+
+/// Copies an old state to `state.sqlite3.layout-<n>` before it is changed.
+fn keep_copy(connection: &Connection, file: &Path, layout: i64) -> Result<(), Error> {
+    let copy = file.with_extension(format!("sqlite3.layout-{layout}"));
+    // One that is there was left by a try that did not come to its end.
+    if let Err(error) = std::fs::remove_file(&copy)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(Error::Io {
+            doing: "replace the copy",
+            path: copy,
+            source: error,
+        });
+    }
+    connection
+        .execute("VACUUM INTO ?1", [copy.to_string_lossy()])
+        .map_err(Error::on(
+            file,
+            "keep a copy of the state of the version before",
+        ))?;
+    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o600)).map_err(|source| {
+        Error::Io {
+            doing: "protect the copy",
+            path: copy.clone(),
+            source,
+        }
+    })?;
+    log::info!(
+        "the state is brought from layout {layout} to {VERSION}; a copy of it as it was is kept in {}",
+        copy.display()
+    );
     Ok(())
 }
 
@@ -120,7 +229,7 @@ pub(super) fn check(connection: &Connection, file: &Path) -> Result<i64, Error> 
     let tables = number("SELECT count(*) FROM sqlite_schema").map_err(&fail)?;
     match (application, version, tables) {
         (0, 0, 0) => Ok(0),
-        (APPLICATION, VERSION, _) => Ok(VERSION),
+        (APPLICATION, 1..=VERSION, _) => Ok(version),
         (APPLICATION, newer, _) => Err(Error::Newer {
             file: file.to_owned(),
             found: newer,

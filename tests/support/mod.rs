@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 pub use proxy::{Fault, Proxy, answer_of};
-pub use psp::{FakePsp, Reply};
+pub use psp::{FakePsp, Manners, Reply, transaction};
 pub use raw::{RawServer, Send};
 
 /// A connector's folder: its configuration, its state, what it delivered.

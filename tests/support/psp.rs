@@ -15,7 +15,34 @@ pub struct FakePsp {
     inner: Arc<Mutex<Inner>>,
 }
 
+/// How the service departs from what one would hope for.
+#[derive(Clone, Default)]
+pub struct Manners {
+    /// The most records that it puts on a page.
+    pub cap: Option<usize>,
+    /// It lists the newest records first.
+    pub newest_first: bool,
+    /// It lists records in an order that has nothing to do with their dates.
+    pub shuffles: bool,
+    pub ignores_filter: bool,
+    pub excludes_bound: bool,
+    /// It reads the filter's bound so many seconds later.
+    pub shifts_bound: i64,
+    /// It compares whole units of so many seconds; 0 compares instants.
+    pub coarse: i64,
+    pub ignores_page: bool,
+}
+
+/// A transaction that keeps the rules.
+pub fn transaction(id: &str, updated_at: &str) -> Value {
+    json!({
+        "id": id, "createdAt": updated_at, "updatedAt": updated_at, "currency": "EUR/2", "type": "PAYIN",
+        "status": "PENDING", "amount": "100", "sourceAccountID": null, "destinationAccountID": "acc-1",
+    })
+}
+
 struct Inner {
+    manners: Manners,
     accounts: Vec<Value>,
     beneficiaries: Vec<Value>,
     transactions: Vec<Value>,
@@ -55,6 +82,7 @@ impl FakePsp {
     /// An empty service.
     pub fn start() -> FakePsp {
         let inner = Arc::new(Mutex::new(Inner {
+            manners: Manners::default(),
             accounts: vec![],
             beneficiaries: vec![],
             transactions: vec![],
@@ -111,24 +139,30 @@ impl FakePsp {
     }
 
     pub fn add_transaction(&self, id: &str, updated_at: &str) {
-        let transaction = json!({
-            "id": id, "createdAt": updated_at, "updatedAt": updated_at, "currency": "EUR/2", "type": "PAYIN",
-            "status": "PENDING", "amount": "100", "sourceAccountID": null, "destinationAccountID": "acc-1",
-        });
-        self.inner.lock().unwrap().transactions.push(transaction);
+        self.add_raw_transaction(transaction(id, updated_at));
+    }
+
+    /// Departs from what one would hope for, from now on.
+    pub fn behave(&self, manners: Manners) {
+        self.inner.lock().unwrap().manners = manners;
+    }
+
+    /// Sets fields of an account.
+    pub fn change_account(&self, id: &str, fields: Value) {
+        change(&mut self.inner.lock().unwrap().accounts, id, fields);
+    }
+
+    /// Takes the transactions of that id from the list.
+    pub fn remove_transaction(&self, id: &str) {
+        let mut inner = self.inner.lock().unwrap();
+        inner
+            .transactions
+            .retain(|transaction| transaction["id"] != id);
     }
 
     /// Sets fields of a transaction.
     pub fn change_transaction(&self, id: &str, fields: Value) {
-        let mut inner = self.inner.lock().unwrap();
-        let transaction = inner
-            .transactions
-            .iter_mut()
-            .find(|transaction| transaction["id"] == id)
-            .unwrap();
-        for (key, value) in fields.as_object().unwrap() {
-            transaction[key] = value.clone();
-        }
+        change(&mut self.inner.lock().unwrap().transactions, id, fields);
     }
 
     /// Adds any JSON value to the list of transactions.
@@ -172,6 +206,13 @@ impl FakePsp {
 
     pub fn forget_requests(&self) {
         self.inner.lock().unwrap().requests.clear();
+    }
+}
+
+fn change(list: &mut [Value], id: &str, fields: Value) {
+    let record = list.iter_mut().find(|record| record["id"] == id).unwrap();
+    for (key, value) in fields.as_object().unwrap() {
+        record[key] = value.clone();
     }
 }
 
@@ -241,13 +282,42 @@ fn usual(inner: &Inner, target: &str) -> (u16, Vec<(&'static str, String)>, Vec<
             .and_then(|text| Timestamp::parse(text).ok())
     };
     let from = parameter(&format!("{date}From")).map(|text| Timestamp::parse(&text).unwrap());
-    let mut listed: Vec<&Value> = list
-        .iter()
-        .filter(|record| from.is_none() || date_of(record) >= from)
-        .collect();
+    let manners = &inner.manners;
+    let seconds = |timestamp: Timestamp| {
+        let text = timestamp.second().to_string();
+        text.parse::<jiff::Timestamp>().unwrap().as_second()
+    };
+    let passes = |record: &&Value| match (from, date_of(record)) {
+        _ if manners.ignores_filter => true,
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(from), Some(date)) => {
+            let from = seconds(from) + manners.shifts_bound;
+            let unit = manners.coarse.max(1);
+            let (date, from) = (seconds(date).div_euclid(unit), from.div_euclid(unit));
+            if manners.excludes_bound {
+                date > from
+            } else {
+                date >= from
+            }
+        }
+    };
+    let mut listed: Vec<&Value> = list.iter().filter(passes).collect();
     listed.sort_by_key(date_of);
+    if manners.newest_first {
+        listed.reverse();
+    }
+    if manners.shuffles {
+        // The ids backwards: "tx-012" is 210.
+        listed.sort_by_key(|record| record["id"].to_string().chars().rev().collect::<String>());
+    }
     let number = |name| parameter(name).unwrap().parse::<usize>().unwrap();
-    let (page, size) = (number("page"), number("pageSize"));
+    let page = if manners.ignores_page {
+        1
+    } else {
+        number("page")
+    };
+    let size = number("pageSize").min(manners.cap.unwrap_or(usize::MAX));
     let records: Vec<&Value> = listed
         .into_iter()
         .skip((page - 1) * size)

@@ -1,0 +1,150 @@
+//! No silent stall: what stands still is said, in the log and in `status`.
+
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::support::{FakePsp, KEY, Place, Reply, Running, run, wait_until};
+
+fn warnings(place: &Place) -> Vec<String> {
+    let status: Value = serde_json::from_str(&run(place.command("status --json")).stdout).unwrap();
+    let warnings = status["warnings"].as_array().unwrap().iter();
+    warnings
+        .map(|warning| warning.as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_service_that_is_down_costs_one_line_a_poll_and_is_reported_once_after_three_periods() {
+    let psp = FakePsp::with_a_bank();
+    let publish = json!([{ "type": "ndjson", "path": "changes" }]);
+    let place = Place::new(
+        &psp.url(),
+        json!({ "pollingPeriod": "300ms", "publish": publish }),
+    );
+    place.poll_well();
+    // Refused for good, so that no retry takes time.
+    psp.always("/", Reply::status(401));
+    let log = place.path().join("log");
+    let mut command = place.command("run");
+    command.stderr(Stdio::from(std::fs::File::create(&log).unwrap()));
+    let mut running = Running::start(command);
+    let lines = |part: &str| {
+        let text = std::fs::read_to_string(&log).unwrap();
+        text.lines().filter(|line| line.contains(part)).count()
+    };
+    wait_until("five polls fail", || lines(" failed: 0 new versions") >= 5);
+    assert_eq!(lines("no poll has succeeded for"), 1);
+    assert_eq!(
+        lines("ERROR"),
+        lines(" failed: 0 new versions"),
+        "one line a poll"
+    );
+    assert!(
+        warnings(&place)
+            .iter()
+            .any(|warning| warning.contains("no poll has succeeded since")),
+        "{:?}",
+        warnings(&place)
+    );
+    psp.heal();
+    psp.add_transaction("next", "2024-02-01T00:05:00Z");
+    wait_until("it catches up by itself", || {
+        std::fs::read_to_string(place.path().join("changes"))
+            .unwrap()
+            .contains("\"next\"")
+    });
+    wait_until("the warning is gone", || warnings(&place).is_empty());
+    running.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(running.ended().0, Some(0));
+}
+
+#[test]
+fn a_cursor_that_stands_still_although_there_are_newer_records_is_reported() {
+    let psp = FakePsp::start();
+    psp.add_transaction("now", "2024-01-01T00:00:00Z");
+    psp.add_transaction("future", "2199-01-01T00:00:00Z");
+    let place = Place::new(&psp.url(), json!({}));
+    let said: Vec<bool> = (0..6)
+        .map(|_| place.poll_well().stderr.contains("the cursor has stood at"))
+        .collect();
+    // The first poll moves it.
+    assert_eq!(said, [false, false, false, true, false, false]);
+    assert!(warnings(&place)[0].contains("transactions: the cursor has stood still"));
+    let table = run(place.command("status"));
+    assert!(table.stdout.contains("WARNING    transactions"), "{table}");
+    psp.add_transaction("next", "2024-01-01T00:05:00Z");
+    place.poll_well();
+    assert!(warnings(&place).is_empty());
+    assert_eq!(place.ids("transactions"), ["now", "future", "next"]);
+}
+
+#[test]
+fn a_rotated_key_is_read_again_when_the_service_refuses_the_old_one() {
+    for in_a_file in [true, false] {
+        let psp = FakePsp::with_a_bank();
+        let publish = json!([{ "type": "ndjson", "path": "changes" }]);
+        let more = json!({ "pollingPeriod": "100ms", "publish": publish });
+        let place = Place::new(&psp.url(), more.clone());
+        let key_file = place.path().join("key");
+        let write_key = |key: &str| {
+            use std::os::unix::fs::PermissionsExt;
+            let mut more = more.clone();
+            match in_a_file {
+                true => {
+                    std::fs::write(&key_file, key).unwrap();
+                    let mode = std::fs::Permissions::from_mode(0o600);
+                    std::fs::set_permissions(&key_file, mode).unwrap();
+                    more["apiKey"] = Value::Null;
+                    more["apiKeyFile"] = json!("key");
+                }
+                false => more["apiKey"] = json!(key),
+            }
+            place.configure(&psp.url(), more);
+        };
+        write_key("old-key");
+        // Refused until the right key is there.
+        let refused = Arc::new(Mutex::new(0));
+        let mut command = place.command("run");
+        let log = place.path().join("log");
+        command.stderr(Stdio::from(std::fs::File::create(&log).unwrap()));
+        let mut running = Running::start(command);
+        wait_until("the key is refused", || {
+            *refused.lock().unwrap() += psp.requests().len();
+            std::fs::read_to_string(&log)
+                .unwrap()
+                .contains("the service refuses the key")
+        });
+        write_key(KEY);
+        wait_until("everything arrives without a restart", || {
+            std::fs::read_to_string(place.path().join("changes"))
+                .is_ok_and(|text| text.lines().count() == 255)
+        });
+        running.signal(nix::sys::signal::Signal::SIGTERM);
+        assert_eq!(running.ended().0, Some(0));
+        let log = std::fs::read_to_string(&log).unwrap();
+        assert_eq!(
+            log.matches("another one stands in its place").count(),
+            1,
+            "{log}"
+        );
+        assert!(!log.contains(KEY) && !log.contains("old-key"), "{log}");
+    }
+}
+
+#[test]
+fn the_requests_of_a_poll_to_a_service_that_fails_are_bounded() {
+    let psp = FakePsp::start();
+    for number in 0..200 {
+        psp.add_account(&format!("acc-{number}"), "2024-01-01T00:00:00Z");
+    }
+    let place = Place::new(&psp.url(), json!({ "workers": 2 }));
+    place.poll_well();
+    psp.always("/", Reply::status(503));
+    psp.forget_requests();
+    assert_eq!(place.poll().code, Some(1));
+    // Three lists, eight accounts until they are given up, 32 retries for all of them.
+    let asked = psp.requests().len();
+    assert!(asked <= 3 + 10 + 32, "{asked} requests");
+}

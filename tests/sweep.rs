@@ -1,0 +1,222 @@
+//! The sweep: what no poll can find is found all the same, without holding up polling.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::support::{FakePsp, Place, Ran, Reply, Running, run, wait_until};
+
+fn sweep(place: &Place) -> Ran {
+    let ran = run(place.command("poll --sweep"));
+    assert_eq!(ran.code, Some(0), "{ran}");
+    ran
+}
+
+fn last_sweep(place: &Place) -> Value {
+    let status: Value = serde_json::from_str(&run(place.command("status --json")).stdout).unwrap();
+    status["sweep"].clone()
+}
+
+#[test]
+fn a_record_that_appears_days_late_is_found_and_its_lateness_told() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    psp.add_transaction("late", "2024-01-29T00:01:40Z");
+    place.poll_well();
+    assert!(!place.ids("transactions").contains(&"late".to_owned()));
+    let ran = sweep(&place);
+    assert!(
+        ran.stderr
+            .contains("sweep 1 complete: 254 records seen, 1 of them missed before")
+            && ran.stderr.contains("259200 s behind the cursor")
+            && ran.stderr.contains("\"lookback\": \"72h\""),
+        "{ran}"
+    );
+    assert_eq!(place.ids("transactions").len(), 251);
+    let ran = sweep(&place);
+    assert!(
+        ran.stderr
+            .contains("sweep 2 complete: 254 records seen, 0 of them missed before, 0 changed"),
+        "{ran}"
+    );
+    assert_eq!(last_sweep(&place)["missed"], 0);
+}
+
+#[test]
+fn an_account_that_is_renamed_without_a_new_date_is_found() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    psp.change_account("acc-1", json!({ "accountName": "New name" }));
+    place.poll_well();
+    assert_eq!(place.ids("accounts"), ["acc-1", "acc-2"]);
+    let ran = sweep(&place);
+    assert!(
+        ran.stderr.contains("1 changed without a newer date"),
+        "{ran}"
+    );
+    let changes = place.changes();
+    let renamed = changes.last().unwrap();
+    assert_eq!(renamed["record"]["accountName"], "New name");
+    sweep(&place);
+    assert_eq!(place.changes().len(), changes.len());
+}
+
+#[test]
+fn what_changes_in_every_sweep_is_named() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    for number in 0..3 {
+        psp.change_account("acc-1", json!({ "fetchedAt": number }));
+        let ran = sweep(&place);
+        assert_eq!(
+            ran.stderr
+                .contains("record \"acc-1\" changes in every sweep without a newer date"),
+            number > 0,
+            "{ran}"
+        );
+    }
+}
+
+#[test]
+fn two_records_under_one_id_and_date_make_no_version_in_every_sweep() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({ "pageSize": 3 }));
+    place.poll_well();
+    // The second one appears later, behind the cursor, and is on another page.
+    psp.add_account("acc-1", "2024-01-01T00:00:00Z");
+    psp.add_account("acc-0", "2024-01-01T00:00:00Z");
+    psp.change_account("acc-1", json!({ "accountName": "Another" }));
+    for _ in 0..4 {
+        run(place.command("poll --sweep"));
+    }
+    let versions = place.ids("accounts");
+    for _ in 0..3 {
+        run(place.command("poll --sweep"));
+    }
+    assert_eq!(place.ids("accounts"), versions);
+    let quarantine = run(place.command("quarantine list"));
+    assert!(quarantine.code.is_some());
+}
+
+#[test]
+fn an_older_content_supersedes_in_a_sweep_only_if_it_is_new_and_no_replica_lags() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    let before = place.changes().len();
+    // A date is corrected backwards.
+    psp.change_transaction(
+        "tx-020",
+        json!({ "status": "FAILED", "updatedAt": "2024-01-15T00:00:00Z" }),
+    );
+    sweep(&place);
+    assert_eq!(
+        place.changes().len(),
+        before,
+        "what was read a moment ago may be newer than what a replica answers"
+    );
+    let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    state
+        .execute(
+            "UPDATE version SET observed_at = '2024-03-01T00:00:00Z'",
+            [],
+        )
+        .unwrap();
+    drop(state);
+    sweep(&place);
+    assert_eq!(place.changes().len(), before + 1);
+    assert_eq!(
+        place.changes().last().unwrap()["record"]["status"],
+        "FAILED"
+    );
+}
+
+#[test]
+fn a_sweep_is_due_by_its_period_and_goes_on_in_slices_over_restarts() {
+    let psp = FakePsp::start();
+    for number in 0..1_200 {
+        psp.add_transaction(
+            &format!("tx-{number}"),
+            &format!("2024-02-01T00:{:02}:{:02}Z", number / 60, number % 60),
+        );
+    }
+    let place = Place::new(&psp.url(), json!({ "sweepPeriod": "1ms", "pageSize": 2 }));
+    // A slice of `poll` has 500 pages, and there are 600 and the last ones.
+    place.poll_well();
+    assert_eq!(last_sweep(&place)["endedAt"], Value::Null);
+    assert_eq!(last_sweep(&place)["stream"], "transactions");
+    psp.forget_requests();
+    let ran = place.poll_well();
+    assert!(ran.stderr.contains("sweep 1 complete: 120"), "{ran}");
+    let swept = psp.requests();
+    let plain = swept.iter().filter(|path| !path.contains("From="));
+    assert!(
+        (100..130).contains(&plain.count()),
+        "it went on where it was"
+    );
+}
+
+#[test]
+fn a_poll_does_not_wait_for_a_sweep() {
+    let psp = FakePsp::start();
+    for number in 0..400 {
+        psp.add_transaction(
+            &format!("tx-{number}"),
+            &format!("2024-02-01T00:{:02}:{:02}Z", number / 60, number % 60),
+        );
+    }
+    let publish = json!([{ "type": "ndjson", "path": "changes" }]);
+    let place = Place::new(
+        &psp.url(),
+        json!({ "sweepPeriod": "1ms", "pageSize": 1, "pollingPeriod": "200ms", "publish": publish, "lookback": "0s" }),
+    );
+    place.poll();
+    psp.script(|path| match path {
+        path if path.contains("From=") => Reply::Usual,
+        _ => Reply::After(std::time::Duration::from_millis(5)),
+    });
+    let mut command = place.command("run");
+    command.stderr(Stdio::null());
+    let mut running = Running::start(command);
+    let polls = || {
+        let asked = psp.requests().into_iter();
+        asked
+            .filter(|path| path.starts_with("/transactions?page=1") && path.contains("From="))
+            .count()
+    };
+    wait_until("polls go on during the sweep", || polls() > 12);
+    wait_until("the sweep comes to its end all the same", || {
+        last_sweep(&place)["number"].as_i64() > Some(1)
+    });
+    running.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(running.ended().0, Some(0));
+}
+
+#[test]
+fn a_sweep_of_a_service_that_is_down_waits() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    psp.script(|path| match path {
+        "/transactions?page=2&pageSize=100&sort=updatedAt%3Aasc" => Reply::status(400),
+        _ => Reply::Usual,
+    });
+    let ran = run(place.command("poll --sweep"));
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(
+        ran.stderr.contains("the sweep goes on with the next run"),
+        "{ran}"
+    );
+    psp.heal();
+    psp.forget_requests();
+    sweep(&place);
+    assert!(
+        !psp.requests()
+            .iter()
+            .any(|path| path == "/accounts?page=1&pageSize=100&sort=createdAt%3Aasc"),
+        "it went on where it was"
+    );
+}

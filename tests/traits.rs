@@ -1,0 +1,367 @@
+//! Complete, from services that depart from what one would hope for: each departure is found out, said once with what
+//! to mend, shown in `status`, costs what is stated, and is forgotten when the service improves.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::support::{FakePsp, Manners, Place, run};
+
+/// So many records on a page.
+const PAGE: usize = 10;
+
+/// Two hundred transactions, some a second apart, some in one second, some minutes apart.
+fn service(manners: Manners) -> FakePsp {
+    let psp = FakePsp::start();
+    let mut second = 0;
+    for number in 0..200 {
+        second += [1, 0, 0, 1, 40, 1, 200][number % 7];
+        psp.add_transaction(&format!("tx-{number:03}"), &at(second));
+    }
+    psp.behave(manners);
+    psp
+}
+
+/// So many seconds after the beginning of 2024-02-01.
+fn at(second: usize) -> String {
+    format!(
+        "2024-02-01T{:02}:{:02}:{:02}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+fn traits(place: &Place) -> Vec<String> {
+    let status = run(place.command("status --json"));
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    let cursors = status["cursors"].as_array().unwrap();
+    let cursor = cursors
+        .iter()
+        .find(|cursor| cursor["stream"] == "transactions");
+    let names = cursor.unwrap()["traits"].as_array().unwrap().iter();
+    names
+        .map(|found| found["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn requests(psp: &FakePsp) -> usize {
+    let asked = psp.requests().into_iter();
+    let count = asked
+        .filter(|path| path.starts_with("/transactions"))
+        .count();
+    psp.forget_requests();
+    count
+}
+
+/// What a trait costs, in requests for a stream of 200 records, 10 on a page: to import it, and in a poll that finds
+/// nothing new.
+struct Cost {
+    import: usize,
+    quiet: usize,
+}
+
+/// The trait of that name is found in a service of such manners, and everything is read, in two polls and one sweep.
+fn found(manners: Manners, name: &str, cost: Cost) {
+    let psp = service(manners);
+    let place = Place::new(&psp.url(), json!({ "pageSize": PAGE }));
+    let first = place.poll_well();
+    let import = requests(&psp);
+    let swept = run(place.command("poll --sweep"));
+    assert_eq!(swept.code, Some(0), "{swept}");
+    let ids: BTreeSet<String> = place.ids("transactions").into_iter().collect();
+    assert_eq!(ids.len(), 200, "{first}{swept}");
+    assert_eq!(place.ids("transactions").len(), 200, "each once");
+
+    assert!(
+        traits(&place).contains(&name.to_owned()),
+        "{:?}",
+        traits(&place)
+    );
+    let table = run(place.command("status"));
+    assert!(
+        table.stdout.contains(&format!("the service {name}: ")),
+        "{table}"
+    );
+    let said = format!("WARN] transactions: the service {name}: ");
+    assert!(
+        first.stderr.contains(&said) || swept.stderr.contains(&said),
+        "{first}{swept}"
+    );
+    requests(&psp);
+    let quiet = place.poll_well();
+    assert!(!quiet.stderr.contains("WARN"), "said once: {quiet}");
+    let quiet = requests(&psp);
+    assert!(
+        import <= cost.import && quiet <= cost.quiet,
+        "{import} requests to import, {quiet} in a quiet poll"
+    );
+
+    // What changes is found as before.
+    psp.change_transaction(
+        "tx-007",
+        json!({ "status": "SUCCEEDED", "updatedAt": "2024-02-02T00:00:00Z" }),
+    );
+    psp.add_transaction("tx-200", "2024-02-02T00:00:01Z");
+    place.poll_well();
+    assert_eq!(place.ids("transactions").len(), 202);
+
+    // The service improves. What concerns the order is looked at by the sweep.
+    psp.behave(Manners::default());
+    let better = run(place.command("poll --sweep"));
+    assert!(
+        better
+            .stderr
+            .contains(&format!("it is no longer so that the service {name}")),
+        "{better}"
+    );
+    assert!(traits(&place).is_empty(), "{:?}", traits(&place));
+    assert_eq!(place.ids("transactions").len(), 202);
+}
+
+#[test]
+fn a_service_that_keeps_the_rules_has_no_traits() {
+    let psp = service(Manners::default());
+    let place = Place::new(&psp.url(), json!({ "pageSize": PAGE }));
+    place.poll_well();
+    let (import, _) = (requests(&psp), place.poll_well());
+    let quiet = requests(&psp);
+    run(place.command("poll --sweep"));
+    assert!(traits(&place).is_empty());
+    // The least would be 21 and 1. A page begins with the second that the one before ended in; after the last one comes
+    // an empty one; and once, the filter is looked at.
+    assert!(import <= 31 && quiet <= 2, "{import} {quiet}");
+}
+
+#[test]
+fn a_service_that_caps_the_page_size() {
+    let manners = Manners {
+        cap: Some(4),
+        ..Manners::default()
+    };
+    found(
+        manners,
+        "caps pageSize",
+        Cost {
+            import: 89,
+            quiet: 4,
+        },
+    );
+}
+
+#[test]
+fn a_service_that_lists_the_newest_first() {
+    let manners = Manners {
+        newest_first: true,
+        ..Manners::default()
+    };
+    found(
+        manners,
+        "does not sort",
+        Cost {
+            import: 42,
+            quiet: 2,
+        },
+    );
+}
+
+#[test]
+fn a_service_that_lists_in_any_order() {
+    let manners = Manners {
+        shuffles: true,
+        ..Manners::default()
+    };
+    found(
+        manners,
+        "does not sort",
+        Cost {
+            import: 42,
+            quiet: 2,
+        },
+    );
+}
+
+#[test]
+fn a_service_that_ignores_the_filter() {
+    let manners = Manners {
+        ignores_filter: true,
+        ..Manners::default()
+    };
+    // Three days are the farthest that a filter may be off.
+    found_with_old_records(
+        manners,
+        "ignores the filter",
+        Cost {
+            import: 24,
+            quiet: 23,
+        },
+    );
+}
+
+/// As `found`, for a service that has a record which is much older than the others.
+fn found_with_old_records(manners: Manners, name: &str, cost: Cost) {
+    let psp = service(manners);
+    psp.change_transaction("tx-000", json!({ "updatedAt": "2023-02-01T00:00:00Z" }));
+    let place = Place::new(&psp.url(), json!({ "pageSize": PAGE }));
+    let first = place.poll_well();
+    let import = requests(&psp);
+    assert_eq!(place.ids("transactions").len(), 200);
+    assert_eq!(traits(&place), [name], "{first}");
+    place.poll_well();
+    let quiet = requests(&psp);
+    assert!(
+        import <= cost.import && quiet <= cost.quiet,
+        "{import} requests to import, {quiet} in a quiet poll"
+    );
+    psp.behave(Manners::default());
+    let better = place.poll_well();
+    assert!(
+        better
+            .stderr
+            .contains(&format!("it is no longer so that the service {name}")),
+        "{better}"
+    );
+}
+
+#[test]
+fn a_service_that_excludes_the_bound() {
+    let manners = Manners {
+        excludes_bound: true,
+        ..Manners::default()
+    };
+    found(
+        manners,
+        "excludes the filter's bound",
+        Cost {
+            import: 33,
+            quiet: 4,
+        },
+    );
+}
+
+#[test]
+fn a_service_that_reads_the_bound_in_its_own_time_zone() {
+    let manners = Manners {
+        shifts_bound: 5 * 3600,
+        ..Manners::default()
+    };
+    found(
+        manners,
+        "shifts the filter's bound",
+        Cost {
+            import: 37,
+            quiet: 29,
+        },
+    );
+    let manners = Manners {
+        shifts_bound: -1800,
+        ..Manners::default()
+    };
+    found(
+        manners,
+        "filters coarsely",
+        Cost {
+            import: 40,
+            quiet: 12,
+        },
+    );
+}
+
+#[test]
+fn a_service_that_filters_by_day() {
+    let manners = Manners {
+        coarse: 86_400,
+        ..Manners::default()
+    };
+    found(
+        manners,
+        "filters coarsely",
+        Cost {
+            import: 24,
+            quiet: 23,
+        },
+    );
+}
+
+#[test]
+fn a_service_that_ignores_page() {
+    let psp = FakePsp::start();
+    for number in 0..100 {
+        // Ties that are larger than a page.
+        psp.add_transaction(&format!("tx-{number:03}"), &at(number / 35 * 60));
+    }
+    psp.behave(Manners {
+        ignores_page: true,
+        ..Manners::default()
+    });
+    let place = Place::new(&psp.url(), json!({ "pageSize": PAGE }));
+    let first = place.poll_well();
+    assert_eq!(place.ids("transactions").len(), 100);
+    assert_eq!(traits(&place), ["ignores page"], "{first}");
+    assert_eq!(requests(&psp), 36);
+    place.poll_well();
+    assert_eq!(requests(&psp), 28);
+    psp.behave(Manners::default());
+    psp.add_transaction("tx-100", &at(180));
+    place.poll_well();
+    assert_eq!(place.ids("transactions").len(), 101);
+    run(place.command("poll --sweep"));
+    assert!(traits(&place).is_empty(), "{:?}", traits(&place));
+}
+
+#[test]
+fn a_tie_that_fits_on_no_page_of_a_service_that_ignores_page_is_said_to_be_incomplete() {
+    let psp = FakePsp::start();
+    for number in 0..30 {
+        psp.add_transaction(&format!("tx-{number:03}"), "2024-02-01T00:00:00Z");
+    }
+    psp.add_transaction("later", "2024-02-01T00:01:00Z");
+    psp.behave(Manners {
+        ignores_page: true,
+        cap: Some(10),
+        ..Manners::default()
+    });
+    let place = Place::new(&psp.url(), json!({ "pageSize": PAGE }));
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(
+        ran.stderr.contains("cannot be read completely")
+            && ran.stderr.contains("2024-02-01T00:00:00Z"),
+        "{ran}"
+    );
+    assert_eq!(
+        place.ids("transactions").len(),
+        11,
+        "what follows the tie is read"
+    );
+    let again = place.poll();
+    assert!(!again.stderr.contains("WARN"), "said once: {again}");
+    psp.behave(Manners::default());
+    run(place.command("poll --sweep"));
+    assert_eq!(place.ids("transactions").len(), 31);
+    place.poll_well();
+}
+
+#[test]
+fn a_list_that_ascends_for_a_page_and_then_does_not_is_swept_at_once() {
+    let psp = FakePsp::start();
+    // By id backwards, the first ten happen to ascend.
+    for number in 0..60 {
+        let second = if number % 10 == 0 {
+            number
+        } else {
+            100 + (number * 37) % 600
+        };
+        psp.add_transaction(&format!("tx-{number:02}"), &at(second));
+    }
+    psp.behave(Manners {
+        shuffles: true,
+        ..Manners::default()
+    });
+    let place = Place::new(&psp.url(), json!({ "pageSize": 6 }));
+    place.poll_well();
+    place.poll_well();
+    let ids: BTreeSet<String> = place.ids("transactions").into_iter().collect();
+    assert_eq!(ids.len(), 60);
+    assert_eq!(place.ids("transactions").len(), 60);
+}
