@@ -63,7 +63,17 @@ pub struct Error {
 impl Config {
     /// Reads and checks a configuration file.
     pub fn read(file: &Path) -> Result<Config, Error> {
-        read(file).map_err(|problem| Error {
+        let checked = text_of(file).and_then(|text| check(&text, file));
+        checked.map_err(|problem| Error {
+            file: file.to_owned(),
+            problem,
+        })
+    }
+
+    /// Checks a text as [`read`](Config::read) checks the file that holds it. `file` need not exist: its folder is where
+    /// relative paths begin.
+    pub fn parse(text: &str, file: &Path) -> Result<Config, Error> {
+        check(text, file).map_err(|problem| Error {
             file: file.to_owned(),
             problem,
         })
@@ -72,16 +82,16 @@ impl Config {
 
 /// The state directory of a configuration file, checked no further than that: for commands that only read the state.
 pub fn state_directory(file: &Path) -> Result<PathBuf, Error> {
-    let find = || state_directory_of(&mut parse(file)?, &folder_of(file));
+    let find = || state_directory_of(&mut Keys::parse(&text_of(file)?)?, &folder_of(file));
     find().map_err(|problem| Error {
         file: file.to_owned(),
         problem,
     })
 }
 
-fn read(file: &Path) -> Result<Config, String> {
+fn check(text: &str, file: &Path) -> Result<Config, String> {
     let folder = folder_of(file);
-    let mut keys = parse(file)?;
+    let mut keys = Keys::parse(text)?;
     let mut warnings = Vec::new();
 
     let name = keys
@@ -161,11 +171,10 @@ fn read(file: &Path) -> Result<Config, String> {
     })
 }
 
-fn parse(file: &Path) -> Result<Keys, String> {
-    let text = fs::read_to_string(file).map_err(|error| {
+fn text_of(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| {
         format!("cannot read the configuration: {error}; name an existing file with --config")
-    })?;
-    Keys::parse(&text)
+    })
 }
 
 fn folder_of(file: &Path) -> PathBuf {
