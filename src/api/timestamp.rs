@@ -31,12 +31,10 @@ impl Timestamp {
             return Err(invalid());
         }
         let computed = text.parse::<jiff::Timestamp>().or_else(|error| {
-            let is_a_date = text[..19].parse::<jiff::civil::DateTime>().is_ok();
-            if is_a_date && text.starts_with("9999-12-3") {
-                Ok(jiff::Timestamp::MAX)
-            } else {
-                Err(error)
-            }
+            let rest = text.strip_prefix("9999-12-3").ok_or(error)?;
+            // A year earlier everything can be computed with but what is no date.
+            let year_earlier = format!("9998-12-3{rest}").parse::<jiff::Timestamp>();
+            year_earlier.map(|_| jiff::Timestamp::MAX)
         });
         let year_zero = jiff::Timestamp::constant(-62_167_219_200, 0);
         computed
@@ -178,6 +176,9 @@ mod tests {
             "2024-05-01T12:00:00+0200",
             "2024-05-01T12:00:00+02",
             "2024-05-01T12:00:00Z[UTC]",
+            "2024-05-01T12:00:00+99:99",
+            "9999-12-31T23:59:59+99:99",
+            "9999-12-32T23:59:59Z",
             "1714564800",
             "２024-05-01T12:00:00Z",
         ] {
