@@ -148,7 +148,7 @@ fn endpoints() {
     );
     refused(
         json!({ "endpoint": "https://u:p@example.com" }),
-        &["leave user and password out"],
+        &["leave user and password out", "not shown"],
     );
     refused(
         json!({ "endpoint": "https://example.com/?a=b" }),
@@ -178,6 +178,10 @@ fn keys() {
     refused(
         json!({ "apiKey": null, "apiKeyFile": "nowhere" }),
         &["\"apiKeyFile\"", "nowhere", "No such file"],
+    );
+    refused(
+        json!({ "apiKey": null, "apiKeyFile": "no\nwhere" }),
+        &["no\\nwhere", "No such file"],
     );
     refused(
         json!({ "caFile": "nowhere" }),

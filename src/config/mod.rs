@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use ureq::http::Uri;
 
+use crate::api::escaped;
 use crate::secret::Secret;
 use crate::{poll, psp, store};
 use keys::Keys;
@@ -107,7 +108,11 @@ fn check(text: &str, file: &Path) -> Result<Config, String> {
         "\"endpoint\" is missing: set it to the base URL of the Integration Service, such as \
          \"https://integration.example.com\"",
     )?;
-    let endpoint = check_endpoint(&endpoint).map_err(|fix| keys.bad("endpoint", fix))?;
+    let endpoint = check_endpoint(&endpoint).map_err(|fix| match endpoint.contains('@') {
+        // A password may stand before it.
+        true => keys.bad_secret("endpoint", fix),
+        false => keys.bad("endpoint", fix),
+    })?;
     if !endpoint.starts_with("https:") && !is_loopback(&endpoint) {
         warnings.push(format!(
             "\"endpoint\" is {endpoint:?}: the key and the data cross the network unencrypted; use https"
@@ -129,7 +134,7 @@ fn check(text: &str, file: &Path) -> Result<Config, String> {
         }
         None => None,
     };
-    let proxy = match keys.text("proxy")? {
+    let proxy = match keys.secret("proxy")? {
         Some(url) => Some(ureq::Proxy::new(&url).map_err(|_| {
             keys.bad_secret(
                 "proxy",
@@ -252,7 +257,7 @@ fn api_key(
             if others_may_read(file) {
                 warnings.push(format!(
                     "\"apiKey\" stands in {}, which every user of this machine can read; run: chmod o-r {0}",
-                    file.display()
+                    shown(file)
                 ));
             }
             (key, "\"apiKey\"".to_owned())
@@ -261,7 +266,7 @@ fn api_key(
             let path = folder.join(path);
             (
                 secret_file(&path)?,
-                format!("\"apiKeyFile\" ({})", path.display()),
+                format!("\"apiKeyFile\" ({})", shown(&path)),
             )
         }
         (None, None) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
@@ -269,7 +274,7 @@ fn api_key(
                 let path = Path::new(&directory).join("apiKey");
                 (
                     secret_file(&path)?,
-                    format!("the credential {}", path.display()),
+                    format!("the credential {}", shown(&path)),
                 )
             }
             None => {
@@ -297,14 +302,19 @@ fn api_key(
 
 fn secret_file(path: &Path) -> Result<String, String> {
     let text = fs::read_to_string(path)
-        .map_err(|error| format!("\"apiKeyFile\": cannot read {}: {error}", path.display()))?;
+        .map_err(|error| format!("\"apiKeyFile\": cannot read {}: {error}", shown(path)))?;
     if others_may_read(path) {
         return Err(format!(
             "\"apiKeyFile\": every user of this machine can read {}; run: chmod o-rwx {0}",
-            path.display()
+            shown(path)
         ));
     }
     Ok(text.trim().to_owned())
+}
+
+/// A path may hold anything, line breaks too.
+fn shown(path: &Path) -> String {
+    escaped(&path.to_string_lossy())
 }
 
 /// Whether the mode lets others than the owner and the group read. The group may: systemd shows credentials so.
@@ -313,19 +323,19 @@ fn others_may_read(path: &Path) -> bool {
 }
 
 fn certificates(path: &Path) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {
-    let pem = fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let pem = fs::read(path).map_err(|error| format!("cannot read {}: {error}", shown(path)))?;
     let mut certificates = Vec::new();
     for item in ureq::tls::parse_pem(&pem) {
         match item {
             Ok(ureq::tls::PemItem::Certificate(certificate)) => certificates.push(certificate),
             Ok(_) => {}
-            Err(error) => return Err(format!("{} is not a PEM file: {error}", path.display())),
+            Err(error) => return Err(format!("{} is not a PEM file: {error}", shown(path))),
         }
     }
     match certificates.is_empty() {
         true => Err(format!(
             "{} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)",
-            path.display()
+            shown(path)
         )),
         false => Ok(certificates),
     }
