@@ -36,10 +36,7 @@ impl Timestamp {
             let year_earlier = format!("9998-12-3{rest}").parse::<jiff::Timestamp>();
             year_earlier.map(|_| jiff::Timestamp::MAX)
         });
-        let year_zero = jiff::Timestamp::constant(-62_167_219_200, 0);
-        computed
-            .map(|timestamp| Timestamp(timestamp.max(year_zero)))
-            .map_err(|_| invalid())
+        computed.map(Timestamp::written).map_err(|_| invalid())
     }
 
     /// Reads an HTTP date (`Sun, 06 Nov 1994 08:49:37 GMT`, RFC 9110 section 5.6.7).
@@ -47,7 +44,13 @@ impl Timestamp {
         jiff::fmt::rfc2822::DateTimeParser::new()
             .parse_timestamp(text)
             .ok()
-            .map(Timestamp)
+            .map(Timestamp::written)
+    }
+
+    /// What a text said. An offset may lead out of the year 0, but years have no sign: there it ends.
+    fn written(computed: jiff::Timestamp) -> Timestamp {
+        let year_zero = jiff::Timestamp::constant(-62_167_219_200, 0);
+        Timestamp(computed.max(year_zero))
     }
 
     /// The whole second that this instant lies in.
@@ -224,5 +227,7 @@ mod tests {
         let date = Timestamp::parse_http("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
         assert_eq!(date.second().to_string(), "1994-11-06T08:49:37Z");
         assert_eq!(Timestamp::parse_http("tomorrow"), None);
+        let first = Timestamp::parse_http("Sat, 01 Jan 0000 00:30:00 +0100").unwrap();
+        assert_eq!(first.to_string(), "0000-01-01T00:00:00.000000000Z");
     }
 }
