@@ -128,6 +128,11 @@ fn wrong_types_and_values() {
         json!({ "publish": twice }),
         &["\"name\" that no other one has"],
     );
+    let two_lines = json!([{ "type": "ndjson", "path": "a", "name": "a\nb" }]);
+    refused(
+        json!({ "publish": two_lines }),
+        &["without control characters"],
+    );
     let same =
         json!([{ "type": "ndjson", "path": "a" }, { "type": "ndjson", "name": "b", "path": "a" }]);
     refused(json!({ "publish": same }), &["writes there already"]);

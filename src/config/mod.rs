@@ -362,10 +362,13 @@ fn publish(keys: &mut Keys, folder: &Path) -> Result<Option<Vec<Target>>, String
             },
             _ => return Err(entry.bad("type", "the known type is \"ndjson\"")),
         };
-        if name.is_empty() || targets.iter().any(|target| target.name == name) {
+        if name.is_empty()
+            || name.contains(char::is_control)
+            || targets.iter().any(|target| target.name == name)
+        {
             return Err(entry.bad(
                 "name",
-                "each entry of \"publish\" needs a \"name\" that no other one has",
+                "each entry of \"publish\" needs a \"name\" that no other one has, without control characters",
             ));
         }
         if targets.iter().any(|target| target.kind == kind) {

@@ -83,7 +83,7 @@ fn check_targets(targets: Option<&[Target]>) {
     };
     assert!(!targets.is_empty());
     for (index, target) in targets.iter().enumerate() {
-        assert!(!target.name.is_empty());
+        assert!(!target.name.is_empty() && !target.name.contains(char::is_control));
         let earlier = &targets[..index];
         assert!(
             !earlier
