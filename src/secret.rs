@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::api::escaped;
+
 /// A secret. Its `Debug` is redacted and it has no `Display`, so that it gets into no log, error or state by accident.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -41,14 +43,15 @@ impl Origin {
     /// What stands there now, without the white space around it. The error names the file and never shows the text.
     pub fn read(&self) -> Result<Secret, String> {
         let (Origin::File(file) | Origin::Key(file, _)) = self;
+        let shown = || escaped(&file.to_string_lossy());
         let text = fs::read_to_string(file)
-            .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+            .map_err(|error| format!("cannot read {}: {error}", shown()))?;
         let secret = match self {
             Origin::File(_) => text,
             Origin::Key(_, key) => serde_json::from_str::<Value>(&text)
                 .ok()
                 .and_then(|object| object.get(key)?.as_str().map(str::to_owned))
-                .ok_or_else(|| format!("\"{key}\" of {} is no text", file.display()))?,
+                .ok_or_else(|| format!("\"{key}\" of {} is no text", shown()))?,
         };
         Ok(Secret::new(secret.trim().to_owned()))
     }

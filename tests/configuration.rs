@@ -128,6 +128,11 @@ fn wrong_types_and_values() {
         json!({ "publish": twice }),
         &["\"name\" that no other one has"],
     );
+    let two_lines = json!([{ "type": "ndjson", "path": "a", "name": "a\nb" }]);
+    refused(
+        json!({ "publish": two_lines }),
+        &["without control characters"],
+    );
     let same =
         json!([{ "type": "ndjson", "path": "a" }, { "type": "ndjson", "name": "b", "path": "a" }]);
     refused(json!({ "publish": same }), &["writes there already"]);
@@ -148,7 +153,7 @@ fn endpoints() {
     );
     refused(
         json!({ "endpoint": "https://u:p@example.com" }),
-        &["leave user and password out"],
+        &["leave user and password out", "not shown"],
     );
     refused(
         json!({ "endpoint": "https://example.com/?a=b" }),
@@ -178,6 +183,10 @@ fn keys() {
     refused(
         json!({ "apiKey": null, "apiKeyFile": "nowhere" }),
         &["\"apiKeyFile\"", "nowhere", "No such file"],
+    );
+    refused(
+        json!({ "apiKey": null, "apiKeyFile": "no\nwhere" }),
+        &["no\\nwhere", "No such file"],
     );
     refused(
         json!({ "caFile": "nowhere" }),

@@ -42,7 +42,8 @@ impl Amount {
         if decimals == 0 {
             return self.0.clone();
         }
-        let padded = format!("{digits:0>width$}", width = decimals + 1);
+        // By hand: a format's width ends at 65535, an asset may have 999999 decimals.
+        let padded = "0".repeat((decimals + 1).saturating_sub(digits.len())) + digits;
         let (whole, fraction) = padded.split_at(padded.len() - decimals);
         format!("{sign}{whole}.{fraction}")
     }
@@ -94,5 +95,6 @@ mod tests {
         assert_eq!(shown("5", 2), "0.05");
         assert_eq!(shown("0", 8), "0.00000000");
         assert_eq!(shown("1050", 0), "1050");
+        assert_eq!(shown("-5", 999_999).len(), "-0.".len() + 999_999);
     }
 }

@@ -105,10 +105,12 @@ fn not_json(wanted: &str, body: &[u8], error: &dyn std::fmt::Display) -> Invalid
     const SHOWN: usize = 80;
     let start = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
     let start = super::escaped(start.trim());
+    // A string in place of the array would stand in it whole.
+    let error = super::escaped(&error.to_string());
     Invalid(match body.len() {
         0 => format!("the body is empty where {wanted} is due"),
         length => {
-            format!("the body is not {wanted} ({error}); its {length} bytes begin with {start:?}")
+            format!("the body is not {wanted} ({error}); its {length} bytes begin with \"{start}\"")
         }
     })
 }

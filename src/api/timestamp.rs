@@ -33,17 +33,12 @@ impl Timestamp {
             return Err(invalid());
         }
         let computed = text.parse::<jiff::Timestamp>().or_else(|error| {
-            let is_a_date = text[..19].parse::<jiff::civil::DateTime>().is_ok();
-            if is_a_date && text.starts_with("9999-12-3") {
-                Ok(jiff::Timestamp::MAX)
-            } else {
-                Err(error)
-            }
+            let rest = text.strip_prefix("9999-12-3").ok_or(error)?;
+            // A year earlier everything can be computed with but what is no date.
+            let year_earlier = format!("9998-12-3{rest}").parse::<jiff::Timestamp>();
+            year_earlier.map(|_| jiff::Timestamp::MAX)
         });
-        let year_zero = jiff::Timestamp::constant(-62_167_219_200, 0);
-        computed
-            .map(|timestamp| Timestamp(timestamp.max(year_zero)))
-            .map_err(|_| invalid())
+        computed.map(Timestamp::written).map_err(|_| invalid())
     }
 
     /// Reads an HTTP date (`Sun, 06 Nov 1994 08:49:37 GMT`, RFC 9110 section 5.6.7).
@@ -51,7 +46,13 @@ impl Timestamp {
         jiff::fmt::rfc2822::DateTimeParser::new()
             .parse_timestamp(text)
             .ok()
-            .map(Timestamp)
+            .map(Timestamp::written)
+    }
+
+    /// What a text said. An offset may lead out of the year 0, but years have no sign: there it ends.
+    fn written(computed: jiff::Timestamp) -> Timestamp {
+        let year_zero = jiff::Timestamp::constant(-62_167_219_200, 0);
+        Timestamp(computed.max(year_zero))
     }
 
     /// The whole second that this instant lies in.
@@ -195,6 +196,9 @@ mod tests {
             "2024-05-01T12:00:00+0200",
             "2024-05-01T12:00:00+02",
             "2024-05-01T12:00:00Z[UTC]",
+            "2024-05-01T12:00:00+99:99",
+            "9999-12-31T23:59:59+99:99",
+            "9999-12-32T23:59:59Z",
             "1714564800",
             "２024-05-01T12:00:00Z",
         ] {
@@ -240,5 +244,7 @@ mod tests {
         let date = Timestamp::parse_http("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
         assert_eq!(date.second().to_string(), "1994-11-06T08:49:37Z");
         assert_eq!(Timestamp::parse_http("tomorrow"), None);
+        let first = Timestamp::parse_http("Sat, 01 Jan 0000 00:30:00 +0100").unwrap();
+        assert_eq!(first.to_string(), "0000-01-01T00:00:00.000000000Z");
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use ureq::http::Uri;
 
+use crate::api::escaped;
 use crate::secret::{Origin, Secret};
 use crate::{poll, psp, store};
 use keys::Keys;
@@ -63,7 +64,17 @@ pub struct Error {
 impl Config {
     /// Reads and checks a configuration file.
     pub fn read(file: &Path) -> Result<Config, Error> {
-        read(file).map_err(|problem| Error {
+        let checked = text_of(file).and_then(|text| check(&text, file));
+        checked.map_err(|problem| Error {
+            file: file.to_owned(),
+            problem,
+        })
+    }
+
+    /// Checks a text as [`read`](Config::read) checks the file that holds it. `file` need not exist: its folder is where
+    /// relative paths begin.
+    pub fn parse(text: &str, file: &Path) -> Result<Config, Error> {
+        check(text, file).map_err(|problem| Error {
             file: file.to_owned(),
             problem,
         })
@@ -72,7 +83,7 @@ impl Config {
 
 /// The state directory of a configuration file, checked no further than that: for commands that only read the state.
 pub fn state_directory(file: &Path) -> Result<PathBuf, Error> {
-    let find = || state_directory_of(&mut parse(file)?, &folder_of(file));
+    let find = || state_directory_of(&mut Keys::parse(&text_of(file)?)?, &folder_of(file));
     find().map_err(|problem| Error {
         file: file.to_owned(),
         problem,
@@ -81,7 +92,7 @@ pub fn state_directory(file: &Path) -> Result<PathBuf, Error> {
 
 /// The polling period of a configuration file, checked no further than that.
 pub fn polling_period(file: &Path) -> Result<Duration, Error> {
-    let find = || period_of(&mut parse(file)?);
+    let find = || period_of(&mut Keys::parse(&text_of(file)?)?);
     find().map_err(|problem| Error {
         file: file.to_owned(),
         problem,
@@ -92,9 +103,9 @@ fn period_of(keys: &mut Keys) -> Result<Duration, String> {
     keys.duration("pollingPeriod", Duration::from_secs(120))
 }
 
-fn read(file: &Path) -> Result<Config, String> {
+fn check(text: &str, file: &Path) -> Result<Config, String> {
     let folder = folder_of(file);
-    let mut keys = parse(file)?;
+    let mut keys = Keys::parse(text)?;
     let mut warnings = Vec::new();
 
     let name = keys
@@ -110,7 +121,11 @@ fn read(file: &Path) -> Result<Config, String> {
         "\"endpoint\" is missing: set it to the base URL of the Integration Service, such as \
          \"https://integration.example.com\"",
     )?;
-    let endpoint = check_endpoint(&endpoint).map_err(|fix| keys.bad("endpoint", fix))?;
+    let endpoint = check_endpoint(&endpoint).map_err(|fix| match endpoint.contains('@') {
+        // A password may stand before it.
+        true => keys.bad_secret("endpoint", fix),
+        false => keys.bad("endpoint", fix),
+    })?;
     if !endpoint.starts_with("https:") && !is_loopback(&endpoint) {
         warnings.push(format!(
             "\"endpoint\" is {endpoint:?}: the key and the data cross the network unencrypted; use https"
@@ -133,7 +148,7 @@ fn read(file: &Path) -> Result<Config, String> {
         }
         None => None,
     };
-    let proxy = match keys.text("proxy")? {
+    let proxy = match keys.secret("proxy")? {
         Some(url) => Some(ureq::Proxy::new(&url).map_err(|_| {
             keys.bad_secret(
                 "proxy",
@@ -177,11 +192,10 @@ fn read(file: &Path) -> Result<Config, String> {
     })
 }
 
-fn parse(file: &Path) -> Result<Keys, String> {
-    let text = fs::read_to_string(file).map_err(|error| {
+fn text_of(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| {
         format!("cannot read the configuration: {error}; name an existing file with --config")
-    })?;
-    Keys::parse(&text)
+    })
 }
 
 fn folder_of(file: &Path) -> PathBuf {
@@ -251,32 +265,33 @@ fn api_key(
 ) -> Result<(Secret, Origin), String> {
     let inline = keys.secret("apiKey")?;
     let named = keys.text("apiKeyFile")?;
-    let (origin, name) = match (inline, named) {
+    let (inline, origin, name) = match (inline, named) {
         (Some(_), Some(_)) => {
             return Err("both \"apiKey\" and \"apiKeyFile\" are set: keep one".to_owned());
         }
-        (Some(_), None) => {
+        (Some(key), None) => {
             if others_may_read(file) {
                 warnings.push(format!(
                     "\"apiKey\" stands in {}, which every user of this machine can read; run: chmod o-r {0}",
-                    file.display()
+                    shown(file)
                 ));
             }
             (
+                Some(Secret::new(key)),
                 Origin::Key(file.to_owned(), "apiKey"),
                 "\"apiKey\"".to_owned(),
             )
         }
         (None, Some(path)) => {
             let path = folder.join(path);
-            let name = format!("\"apiKeyFile\" ({})", path.display());
-            (Origin::File(path), name)
+            let name = format!("\"apiKeyFile\" ({})", shown(&path));
+            (None, Origin::File(path), name)
         }
         (None, None) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
             Some(directory) => {
                 let path = Path::new(&directory).join("apiKey");
-                let name = format!("the credential {}", path.display());
-                (Origin::File(path), name)
+                let name = format!("the credential {}", shown(&path));
+                (None, Origin::File(path), name)
             }
             None => {
                 return Err("no key: set \"apiKey\", or \"apiKeyFile\" to a file that holds it, or give the systemd \
@@ -285,15 +300,18 @@ fn api_key(
             }
         },
     };
-    let key = origin
-        .read()
-        .map_err(|error| format!("\"apiKeyFile\": {error}"))?;
+    let key = match inline {
+        Some(key) => key,
+        None => origin
+            .read()
+            .map_err(|error| format!("\"apiKeyFile\": {error}"))?,
+    };
     if let Origin::File(path) = &origin
         && others_may_read(path)
     {
         return Err(format!(
             "\"apiKeyFile\": every user of this machine can read {}; run: chmod o-rwx {0}",
-            path.display()
+            shown(path)
         ));
     }
     match key.problem() {
@@ -302,25 +320,30 @@ fn api_key(
     }
 }
 
+/// A path may hold anything, line breaks too.
+fn shown(path: &Path) -> String {
+    escaped(&path.to_string_lossy())
+}
+
 /// Whether the mode lets others than the owner and the group read. The group may: systemd shows credentials so.
 fn others_may_read(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
 fn certificates(path: &Path) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {
-    let pem = fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let pem = fs::read(path).map_err(|error| format!("cannot read {}: {error}", shown(path)))?;
     let mut certificates = Vec::new();
     for item in ureq::tls::parse_pem(&pem) {
         match item {
             Ok(ureq::tls::PemItem::Certificate(certificate)) => certificates.push(certificate),
             Ok(_) => {}
-            Err(error) => return Err(format!("{} is not a PEM file: {error}", path.display())),
+            Err(error) => return Err(format!("{} is not a PEM file: {error}", shown(path))),
         }
     }
     match certificates.is_empty() {
         true => Err(format!(
             "{} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)",
-            path.display()
+            shown(path)
         )),
         false => Ok(certificates),
     }
@@ -347,10 +370,13 @@ fn publish(keys: &mut Keys, folder: &Path) -> Result<Option<Vec<Target>>, String
             },
             _ => return Err(entry.bad("type", "the known type is \"ndjson\"")),
         };
-        if name.is_empty() || targets.iter().any(|target| target.name == name) {
+        if name.is_empty()
+            || name.contains(char::is_control)
+            || targets.iter().any(|target| target.name == name)
+        {
             return Err(entry.bad(
                 "name",
-                "each entry of \"publish\" needs a \"name\" that no other one has",
+                "each entry of \"publish\" needs a \"name\" that no other one has, without control characters",
             ));
         }
         if targets.iter().any(|target| target.kind == kind) {

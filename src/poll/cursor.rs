@@ -27,6 +27,7 @@
 //!   each walk, with a request of its own; that of the order in each sweep.
 //!
 //! A **sweep** is a plain walk from the beginning, without a filter, that can be left and taken up again ([`Place`]).
+//! Only the list of a service that ignores `page`, and is too long for the largest page, is swept from anchor to anchor.
 
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -207,7 +208,7 @@ impl Walk {
             traits,
             ..Cursor::default()
         };
-        let mut walk = if cursor.traits.ignores_page {
+        let mut walk = if place.anchored {
             cursor.position = place.position;
             Walk::new(cursor, page_size, 0)
         } else {
@@ -749,6 +750,19 @@ impl Walk {
                 self.note_unreadable_tie(last, length);
                 self.go_beyond(last, length)
             }
+            (_, Phase::Plain { .. })
+                if self.sweep.as_ref().is_some_and(|place| !place.anchored) =>
+            {
+                self.sweep = self.sweep.take().map(|place| Place {
+                    anchored: true,
+                    ..place
+                });
+                self.size = self.page_size;
+                self.begin_list(None);
+                self.seen.clear();
+                self.phase = Phase::Reading { target: None };
+                Step::Ask
+            }
             _ => {
                 self.note_incomplete(format!(
                     "what follows the first page of {length} cannot be reached: the service ignores \"page\", and its \
@@ -1016,7 +1030,7 @@ impl Walk {
             return;
         };
         let traits = &mut self.cursor.traits;
-        if !place.unsorted && place.several_seconds && !traits.ignores_page {
+        if !place.unsorted && place.several_seconds && !place.anchored {
             traits.unsorted_since = None;
         }
         if !place.unstable {

@@ -77,7 +77,7 @@ pub enum Error {
 
     /// A redirect. Never followed: the key must not leave the endpoint.
     #[error(
-        "{request} answered {status}, a redirect to {location:?}, which is not followed because it would take the key \
+        "{request} answered {status}, a redirect to \"{location}\", which is not followed because it would take the key \
          along; set \"endpoint\" to where the service really is"
     )]
     Redirected {

@@ -8,7 +8,7 @@ mod client;
 mod error;
 mod pace;
 mod resolver;
-mod retry;
+pub mod retry;
 
 pub use client::{Client, Listed, Settings};
 pub use error::Error;

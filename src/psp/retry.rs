@@ -1,3 +1,5 @@
+//! Whether and when a request that failed is tried again: no clock, no thread, no connection, only the decision.
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What became of a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
+pub enum Failure {
     /// It may succeed the next time.
     Transient,
     /// The service said when to come again.
@@ -25,7 +27,7 @@ pub(super) enum Failure {
 
 /// What to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Decision {
+pub enum Decision {
     /// Wait that long, then try again.
     Retry(Duration),
     /// Let the whole pool wait that long, then try again.
@@ -36,7 +38,7 @@ pub(super) enum Decision {
 
 /// Decides about one request's tries. The caller does the waiting.
 #[derive(Debug, Default)]
-pub(super) struct Retry {
+pub struct Retry {
     failures: u32,
     waited: Duration,
 }
@@ -112,7 +114,7 @@ impl Default for RetryBudget {
 }
 
 /// Reads `Retry-After`: seconds, or an HTTP date that is compared with the answer's own.
-pub(super) fn retry_after(value: &str, answered_at: Timestamp) -> Option<Duration> {
+pub fn retry_after(value: &str, answered_at: Timestamp) -> Option<Duration> {
     let value = value.trim();
     match value.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),

@@ -46,7 +46,9 @@ pub struct Place {
     pub longest: usize,
     /// The first page, hashed, by which it is known when it comes again.
     pub first: Option<u64>,
-    /// Where to go on in the list of a service that ignores `page`.
+    /// Whether it goes from date to date, because the service ignores `page`.
+    pub anchored: bool,
+    /// Where to go on then.
     pub position: Option<Second>,
     /// Whether the list was out of order.
     pub unsorted: bool,
