@@ -99,6 +99,8 @@ pub struct Walk {
     previous: Previous,
     /// The elements of this list's pages, hashed.
     seen: HashSet<u64>,
+    /// The second of a page that came twice.
+    shifted: Option<Second>,
     /// The seconds that records have left since the latest anchor.
     moved: Vec<Second>,
     /// How many pages in a row brought nothing new.
@@ -248,6 +250,7 @@ impl Walk {
             phase,
             previous: Previous::default(),
             seen: HashSet::new(),
+            shifted: None,
             moved: Vec::new(),
             repeats: 0,
             begun_plainly: false,
@@ -344,14 +347,7 @@ impl Walk {
                 self.moved.push(stored.second());
             }
         }
-        // A page that begins with a record of the page before shows that the list has shifted the other way.
-        if let Some(record) = page
-            .records
-            .first()
-            .filter(|record| self.page > 1 && self.previous.has(record))
-        {
-            self.read_again_later(record.timestamp.second());
-        }
+        self.note_shift(page);
         if let Some(step) = self.look_at_the_order(page, dates, clock) {
             return step;
         }
@@ -411,6 +407,25 @@ impl Walk {
                 self.read(page, dates, clock)
             }
             Phase::CheckingLate { .. } | Phase::CheckingEarly { .. } => Step::Ask,
+        }
+    }
+
+    /// A page that begins with a record of the page before shows that the list has shifted the other way. If it is the
+    /// same page, that is only known once another one follows: it may as well be the end.
+    fn note_shift(&mut self, page: &Page) {
+        let Some(record) = page.records.first().filter(|_| self.page > 1) else {
+            return;
+        };
+        let repeated = self.previous.hash == page_hash(page);
+        if !repeated && let Some(second) = self.shifted.take() {
+            self.read_again_later(second);
+        }
+        if self.previous.has(record) {
+            let second = record.timestamp.second();
+            match repeated {
+                true => self.shifted = Some(second),
+                false => self.read_again_later(second),
+            }
         }
     }
 
@@ -839,6 +854,7 @@ impl Walk {
     fn begin_list(&mut self, from: Option<Second>) {
         self.list = List::new(from, self.size);
         self.page = 1;
+        self.shifted = None;
         self.repeats = 0;
         self.largest = self.limit;
     }

@@ -221,9 +221,10 @@ impl Client {
 
     /// The key to try instead of a refused one, if another stands where it was read.
     fn rotated(&self, refused: &Secret) -> Option<Secret> {
-        let current = self.key();
-        if current != *refused {
-            return Some(current);
+        // Held while it is read, so that one request does it for all that were refused together.
+        let mut current = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current != *refused {
+            return Some(current.clone());
         }
         // A key that cannot be read now is one that is being written: the next poll tries again.
         let read = self.settings.api_key_origin.read().ok()?;
@@ -233,7 +234,7 @@ impl Client {
         log::info!(
             "the service refused the key, and another one stands in its place: that is sent from now on"
         );
-        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = read.clone();
+        *current = read.clone();
         Some(read)
     }
 
