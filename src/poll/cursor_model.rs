@@ -478,7 +478,7 @@ fn needs_sweep(departures: &Departures, changes: &[Change]) -> bool {
 fn check(past: &[(i64, usize)], departures: &Departures, page_size: u32, changes: &[Change]) {
     let mut service = Service::new(departures.clone(), past);
     let mut copy = Copy::default();
-    let mut history = changes.to_vec().into_iter().peekable();
+    let mut history = changes.iter().cloned().peekable();
     poll(&mut copy, &mut service, page_size, &mut history);
     while history.peek().is_some() {
         happen(&mut service, &mut history);

@@ -216,18 +216,23 @@ impl Worker {
         Ok(true)
     }
 
+    /// Notes that everything up to that seq is delivered. That it is cannot be undone by an offset that is not stored.
     fn advance(&mut self, offset: i64) -> Result<(), store::Error> {
+        let before = self.standing();
+        self.set(Standing {
+            offset,
+            advanced_at: Instant::now(),
+            error: before.error.clone(),
+        });
         crash::point();
         self.log
             .store_offset(self.publisher.name(), self.publisher.kind(), offset, None)?;
-        let before = self.standing();
         if before.error.is_some() {
             log::info!("publisher \"{}\" delivers again", self.publisher.name());
         }
         self.set(Standing {
-            offset,
-            advanced_at: Instant::now(),
             error: None,
+            ..self.standing()
         });
         Ok(())
     }
