@@ -114,13 +114,13 @@ impl Pending {
     }
 
     /// Takes the records of one answer. Two of them with one id and date are two records, whatever is stored.
-    pub fn take_page(
+    pub fn take_page<'a>(
         &mut self,
         store: &Store,
-        records: &[Record],
+        records: impl Iterator<Item = &'a Record>,
     ) -> Result<Vec<Taken>, store::Error> {
         let mut first: HashMap<(&str, Timestamp), &Record> = HashMap::new();
-        let mut taken = Vec::with_capacity(records.len());
+        let mut taken = Vec::new();
         for record in records {
             let twin = *first
                 .entry((&record.id, record.timestamp))

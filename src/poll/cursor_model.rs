@@ -556,10 +556,10 @@ proptest! {
     }
 }
 
-/// How many histories to try: `WALK_CASES`, or 400.
+/// How many histories to try: `WALK_CASES`, or 200.
 fn cases() -> u32 {
     std::env::var("WALK_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok())
-        .unwrap_or(400)
+        .unwrap_or(200)
 }

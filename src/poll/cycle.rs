@@ -414,7 +414,7 @@ impl Cycle {
         for unusable in &page.unusable {
             self.refuse(store, stream, unusable)?;
         }
-        let taken = self.pending.take_page(store, &page.records)?;
+        let taken = self.pending.take_page(store, page.records.iter())?;
         for (record, taken) in page.records.iter().zip(&taken) {
             self.count(record, taken);
         }

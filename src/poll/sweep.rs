@@ -159,22 +159,19 @@ impl Sweep {
                 );
             }
         }
-        let stored = page
-            .records
-            .iter()
-            .map(|record| {
-                let known = self.pending.newest(store, record)?;
-                Ok(known.map(|known| known.timestamp))
-            })
-            .collect::<Result<Vec<_>, store::Error>>()?;
-        let passed = page
-            .records
-            .iter()
-            .filter(|record| Some(record.timestamp.second()) <= self.cursor.position);
-        let passed: Vec<Record> = passed.cloned().collect();
-        let taken = self.pending.take_page(store, &passed)?;
-        for (record, taken) in passed.iter().zip(&taken) {
-            self.count(record, taken);
+        let position = self.cursor.position;
+        let passed = |record: &&Record| Some(record.timestamp.second()) <= position;
+        let taken = self
+            .pending
+            .take_page(store, page.records.iter().filter(passed))?;
+        let mut taken = taken.into_iter();
+        let mut stored = Vec::with_capacity(page.records.len());
+        for record in &page.records {
+            let taken = Some(record).filter(passed).and_then(|_| taken.next());
+            stored.push(taken.and_then(|taken| {
+                self.count(record, &taken);
+                taken.before.map(|before| before.timestamp)
+            }));
         }
         let step = self.walk.step(&page, &stored, clock);
         if let Some(place) = self.walk.place() {
