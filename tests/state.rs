@@ -241,3 +241,87 @@ fn what_was_delivered_while_its_offset_could_not_be_stored_is_not_delivered_agai
     place.poll_well();
     assert_eq!(delivered().lines().count(), 255 + 6);
 }
+
+/// The names of a table's columns, by table.
+fn columns(state: &rusqlite::Connection) -> Vec<(String, Vec<String>)> {
+    let names = |sql: &str| -> Vec<String> {
+        let mut statement = state.prepare(sql).unwrap();
+        let names = statement.query_map([], |row| row.get(0)).unwrap();
+        names.map(Result::unwrap).collect()
+    };
+    let tables = names("SELECT name FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name");
+    let columns = |table: &String| {
+        let mut columns = names(&format!("SELECT name FROM pragma_table_info('{table}')"));
+        columns.sort();
+        columns
+    };
+    tables
+        .iter()
+        .map(|table| (table.clone(), columns(table)))
+        .collect()
+}
+
+#[test]
+fn a_state_of_layout_1_is_brought_up_to_date_and_a_copy_of_it_is_kept() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    fs::create_dir(place.state()).unwrap();
+    let file = place.state().join("state.sqlite3");
+    let old = rusqlite::Connection::open(&file).unwrap();
+    old.execute_batch(include_str!("layouts/1.sql")).unwrap();
+    // Two accounts are known, one of them in an older version, and the cursor of the transactions.
+    let account =
+        r#"{"accountName":"Account acc-1","createdAt":"2024-01-01T00:00:00Z","id":"acc-1"}"#;
+    old.execute_batch(&format!(
+        "INSERT INTO state VALUES ('state_id', 'an-id'), ('name', 'test'), ('endpoint', '{}');
+         INSERT INTO version VALUES
+             (1, 'accounts', 'acc-1', 1, '2024-01-01T00:00:00.000000000Z', x'00112233445566778899aabbccddeeff',
+              '2024-03-01T00:00:00Z', 1, '{account}'),
+             (2, 'accounts', 'acc-2', 1, '2024-01-02T00:00:00.000000000Z', x'00112233445566778899aabbccddeeff',
+              '2024-03-01T00:00:00Z', 1, '{{}}');
+         INSERT INTO record VALUES ('accounts', 'acc-1', 1), ('accounts', 'acc-2', 2);
+         INSERT INTO cursor VALUES ('transactions', '2024-02-01T00:01:40Z', '[[\"2024-02-01T00:01:40Z\",\"2024-02-01T00:01:40Z\"]]', '[]');
+         INSERT INTO publisher VALUES ('ndjson', 'ndjson', 2, '2024-03-01T00:00:00Z', NULL);
+         INSERT INTO poll VALUES (7, '2024-03-01T00:00:00Z', '2024-03-01T00:00:01Z', 'complete', 9, 0, 2, 0, 0, 0, 3, NULL);",
+        psp.url()
+    ))
+    .unwrap();
+    drop(old);
+
+    let status = run(place.command("status"));
+    assert_eq!(status.code, Some(1), "{status}");
+    assert!(
+        status
+            .stderr
+            .contains("has layout 1, of an older version of generic-connector"),
+        "{status}"
+    );
+    let ran = place.poll_well();
+    assert!(
+        ran.stderr.contains("brought from layout 1 to 2")
+            && ran.stderr.contains("poll 8 complete: "),
+        "{ran}"
+    );
+    // acc-1 is known, acc-2 is not as it was. No transaction is stored that could vouch for the cursor.
+    assert_eq!(place.ids("accounts"), ["acc-2"]);
+    assert_eq!(place.ids("transactions").len(), 250);
+    assert_eq!(place.changes()[0]["seq"], 3);
+
+    let copy = place.state().join("state.sqlite3.layout-1");
+    assert_eq!(
+        fs::metadata(&copy).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let copy = rusqlite::Connection::open(copy).unwrap();
+    let layout = copy.query_row("PRAGMA user_version", [], |row| row.get(0));
+    assert_eq!(layout, Ok(1));
+    let kept = copy.query_row("SELECT count(*) FROM version", [], |row| row.get(0));
+    assert_eq!(kept, Ok(2));
+
+    let fresh = Place::new(&psp.url(), json!({}));
+    fresh.poll_well();
+    let open =
+        |place: &Place| rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    assert_eq!(columns(&open(&place)), columns(&open(&fresh)));
+    place.poll_well();
+}
