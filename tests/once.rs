@@ -85,6 +85,20 @@ fn an_older_version_of_a_lagging_replica_supersedes_nothing() {
 }
 
 #[test]
+fn a_replica_that_lags_behind_a_change_without_a_new_date_makes_no_version() {
+    let psp = FakePsp::start();
+    psp.add_transaction("t", "2024-01-01T00:00:00Z");
+    let place = Place::new(&psp.url(), json!({}));
+    for status in ["PENDING", "SUCCEEDED", "PENDING", "SUCCEEDED", "PENDING"] {
+        psp.change_transaction("t", json!({ "status": status }));
+        place.poll_well();
+    }
+    let changes = place.changes();
+    assert_eq!(changes.len(), 2, "{changes:?}");
+    assert_eq!(changes[1]["record"]["status"], "SUCCEEDED");
+}
+
+#[test]
 fn two_records_under_one_id_and_date_make_no_version_in_every_poll() {
     let psp = FakePsp::start();
     psp.add_transaction("t", "2024-01-01T00:00:00Z");

@@ -80,25 +80,48 @@ fn what_changes_in_every_sweep_is_named() {
     }
 }
 
+/// Lets everything that is stored have been read long ago, longer than any replica lags.
+fn age(place: &Place) {
+    let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    let aged = state.execute(
+        "UPDATE version SET observed_at = '2024-03-01T00:00:00Z'",
+        [],
+    );
+    aged.unwrap();
+}
+
 #[test]
-fn two_records_under_one_id_and_date_make_no_version_in_every_sweep() {
-    let psp = FakePsp::with_a_bank();
-    let place = Place::new(&psp.url(), json!({ "pageSize": 3 }));
+fn two_records_under_one_id_on_two_pages_make_no_version_in_every_sweep() {
+    let psp = FakePsp::start();
+    for number in 1..=6 {
+        psp.add_account(&format!("acc-{number}"), "2024-01-01T00:00:00Z");
+    }
+    let place = Place::new(&psp.url(), json!({ "pageSize": 4 }));
     place.poll_well();
-    // The second one appears later, behind the cursor, and is on another page.
     psp.add_account("acc-1", "2024-01-01T00:00:00Z");
-    psp.add_account("acc-0", "2024-01-01T00:00:00Z");
     psp.change_account("acc-1", json!({ "accountName": "Another" }));
-    for _ in 0..4 {
+    for _ in 0..3 {
+        age(&place);
         run(place.command("poll --sweep"));
     }
     let versions = place.ids("accounts");
+    // Until it is understood, each of them may have superseded the other once.
+    assert!(versions.len() <= 6 + 3, "{versions:?}");
+    let mut command = crate::support::binary();
+    command.args(["quarantine", "list", "--config"]);
+    command.arg(place.config());
+    let listed = run(command);
+    assert!(
+        listed.stdout.contains("two different records have this id")
+            || listed.stdout.contains("another record has this id"),
+        "{listed}"
+    );
     for _ in 0..3 {
-        run(place.command("poll --sweep"));
+        age(&place);
+        let ran = sweep(&place);
+        assert!(!ran.stderr.contains("WARN"), "{ran}");
     }
     assert_eq!(place.ids("accounts"), versions);
-    let quarantine = run(place.command("quarantine list"));
-    assert!(quarantine.code.is_some());
 }
 
 #[test]
@@ -118,14 +141,7 @@ fn an_older_content_supersedes_in_a_sweep_only_if_it_is_new_and_no_replica_lags(
         before,
         "what was read a moment ago may be newer than what a replica answers"
     );
-    let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
-    state
-        .execute(
-            "UPDATE version SET observed_at = '2024-03-01T00:00:00Z'",
-            [],
-        )
-        .unwrap();
-    drop(state);
+    age(&place);
     sweep(&place);
     assert_eq!(place.changes().len(), before + 1);
     assert_eq!(
