@@ -34,6 +34,7 @@ pub enum Command {
     /// Show how far polling and delivery have come
     Status(Status),
     /// Look at the records that were not accepted, and decide about them
+    #[command(subcommand)]
     Quarantine(Quarantine),
     /// Serve a sample Integration Service on this machine
     Sandbox(Sandbox),
@@ -80,22 +81,14 @@ pub struct Status {
     pub json: bool,
 }
 
-/// Options of `quarantine`.
-#[derive(Debug, Args)]
-pub struct Quarantine {
-    #[command(flatten)]
-    /// The configuration.
-    pub config: ConfigFile,
-    /// What to do.
-    #[command(subcommand)]
-    pub action: QuarantineAction,
-}
-
 /// What to do with the quarantine.
 #[derive(Debug, Subcommand)]
-pub enum QuarantineAction {
+pub enum Quarantine {
     /// List what is in it
     List {
+        /// The configuration.
+        #[command(flatten)]
+        config: ConfigFile,
         /// Print JSON, with the records' texts
         #[arg(long)]
         json: bool,
@@ -104,18 +97,27 @@ pub enum QuarantineAction {
     Show {
         /// Its number in the list
         number: i64,
+        /// The configuration.
+        #[command(flatten)]
+        config: ConfigFile,
     },
     /// Let the next poll take records again: one that keeps the rules by now, or the second of two under one id
     Retry {
         /// Their numbers in the list
         #[arg(required = true)]
         numbers: Vec<i64>,
+        /// The configuration.
+        #[command(flatten)]
+        config: ConfigFile,
     },
     /// Drop records; they come again if the service still lists them
     Drop {
         /// Their numbers in the list
         #[arg(required = true)]
         numbers: Vec<i64>,
+        /// The configuration.
+        #[command(flatten)]
+        config: ConfigFile,
     },
 }
 

@@ -10,13 +10,7 @@ fn listed(place: &Place) -> Vec<Value> {
 }
 
 fn quarantine(place: &Place, words: &str) -> Ran {
-    let mut command = crate::support::binary();
-    command
-        .arg("quarantine")
-        .arg("--config")
-        .arg(place.config())
-        .args(words.split(' '));
-    run(command)
+    run(place.command(&format!("quarantine {words}")))
 }
 
 /// A service that lists one transaction which breaks the contract, among others.

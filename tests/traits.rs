@@ -298,9 +298,11 @@ fn a_service_that_ignores_page() {
     let first = place.poll_well();
     assert_eq!(place.ids("transactions").len(), 100);
     assert_eq!(traits(&place), ["ignores page"], "{first}");
-    assert_eq!(requests(&psp), 36);
+    let import = requests(&psp);
+    assert!(import <= 20, "{import}");
     place.poll_well();
-    assert_eq!(requests(&psp), 28);
+    let quiet = requests(&psp);
+    assert!(quiet <= 12, "{quiet}");
     psp.behave(Manners::default());
     psp.add_transaction("tx-100", &at(180));
     place.poll_well();

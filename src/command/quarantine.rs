@@ -9,28 +9,32 @@ use crate::config;
 use crate::store::{Quarantine, Quarantined};
 
 /// Shows or changes what is in quarantine, beside a connector that may be running.
-pub(super) fn run(options: &cli::Quarantine) -> Result<Exit, Failure> {
-    let directory = config::state_directory(&options.config.config)?;
+pub(super) fn run(action: &cli::Quarantine) -> Result<Exit, Failure> {
+    let (cli::Quarantine::List { config, .. }
+    | cli::Quarantine::Show { config, .. }
+    | cli::Quarantine::Retry { config, .. }
+    | cli::Quarantine::Drop { config, .. }) = action;
+    let directory = config::state_directory(&config.config)?;
     let quarantine = Quarantine::open(&directory).map_err(Failure::other)?;
-    match &options.action {
-        cli::QuarantineAction::List { json } => {
+    match action {
+        cli::Quarantine::List { json, .. } => {
             let listed = quarantine.list().map_err(Failure::other)?;
             say(&match json {
                 true => in_json(&listed),
                 false => in_words(&listed),
             });
         }
-        cli::QuarantineAction::Show { number } => {
+        cli::Quarantine::Show { number, .. } => {
             let shown = quarantine.get(*number).map_err(Failure::other)?;
             say(&details(&shown));
         }
-        cli::QuarantineAction::Retry { numbers } => {
+        cli::Quarantine::Retry { numbers, .. } => {
             for number in numbers {
                 quarantine.retry(*number).map_err(Failure::other)?;
                 say(&format!("the next poll takes number {number} again\n"));
             }
         }
-        cli::QuarantineAction::Drop { numbers } => {
+        cli::Quarantine::Drop { numbers, .. } => {
             for number in numbers {
                 quarantine.drop(*number).map_err(Failure::other)?;
                 say(&format!(

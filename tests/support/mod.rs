@@ -73,13 +73,11 @@ impl Place {
 
     /// A command on this configuration, not yet started.
     pub fn command(&self, command: &str) -> Command {
-        let mut words = command.split(' ');
         let mut ready = binary();
         ready
-            .args(words.next())
+            .args(command.split(' '))
             .arg("--config")
-            .arg(self.config())
-            .args(words);
+            .arg(self.config());
         ready
     }
 
