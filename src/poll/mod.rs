@@ -11,11 +11,13 @@
 //! versions or not (`batch`); how far a list is complete is the cursor walk's business (`cursor`). One failing
 //! request fails its account or its stream until the next poll; the rest goes on. A key that is refused from the start ends
 //! the poll; balances that fail for one account after the other wait for the next one.
+//!
+//! Between polls, while nothing else is to do, a sweep (`sweep`) reads on in the lists from their beginning, one page at a
+//! time. A poll that falls due does not wait for it: what the sweep has read is committed, and the answer that is still
+//! to come is dropped and asked for again in the next slice. So a poll and a sweep never have anything pending together.
 
 mod batch;
 mod cursor;
-#[cfg(test)]
-mod cursor_model;
 mod cycle;
 mod sweep;
 mod workers;

@@ -1,9 +1,10 @@
-//! The state: one SQLite file that holds the newest version of every record, the change log, the cursors, the
-//! publishers' offsets and the last polls. The only module that touches the disk for state.
+//! The state: one SQLite file that holds the newest version of every record, the change log, the cursors with what is
+//! known of the service, the quarantine, the publishers' offsets, and the last polls and sweeps. The only module that
+//! touches the disk for state.
 //!
 //! The `version` table **is** the change log: append-only, numbered by `seq`, and everything downstream reads it by
 //! `seq` above a number. The poll loop owns the one [`Store`] and writes through [`Store::commit`]; publishers and
-//! `status` read on connections of their own ([`ChangeLog`], [`Overview`]), so neither waits for the other: the journal
+//! `status` read on connections of their own ([`ChangeLog`], [`Overview`], [`Quarantine`]), so neither waits for the other: the journal
 //! is a write-ahead log. A commit is synced to the disk before it returns (`synchronous=FULL`).
 
 mod commit;

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use proptest::prelude::*;
 
-use super::cursor::{Step, Walk};
+use super::{Step, Walk};
 use crate::api::{Page, Query, Second, Stream, Timestamp};
 use crate::store::{Cursor, Place};
 

@@ -29,18 +29,20 @@
 //! A **sweep** is a plain walk from the beginning, without a filter, that can be left and taken up again ([`Place`]).
 //! Only the list of a service that ignores `page`, and is too long for the largest page, is swept from anchor to anchor.
 
+mod again;
+mod dates;
+mod filter;
+#[cfg(test)]
+mod model;
+mod order;
+
 use std::collections::{BTreeSet, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::api::{Page, Query, Record, Second, Timestamp};
-use crate::store::{Cursor, FARTHEST_SHIFT, Place, Range, Traits};
-
-/// So many pages in a row that bring nothing new show that the service ignores `page`, or that the list has ended. A
-/// single one does not: records that appeared before it may have moved it by exactly a page.
-const TELLING_REPEATS: u32 = 3;
-
-/// How many times farther each step back goes than the one before.
-const STRIDE: u64 = 8;
+use crate::store::{Cursor, Place, Range, Traits};
+use dates::Dates;
+use filter::farther_than;
+use order::{hashes, page_hash};
 
 /// The largest page that is asked for where a smaller one will not do. Elements.
 pub const LARGEST_PAGE: u32 = 10_000;
@@ -410,258 +412,6 @@ impl Walk {
         }
     }
 
-    /// A page that begins with a record of the page before shows that the list has shifted the other way. If it is the
-    /// same page, that is only known once another one follows: it may as well be the end.
-    fn note_shift(&mut self, page: &Page) {
-        let Some(record) = page.records.first().filter(|_| self.page > 1) else {
-            return;
-        };
-        let repeated = self.previous.hash == page_hash(page);
-        if !repeated && let Some(second) = self.shifted.take() {
-            self.read_again_later(second);
-        }
-        if self.previous.has(record) {
-            let second = record.timestamp.second();
-            match repeated {
-                true => self.shifted = Some(second),
-                false => self.read_again_later(second),
-            }
-        }
-    }
-
-    /// What a page says of the order that the service keeps: whether it brings something new, whether it follows the
-    /// page before, whether a larger one did any good. Some step, if the list is to be read anew because of it.
-    fn look_at_the_order(&mut self, page: &Page, dates: Dates, clock: Second) -> Option<Step> {
-        let proving = matches!(self.phase, Phase::Proving { .. });
-        if !dates.ascends {
-            self.note_unsorted(clock);
-        }
-        if page.length() == 0 || proving {
-            self.repeats = 0;
-            return None;
-        }
-        let known: Vec<bool> = hashes(page).map(|hash| self.seen.contains(&hash)).collect();
-        let again = known.iter().filter(|known| **known).count();
-        let hash = page_hash(page);
-        let identical =
-            self.repeats > 0 || hash == self.previous.hash || Some(hash) == self.list.first;
-        let nothing_new = self.page > 1 && again == known.len();
-        let repeats = nothing_new && (identical || !self.can_enlarge());
-        self.repeats = if repeats { self.repeats + 1 } else { 0 };
-        if self.page > 2 && self.list.distinct > 1 && Some(hash) == self.list.first {
-            // After its last page it begins again.
-            return Some(match self.phase {
-                Phase::Again { range } => self.have_read_again(range),
-                _ => self.end_of_list(),
-            });
-        }
-        // What shifts a page later puts the end of the page before at its beginning, and something new after it.
-        let scrambled = match nothing_new {
-            true => !identical,
-            false => self.page > 1 && known.iter().skip(again).any(|known| *known),
-        };
-        if self.page > 1 && again == 0 {
-            self.cursor.traits.ignores_page = false;
-            if (1..self.full()).contains(&self.previous.length) {
-                self.note_cap(self.list.longest);
-            }
-        }
-        let begins_alike = hashes(page).next() == self.previous.begins;
-        if self.page > 1 && begins_alike && !repeats && self.list.distinct <= 1 {
-            // The first page once more, but for what has changed on it.
-            self.cursor.traits.ignores_page = true;
-            if page.length() >= self.full() && self.enlarge(page) {
-                return Some(Step::Ask);
-            }
-        }
-        let cap = self.cursor.traits.caps_page_size_at;
-        if cap.is_some_and(|cap| page.length() > cap) {
-            self.cursor.traits.caps_page_size_at =
-                Some(page.length()).filter(|length| *length < self.size as usize);
-        }
-        let edges = self.edge().zip(dates.seconds);
-        if edges.is_some_and(|(edge, (first, _))| first < edge) && again == 0 {
-            self.note_unsorted(clock);
-        }
-        if let (Some(place), Some((first, last))) = (&mut self.sweep, dates.seconds) {
-            place.several_seconds |= first < last || edges.is_some_and(|(edge, _)| edge < last);
-        }
-        if self.page > 1 && page.length() > self.list.longest && self.list.longest > 0 {
-            // The cap was raised: the numbers of the pages mean other elements now.
-            self.restart();
-            return Some(Step::Ask);
-        }
-        if scrambled {
-            self.cursor.traits.unstable_since.get_or_insert(clock);
-            if let Some(place) = &mut self.sweep {
-                place.unstable = true;
-            }
-            if self.enlarge(page) {
-                return Some(Step::Ask);
-            }
-            self.note_incomplete(format!(
-                "the order of the list changes from request to request, and the list, or what it holds of one date, \
-                 does not fit on a page of {}",
-                self.size
-            ));
-        }
-        match self.enlarged_over.take() {
-            Some(over) if page.length() <= over => {
-                self.largest = self.size;
-                let in_a_tie =
-                    dates.within_one_second() && matches!(self.phase, Phase::Reading { .. });
-                (self.cursor.traits.ignores_page && in_a_tie).then(|| self.give_up_tie(page, dates))
-            }
-            _ => None,
-        }
-    }
-
-    fn note_unsorted(&mut self, clock: Second) {
-        self.cursor.traits.unsorted_since.get_or_insert(clock);
-        if let Some(place) = &mut self.sweep {
-            place.unsorted = true;
-        }
-    }
-
-    fn note_cap(&mut self, length: usize) {
-        if length > 0 && length < self.size as usize {
-            self.cursor.traits.caps_page_size_at = Some(length);
-        }
-    }
-
-    fn note_incomplete(&mut self, reason: String) {
-        if let Some(place) = &mut self.sweep {
-            place.incomplete = true;
-        }
-        self.cursor.traits.incomplete = Some(reason);
-    }
-
-    fn note_unreadable_tie(&mut self, tie: Second, length: usize) {
-        self.note_incomplete(format!(
-            "the records dated {tie} fill a page of {length}, and the service ignores \"page\""
-        ));
-    }
-
-    /// The filter begins too early if an answer does, be it by a time zone, a day, or because there is no filter.
-    fn note_early(&mut self, dates: Dates) {
-        if let (1, Some(from), Some(earliest)) = (self.page, self.list.from, dates.earliest)
-            && earliest < from
-        {
-            self.begins_early = true;
-            let traits = &mut self.cursor.traits;
-            traits.filters_early_by = traits.filters_early_by.max(from.since(earliest));
-        }
-    }
-
-    /// How many elements a full page has.
-    fn full(&self) -> usize {
-        let cap = self.cursor.traits.caps_page_size_at;
-        cap.unwrap_or(usize::MAX).min(self.size as usize)
-    }
-
-    fn read_again_later(&mut self, second: Second) {
-        if self.sweep.is_some() {
-            return;
-        }
-        // Every range is looked at: they may overlap, and a walk has as many as the stream has large ties.
-        let within = |range: &&Range| range.0 <= second && second <= range.1;
-        let ranges: Vec<Range> = self
-            .cursor
-            .numbered
-            .iter()
-            .filter(within)
-            .copied()
-            .collect();
-        if let Phase::Again { .. } = self.phase {
-            self.postponed.extend(&ranges);
-        }
-        self.cursor.again.extend(ranges);
-    }
-
-    /// Whether a page holds a record that was known before, of that second or an earlier one.
-    fn holds_known(page: &Page, stored: &[Option<Timestamp>], target: Second) -> bool {
-        let mut records = page.records.iter().zip(stored);
-        records.any(|(record, stored)| {
-            record.timestamp.second() <= target && *stored == Some(record.timestamp)
-        })
-    }
-
-    /// Whether the answer shows that the filter's bound is where it should be: it begins before it, or holds a record
-    /// at or before the target that was read before, on the page before the anchor or, where there is none, ever.
-    fn is_proof(
-        &self,
-        page: &Page,
-        dates: Dates,
-        stored: &[Option<Timestamp>],
-        target: Second,
-        back: u64,
-        goal: Goal,
-    ) -> bool {
-        match goal {
-            Goal::Begin | Goal::ReadAgain(_) => {
-                self.begins_early(dates) || Self::holds_known(page, stored, target)
-            }
-            Goal::GoOn(..) => {
-                let read: BTreeSet<(&str, Timestamp)> = self
-                    .previous
-                    .keys
-                    .iter()
-                    .filter(|(_, timestamp)| timestamp.second() >= target.earlier(back))
-                    .map(|(id, timestamp)| (id.as_str(), *timestamp))
-                    .collect();
-                page.records
-                    .iter()
-                    .filter(|record| record.timestamp.second() <= target)
-                    .any(|record| read.contains(&(record.id.as_str(), record.timestamp)))
-            }
-        }
-    }
-
-    fn begins_early(&self, dates: Dates) -> bool {
-        let begins = dates.earliest.zip(self.list.from);
-        begins.is_some_and(|(earliest, from)| earliest < from)
-    }
-
-    /// Asks for the list from farther back, or plainly for the next page of the list before it. False if neither is
-    /// left: no time zone is farther away, so whatever the filter does, nothing was skipped.
-    fn step_back(&mut self, target: Second, back: u64, goal: Goal) -> bool {
-        // The page that was read begins so many seconds before the target: an inclusive filter that starts there
-        // gives a proof even if every later record has moved.
-        let span = match (goal, self.previous.seconds) {
-            (Goal::GoOn(..), Some((first, _))) => target.since(first),
-            _ => 0,
-        };
-        let next = (back * STRIDE).max(1);
-        let farther = match () {
-            () if back < span && (next > span || next > FARTHEST_SHIFT) => Some(span),
-            () if next <= FARTHEST_SHIFT => Some(next),
-            () => None,
-        };
-        match (farther, goal) {
-            // An answer that begins too early would only begin earlier still.
-            (Some(back), Goal::GoOn(list, _))
-                if !(self.list.earliest < self.list.from && self.list.earliest.is_some())
-                    && list.from.is_none_or(|from| target.earlier(back) > from) =>
-            {
-                self.prove(target, back, goal);
-            }
-            (_, Goal::GoOn(list, page)) => {
-                self.list = list;
-                self.size = list.size;
-                self.page = page;
-                self.phase = Phase::Plain { unproven: None };
-                // What moved while proof was sought may have shifted the page that comes next.
-                self.read_by_number(Second::MAX);
-                for second in std::mem::take(&mut self.moved) {
-                    self.read_again_later(second);
-                }
-            }
-            (Some(back), _) => self.prove(target, back, goal),
-            (None, _) => return false,
-        }
-        true
-    }
-
     fn read(&mut self, page: &Page, dates: Dates, clock: Second) -> Step {
         let Phase::Reading { target } = self.phase else {
             return Step::Ask;
@@ -727,76 +477,6 @@ impl Walk {
         self.next_page(page, dates)
     }
 
-    fn telling_repeats(&self) -> u32 {
-        match self.cursor.traits.ignores_page {
-            true => 1,
-            false => TELLING_REPEATS,
-        }
-    }
-
-    /// The page brings nothing new. After other pages, that is the end: the service repeats its last page, or begins
-    /// again. If it is the only page there is, the service ignores `page`, and has no more if the page is short.
-    fn repeated(&mut self, page: &Page, dates: Dates) -> Step {
-        if self.repeats < self.telling_repeats() {
-            return self.next_page(page, dates);
-        }
-        if self.list.distinct > 1 {
-            return self.end_of_list();
-        }
-        let in_a_tie = dates.within_one_second() && matches!(self.phase, Phase::Reading { .. });
-        if page.length() < self.full() {
-            return match dates.seconds {
-                Some((_, last)) if in_a_tie => self.go_beyond(last, page.length()),
-                _ => self.end_of_list(),
-            };
-        }
-        self.cursor.traits.ignores_page = true;
-        if self.enlarge(page) {
-            return Step::Ask;
-        }
-        self.give_up_tie(page, dates)
-    }
-
-    /// The page is all that can be had of its tie, or of a list that is read plainly.
-    fn give_up_tie(&mut self, page: &Page, dates: Dates) -> Step {
-        let length = page.length();
-        match (dates.seconds, &self.phase) {
-            (Some((_, last)), Phase::Reading { .. }) if dates.within_one_second() => {
-                self.note_unreadable_tie(last, length);
-                self.go_beyond(last, length)
-            }
-            (_, Phase::Plain { .. })
-                if self.sweep.as_ref().is_some_and(|place| !place.anchored) =>
-            {
-                self.sweep = self.sweep.take().map(|place| Place {
-                    anchored: true,
-                    ..place
-                });
-                self.size = self.page_size;
-                self.begin_list(None);
-                self.seen.clear();
-                self.phase = Phase::Reading { target: None };
-                Step::Ask
-            }
-            _ => {
-                self.note_incomplete(format!(
-                    "what follows the first page of {length} cannot be reached: the service ignores \"page\", and its \
-                     order or its filter does not help"
-                ));
-                self.end_of_list()
-            }
-        }
-    }
-
-    /// Goes on after a tie of which only a page can be read.
-    fn go_beyond(&mut self, tie: Second, length: usize) -> Step {
-        self.begin_list(Some(tie.next()));
-        self.seen.clear();
-        self.size = self.page_size;
-        self.phase = Phase::Beyond { tie, length };
-        Step::Ask
-    }
-
     fn next_page(&mut self, page: &Page, dates: Dates) -> Step {
         let seconds = match self.page {
             1 => dates.seconds,
@@ -828,22 +508,6 @@ impl Walk {
         Step::Ask
     }
 
-    /// Reads the list anew, with pages twice as large. False if that can do no good.
-    fn enlarge(&mut self, page: &Page) -> bool {
-        if !self.can_enlarge() {
-            return false;
-        }
-        self.size = self.size.saturating_mul(2).min(self.largest);
-        self.enlarged_over = Some(self.list.longest.max(page.length()));
-        self.restart();
-        true
-    }
-
-    fn can_enlarge(&self) -> bool {
-        let cap = self.cursor.traits.caps_page_size_at;
-        self.size < self.largest && cap.is_none_or(|cap| cap >= self.size as usize)
-    }
-
     fn restart(&mut self) {
         let largest = self.largest;
         self.begin_list(self.list.from);
@@ -867,38 +531,12 @@ impl Walk {
         self.prove(target, self.late, Goal::GoOn(self.list, self.page));
     }
 
-    fn prove(&mut self, target: Second, back: u64, goal: Goal) {
-        self.begin_list(Some(target.earlier(back)));
-        self.phase = Phase::Proving { target, back, goal };
-    }
-
-    fn read_by_number(&mut self, last: Second) {
-        let Some(first) = self.list.earliest else {
-            return;
-        };
-        if self.sweep.is_some() {
-            return;
-        }
-        // A tie grows by a page at a time: the range of its pages so far is part of the new one.
-        for numbered in [&mut self.numbered, &mut self.cursor.numbered] {
-            let so_far: Vec<Range> = numbered
-                .range((first, Second::MIN)..(first, last))
-                .copied()
-                .collect();
-            so_far.iter().for_each(|range| {
-                numbered.remove(range);
-            });
-            numbered.insert((first, last));
-        }
-    }
-
     fn end_of_list(&mut self) -> Step {
         if let Phase::Plain {
             unproven: Some((target, back)),
         } = self.phase
         {
-            let farther = (back * STRIDE).max(1);
-            if farther <= FARTHEST_SHIFT {
+            if let Some(farther) = farther_than(back) {
                 self.begin_list(Some(target.earlier(farther)));
                 self.seen.clear();
                 self.phase = Phase::Plain {
@@ -917,127 +555,8 @@ impl Walk {
             self.conclude_sweep();
             return Step::End;
         }
-        // What lies within another range is read again with it.
-        let again = &self.cursor.again;
-        let covered = |range: &&Range| {
-            let mut others = again.iter().filter(|other| other != range);
-            others.any(|other| covers(*other, **range))
-        };
-        let due = again.iter().rev().filter(|range| !covered(range));
-        self.due = due.copied().collect();
-        if let (true, Some((first, _))) = (self.begun_plainly, self.due.last().copied()) {
-            // The list has no seconds that could be read for themselves.
-            self.due = vec![(first, Second::MAX)];
-        }
-        self.cursor.numbered = self.numbered.union(&self.cursor.again).copied().collect();
+        self.plan_what_is_read_again();
         self.read_next_range_again()
-    }
-
-    fn read_next_range_again(&mut self) -> Step {
-        let Some(range) = self.due.pop() else {
-            return self.check_filter();
-        };
-        self.size = self.page_size;
-        if self.begun_plainly {
-            let earlier = range.0.earlier(self.late.max(1));
-            self.begin_list(self.list.from.map(|from| from.min(earlier)));
-            self.seen.clear();
-            self.phase = Phase::Again { range };
-            return Step::Ask;
-        }
-        // From a second before it: a bound that is exclusive to the nanosecond would cut off its first instant.
-        self.prove(range.0, self.late.max(1), Goal::ReadAgain(range));
-        Step::Ask
-    }
-
-    fn read_again(&mut self, range: Range, page: &Page, dates: Dates) -> Step {
-        let beyond = dates.ascends && dates.seconds.is_some_and(|(_, last)| last > range.1);
-        if page.length() == 0 || beyond {
-            return self.have_read_again(range);
-        }
-        if self.repeats < self.telling_repeats() {
-            return self.next_page(page, dates);
-        }
-        let cut_off = self.list.distinct <= 1 && page.length() >= self.full();
-        if cut_off && self.enlarge(page) {
-            return Step::Ask;
-        }
-        self.have_read_again(range)
-    }
-
-    fn have_read_again(&mut self, range: Range) -> Step {
-        let postponed = &self.postponed;
-        self.cursor
-            .again
-            .retain(|other| !covers(range, *other) || postponed.contains(other));
-        self.read_next_range_again()
-    }
-
-    /// Looks whether the filter is what it seemed to be: has the service improved, or was it a record that had moved?
-    fn check_filter(&mut self) -> Step {
-        let traits = &self.cursor.traits;
-        let sorted = traits.unsorted_since.is_none();
-        match self.newest {
-            Some(newest) if sorted && (self.first_ever || self.lateness() > 0) => {
-                self.size = self.page_size;
-                self.begin_list(Some(newest));
-                self.phase = Phase::CheckingLate { newest, back: 0 };
-                Step::Ask
-            }
-            _ => self.check_filter_early(),
-        }
-    }
-
-    /// By how many seconds the filter begins too late, as far as anything shows.
-    fn lateness(&self) -> u64 {
-        let known = self.cursor.traits.filters_late_by;
-        self.late
-            .max(self.stepped_back)
-            .max(known)
-            .min(FARTHEST_SHIFT)
-    }
-
-    fn check_late(&mut self, newest: Second, back: u64, page: &Page) -> Step {
-        let holds_newest = page
-            .records
-            .iter()
-            .any(|record| record.timestamp.second() <= newest);
-        let farther = (back * STRIDE).max(1);
-        if !holds_newest && farther <= FARTHEST_SHIFT {
-            self.begin_list(Some(newest.earlier(farther)));
-            self.phase = Phase::CheckingLate {
-                newest,
-                back: farther,
-            };
-            return Step::Ask;
-        }
-        self.cursor.traits.filters_late_by = match back {
-            _ if !holds_newest => self.lateness(),
-            0 => 0,
-            1 => self.lateness().max(1),
-            // A filter that compares minutes or days shifts each bound by another length.
-            back => self.lateness().max(back * STRIDE),
-        };
-        self.check_filter_early()
-    }
-
-    fn check_filter_early(&mut self) -> Step {
-        match self.newest {
-            Some(newest) if self.cursor.traits.filters_early_by > 0 && !self.begins_early => {
-                self.size = self.page_size;
-                self.begin_list(Some(newest.next()));
-                self.phase = Phase::CheckingEarly { newest };
-                Step::Ask
-            }
-            _ => Step::End,
-        }
-    }
-
-    fn check_early(&mut self, newest: Second, dates: Dates) -> Step {
-        if dates.earliest.is_none_or(|earliest| earliest > newest) {
-            self.cursor.traits.filters_early_by = 0;
-        }
-        Step::End
     }
 
     /// A sweep has seen the whole list: what it did not find is so no more.
@@ -1071,66 +590,10 @@ impl List {
     }
 }
 
-fn covers(range: Range, other: Range) -> bool {
-    range.0 <= other.0 && other.1 <= range.1
-}
-
-/// What the dates of a page say.
-#[derive(Debug, Clone, Copy)]
-struct Dates {
-    /// The seconds of the first and the last usable record.
-    seconds: Option<Range>,
-    /// The earliest second of all.
-    earliest: Option<Second>,
-    /// Whether no record lies in an earlier second than the one before it.
-    ascends: bool,
-}
-
-impl Dates {
-    fn of(page: &Page) -> Dates {
-        let second = |record: Option<&Record>| record.map(|record| record.timestamp.second());
-        let seconds = || page.records.iter().map(|record| record.timestamp.second());
-        Dates {
-            seconds: second(page.records.first()).zip(second(page.records.last())),
-            earliest: seconds().min(),
-            ascends: seconds().is_sorted(),
-        }
-    }
-
-    fn within_one_second(self) -> bool {
-        self.ascends && self.seconds.is_some_and(|(first, last)| first == last)
-    }
-}
-
 impl Previous {
     fn has(&self, record: &Record) -> bool {
         self.keys
             .iter()
             .any(|(id, timestamp)| (id, timestamp) == (&record.id, &record.timestamp))
     }
-}
-
-/// What tells a page from others.
-fn page_hash(page: &Page) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hashes(page).for_each(|hash| hash.hash(&mut hasher));
-    hasher.finish()
-}
-
-/// What tells the elements of a page apart.
-fn hashes(page: &Page) -> impl Iterator<Item = u64> {
-    let hash = |element: &dyn Fn(&mut DefaultHasher)| {
-        let mut hasher = DefaultHasher::new();
-        element(&mut hasher);
-        hasher.finish()
-    };
-    let records = page
-        .records
-        .iter()
-        .map(move |record| hash(&|hasher| (&record.id, record.timestamp).hash(hasher)));
-    let unusable = page
-        .unusable
-        .iter()
-        .map(move |unusable| hash(&|hasher| unusable.json.hash(hasher)));
-    records.chain(unusable)
 }
