@@ -15,6 +15,7 @@ mod ndjson;
 mod once;
 mod quarantine;
 mod quiet;
+mod regressions;
 mod run;
 mod silence;
 mod state;

@@ -108,7 +108,7 @@ fn two_records_under_one_id_and_date_make_no_version_in_every_poll() {
     let ran = place.poll();
     assert_eq!(ran.code, Some(2), "{ran}");
     assert!(
-        ran.stderr.contains("two different records have this id"),
+        ran.stderr.contains("another content of this id is listed"),
         "{ran}"
     );
     for _ in 0..2 {

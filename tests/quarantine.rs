@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, Place, Ran, Reply, run, transaction};
+use crate::support::{FakePsp, Place, Ran, Reply, run, transaction, wait_a_second};
 
 fn listed(place: &Place) -> Vec<Value> {
     let ran = run(place.command("quarantine list --json"));
@@ -115,13 +115,6 @@ fn what_has_no_id_is_kept_and_released_when_it_is_listed_no_more() {
     wait_a_second();
     let ran = run(place.command("poll --sweep"));
     assert_eq!(listed(&place).len(), 1, "{ran}");
-}
-
-/// Dates in the state are whole seconds.
-fn wait_a_second() {
-    let now = || generic_connector::api::Timestamp::now().second();
-    let before = now();
-    crate::support::wait_until("the next second", || now() > before);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::api::Stream;
 use crate::cli;
 use crate::config::Config;
 use crate::logging::ERASE_LINE;
-use crate::poll::{PollOutcome, Progress, Summary, Watch};
+use crate::poll::{PollOutcome, Progress, Summary, Swept, Watch};
 use crate::signals;
 use crate::stop::Stop;
 
@@ -27,7 +27,7 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
         Connector::assemble(config, publishers(&targets), stop.clone(), &mut watch)?;
     let polled = connector.poller.poll_once().and_then(|summary| {
         let swept = match summary.outcome {
-            PollOutcome::Failed | PollOutcome::Interrupted => None,
+            PollOutcome::Failed | PollOutcome::Interrupted => Swept::default(),
             _ => connector.poller.sweep_once(options.sweep)?,
         };
         Ok((summary, swept))
@@ -40,7 +40,7 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
     };
     connector.shut_down();
     let (summary, swept) = polled.map_err(Failure::other)?;
-    if let Some(error) = &swept {
+    if let Some(error) = &swept.failure {
         log::error!("the sweep goes on with the next run: {error}");
     }
     let remaining = remaining?;
@@ -51,7 +51,7 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
     Ok(match summary.outcome {
         PollOutcome::Interrupted => Exit::Done,
         _ if !remaining.is_empty() => Exit::Nothing,
-        PollOutcome::Complete if swept.is_some() => Exit::Partly,
+        PollOutcome::Complete if swept != Swept::default() => Exit::Partly,
         PollOutcome::Complete => Exit::Done,
         PollOutcome::Partial => Exit::Partly,
         PollOutcome::Failed => Exit::Nothing,

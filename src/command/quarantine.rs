@@ -111,6 +111,23 @@ fn details(record: &Quarantined) -> String {
         record.first_seen,
         record.last_seen,
         reason(record),
-        record.json
+        visible(&record.json)
     )
+}
+
+/// The text with what would move a terminal's cursor or turn its writing round written as JSON writes it.
+fn visible(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '\u{80}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => text += &format!("\\u{:04x}", u32::from(character)),
+            _ => text.push(character),
+        }
+    }
+    text
 }

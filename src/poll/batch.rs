@@ -11,9 +11,9 @@ const MOST_BYTES: usize = 8 << 20;
 /// A version that was read so recently may be newer than what a lagging replica still answers. Seconds.
 const REPLICA_LAG: u64 = 3_600;
 
-/// Why the second of two records under one id and date is not accepted.
-const DUPLICATE: &str =
-    "another record has this id and date, and was read first; make the service's ids unique";
+/// Why one of two contents under one id is not accepted.
+pub const DUPLICATE: &str = "another content of this id is listed with the same or a newer date; make the service's ids \
+                         unique. If this one is listed alone from now on, a sweep accepts it";
 
 /// What was read and is not committed yet, and what decides whether a record is a new version.
 #[derive(Debug)]
@@ -25,11 +25,17 @@ pub struct Pending {
     versions: Vec<Version>,
     /// The place in `versions` of a record's newest version.
     newest: HashMap<(Stream, String), usize>,
+    /// For each of `versions`, the place of its record's version before it.
+    previous: Vec<Option<usize>>,
     bytes: usize,
     refused: Vec<Refused>,
     /// What `refused` holds.
     refused_keys: HashSet<(Stream, Option<String>, ContentHash)>,
     released: Vec<i64>,
+    /// What was taken out of quarantine in vain.
+    kept: Vec<i64>,
+    /// The records that are listed as they are stored, while another content of theirs is in quarantine.
+    rivals: Vec<(Stream, String)>,
     unknown_values: BTreeMap<(&'static str, String), i64>,
     /// The unknown values that were seen before: each is said once.
     known_unknowns: HashSet<(String, String)>,
@@ -79,10 +85,13 @@ impl Pending {
             most_records,
             versions: Vec::new(),
             newest: HashMap::new(),
+            previous: Vec::new(),
             bytes: 0,
             refused: Vec::new(),
             refused_keys: HashSet::new(),
             released: Vec::new(),
+            kept: Vec::new(),
+            rivals: Vec::new(),
             unknown_values: BTreeMap::new(),
             known_unknowns: store.unknown_values()?,
             quarantined: store.quarantined_streams()?,
@@ -146,11 +155,8 @@ impl Pending {
             Some(known) => self.judge(store, record, known)?,
             None => Verdict::New { number: 1 },
         };
-        if self.quarantined.contains(&record.stream)
-            && matches!(verdict, Verdict::New { .. } | Verdict::Known)
-        {
-            self.released
-                .extend(store.quarantined_for_contract(record.stream, &record.id)?);
+        if self.quarantined.contains(&record.stream) {
+            self.look_at_the_quarantine(store, record, verdict)?;
         }
         match &mut verdict {
             Verdict::New { number } => self.push(record, *number),
@@ -169,6 +175,31 @@ impl Pending {
             }
         }
         Ok(Taken { verdict, before })
+    }
+
+    /// A new version releases what broke the API under its id; one that is listed as it is stored is a rival of what is
+    /// not accepted beside it.
+    fn look_at_the_quarantine(
+        &mut self,
+        store: &Store,
+        record: &Record,
+        verdict: Verdict,
+    ) -> Result<(), store::Error> {
+        for (number, kind) in store.quarantined_of(record.stream, &record.id)? {
+            match (verdict, kind) {
+                (Verdict::New { .. }, Kind::Contract) => self.released.push(number),
+                (Verdict::Known, Kind::DuplicateId) => {
+                    self.rivals.push((record.stream, record.id.clone()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A record that was taken out of quarantine goes back.
+    pub fn keep(&mut self, number: i64) {
+        self.kept.push(number);
     }
 
     /// Takes a record out of quarantine as a new version, whatever else is stored.
@@ -201,7 +232,10 @@ impl Pending {
         }
         // Of an id that breaks the API, it makes no difference how.
         let known = match (&unusable.id, kind) {
-            (Some(id), Kind::Contract) => store.quarantined_for_contract(stream, id)?.is_some(),
+            (Some(id), Kind::Contract) => {
+                let known = store.quarantined_of(stream, id)?;
+                known.iter().any(|(_, kind)| *kind == Kind::Contract)
+            }
             (id, _) => store.is_quarantined(stream, id.as_deref().unwrap_or_default(), hash)?,
         };
         self.bytes += unusable.json.len();
@@ -234,6 +268,7 @@ impl Pending {
     /// `batch` brings what is committed with it. How many versions that were.
     pub fn commit(&mut self, store: &mut Store, batch: Batch) -> Result<usize, store::Error> {
         self.newest.clear();
+        self.previous.clear();
         self.versions.sort_by_key(|version| version.record.stream);
         let unknown_values: Vec<(&'static str, String, i64)> = self
             .unknown_values
@@ -245,6 +280,8 @@ impl Pending {
             versions: &self.versions,
             refused: &self.refused,
             released: &self.released,
+            kept: &self.kept,
+            rivals: &self.rivals,
             unknown_values: &unknown_values,
             ..batch
         })?;
@@ -254,6 +291,8 @@ impl Pending {
         self.refused.clear();
         self.refused_keys.clear();
         self.released.clear();
+        self.kept.clear();
+        self.rivals.clear();
         self.unknown_values.clear();
         Ok(committed)
     }
@@ -295,21 +334,36 @@ impl Pending {
             return Ok(Verdict::DuplicateId { newly: false });
         }
         let same_date = record.timestamp == known.timestamp;
-        let returned = store.had_content(known.seq, record)?;
-        if same_date && returned && self.sweep.is_some() && known.sweep == self.sweep {
-            // This sweep found the other content, and now finds this one as well.
-            return Ok(Verdict::DuplicateId { newly: true });
+        if same_date && !self.had_content(store, record)? {
+            return Ok(new);
         }
-        // What was delivered before comes from a replica that lags, unless it stays so.
-        let settled = self.sweep.is_some()
-            && Timestamp::now().second().since(known.observed_at) > REPLICA_LAG;
-        Ok(match (same_date, returned) {
-            (true, false) => new,
-            (true, true) if settled => new,
-            // The service has corrected a date.
-            (false, false) if settled => new,
+        // What was delivered before, or is older, comes from a replica that lags; or the service has two records of that
+        // id; or it has taken a change back. The next sweep knows.
+        let lagging = Timestamp::now().second().since(known.observed_at) <= REPLICA_LAG;
+        Ok(match self.sweep {
+            Some(_) if !lagging => Verdict::DuplicateId { newly: true },
             _ => Verdict::Older,
         })
+    }
+
+    /// Whether a version of the record before its newest one had this content.
+    fn had_content(&self, store: &Store, record: &Record) -> Result<bool, store::Error> {
+        let key = (record.stream, record.id.clone());
+        let pending = self.newest.get(&key).copied();
+        let mut place = pending.and_then(|place| self.previous[place]);
+        while let Some(before) = place {
+            if same_content(&self.versions[before].record.json, &record.json) {
+                return Ok(true);
+            }
+            place = self.previous[before];
+        }
+        let Some(stored) = store.newest(record.stream, &record.id)? else {
+            return Ok(false);
+        };
+        if pending.is_some() && same_content(&store.json(stored.seq)?, &record.json) {
+            return Ok(true);
+        }
+        store.had_content(stored.seq, record)
     }
 
     fn push(&mut self, record: &Record, number: i64) {
@@ -332,7 +386,8 @@ impl Pending {
                 .or_default() += 1;
         }
         let key = (record.stream, record.id.clone());
-        self.newest.insert(key, self.versions.len());
+        self.previous
+            .push(self.newest.insert(key, self.versions.len()));
         self.versions.push(Version {
             record: record.clone(),
             number,

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::batch::{Pending, Taken, Verdict};
+use super::batch::{DUPLICATE, Pending, Taken, Verdict};
 use super::cursor::{Step, Walk};
 use super::workers::{Answer, Job, Outcome};
 use super::{Settings, Summary};
@@ -80,7 +80,13 @@ impl Cycle {
         let mut lists = Vec::new();
         for stream in Stream::LISTED {
             let committed = store.cursor(stream)?;
-            let walk = Walk::new(committed.clone(), settings.page_size, settings.lookback);
+            let now = Timestamp::now().second();
+            let walk = Walk::new(
+                committed.clone(),
+                settings.page_size,
+                settings.lookback,
+                now,
+            );
             lists.push(List {
                 stream,
                 walk,
@@ -125,19 +131,36 @@ impl Cycle {
         }
         for quarantined in retries {
             let stream = quarantined.stream;
-            match api::read_record(stream, &quarantined.json) {
+            let read = api::read_record(stream, &quarantined.json)
+                .map_err(|unusable| unusable.reason)
+                .and_then(|record| match record.id == quarantined.id {
+                    true => Ok(record),
+                    false => Err(format!(
+                        "it says that it is of \"{}\", which was not asked about",
+                        escaped(&record.id)
+                    )),
+                });
+            let newest = match &read {
+                Ok(record) => self.pending.newest(store, record)?,
+                Err(_) => None,
+            };
+            let read = read.and_then(|record| match newest {
+                Some(newest) if newest.timestamp > record.timestamp => {
+                    Err("a version of a newer date is stored".to_owned())
+                }
+                _ => Ok(record),
+            });
+            match read {
                 Ok(record) => {
                     self.pending.accept(store, quarantined.number, &record)?;
                     self.versions[stream as usize] += 1;
                 }
-                Err(unusable) => {
+                Err(reason) => {
                     log::warn!(
-                        "{stream}: number {} stays in quarantine: {}",
-                        quarantined.number,
-                        unusable.reason
+                        "{stream}: number {} stays in quarantine: {reason}",
+                        quarantined.number
                     );
-                    self.pending
-                        .refuse(store, stream, Kind::Contract, &unusable)?;
+                    self.pending.keep(quarantined.number);
                 }
             }
         }
@@ -463,13 +486,7 @@ impl Cycle {
             }
             Verdict::Known | Verdict::Older => {}
             Verdict::DuplicateId { newly } => {
-                self.tell_quarantined(
-                    stream,
-                    newly,
-                    Some(&record.id),
-                    "two different records have this id and date, and the first one read was kept; make the service's \
-                     ids unique",
-                );
+                self.tell_quarantined(stream, newly, Some(&record.id), DUPLICATE);
             }
         }
     }

@@ -14,7 +14,7 @@
 //!
 //! Between polls, while nothing else is to do, a sweep (`sweep`) reads on in the lists from their beginning, one page at a
 //! time. A poll that falls due does not wait for it: what the sweep has read is committed, and the answer that is still
-//! to come is dropped and asked for again in the next slice. So a poll and a sweep never have anything pending together.
+//! to come is kept for the next slice. So a poll and a sweep never have anything pending together.
 
 mod batch;
 mod cursor;
@@ -44,6 +44,9 @@ const LAST_GRACE: Duration = Duration::from_secs(1);
 /// How many pages of a sweep are read after one poll of [`Poller::poll_once`]. With a timer, a slice lasts until the
 /// next poll.
 const SLICE_PAGES: u64 = 500;
+/// So many pages of a sweep are read between two polls even if the second one is late already: where polls take longer
+/// than their period, sweeps would never come to their end.
+const LEAST_PAGES: u64 = 10;
 /// So many periods without a poll that succeeds are reported.
 pub const SILENT_PERIODS: u32 = 3;
 /// Less room than this on the disk is reported. Bytes.
@@ -137,6 +140,17 @@ pub struct Summary {
     pub elapsed: Duration,
 }
 
+/// What a slice of a sweep did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Records newly put into quarantine.
+    pub quarantined: usize,
+    /// Why it did not get as far as it should.
+    pub failure: Option<String>,
+    /// Lists that the sweep has left out, because they cannot be read.
+    pub left_out: usize,
+}
+
 /// How far a running poll has come.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
@@ -180,8 +194,12 @@ pub struct Poller<'a> {
     sweep: Option<Sweep>,
     /// Whether a slice of it is being read now.
     sweeping: bool,
-    /// How many slices of sweeps there were.
-    slices: u64,
+    /// Records that the slice has newly put into quarantine.
+    swept_quarantined: usize,
+    /// Lists that the last sweep has left out.
+    left_out: usize,
+    /// The answer to a slice's last job, which came after its end.
+    late: Option<Outcome>,
     /// When a poll last succeeded, or the loop began; whether it was said that this is long ago.
     last_good_poll: Instant,
     silence_reported: bool,
@@ -227,7 +245,9 @@ impl<'a> Poller<'a> {
             counted: Requests::default(),
             sweep: None,
             sweeping: false,
-            slices: 0,
+            swept_quarantined: 0,
+            left_out: 0,
+            late: None,
             last_good_poll: Instant::now(),
             silence_reported: false,
             room_reported: false,
@@ -245,11 +265,11 @@ impl<'a> Poller<'a> {
         }
     }
 
-    /// Reads a slice of a sweep if one is due or under way; all of it, and one that is not due, if it is `wanted`. Why it
-    /// did not get as far, if it did not.
-    pub fn sweep_once(&mut self, wanted: bool) -> Result<Option<String>, Error> {
+    /// Reads a slice of a sweep if one is due or under way; all of it, and one that is not due, if it is `wanted`.
+    pub fn sweep_once(&mut self, wanted: bool) -> Result<Swept, Error> {
+        let mut swept = Swept::default();
         if self.stop.requested() || !(wanted || Sweep::is_due(&self.store, &self.settings)?) {
-            return Ok(None);
+            return Ok(swept);
         }
         self.begin_slice()?;
         while let Some(sweep) = self.sweep.as_ref().filter(|_| self.sweeping) {
@@ -259,9 +279,9 @@ impl<'a> Poller<'a> {
             }
             match self.next_event()? {
                 Event::Outcome(outcome) => {
-                    if let Some(error) = self.collect_sweep(outcome)? {
-                        return Ok(Some(error));
-                    }
+                    swept.failure = self.collect_sweep(outcome)?;
+                    swept.quarantined = self.swept_quarantined;
+                    swept.left_out = self.left_out;
                 }
                 Event::Stop => {
                     self.wind_up()?;
@@ -269,7 +289,7 @@ impl<'a> Poller<'a> {
                 Event::HandedOut | Event::PollDue => {}
             }
         }
-        Ok(None)
+        Ok(swept)
     }
 
     /// Polls by the timer and on request, until stopping is requested. A state that fails, as on a full disk, is
@@ -353,12 +373,18 @@ impl<'a> Poller<'a> {
             Event::HandedOut => return Ok(None),
             Event::PollDue if self.current.is_some() => {
                 self.wanted = true;
+                self.report_silence();
                 return Ok(None);
             }
             Event::PollDue => self.begin()?,
             Event::Outcome(outcome) if matches!(outcome.job, Job::SweepPage { .. }) => {
                 if let Some(error) = self.collect_sweep(outcome)? {
-                    log::warn!("the sweep waits for the next poll to end: {error}");
+                    log::warn!("the sweep goes on after the next poll: {error}");
+                }
+                let pages = self.sweep.as_ref().map_or(0, Sweep::pages);
+                if self.wanted && self.current.is_none() && (!self.sweeping || pages >= LEAST_PAGES)
+                {
+                    self.begin()?;
                 }
                 return Ok(None);
             }
@@ -392,6 +418,8 @@ impl<'a> Poller<'a> {
         if cycle.is_full() {
             cycle.commit(&mut self.store, requests, false)?;
             wake(&self.publishers);
+            // A first import may take longer than any number of periods.
+            self.last_good_poll = Instant::now();
         }
         let progress = Progress {
             versions: cycle.versions(),
@@ -403,10 +431,21 @@ impl<'a> Poller<'a> {
     }
 
     fn begin_slice(&mut self) -> Result<(), Error> {
-        self.slices += 1;
+        let mut fresh = false;
+        if let (Some(sweep), Some(late)) = (&mut self.sweep, self.late.take())
+            && sweep.expects(&late.job)
+            && let Answer::Page(answer) = late.answer
+        {
+            fresh = true;
+            if let Some(SliceEnd::Complete(row)) = sweep.collect(&mut self.store, answer)? {
+                sweep::log_end(&row);
+                self.sweep = None;
+                return Ok(());
+            }
+        }
         match &mut self.sweep {
-            Some(sweep) => sweep.go_on(&self.store, self.slices)?,
-            None => self.sweep = Some(Sweep::take_up(&self.store, &self.settings, self.slices)?),
+            Some(sweep) => sweep.go_on(&self.store, fresh)?,
+            None => self.sweep = Some(Sweep::take_up(&self.store, &self.settings)?),
         }
         self.sweeping = true;
         Ok(())
@@ -424,16 +463,25 @@ impl<'a> Poller<'a> {
 
     /// Takes an answer to a sweep's job. Why the slice had to end before its time, if it had to.
     fn collect_sweep(&mut self, outcome: Outcome) -> Result<Option<String>, Error> {
-        // The answer to a slice that has ended meanwhile is asked for again by the next one.
         let Some(sweep) = self
             .sweep
             .as_mut()
-            .filter(|sweep| self.sweeping && sweep.asked(&outcome.job))
+            .filter(|sweep| sweep.expects(&outcome.job))
         else {
             return Ok(None);
         };
+        if !self.sweeping {
+            // Its slice has ended meanwhile: it is the next one's first.
+            sweep.answered();
+            self.late = Some(outcome);
+            return Ok(None);
+        }
         let end = match outcome.answer {
-            Answer::Page(answer) => sweep.collect(&mut self.store, answer)?,
+            Answer::Page(answer) => {
+                let end = sweep.collect(&mut self.store, answer)?;
+                self.swept_quarantined = sweep.quarantined();
+                end
+            }
             Answer::Panicked(message) => Some(SliceEnd::Failed(format!(
                 "a request panicked ({message}): this is a bug, please report it"
             ))),
@@ -446,6 +494,7 @@ impl<'a> Poller<'a> {
         Ok(match end {
             Some(SliceEnd::Complete(row)) => {
                 self.sweep = None;
+                self.left_out = row.unread.len();
                 sweep::log_end(&row);
                 None
             }
@@ -489,13 +538,14 @@ impl<'a> Poller<'a> {
             return Ok(None);
         }
         let summary = self.finish(cycle)?;
-        if self.wanted {
-            self.begin()?;
-        } else if self.timer.is_some()
+        if self.timer.is_some()
             && summary.outcome != PollOutcome::Failed
             && Sweep::is_due(&self.store, &self.settings)?
         {
             self.begin_slice()?;
+        }
+        if self.wanted && !self.sweeping {
+            self.begin()?;
         }
         Ok(Some(summary))
     }

@@ -1,16 +1,19 @@
 use std::time::Duration;
 
 use super::Settings;
-use super::batch::{Pending, Taken, Verdict};
+use super::batch::{DUPLICATE, Pending, Taken, Verdict};
 use super::cursor::{Step, Walk};
 use super::cycle::{log_traits, quarantined};
 use super::workers::Job;
-use crate::api::{Record, Second, Stream, Timestamp, escaped};
+use crate::api::{self, Record, Second, Stream, Timestamp, escaped};
 use crate::psp::{self, Listed};
 use crate::store::{self, Batch, Cursor, Kind, Place, Store, SweepRow};
 
 /// The first sweep begins so long after the first poll, or a period after it if that is shorter. Seconds.
 const FIRST_SWEEP_AFTER: u64 = 600;
+
+/// After so many slices in a row that could not go on for a reason that may pass, a list is left out of the sweep.
+const FAILED_SLICES: u32 = 10;
 
 /// How a slice ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +30,6 @@ pub enum SliceEnd {
 /// without a newer date. What is newer than the cursor is left to the next poll.
 #[derive(Debug)]
 pub struct Sweep {
-    /// Tells this slice's jobs from those of an earlier one.
-    slice: u64,
     row: SweepRow,
     /// The stored cursor of the stream that is read.
     cursor: Cursor,
@@ -38,6 +39,8 @@ pub struct Sweep {
     lookback: u64,
     in_flight: bool,
     pages: u64,
+    /// Records that this slice has newly put into quarantine.
+    quarantined: usize,
 }
 
 impl Sweep {
@@ -60,7 +63,7 @@ impl Sweep {
                     // The clock was set back since.
                     || last.started_at.since(now) >= period
             }
-            None => match store.first_good_poll()? {
+            None => match store.first_observed()? {
                 Some(first) => {
                     doubtful.is_some() || now.since(first) >= period.min(FIRST_SWEEP_AFTER)
                 }
@@ -70,7 +73,7 @@ impl Sweep {
     }
 
     /// Goes on with the sweep that is under way, or begins one.
-    pub fn take_up(store: &Store, settings: &Settings, slice: u64) -> Result<Sweep, store::Error> {
+    pub fn take_up(store: &Store, settings: &Settings) -> Result<Sweep, store::Error> {
         let page_size = settings.page_size;
         let now = Timestamp::now().second();
         let mut row = match store.last_sweep()? {
@@ -84,25 +87,26 @@ impl Sweep {
         let cursor = store.cursor(row.stream)?;
         let poll = store.next_poll()? - 1;
         Ok(Sweep {
-            slice,
-            walk: Walk::sweep(cursor.traits.clone(), page_size, row.place.clone()),
+            walk: Walk::sweep(cursor.traits.clone(), page_size, row.place.clone(), now),
             pending: Pending::new(store, poll, Some(row.number), settings.batch_records)?,
             page_size,
             lookback: settings.lookback,
             in_flight: false,
             pages: 0,
+            quarantined: 0,
             cursor,
             row,
         })
     }
 
-    /// Goes on with a new slice of what is under way here.
-    pub fn go_on(&mut self, store: &Store, slice: u64) -> Result<(), store::Error> {
-        self.slice = slice;
-        self.in_flight = false;
+    /// Goes on with a new slice of what is under way here. `fresh`: its last page was answered a moment ago.
+    pub fn go_on(&mut self, store: &Store, fresh: bool) -> Result<(), store::Error> {
         self.pages = 0;
+        self.quarantined = 0;
         self.cursor = store.cursor(self.row.stream)?;
-        self.walk.go_on(self.cursor.traits.clone());
+        let may_have_shifted = !fresh && !self.in_flight;
+        self.walk
+            .go_on(self.cursor.traits.clone(), may_have_shifted);
         self.pending.go_on(store, store.next_poll()? - 1)
     }
 
@@ -111,7 +115,6 @@ impl Sweep {
         (!self.in_flight).then(|| Job::SweepPage {
             stream: self.row.stream,
             query: self.walk.request(),
-            slice: self.slice,
         })
     }
 
@@ -120,14 +123,25 @@ impl Sweep {
         self.in_flight = true;
     }
 
-    /// Whether that job is of this slice.
-    pub fn asked(&self, job: &Job) -> bool {
-        matches!(job, Job::SweepPage { slice, .. } if *slice == self.slice)
+    /// Notes that its job was answered after the end of the slice.
+    pub fn answered(&mut self) {
+        self.in_flight = false;
+    }
+
+    /// Whether that job asked for the page that is due.
+    pub fn expects(&self, job: &Job) -> bool {
+        matches!(job, Job::SweepPage { stream, query }
+            if *stream == self.row.stream && *query == self.walk.request())
     }
 
     /// How many pages this slice has read.
     pub fn pages(&self) -> u64 {
         self.pages
+    }
+
+    /// How many records this slice has newly put into quarantine.
+    pub fn quarantined(&self) -> usize {
+        self.quarantined
     }
 
     /// Takes the answer to its job. Some end, if the slice is at its end.
@@ -142,8 +156,14 @@ impl Sweep {
             Ok(listed) => listed,
             Err(psp::Error::TooLarge { .. }) if self.walk.shrink() => return Ok(None),
             Err(error) => {
-                self.pause(store)?;
-                return Ok(Some(SliceEnd::Failed(error.to_string())));
+                self.row.place.failures += 1;
+                if error.is_transient() && self.row.place.failures < FAILED_SLICES {
+                    self.pause(store)?;
+                    return Ok(Some(SliceEnd::Failed(error.to_string())));
+                }
+                log::warn!("{}: left out of the sweep: {error}", self.row.stream);
+                self.row.unread.push(self.row.stream.name().to_owned());
+                return self.next_list(store);
             }
         };
         let stream = self.row.stream;
@@ -153,6 +173,7 @@ impl Sweep {
                 .pending
                 .refuse(store, stream, Kind::Contract, unusable)?
             {
+                self.quarantined += 1;
                 log::warn!(
                     "{}",
                     quarantined(stream, unusable.id.as_deref(), &unusable.reason)
@@ -175,7 +196,10 @@ impl Sweep {
         }
         let step = self.walk.step(&page, &stored, clock);
         if let Some(place) = self.walk.place() {
-            self.row.place = place;
+            self.row.place = Place {
+                failures: 0,
+                ..place
+            };
         }
         match step {
             Step::Ask if self.pending.is_full() => self.pause(store).map(|()| None),
@@ -212,12 +236,27 @@ impl Sweep {
     /// The list is read to its end: on to the next one, or to the end of the sweep.
     fn end_list(&mut self, store: &mut Store) -> Result<Option<SliceEnd>, store::Error> {
         let stream = self.row.stream;
-        // What the service lists no more needs no quarantine.
         self.commit(store)?;
+        for alone in store.without_rival(stream, self.row.started_at)? {
+            if let Ok(record) = api::read_record(stream, &alone.json) {
+                log::info!(
+                    "{stream}: record \"{}\" taken out of quarantine: its other content is listed no more",
+                    escaped(&alone.id)
+                );
+                self.pending.accept(store, alone.number, &record)?;
+                self.row.changed += 1;
+            }
+        }
+        // What the service lists no more needs no quarantine.
         if !self.row.place.incomplete {
             let gone = store.quarantined_before(stream, self.row.started_at)?;
             self.pending.release(gone);
         }
+        self.next_list(store)
+    }
+
+    fn next_list(&mut self, store: &mut Store) -> Result<Option<SliceEnd>, store::Error> {
+        let stream = self.row.stream;
         let mut lists = Stream::LISTED.into_iter();
         let next = lists
             .find(|listed| *listed == stream)
@@ -232,6 +271,7 @@ impl Sweep {
                     self.cursor.traits.clone(),
                     self.page_size,
                     self.row.place.clone(),
+                    Timestamp::now().second(),
                 );
                 Ok(None)
             }
@@ -274,9 +314,8 @@ impl Sweep {
                 }
             }
             (Verdict::DuplicateId { newly: true }, _) => {
-                let reason =
-                    "two different records have this id and date; make the service's ids unique";
-                log::warn!("{}", quarantined(stream, Some(&record.id), reason));
+                self.quarantined += 1;
+                log::warn!("{}", quarantined(stream, Some(&record.id), DUPLICATE));
             }
             (Verdict::Known | Verdict::Older | Verdict::DuplicateId { .. }, _) => {}
         }
@@ -289,9 +328,20 @@ pub fn log_end(row: &SweepRow) {
         .ended_at
         .map_or(0, |ended_at| ended_at.since(row.started_at));
     let mut line = format!(
-        "sweep {} complete: {} records seen, {} of them missed before, {} changed without a newer date, {took} s",
-        row.number, row.seen, row.missed, row.changed
+        "sweep {} {}: {} records seen, {} of them missed before, {} changed without a newer date, {took} s",
+        row.number,
+        if row.unread.is_empty() {
+            "complete"
+        } else {
+            "ended"
+        },
+        row.seen,
+        row.missed,
+        row.changed
     );
+    if !row.unread.is_empty() {
+        line += &format!("; left out: {}", row.unread.join(", "));
+    }
     if row.always_changing > 0 {
         line += &format!("; {} change so in every sweep", row.always_changing);
     }

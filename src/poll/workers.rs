@@ -28,8 +28,6 @@ pub enum Job {
         stream: Stream,
         /// Which page.
         query: Query,
-        /// The slice of the sweep that asks. The next one does not wait for its answer.
-        slice: u64,
     },
 }
 
@@ -70,8 +68,9 @@ impl Workers {
     /// Starts so many workers on that client.
     pub fn start(count: usize, client: Arc<Client>) -> std::io::Result<Workers> {
         Workers::start_with(count, move |job| match job {
-            Job::ListPage { stream, query } | Job::SweepPage { stream, query, .. } => {
-                Answer::Page(client.list(*stream, query))
+            Job::ListPage { stream, query } => Answer::Page(client.list(*stream, query)),
+            Job::SweepPage { stream, query } => {
+                Answer::Page(client.list_in_passing(*stream, query))
             }
             Job::Balances { account } => Answer::Balances(client.balances(account)),
         })

@@ -75,6 +75,22 @@ struct Answer {
     date: Option<Timestamp>,
 }
 
+impl Answer {
+    fn page(&self, stream: Stream) -> Result<Listed, api::Invalid> {
+        let clock = self.date.unwrap_or_else(Timestamp::now);
+        Page::read(stream, &self.body).map(|page| Listed { page, clock })
+    }
+}
+
+/// What is done about a try that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// It is tried again, and waits as it is asked to.
+    Whole,
+    /// It is reported.
+    None,
+}
+
 /// A try that did not give an answer to use.
 struct Failed {
     failure: Failure,
@@ -123,15 +139,22 @@ impl Client {
 
     /// Asks for one page of a list.
     pub fn list(&self, stream: Stream, query: &Query) -> Result<Listed, Error> {
-        self.get(&query.path(stream), |answer| {
-            let clock = answer.date.unwrap_or_else(Timestamp::now);
-            Page::read(stream, &answer.body).map(|page| Listed { page, clock })
+        self.get(&query.path(stream), Patience::Whole, |answer| {
+            answer.page(stream)
+        })
+    }
+
+    /// As [`list`](Client::list), but without a retry, and without letting other requests wait if the service asks for
+    /// patience: for what can as well be done later.
+    pub fn list_in_passing(&self, stream: Stream, query: &Query) -> Result<Listed, Error> {
+        self.get(&query.path(stream), Patience::None, |answer| {
+            answer.page(stream)
         })
     }
 
     /// Asks for one account's balances. The inner error is an answer that cannot be kept as a record.
     pub fn balances(&self, account_id: &str) -> Result<Result<Record, Unusable>, Error> {
-        self.get(&api::balances_path(account_id), |answer| {
+        self.get(&api::balances_path(account_id), Patience::Whole, |answer| {
             api::balances_record(account_id, &answer.body)
         })
     }
@@ -160,6 +183,7 @@ impl Client {
     fn get<T>(
         &self,
         path: &str,
+        patience: Patience,
         read: impl Fn(&Answer) -> Result<T, api::Invalid>,
     ) -> Result<T, Error> {
         let url = format!("{}{path}", self.settings.endpoint);
@@ -192,6 +216,7 @@ impl Client {
             let decision = retry.decide(failure, fastrand::f64);
             let wait = match decision {
                 Decision::GiveUp => return Err(error),
+                _ if patience == Patience::None => return Err(error),
                 Decision::Hold(wait) => {
                     if self.pace.hold(wait) {
                         log::info!("{error}; all requests wait {} s, as asked", wait.as_secs());

@@ -56,6 +56,10 @@ pub struct Batch<'a> {
     pub refused: &'a [Refused],
     /// The numbers of what leaves the quarantine.
     pub released: &'a [i64],
+    /// The numbers of what was tried again and stays there.
+    pub kept: &'a [i64],
+    /// The records of which something is in quarantine, and which are listed as they are stored.
+    pub rivals: &'a [(Stream, String)],
     /// The unknown values of `type` and `status` among the versions, and in how many.
     pub unknown_values: &'a [(&'static str, String, i64)],
     /// The cursors that have moved.
@@ -156,6 +160,13 @@ fn write(transaction: &Transaction, batch: &Batch) -> rusqlite::Result<()> {
     for number in batch.released {
         crash::point();
         quarantine::remove(transaction, *number)?;
+    }
+    for number in batch.kept {
+        crash::point();
+        quarantine::keep(transaction, *number)?;
+    }
+    for (stream, id) in batch.rivals {
+        quarantine::see_rival(transaction, *stream, id, Timestamp::now().second())?;
     }
     for (field, value, versions) in batch.unknown_values {
         transaction

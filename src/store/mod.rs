@@ -260,15 +260,16 @@ impl Store {
             .map_err(Error::on(&self.file, "read the polls"))
     }
 
-    /// When the first poll ended of those that were not in vain.
-    pub fn first_good_poll(&self) -> Result<Option<Second>, Error> {
+    /// When the first version was read.
+    pub fn first_observed(&self) -> Result<Option<Second>, Error> {
         self.connection
             .query_row(
-                "SELECT min(ended_at) FROM poll WHERE outcome IN ('complete', 'partial')",
+                "SELECT observed_at FROM version ORDER BY seq LIMIT 1",
                 [],
-                |row| optional_second(row, 0),
+                |row| second(row, 0),
             )
-            .map_err(Error::on(&self.file, "read the polls"))
+            .optional()
+            .map_err(Error::on(&self.file, "read the change log"))
     }
 
     /// Bytes that the file system has left for the state, if it says so.

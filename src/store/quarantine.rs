@@ -13,7 +13,7 @@ const WITHOUT_ID: i64 = 1_000;
 pub enum Kind {
     /// It breaks the API. A version of its record that does not releases it.
     Contract,
-    /// Another record has its id and date.
+    /// Another content has its id. A sweep accepts it when the other one is listed no more.
     DuplicateId,
 }
 
@@ -72,20 +72,24 @@ pub struct Quarantined {
 const COLUMNS: &str = "number, stream, id, kind, reason, first_seen, last_seen, retry, json";
 
 fn read(row: &Row) -> rusqlite::Result<Quarantined> {
-    let kind: String = row.get(3)?;
     Ok(Quarantined {
         number: row.get(0)?,
         stream: super::stream(row, 1)?,
         id: row.get(2)?,
-        kind: match kind == Kind::DuplicateId.name() {
-            true => Kind::DuplicateId,
-            false => Kind::Contract,
-        },
+        kind: kind(row, 3)?,
         reason: row.get(4)?,
         first_seen: super::second(row, 5)?,
         last_seen: super::second(row, 6)?,
         retry: row.get(7)?,
         json: row.get(8)?,
+    })
+}
+
+fn kind(row: &Row, column: usize) -> rusqlite::Result<Kind> {
+    let name: String = row.get(column)?;
+    Ok(match name == Kind::DuplicateId.name() {
+        true => Kind::DuplicateId,
+        false => Kind::Contract,
     })
 }
 
@@ -111,7 +115,7 @@ pub(super) fn put(connection: &Connection, refused: &Refused) -> rusqlite::Resul
             "INSERT INTO quarantine (stream, id, hash, kind, reason, first_seen, last_seen, retry, json)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)
              ON CONFLICT (stream, id, hash) DO UPDATE
-             SET kind = excluded.kind, reason = excluded.reason, last_seen = excluded.last_seen, retry = 0",
+             SET kind = excluded.kind, reason = excluded.reason, last_seen = excluded.last_seen",
         )?
         .execute((
             stream,
@@ -142,6 +146,29 @@ pub(super) fn remove(connection: &Connection, number: i64) -> rusqlite::Result<b
     Ok(removed > 0)
 }
 
+/// Notes that a record was tried again in vain.
+pub(super) fn keep(connection: &Connection, number: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE quarantine SET retry = 0 WHERE number = ?1")?
+        .execute([number])?;
+    Ok(())
+}
+
+/// Notes that the version of a record is still listed that is kept instead of what is in quarantine.
+pub(super) fn see_rival(
+    connection: &Connection,
+    stream: Stream,
+    id: &str,
+    seen_at: Second,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE quarantine SET rival_seen = ?3 WHERE stream = ?1 AND id = ?2 AND kind = 'duplicate'",
+        )?
+        .execute((stream.name(), id, seen_at.to_string()))?;
+    Ok(())
+}
+
 impl Store {
     /// The streams that have records in quarantine.
     pub fn quarantined_streams(&self) -> Result<Vec<Stream>, Error> {
@@ -167,18 +194,27 @@ impl Store {
             .map_err(Error::on(&self.file, "read the quarantine"))
     }
 
-    /// The number under which a record is in quarantine because it broke the API.
-    pub fn quarantined_for_contract(&self, stream: Stream, id: &str) -> Result<Option<i64>, Error> {
-        self.connection
-            .prepare_cached(
-                "SELECT number FROM quarantine WHERE stream = ?1 AND id = ?2 AND kind = 'contract'",
-            )
-            .and_then(|mut statement| {
-                statement
-                    .query_row((stream.name(), id), |row| row.get(0))
-                    .optional()
-            })
-            .map_err(Error::on(&self.file, "read the quarantine"))
+    /// What is in quarantine under an id: numbers and kinds.
+    pub fn quarantined_of(&self, stream: Stream, id: &str) -> Result<Vec<(i64, Kind)>, Error> {
+        let found = || -> rusqlite::Result<Vec<(i64, Kind)>> {
+            self.connection
+                .prepare_cached(
+                    "SELECT number, kind FROM quarantine WHERE stream = ?1 AND id = ?2",
+                )?
+                .query_map((stream.name(), id), |row| Ok((row.get(0)?, kind(row, 1)?)))?
+                .collect()
+        };
+        found().map_err(Error::on(&self.file, "read the quarantine"))
+    }
+
+    /// The contents of a stream that have stood in quarantine beside another one of their id since before that second,
+    /// and are listed since then, while the other one is not.
+    pub fn without_rival(&self, stream: Stream, since: Second) -> Result<Vec<Quarantined>, Error> {
+        let filter = format!(
+            "WHERE stream = '{stream}' AND kind = 'duplicate' AND first_seen < '{since}' AND last_seen >= '{since}'
+             AND (rival_seen IS NULL OR rival_seen < '{since}')"
+        );
+        select(&self.connection, &filter).map_err(Error::on(&self.file, "read the quarantine"))
     }
 
     /// The numbers of a stream's records in quarantine that were last seen before that second.

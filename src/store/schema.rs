@@ -1,4 +1,5 @@
-use std::os::unix::fs::PermissionsExt;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -25,7 +26,7 @@ const LAYOUT: &str = "
         stream      TEXT NOT NULL,
         id          TEXT NOT NULL,
         number      INTEGER NOT NULL, -- which version of its record, from 1
-        previous    INTEGER,          -- the seq of the version before; none if it is the first, or of layout 1
+        previous    INTEGER,          -- the seq of the version before; none if it is the first
         timestamp   TEXT NOT NULL,    -- the record's own date
         hash        BLOB NOT NULL,    -- of json: the first 16 bytes of its SHA-256
         observed_at TEXT NOT NULL,
@@ -65,7 +66,8 @@ const LAYOUT: &str = "
         missed          INTEGER NOT NULL, -- records that no poll had found
         changed         INTEGER NOT NULL, -- records that had changed without a newer date
         always_changing INTEGER NOT NULL, -- those of them that had done so in the sweep before, too
-        lateness        INTEGER NOT NULL  -- seconds; how far the farthest missed record lay behind the cursor
+        lateness        INTEGER NOT NULL, -- seconds; how far the farthest missed record lay behind the cursor
+        unread          TEXT NOT NULL     -- JSON: the lists that could not be read to their end
     ) STRICT;
 
     -- Records that are not accepted, as the service sent them. A number is never used again.
@@ -74,10 +76,11 @@ const LAYOUT: &str = "
         stream     TEXT NOT NULL,
         id         TEXT NOT NULL,    -- empty if it has none that can be used
         hash       BLOB NOT NULL,    -- of json, as in version
-        kind       TEXT NOT NULL,    -- contract: it breaks the API; duplicate: another record has its id and date
+        kind       TEXT NOT NULL,    -- contract: it breaks the API; duplicate: another content has its id
         reason     TEXT NOT NULL,
         first_seen TEXT NOT NULL,
         last_seen  TEXT NOT NULL,
+        rival_seen TEXT,             -- of a duplicate: when the version was last seen that was kept instead
         retry      INTEGER NOT NULL, -- 1: the next poll is to take it again
         json       TEXT NOT NULL
     ) STRICT;
@@ -126,6 +129,9 @@ const FROM_1_TO_2: &str = "
     ALTER TABLE cursor ADD COLUMN ended_at TEXT;
     ALTER TABLE cursor ADD COLUMN standing INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE poll RENAME COLUMN skipped TO quarantined;
+    UPDATE version SET previous = chain.before
+    FROM (SELECT seq, lag(seq) OVER (PARTITION BY stream, id ORDER BY seq) AS before FROM version) AS chain
+    WHERE chain.seq = version.seq;
 ";
 
 /// Lays out a new file, brings an old one to this layout, or checks that it has it. Nothing is written to a file that
@@ -200,19 +206,29 @@ fn keep_copy(connection: &Connection, file: &Path, layout: i64) -> Result<(), Er
             source: error,
         });
     }
+    let io = |source| Error::Io {
+        doing: "keep a copy of the state in",
+        path: copy.clone(),
+        source,
+    };
+    // SQLite fills an empty file, whose mode is ours to choose.
+    let kept = File::options()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(&copy)
+        .map_err(io)?;
     connection
         .execute("VACUUM INTO ?1", [copy.to_string_lossy()])
         .map_err(Error::on(
             file,
             "keep a copy of the state of the version before",
-        ))?;
-    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o600)).map_err(|source| {
-        Error::Io {
-            doing: "protect the copy",
-            path: copy.clone(),
-            source,
-        }
-    })?;
+        ))
+        .inspect_err(|_| {
+            // On a full disk, half a copy would be in the way.
+            let _ = std::fs::remove_file(&copy);
+        })?;
+    kept.sync_all().map_err(io)?;
     log::info!(
         "the state is brought from layout {layout} to {VERSION}; a copy of it as it was is kept in {}",
         copy.display()

@@ -30,6 +30,8 @@ pub struct SweepRow {
     pub always_changing: i64,
     /// How many seconds behind the cursor the farthest of the missed records lay.
     pub lateness: i64,
+    /// The lists that could not be read to their end.
+    pub unread: Vec<String>,
 }
 
 /// How far a sweep has come in a list, and what it has found out of it.
@@ -46,6 +48,8 @@ pub struct Place {
     pub longest: usize,
     /// The first page, hashed, by which it is known when it comes again.
     pub first: Option<u64>,
+    /// The elements of the last page, hashed, by which the place is found again when others have moved.
+    pub last: Vec<u64>,
     /// Whether it goes from date to date, because the service ignores `page`.
     pub anchored: bool,
     /// Where to go on then.
@@ -56,6 +60,8 @@ pub struct Place {
     pub unstable: bool,
     /// Whether a part of it could not be read.
     pub incomplete: bool,
+    /// How many slices in a row have failed here.
+    pub failures: u32,
     /// Whether it has records of different dates, without which it says nothing of its order.
     pub several_seconds: bool,
 }
@@ -74,6 +80,7 @@ impl SweepRow {
             changed: 0,
             always_changing: 0,
             lateness: 0,
+            unread: Vec::new(),
         }
     }
 }
@@ -101,8 +108,8 @@ pub(super) fn put(connection: &Connection, sweep: &SweepRow) -> rusqlite::Result
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO sweep
-             (number, started_at, ended_at, stream, place, seen, missed, changed, always_changing, lateness)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             (number, started_at, ended_at, stream, place, seen, missed, changed, always_changing, lateness, unread)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute((
             sweep.number,
@@ -115,6 +122,7 @@ pub(super) fn put(connection: &Connection, sweep: &SweepRow) -> rusqlite::Result
             sweep.changed,
             sweep.always_changing,
             sweep.lateness,
+            super::to_json(&sweep.unread),
         ))?;
     connection
         .prepare_cached("DELETE FROM sweep WHERE number <= ?1")?
@@ -126,7 +134,7 @@ pub(super) fn put(connection: &Connection, sweep: &SweepRow) -> rusqlite::Result
 pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Option<SweepRow>> {
     connection
         .query_row(
-            "SELECT number, started_at, ended_at, stream, place, seen, missed, changed, always_changing, lateness
+            "SELECT number, started_at, ended_at, stream, place, seen, missed, changed, always_changing, lateness, unread
              FROM sweep ORDER BY number DESC LIMIT 1",
             [],
             read,
@@ -146,5 +154,6 @@ fn read(row: &Row) -> rusqlite::Result<SweepRow> {
         changed: row.get(7)?,
         always_changing: row.get(8)?,
         lateness: row.get(9)?,
+        unread: super::from_json(row, 10)?,
     })
 }

@@ -81,6 +81,13 @@ impl Place {
         ready
     }
 
+    /// Lets everything that is stored have been read long ago, longer than any replica lags.
+    pub fn age(&self) {
+        let state = rusqlite::Connection::open(self.state().join("state.sqlite3")).unwrap();
+        let aged = "UPDATE version SET observed_at = '2024-03-01T00:00:00Z'";
+        state.execute(aged, []).unwrap();
+    }
+
     /// Runs `poll` to its end.
     pub fn poll(&self) -> Ran {
         run(self.command("poll"))
@@ -171,6 +178,13 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Dates in the state are whole seconds.
+pub fn wait_a_second() {
+    let now = || generic_connector::api::Timestamp::now().second();
+    let before = now();
+    wait_until("the next second", || now() > before);
 }
 
 /// A process that is killed when the test ends.

@@ -87,6 +87,8 @@ pub struct Walk {
     latest: Option<Second>,
     /// The service's clock at the first answer.
     began: Option<Second>,
+    /// Our clock when the walk began.
+    now: Second,
     /// The second of the latest anchor. Anchors only move later.
     anchored: Option<Second>,
     /// By how many seconds the filter begins too late, as far as the anchors show.
@@ -115,6 +117,8 @@ pub struct Walk {
     enlarged_over: Option<usize>,
     /// The findings of a sweep; none in a poll.
     sweep: Option<Place>,
+    /// The elements of the last page before the sweep was left, and how many pages it stepped back to find one of them.
+    rejoining: Option<(HashSet<u64>, u64)>,
 }
 
 /// The list that is being read.
@@ -129,6 +133,8 @@ struct List {
     first: Option<u64>,
     /// How many elements its longest page had.
     longest: usize,
+    /// Whether it was begun anew because its pages grew longer.
+    regrown: bool,
     /// How many of its pages held nothing that was known from the others.
     distinct: u64,
 }
@@ -138,8 +144,8 @@ struct List {
 struct Previous {
     keys: Vec<(String, Timestamp)>,
     length: usize,
-    /// Its first element, hashed.
-    begins: Option<u64>,
+    /// Its elements, hashed.
+    hashes: Vec<u64>,
     hash: u64,
     seconds: Option<Range>,
 }
@@ -181,8 +187,8 @@ enum Goal {
 }
 
 impl Walk {
-    /// A walk from the cursor on. `lookback` is in whole seconds.
-    pub fn new(cursor: Cursor, page_size: u32, lookback: u64) -> Walk {
+    /// A walk from the cursor on. `lookback` is in whole seconds, `now` is our clock.
+    pub fn new(cursor: Cursor, page_size: u32, lookback: u64, now: Second) -> Walk {
         let plainly = cursor.traits.read_plainly();
         let back = lookback + cursor.traits.filters_late_by;
         let phase = match cursor.position {
@@ -202,23 +208,28 @@ impl Walk {
             lookback: back,
             first_ever: from.is_none(),
             begun_plainly: plainly,
-            ..Walk::starting(cursor, page_size, from, phase)
+            ..Walk::starting(cursor, page_size, from, phase, now)
         }
     }
 
     /// A sweep: the whole list, plainly, from that place on.
-    pub fn sweep(traits: Traits, page_size: u32, place: Place) -> Walk {
+    pub fn sweep(traits: Traits, page_size: u32, place: Place, now: Second) -> Walk {
         let mut cursor = Cursor {
             traits,
             ..Cursor::default()
         };
         let mut walk = if place.anchored {
             cursor.position = place.position;
-            Walk::new(cursor, page_size, 0)
+            Walk::new(cursor, page_size, 0, now)
         } else {
-            let mut walk = Walk::starting(cursor, page_size, None, Phase::Plain { unproven: None });
-            // A page before the one that is due: what was deleted since has moved the others forward.
-            walk.page = place.page.saturating_sub(1).max(1);
+            let mut walk = Walk::starting(
+                cursor,
+                page_size,
+                None,
+                Phase::Plain { unproven: None },
+                now,
+            );
+            walk.page = place.page;
             walk.size = place.size.max(page_size);
             walk.list.longest = place.longest;
             walk.list.first = place.first;
@@ -226,10 +237,43 @@ impl Walk {
             walk
         };
         walk.sweep = Some(place);
+        walk.rejoin();
         walk
     }
 
-    fn starting(cursor: Cursor, page_size: u32, from: Option<Second>, phase: Phase) -> Walk {
+    /// Steps back a page: what was deleted or moved while the sweep was left has moved the others forward.
+    fn rejoin(&mut self) {
+        let left_on =
+            |place: &Place| (!place.anchored).then(|| place.last.iter().copied().collect());
+        if let (Some(last), 2..) = (self.sweep.as_ref().and_then(left_on), self.page) {
+            self.rejoining = Some((last, 1));
+            self.page -= 1;
+            self.previous = Previous::default();
+            self.seen.clear();
+            self.repeats = 0;
+        }
+    }
+
+    /// Steps back farther, until a page holds an element that was read before the sweep was left.
+    fn step_back_to_rejoin(&mut self, page: &Page) -> bool {
+        let Some((last, back)) = self.rejoining.take() else {
+            return false;
+        };
+        if self.page == 1 || hashes(page).any(|hash| last.contains(&hash)) {
+            return false;
+        }
+        self.page = self.page.saturating_sub(back * 2).max(1);
+        self.rejoining = Some((last, back * 2));
+        true
+    }
+
+    fn starting(
+        cursor: Cursor,
+        page_size: u32,
+        from: Option<Second>,
+        phase: Phase,
+        now: Second,
+    ) -> Walk {
         Walk {
             page_size,
             lookback: 0,
@@ -243,6 +287,7 @@ impl Walk {
             newest: None,
             latest: None,
             began: None,
+            now,
             anchored: None,
             late: cursor.traits.filters_late_by,
             stepped_back: 0,
@@ -259,6 +304,7 @@ impl Walk {
             plainly: false,
             enlarged_over: None,
             sweep: None,
+            rejoining: None,
             cursor,
         }
     }
@@ -290,13 +336,18 @@ impl Walk {
             longest: self.list.longest,
             first: self.list.first,
             position: self.cursor.position,
+            last: self.previous.hashes.clone(),
             ..place
         })
     }
 
-    /// Goes on with a sweep after a poll has found out these traits.
-    pub fn go_on(&mut self, traits: Traits) {
+    /// Goes on with a sweep after a poll has found out these traits, and after so long that the list may have shifted.
+    pub fn go_on(&mut self, traits: Traits, may_have_shifted: bool) {
         self.cursor.traits = traits;
+        self.sweep = self.place();
+        if let (true, Phase::Plain { .. }) = (may_have_shifted, &self.phase) {
+            self.rejoin();
+        }
     }
 
     /// A page could not be read because it was too large: whether a smaller one can be asked for instead.
@@ -319,6 +370,9 @@ impl Walk {
     pub fn step(&mut self, page: &Page, stored: &[Option<Timestamp>], clock: Timestamp) -> Step {
         let clock = clock.second();
         self.began.get_or_insert(clock);
+        if self.step_back_to_rejoin(page) {
+            return Step::Ask;
+        }
         let dates = Dates::of(page);
         if let Phase::CheckingLate { newest, back } = self.phase {
             return self.check_late(newest, back, page);
@@ -350,7 +404,7 @@ impl Walk {
             }
         }
         self.note_shift(page);
-        if let Some(step) = self.look_at_the_order(page, dates, clock) {
+        if let Some(step) = self.look_at_the_order(page, dates) {
             return step;
         }
         match &self.phase {
@@ -490,7 +544,7 @@ impl Walk {
         self.previous = Previous {
             keys,
             length: page.length(),
-            begins: hashes(page).next(),
+            hashes: hashes(page).collect(),
             hash: page_hash(page),
             seconds,
         };
@@ -509,9 +563,10 @@ impl Walk {
     }
 
     fn restart(&mut self) {
-        let largest = self.largest;
+        let (largest, regrown) = (self.largest, self.list.regrown);
         self.begin_list(self.list.from);
         self.largest = largest;
+        self.list.regrown = regrown;
         self.seen.clear();
     }
 
@@ -535,15 +590,14 @@ impl Walk {
         if let Phase::Plain {
             unproven: Some((target, back)),
         } = self.phase
+            && let Some(farther) = farther_than(back)
         {
-            if let Some(farther) = farther_than(back) {
-                self.begin_list(Some(target.earlier(farther)));
-                self.seen.clear();
-                self.phase = Phase::Plain {
-                    unproven: Some((target, farther)),
-                };
-                return Step::Ask;
-            }
+            self.begin_list(Some(target.earlier(farther)));
+            self.seen.clear();
+            self.phase = Phase::Plain {
+                unproven: Some((target, farther)),
+            };
+            return Step::Ask;
         }
         // Without order, what changed while the list was read may stand on pages that were read before.
         let newest = match self.plainly {
@@ -585,6 +639,7 @@ impl List {
             earliest: None,
             first: None,
             longest: 0,
+            regrown: false,
             distinct: 0,
         }
     }

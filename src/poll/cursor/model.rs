@@ -315,7 +315,12 @@ fn poll(
     page_size: u32,
     changes: &mut impl Iterator<Item = Change>,
 ) -> usize {
-    let mut walk = Walk::new(copy.cursor.clone(), page_size, LOOKBACK);
+    let mut walk = Walk::new(
+        copy.cursor.clone(),
+        page_size,
+        LOOKBACK,
+        timestamp(service.now).second(),
+    );
     for requests in 1..=far_too_many(service, page_size) {
         let page = service.answer(&walk.request());
         let stored = copy.take(&page, None);
@@ -333,7 +338,12 @@ fn poll(
 /// One sweep, in slices of so many pages. The number of requests.
 fn sweep(copy: &mut Copy, service: &mut Service, page_size: u32, slice: usize) -> usize {
     let mut place = Place::start(page_size);
-    let mut walk = Walk::sweep(copy.cursor.traits.clone(), page_size, place.clone());
+    let mut walk = Walk::sweep(
+        copy.cursor.traits.clone(),
+        page_size,
+        place.clone(),
+        timestamp(service.now).second(),
+    );
     for requests in 1..=far_too_many(service, page_size) {
         let page = service.answer(&walk.request());
         let stored = copy.take(&page, Some(copy.cursor.position.unwrap_or(Second::MIN)));
@@ -349,7 +359,12 @@ fn sweep(copy: &mut Copy, service: &mut Service, page_size: u32, slice: usize) -
         let slice = if larger_pages { 1_000 } else { slice };
         if requests % slice == 0 {
             place = walk.place().unwrap();
-            walk = Walk::sweep(copy.cursor.traits.clone(), page_size, place.clone());
+            walk = Walk::sweep(
+                copy.cursor.traits.clone(),
+                page_size,
+                place.clone(),
+                timestamp(service.now).second(),
+            );
         }
     }
     panic!("the sweep does not end: {walk:?}");
@@ -432,6 +447,7 @@ fn page_size() -> impl Strategy<Value = u32> {
 fn most_requests(service: &Service, cursor: &Cursor, page_size: u32) -> usize {
     let from = cursor
         .position
+        .filter(|_| service.departures.order != Order::UnstableTies)
         .filter(|_| {
             matches!(
                 service.departures.filter,

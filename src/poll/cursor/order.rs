@@ -33,15 +33,10 @@ impl Walk {
 
     /// What a page says of the order that the service keeps: whether it brings something new, whether it follows the
     /// page before, whether a larger one did any good. Some step, if the list is to be read anew because of it.
-    pub(super) fn look_at_the_order(
-        &mut self,
-        page: &Page,
-        dates: Dates,
-        clock: Second,
-    ) -> Option<Step> {
+    pub(super) fn look_at_the_order(&mut self, page: &Page, dates: Dates) -> Option<Step> {
         let proving = matches!(self.phase, Phase::Proving { .. });
         if !dates.ascends {
-            self.note_unsorted(clock);
+            self.note_unsorted();
         }
         if page.length() == 0 || proving {
             self.repeats = 0;
@@ -73,7 +68,7 @@ impl Walk {
                 self.note_cap(self.list.longest);
             }
         }
-        let begins_alike = hashes(page).next() == self.previous.begins;
+        let begins_alike = hashes(page).next().as_ref() == self.previous.hashes.first();
         if self.page > 1 && begins_alike && !repeats && self.list.distinct <= 1 {
             // The first page once more, but for what has changed on it.
             self.cursor.traits.ignores_page = true;
@@ -88,18 +83,21 @@ impl Walk {
         }
         let edges = self.edge().zip(dates.seconds);
         if edges.is_some_and(|(edge, (first, _))| first < edge) && again == 0 {
-            self.note_unsorted(clock);
+            self.note_unsorted();
         }
         if let (Some(place), Some((first, last))) = (&mut self.sweep, dates.seconds) {
             place.several_seconds |= first < last || edges.is_some_and(|(edge, _)| edge < last);
         }
-        if self.page > 1 && page.length() > self.list.longest && self.list.longest > 0 {
-            // The cap was raised: the numbers of the pages mean other elements now.
+        let longer = page.length() > self.list.longest && self.list.longest > 0;
+        if self.page > 1 && longer && !self.list.regrown {
+            // The cap was raised: the numbers of the pages mean other elements now. Once: there are services whose pages
+            // have any length, because they leave elements out of them.
+            self.list.regrown = true;
             self.restart();
             return Some(Step::Ask);
         }
         if scrambled {
-            self.cursor.traits.unstable_since.get_or_insert(clock);
+            self.cursor.traits.unstable_since.get_or_insert(self.now);
             if let Some(place) = &mut self.sweep {
                 place.unstable = true;
             }
@@ -123,8 +121,8 @@ impl Walk {
         }
     }
 
-    pub(super) fn note_unsorted(&mut self, clock: Second) {
-        self.cursor.traits.unsorted_since.get_or_insert(clock);
+    pub(super) fn note_unsorted(&mut self) {
+        self.cursor.traits.unsorted_since.get_or_insert(self.now);
         if let Some(place) = &mut self.sweep {
             place.unsorted = true;
         }
