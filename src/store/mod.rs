@@ -3,9 +3,9 @@
 //! touches the disk for state.
 //!
 //! The `version` table **is** the change log: append-only, numbered by `seq`, and everything downstream reads it by
-//! `seq` above a number. The poll loop owns the one [`Store`] and writes through [`Store::commit`]; publishers and
-//! `status` read on connections of their own ([`ChangeLog`], [`Overview`], [`Quarantine`]), so neither waits for the other: the journal
-//! is a write-ahead log. A commit is synced to the disk before it returns (`synchronous=FULL`).
+//! `seq` above a number. The poll loop owns the one [`Store`] and writes through [`Store::commit`]; publishers, `status`
+//! and `quarantine` work on connections of their own ([`ChangeLog`], [`Overview`], [`Quarantine`]), so neither waits for
+//! the other: the journal is a write-ahead log. A commit is synced to the disk before it returns (`synchronous=FULL`).
 
 mod commit;
 mod cursor;
