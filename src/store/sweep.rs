@@ -50,6 +50,8 @@ pub struct Place {
     pub first: Option<u64>,
     /// The elements of the last page, hashed, by which the place is found again when others have moved.
     pub last: Vec<u64>,
+    /// The farthest page at which it was taken up again.
+    pub farthest: u64,
     /// Whether it goes from date to date, because the service ignores `page`.
     pub anchored: bool,
     /// Where to go on then.

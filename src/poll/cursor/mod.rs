@@ -241,17 +241,21 @@ impl Walk {
         walk
     }
 
-    /// Steps back a page: what was deleted or moved while the sweep was left has moved the others forward.
+    /// Steps back a page: what was deleted or moved while the sweep was left has moved the others forward. Not twice
+    /// without having come any farther, or it might never end.
     fn rejoin(&mut self) {
-        let left_on =
-            |place: &Place| (!place.anchored).then(|| place.last.iter().copied().collect());
-        if let (Some(last), 2..) = (self.sweep.as_ref().and_then(left_on), self.page) {
-            self.rejoining = Some((last, 1));
-            self.page -= 1;
-            self.previous = Previous::default();
-            self.seen.clear();
-            self.repeats = 0;
+        let Some(place) = &mut self.sweep else {
+            return;
+        };
+        if place.anchored || self.page < 2 || self.page <= place.farthest {
+            return;
         }
+        place.farthest = self.page;
+        self.rejoining = Some((place.last.iter().copied().collect(), 1));
+        self.page -= 1;
+        self.previous = Previous::default();
+        self.seen.clear();
+        self.repeats = 0;
     }
 
     /// Steps back farther, until a page holds an element that was read before the sweep was left.
