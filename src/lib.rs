@@ -35,5 +35,6 @@ pub mod publish;
 pub mod sandbox;
 pub mod secret;
 mod signals;
+pub mod status;
 pub mod stop;
 pub mod store;

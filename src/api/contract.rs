@@ -70,13 +70,11 @@ impl<'a> Fields<'a> {
     /// The record's key.
     pub fn key(&self, stream: Stream) -> Result<Cow<'a, str>, String> {
         let field = stream.key_field();
-        let id = text(
-            field,
-            match stream {
-                Stream::Balances => self.account_id,
-                _ => self.id,
-            },
-        )?;
+        let id = match stream {
+            Stream::Balances => self.account_id,
+            _ => self.id,
+        };
+        let id = text(field, id.map(RawValue::get))?;
         if id.is_empty() {
             return Err(format!("\"{field}\" is empty"));
         }
@@ -111,7 +109,7 @@ impl<'a> Fields<'a> {
             }
         }
         match self.metadata {
-            Some(metadata) if stream != Stream::Balances => check_metadata(metadata),
+            Some(metadata) if stream != Stream::Balances => check_metadata(metadata.get()),
             _ => Ok(()),
         }
     }
@@ -126,7 +124,7 @@ impl<'a> Fields<'a> {
             ("type", self.kind, TYPES.as_slice()),
             ("status", self.status, STATUSES.as_slice()),
         ] {
-            match text(field, value) {
+            match text(field, value.map(RawValue::get)) {
                 Ok(value) if known.contains(&&*value) => {}
                 Ok(value) => unknown.push((field, super::escaped(&value))),
                 Err(_) => unknown.push((
@@ -142,10 +140,11 @@ impl<'a> Fields<'a> {
 /// A text, borrowed where it has no escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
-fn text<'a>(field: &str, value: Option<&'a RawValue>) -> Result<Cow<'a, str>, String> {
-    match value.map(RawValue::get) {
+/// The string that a field's JSON is.
+pub(super) fn text<'a>(field: &str, json: Option<&'a str>) -> Result<Cow<'a, str>, String> {
+    match json {
         None | Some("null") => Err(format!("\"{field}\" is missing")),
         Some(json) => match serde_json::from_str::<Text>(json) {
             Ok(Text(text)) => Ok(text),
@@ -158,15 +157,18 @@ fn text<'a>(field: &str, value: Option<&'a RawValue>) -> Result<Cow<'a, str>, St
 }
 
 fn date(field: &str, value: Option<&RawValue>) -> Result<Timestamp, String> {
-    Timestamp::parse(&text(field, value)?).map_err(|invalid| format!("\"{field}\": {invalid}"))
+    Timestamp::parse(&text(field, value.map(RawValue::get))?)
+        .map_err(|invalid| format!("\"{field}\": {invalid}"))
 }
 
 fn check_amount(value: Option<&RawValue>) -> Result<(), String> {
-    Amount::check(&text("amount", value)?).map_err(|invalid| format!("\"amount\": {invalid}"))
+    Amount::check(&text("amount", value.map(RawValue::get))?)
+        .map_err(|invalid| format!("\"amount\": {invalid}"))
 }
 
 fn check_currency(value: Option<&RawValue>) -> Result<(), String> {
-    Asset::check(&text("currency", value)?).map_err(|invalid| format!("\"currency\": {invalid}"))
+    Asset::check(&text("currency", value.map(RawValue::get))?)
+        .map_err(|invalid| format!("\"currency\": {invalid}"))
 }
 
 fn check_balances(value: Option<&RawValue>) -> Result<(), String> {
@@ -194,7 +196,7 @@ fn check_balances(value: Option<&RawValue>) -> Result<(), String> {
 }
 
 /// Null, or an object whose values are strings.
-fn check_metadata(metadata: &RawValue) -> Result<(), String> {
+pub(super) fn check_metadata(metadata: &str) -> Result<(), String> {
     struct Strings;
     impl<'de> Deserialize<'de> for Strings {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Strings, D::Error> {
@@ -213,11 +215,11 @@ fn check_metadata(metadata: &RawValue) -> Result<(), String> {
             Ok(Strings)
         }
     }
-    match serde_json::from_str::<Option<Strings>>(metadata.get()) {
+    match serde_json::from_str::<Option<Strings>>(metadata) {
         Ok(_) => Ok(()),
         Err(_) => Err(format!(
             "\"metadata\" is {}, not an object whose values are all strings",
-            super::escaped(metadata.get())
+            super::escaped(metadata)
         )),
     }
 }

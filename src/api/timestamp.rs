@@ -61,6 +61,27 @@ impl Timestamp {
         Second(self.0.as_nanosecond().div_euclid(1_000_000_000) as i64)
     }
 
+    /// Nanoseconds since 1970-01-01T00:00:00Z. What lies beyond 64 bits counts as their ends, 1677-09-21 and 2262-04-11.
+    pub fn nanoseconds(self) -> i64 {
+        let nanoseconds = self.0.as_nanosecond();
+        nanoseconds.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    }
+
+    /// The instant so many nanoseconds after 1970-01-01T00:00:00Z.
+    pub fn from_nanoseconds(nanoseconds: i64) -> Timestamp {
+        let computed = jiff::Timestamp::from_nanosecond(nanoseconds.into());
+        // Every instant of 64 bits can be computed with.
+        Timestamp(computed.unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+    }
+
+    /// As an answer's `Date` has it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7).
+    pub fn to_http(self) -> String {
+        let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+        printer
+            .timestamp_to_rfc9110_string(&self.0)
+            .unwrap_or_default()
+    }
+
     /// How long after `earlier` this is; zero if it is not after it.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::try_from(self.0.duration_since(earlier.0)).unwrap_or(Duration::ZERO)
@@ -83,6 +104,17 @@ impl Second {
     pub const MIN: Second = Second(-62_135_596_800);
     /// 9999-12-30T22:00:00Z, beyond which [`next`](Second::next) does not go.
     pub const MAX: Second = Second(253_402_207_200);
+
+    /// The last nanosecond of this second.
+    pub fn end(self) -> Timestamp {
+        let last = i128::from(self.0) * 1_000_000_000 + 999_999_999;
+        Timestamp(jiff::Timestamp::from_nanosecond(last).unwrap_or(jiff::Timestamp::MAX))
+    }
+
+    /// The first nanosecond of this second.
+    pub fn start(self) -> Timestamp {
+        Timestamp(jiff::Timestamp::from_second(self.0).unwrap_or(jiff::Timestamp::MAX))
+    }
 
     /// The second that is `seconds` before this one.
     pub fn earlier(self, seconds: u64) -> Second {

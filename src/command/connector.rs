@@ -1,6 +1,5 @@
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use crossbeam_channel::never;
 
 use super::Failure;
 use crate::config::{Config, Target, TargetKind};
@@ -43,9 +42,9 @@ impl<'a> Connector<'a> {
                 Delivery::start(publisher, log, delivery_stop.clone()).map_err(Failure::other)?,
             );
         }
-        let client = Client::new(config.service, stop.clone());
+        let client = Arc::new(Client::new(config.service, stop.clone()));
         let wakers = deliveries.wakers();
-        let poller = Poller::new(store, client, config.polling, stop, never(), wakers, watch)
+        let poller = Poller::new(store, client, config.polling, stop, wakers, watch)
             .map_err(Failure::other)?;
         Ok(Connector {
             poller,

@@ -1,128 +1,27 @@
 use std::io::Write;
-use std::time::Duration;
-
-use serde_json::json;
 
 use super::{Exit, Failure};
-use crate::api::{Second, Stream, Timestamp};
+use crate::api::{Second, escaped};
 use crate::cli;
 use crate::config;
-use crate::poll::{LITTLE_ROOM, SILENT_PERIODS, STANDING_POLLS};
-use crate::store::{Overview, PollRow, SweepRow};
-
-/// How many of the last polls are shown.
-const POLLS: usize = 5;
-
-/// A connector that polls seldom polls once a day. Seconds.
-const A_DAY: u64 = 86_400 + 3_600;
+use crate::status::Status;
+use crate::store::{PollRow, SweepRow};
 
 /// Shows the state as a table or as JSON.
 pub(super) fn run(options: &cli::Status) -> Result<Exit, Failure> {
     let directory = config::state_directory(&options.config.config)?;
     let period = config::polling_period(&options.config.config)?;
-    let overview = Overview::read(&directory, POLLS).map_err(Failure::other)?;
-    let warnings = warnings(&overview, period, Timestamp::now().second());
-    let text = if options.json {
-        in_json(&overview, &warnings)
-    } else {
-        in_words(&overview, &warnings)
+    let status = Status::read(&directory, period).map_err(Failure::other)?;
+    let text = match options.json {
+        true => format!("{:#}\n", status.in_json()),
+        false => in_words(&status),
     };
     // A reader that has gone, as `head` does, has seen enough.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(Exit::Done)
 }
 
-/// What an operator should look at, as the log has said it or will.
-fn warnings(overview: &Overview, period: Duration, now: Second) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let silence = (period * SILENT_PERIODS).as_secs();
-    let last_good: Option<Second> = overview
-        .last_good_poll
-        .clone()
-        .and_then(|text| text.try_into().ok());
-    // Who polls by cron does so when it suits them.
-    let failing = overview
-        .polls
-        .first()
-        .is_some_and(|poll| poll.outcome == "failed" || poll.outcome == "running");
-    let silence = if failing { silence } else { silence.max(A_DAY) };
-    match last_good {
-        Some(last_good) if now.since(last_good) > silence => warnings.push(format!(
-            "no poll has succeeded since {last_good}, {} s ago: what is delivered stands still",
-            now.since(last_good)
-        )),
-        None if !overview.polls.is_empty() => {
-            warnings.push("no poll has ever succeeded".to_owned());
-        }
-        _ => {}
-    }
-    for cursor in &overview.cursors {
-        if cursor.standing >= STANDING_POLLS {
-            warnings.push(format!(
-                "{}: the cursor has stood still for {} polls, although there are newer records: are they dated in the \
-                 future, or is the service's clock behind?",
-                cursor.stream, cursor.standing
-            ));
-        }
-    }
-    if overview.free_bytes.is_some_and(|free| free < LITTLE_ROOM) {
-        warnings.push("the disk of the state is nearly full".to_owned());
-    }
-    warnings
-}
-
-fn in_json(overview: &Overview, warnings: &[String]) -> String {
-    let polls: Vec<_> = overview
-        .polls
-        .iter()
-        .map(|poll| {
-            let new: serde_json::Map<_, _> = Stream::ALL
-                .into_iter()
-                .zip(poll.versions)
-                .map(|(stream, new)| (stream.name().to_owned(), new.into()))
-                .collect();
-            json!({
-                "number": poll.number,
-                "startedAt": poll.started_at.to_string(),
-                "endedAt": poll.ended_at.map(|second| second.to_string()),
-                "outcome": poll.outcome,
-                "newVersions": new,
-                "requests": poll.requests,
-                "retries": poll.retries,
-                "quarantined": poll.quarantined,
-                "error": poll.error,
-            })
-        })
-        .collect();
-    let status = json!({
-        "name": overview.identity.name,
-        "endpoint": overview.identity.endpoint,
-        "stateId": overview.state_id,
-        "lastSeq": overview.last_seq,
-        "streams": overview.streams,
-        "cursors": overview.cursors,
-        "publishers": overview.publishers,
-        "quarantined": overview.quarantined,
-        "unknownValues": overview.unknown_values,
-        "sweep": overview.sweep.as_ref().map(|sweep| json!({
-            "number": sweep.number,
-            "startedAt": sweep.started_at,
-            "endedAt": sweep.ended_at,
-            "stream": sweep.stream.name(),
-            "page": sweep.place.page,
-            "seen": sweep.seen,
-            "missed": sweep.missed,
-            "changed": sweep.changed,
-            "alwaysChanging": sweep.always_changing,
-            "lateness": sweep.lateness,
-        })),
-        "warnings": warnings,
-        "polls": polls,
-    });
-    format!("{status:#}\n")
-}
-
-fn in_words(overview: &Overview, warnings: &[String]) -> String {
+fn in_words(Status { overview, warnings }: &Status) -> String {
     let mut text = format!(
         "connector  {} at {}\nstate      {}, last seq {}\n\n",
         overview.identity.name, overview.identity.endpoint, overview.state_id, overview.last_seq
@@ -161,6 +60,37 @@ fn in_words(overview: &Overview, warnings: &[String]) -> String {
         text += &format!(
             "unknown    {} {}: {} versions since {}, delivered as they are\n",
             unknown.field, unknown.value, unknown.versions, unknown.first_seen
+        );
+    }
+    for listing in &overview.listings {
+        text += &format!(
+            "listened   {} first asked for at {}",
+            listing.stream, listing.asked_at
+        );
+        text += &match &listing.adopted_above {
+            Some(bound) => format!(", with a bound: every version is listed above {bound}\n"),
+            None => "\n".to_owned(),
+        };
+    }
+    if !overview.initiations.is_empty() {
+        let counts: Vec<String> = overview
+            .initiations
+            .iter()
+            .map(|(state, count)| format!("{count} {state}"))
+            .collect();
+        text += &format!("initiated  payouts and transfers: {}\n", counts.join(", "));
+    }
+    for unsettled in &overview.unsettled {
+        text += &format!(
+            "  {} {}, asked for at {}, is {}{}\n",
+            unsettled.kind,
+            escaped(&unsettled.key),
+            unsettled.asked_at,
+            unsettled.state,
+            unsettled
+                .error
+                .as_ref()
+                .map_or(String::new(), |error| format!(": {error}"))
         );
     }
     text += &format!(

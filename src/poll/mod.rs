@@ -25,7 +25,7 @@ mod workers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Select, Sender};
+use crossbeam_channel::{Receiver, Select, Sender, unbounded};
 
 use crate::psp::Client;
 use crate::stop::Stop;
@@ -173,14 +173,28 @@ pub trait Watch {
 /// Watches nothing.
 impl Watch for () {}
 
+/// What can be asked of the loop while it runs.
+pub enum Ask {
+    /// To poll now. While a poll runs, one further is remembered.
+    Poll(Option<Ended>),
+    /// Whether it turns: it says so by calling this.
+    Alive(Box<dyn FnOnce() + Send>),
+}
+
+/// Called when a poll has ended that began after it was asked for, or with the reason why there is none.
+pub type Ended = Box<dyn FnOnce(Result<&Summary, &Error>) + Send>;
+
 /// The main loop.
 pub struct Poller<'a> {
     store: Store,
     client: Arc<Client>,
     settings: Settings,
     stop: Stop,
-    /// A message asks for a poll now. While one runs, one further is remembered.
-    poll_now: Receiver<()>,
+    ask: Sender<Ask>,
+    asked: Receiver<Ask>,
+    /// Who waits for the end of the poll that comes next, and of the one that runs.
+    waiting: Vec<Ended>,
+    answering: Vec<Ended>,
     publishers: Vec<Sender<()>>,
     watch: &'a mut dyn Watch,
     workers: Workers,
@@ -214,6 +228,8 @@ enum Event {
     Outcome(Outcome),
     /// By the timer, or on request.
     PollDue,
+    /// A question was answered.
+    Asked,
     Stop,
 }
 
@@ -221,21 +237,23 @@ impl<'a> Poller<'a> {
     /// A loop over that store and client. After each commit every one of `publishers` gets a signal.
     pub fn new(
         store: Store,
-        client: Client,
+        client: Arc<Client>,
         settings: Settings,
         stop: Stop,
-        poll_now: Receiver<()>,
         publishers: Vec<Sender<()>>,
         watch: &'a mut dyn Watch,
     ) -> Result<Poller<'a>, Error> {
-        let client = Arc::new(client);
+        let (ask, asked) = unbounded();
         let workers = Workers::start(settings.workers, client.clone())?;
         Ok(Poller {
             store,
             client,
             settings,
             stop,
-            poll_now,
+            ask,
+            asked,
+            waiting: Vec::new(),
+            answering: Vec::new(),
             publishers,
             watch,
             workers,
@@ -286,7 +304,7 @@ impl<'a> Poller<'a> {
                 Event::Stop => {
                     self.wind_up()?;
                 }
-                Event::HandedOut | Event::PollDue => {}
+                Event::HandedOut | Event::PollDue | Event::Asked => {}
             }
         }
         Ok(swept)
@@ -299,9 +317,12 @@ impl<'a> Poller<'a> {
         while !self.stop.requested() || self.current.is_some() {
             match self.next_event().and_then(|event| self.handle(event)) {
                 Ok(_) => {}
-                Err(Error::Store(error)) => {
+                Err(error @ Error::Store(_)) => {
                     log::error!("poll given up: {error}");
                     self.drain();
+                    self.wanted = false;
+                    let waiting = self.answering.drain(..).chain(self.waiting.drain(..));
+                    waiting.for_each(|ended| ended(Err(&error)));
                     self.current = None;
                     self.sweep = None;
                     self.sweeping = false;
@@ -311,6 +332,11 @@ impl<'a> Poller<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Where things are asked of the loop.
+    pub fn ask(&self) -> Sender<Ask> {
+        self.ask.clone()
     }
 
     /// The seq of the newest committed version.
@@ -327,7 +353,7 @@ impl<'a> Poller<'a> {
         let mut select = Select::new();
         let outcomes = select.recv(&self.workers.outcomes);
         let stop = select.recv(self.stop.receiver());
-        let poll_now = select.recv(&self.poll_now);
+        let asked = select.recv(&self.asked);
         if job.is_some() {
             select.send(&self.workers.jobs);
         }
@@ -348,10 +374,18 @@ impl<'a> Poller<'a> {
                 let _ = operation.recv(self.stop.receiver());
                 Ok(Event::Stop)
             }
-            index if index == poll_now => {
-                let _ = operation.recv(&self.poll_now);
-                Ok(Event::PollDue)
-            }
+            index if index == asked => match operation.recv(&self.asked) {
+                Ok(Ask::Poll(ended)) => {
+                    self.waiting.extend(ended);
+                    Ok(Event::PollDue)
+                }
+                Ok(Ask::Alive(say_so)) => {
+                    say_so();
+                    Ok(Event::Asked)
+                }
+                // The loop holds a sender itself.
+                Err(_) => Ok(Event::Asked),
+            },
             _ => {
                 let job = job.ok_or(Error::WorkersLost)?;
                 match (&mut self.current, &mut self.sweep) {
@@ -370,7 +404,7 @@ impl<'a> Poller<'a> {
     /// Takes one event. The summary of the poll that it ended, if it did.
     fn handle(&mut self, event: Event) -> Result<Option<Summary>, Error> {
         match event {
-            Event::HandedOut => return Ok(None),
+            Event::HandedOut | Event::Asked => return Ok(None),
             Event::PollDue if self.current.is_some() => {
                 self.wanted = true;
                 self.report_silence();
@@ -398,6 +432,7 @@ impl<'a> Poller<'a> {
         self.pause_sweep()?;
         self.timer = self.timer.map(|_| Instant::now() + self.settings.period);
         self.wanted = false;
+        self.answering.append(&mut self.waiting);
         self.client.begin_poll();
         self.counted = Requests {
             made: self.client.requests(),
@@ -566,6 +601,9 @@ impl<'a> Poller<'a> {
         self.report_silence();
         self.report_room();
         self.watch.ended(&summary);
+        self.answering
+            .drain(..)
+            .for_each(|ended| ended(Ok(&summary)));
         Ok(summary)
     }
 

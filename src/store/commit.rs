@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior};
 
-use super::{Cursor, Error, Refused, Store, SweepRow, quarantine, sweep};
+use super::{Cursor, Error, Refused, Store, SweepRow, listing::Stamping, quarantine, sweep};
 use crate::api::{Record, Second, Stream, Timestamp};
 use crate::crash;
 
@@ -131,6 +131,7 @@ fn write(transaction: &Transaction, batch: &Batch) -> rusqlite::Result<()> {
         "INSERT INTO record (stream, id, seq) VALUES (?1, ?2, ?3)
          ON CONFLICT (stream, id) DO UPDATE SET seq = excluded.seq",
     )?;
+    let mut stamping = Stamping::new(transaction);
     for Version {
         record,
         number,
@@ -152,6 +153,8 @@ fn write(transaction: &Transaction, batch: &Batch) -> rusqlite::Result<()> {
         ))?;
         crash::point();
         point.execute((stream, &record.id, seq))?;
+        crash::point();
+        stamping.stamp(record.stream, &record.id, seq, record.timestamp)?;
     }
     for refused in batch.refused {
         crash::point();

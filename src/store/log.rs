@@ -33,12 +33,8 @@ pub struct ChangeLog {
 
 impl ChangeLog {
     pub(super) fn open(file: &Path, connector: &str) -> Result<ChangeLog, Error> {
-        let connection = super::connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        connection
-            .pragma_update(None, "synchronous", "FULL")
-            .map_err(Error::on(file, "open the change log"))?;
         Ok(ChangeLog {
-            connection,
+            connection: super::connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?,
             file: file.to_owned(),
             connector: connector.to_owned(),
         })

@@ -10,10 +10,13 @@
 mod commit;
 mod cursor;
 mod error;
+mod initiation;
+mod listing;
 mod log;
 mod overview;
 mod quarantine;
 mod schema;
+mod stamp;
 mod sweep;
 mod traits;
 
@@ -32,9 +35,12 @@ use crate::api::{ContentHash, Record, Second, Stream, Timestamp, same_content};
 pub use commit::{Batch, PollRow, UNKNOWN_VALUES, Version};
 pub use cursor::{Cursor, Range};
 pub use error::Error;
+pub use initiation::{Entry, Journal, Outcome, Unsettled};
+pub use listing::{Listed, Listing, Selection};
 pub use log::{Change, ChangeLog};
-pub use overview::{CursorLine, Overview, PublisherLine, StreamCount, UnknownValue};
+pub use overview::{CursorLine, ListingLine, Overview, PublisherLine, StreamCount, UnknownValue};
 pub use quarantine::{Kind, Quarantine, Quarantined, Refused};
+pub use stamp::Stamp;
 pub use sweep::{Place, SweepRow};
 pub use traits::{FARTHEST_SHIFT, Trait, Traits};
 
@@ -281,6 +287,16 @@ impl Store {
     pub fn change_log(&self) -> Result<ChangeLog, Error> {
         ChangeLog::open(&self.file, &self.identity.name)
     }
+
+    /// A connection of its own to the lists as Connectivity is shown them.
+    pub fn listing(&self) -> Result<Listing, Error> {
+        Listing::open(&self.file)
+    }
+
+    /// A connection of its own to the journal of payouts and transfers. There must be no other one.
+    pub fn journal(&self) -> Result<Journal, Error> {
+        Journal::open(&self.file)
+    }
 }
 
 /// A value as a JSON column has it.
@@ -334,6 +350,9 @@ fn connect(file: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags).map_err(&fail)?;
     connection.busy_timeout(PATIENCE).map_err(&fail)?;
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .map_err(&fail)?;
     Ok(connection)
 }
 

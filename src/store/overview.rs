@@ -3,8 +3,13 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, Row};
 use serde::Serialize;
 
-use super::{Error, Identity, PollRow, SweepRow, Trait, Traits, sweep};
+use super::{
+    Error, Identity, PollRow, Stamp, SweepRow, Trait, Traits, Unsettled, initiation, sweep,
+};
 use crate::api::Stream;
+
+/// How many payouts and transfers that are not settled are shown.
+const UNSETTLED: usize = 20;
 
 /// What `status` shows, read without disturbing the process that writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +26,12 @@ pub struct Overview {
     pub cursors: Vec<CursorLine>,
     /// The publishers.
     pub publishers: Vec<PublisherLine>,
+    /// The lists that Connectivity has asked for.
+    pub listings: Vec<ListingLine>,
+    /// How many payouts and transfers there are of each state.
+    pub initiations: Vec<(String, i64)>,
+    /// Those that are not settled, the newest ones first, and at most 20.
+    pub unsettled: Vec<Unsettled>,
     /// The last polls, newest first.
     pub polls: Vec<PollRow>,
     /// The newest sweep, under way or ended.
@@ -72,6 +83,19 @@ pub struct CursorLine {
     pub standing: i64,
     /// How the service departs from what one would hope for.
     pub traits: Vec<Trait>,
+}
+
+/// A list that Connectivity has asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListingLine {
+    /// The stream's name.
+    pub stream: String,
+    /// When it was asked for first, RFC 3339.
+    #[serde(rename = "askedAt")]
+    pub asked_at: String,
+    /// If that was with a bound: what every version is listed above, RFC 3339.
+    #[serde(rename = "adoptedAbove")]
+    pub adopted_above: Option<String>,
 }
 
 /// How far a publisher has delivered.
@@ -181,6 +205,21 @@ fn read(connection: &Connection, polls: usize) -> rusqlite::Result<Option<Overvi
                 })
             },
         )?,
+        listings: all(
+            connection,
+            "SELECT stream, asked_at, above FROM listing ORDER BY stream",
+            |row| {
+                let above: Option<i64> = row.get(2)?;
+                Ok(ListingLine {
+                    stream: row.get(0)?,
+                    asked_at: row.get(1)?,
+                    adopted_above: above
+                        .map(|above| Stamp::from_nanoseconds(above).timestamp().to_string()),
+                })
+            },
+        )?,
+        initiations: initiation::counts(connection)?,
+        unsettled: initiation::unsettled(connection, UNSETTLED)?,
         polls: all(connection, &sql, poll_row)?,
         sweep: sweep::newest(connection)?,
         free_bytes: None,

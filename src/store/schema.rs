@@ -4,10 +4,10 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::Error;
+use super::{Error, listing};
 
 /// The version of the layout below, kept in `user_version`.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// Marks the file as ours, kept in `application_id`: "gcon".
 const APPLICATION: i64 = 0x67_63_6f_6e;
@@ -41,8 +41,41 @@ const LAYOUT: &str = "
         stream TEXT NOT NULL,
         id     TEXT NOT NULL,
         seq    INTEGER NOT NULL,
+        stamp  INTEGER,           -- balances: the date that the listener shows, as in listed
         PRIMARY KEY (stream, id)
     ) STRICT, WITHOUT ROWID;
+
+    -- The lists as the listener shows them: every version, also the superseded ones, under its stamp.
+    CREATE TABLE listed (
+        stream TEXT NOT NULL,
+        stamp  INTEGER NOT NULL, -- nanoseconds since 1970-01-01T00:00:00Z; they increase as the seqs do
+        seq    INTEGER NOT NULL,
+        PRIMARY KEY (stream, stamp)
+    ) STRICT, WITHOUT ROWID;
+
+    -- The lists that Connectivity has asked for.
+    CREATE TABLE listing (
+        stream   TEXT PRIMARY KEY,
+        asked_at TEXT NOT NULL,
+        above    INTEGER -- every stamp lies above this one, because the first request was for what is later
+    ) STRICT, WITHOUT ROWID;
+
+    -- Payouts and transfers that Connectivity has asked for.
+    CREATE TABLE initiation (
+        key        TEXT PRIMARY KEY, -- the idempotencyKey
+        kind       TEXT NOT NULL,    -- payouts or transfers
+        request    TEXT NOT NULL,    -- the body as it was sent, and as it is forwarded
+        state      TEXT NOT NULL,    -- open, made, refused, not made, unknown
+        asked_at   TEXT NOT NULL,    -- when the service was last asked
+        ended_at   TEXT,             -- when its answer was written down, or why there is none
+        after      INTEGER NOT NULL, -- the seq of the newest version when the service was asked
+        id         TEXT,             -- what the service calls it
+        status     INTEGER,          -- of the service's answer, if it is an outcome
+        answer     TEXT,             -- the body that is answered
+        error      TEXT              -- why there is no outcome
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX initiated ON initiation (id, kind) WHERE id IS NOT NULL;
+    CREATE INDEX unsettled ON initiation (asked_at) WHERE state NOT IN ('made', 'refused');
 
     -- How far each list is known to be complete.
     CREATE TABLE cursor (
@@ -134,17 +167,36 @@ const FROM_1_TO_2: &str = "
     WHERE chain.seq = version.seq;
 ";
 
+/// What layout 2 has beyond layout 1.
+const NEW_IN_2: [&str; 4] = [
+    "TABLE sweep",
+    "TABLE quarantine",
+    "INDEX quarantined",
+    "TABLE unknown_value",
+];
+
+/// What brings a file of layout 2 to layout 3.
+const FROM_2_TO_3: &str = "ALTER TABLE record ADD COLUMN stamp INTEGER;";
+
+/// What layout 3 has beyond layout 2.
+const NEW_IN_3: [&str; 5] = [
+    "TABLE listed",
+    "TABLE listing",
+    "TABLE initiation",
+    "INDEX initiated",
+    "INDEX unsettled",
+];
+
+/// For each layout, what leads to the next one: changes of what is there, and what is new.
+const STEPS: [(&str, &[&str]); 2] = [(FROM_1_TO_2, &NEW_IN_2), (FROM_2_TO_3, &NEW_IN_3)];
+
 /// Lays out a new file, brings an old one to this layout, or checks that it has it. Nothing is written to a file that
 /// is refused, and a copy of an old one is kept beside it.
 pub(super) fn prepare(connection: &mut Connection, file: &Path) -> Result<(), Error> {
     let fail = Error::on(file, "prepare the state");
     let found = check(connection, file)?;
     // Bytes of cache: the index over ids is written at random. Bytes of journal kept after a large batch.
-    for (pragma, value) in [
-        ("synchronous", 2),
-        ("cache_size", -8_000),
-        ("journal_size_limit", 16 << 20),
-    ] {
+    for (pragma, value) in [("cache_size", -8_000), ("journal_size_limit", 16 << 20)] {
         connection
             .pragma_update(None, pragma, value)
             .map_err(&fail)?;
@@ -158,17 +210,23 @@ pub(super) fn prepare(connection: &mut Connection, file: &Path) -> Result<(), Er
             mode,
         });
     }
-    let steps: &[&str] = match found {
+    let steps = match found {
         VERSION => return Ok(()),
-        0 => &[LAYOUT],
+        0 => vec![LAYOUT.to_owned()],
         _ => {
             keep_copy(connection, file, found)?;
-            &[FROM_1_TO_2, &new_tables()]
+            let missing = STEPS.iter().skip(found as usize - 1);
+            missing
+                .flat_map(|(changes, new)| [(*changes).to_owned(), statements(new)])
+                .collect()
         }
     };
     let transaction = connection.transaction().map_err(&fail)?;
-    for step in steps {
+    for step in &steps {
         transaction.execute_batch(step).map_err(&fail)?;
+    }
+    if (1..3).contains(&found) {
+        listing::stamp_everything(&transaction).map_err(&fail)?;
     }
     transaction
         .pragma_update(None, "application_id", APPLICATION)
@@ -179,14 +237,8 @@ pub(super) fn prepare(connection: &mut Connection, file: &Path) -> Result<(), Er
     transaction.commit().map_err(&fail)
 }
 
-/// The statements of the layout for tables that layout 1 does not have.
-fn new_tables() -> String {
-    let new = [
-        "TABLE sweep",
-        "TABLE quarantine",
-        "INDEX quarantined",
-        "TABLE unknown_value",
-    ];
+/// The statements of the layout that make these tables and indices.
+fn statements(new: &[&str]) -> String {
     let statements = LAYOUT
         .split_inclusive(";\n")
         .filter(|statement| new.iter().any(|name| statement.contains(name)));
