@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{Backlog, listen};
 
 use super::connection::{Rules, after};
 use super::event_loop::{EventLoop, Job};
@@ -40,6 +41,9 @@ impl Server {
     ) -> io::Result<Server> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
+        // std lets 128 clients wait to be accepted. A crowd that comes at once would be told nothing, and try again a
+        // second later, and so would the good client behind it.
+        listen(&listener, Backlog::MAXCONN)?;
         let half = usize::try_from(raise_descriptor_limit()? / 2).unwrap_or(usize::MAX);
         limits.connections = limits.connections.min(half);
 
