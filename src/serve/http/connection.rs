@@ -423,9 +423,10 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_connection_has_no_buffer() {
+    fn an_idle_connection_has_no_buffer_and_delays_nothing() {
         let rules = rules();
         let (mut client, mut connection) = pair(&rules);
+        assert!(connection.stream.nodelay().unwrap());
         let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n";
         client.write_all(head.as_bytes()).unwrap();
         client.write_all(&[b'x'; 50_000]).unwrap();
