@@ -15,6 +15,7 @@
 //! | [`poll`] | the main loop, the workers, the cursor walk, the publish step |
 //! | [`store`] | the state, one SQLite file: the change log, the newest versions, the cursors |
 //! | [`publish`] | publishers and their delivery threads |
+//! | [`serve`] | the listener, on an HTTP server of its own |
 //! | [`sandbox`] | a sample Integration Service, for the demo and the tests |
 //! | [`config`] | the configuration file, read and checked |
 //! | [`command`] | the commands of the command line, one a file |
@@ -34,6 +35,7 @@ pub mod psp;
 pub mod publish;
 pub mod sandbox;
 pub mod secret;
+pub mod serve;
 mod signals;
 pub mod status;
 pub mod stop;

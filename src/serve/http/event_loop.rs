@@ -1,0 +1,281 @@
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::connection::{Connection, Next, Rules, Wants};
+use super::mailbox::{Destination, Inbox, Mailbox, Message};
+use super::{Request, Responder, Response};
+
+/// Connections that are accepted before those that are there get their turn.
+const ACCEPTED_AT_ONCE: usize = 64;
+
+/// How long accepting rests when the machine has nothing to accept with.
+const REST: Duration = Duration::from_millis(100);
+
+/// How often that is logged.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A request on its way to an answering thread.
+pub(super) struct Job {
+    pub request: Request,
+    pub responder: Responder,
+    /// When the client will have been told to try again.
+    pub answer_by: Instant,
+}
+
+/// The thread that waits for every socket.
+pub(super) struct EventLoop {
+    rules: Rules,
+    /// None while the server shuts down.
+    listener: Option<TcpListener>,
+    inbox: Inbox,
+    /// The way into the inbox, for responders.
+    mailbox: Mailbox,
+    jobs: Sender<Job>,
+    /// By number: the oldest first.
+    connections: BTreeMap<u64, Connection>,
+    /// Connections taken in so far.
+    accepted: u64,
+    /// When to accept again after the machine ran out of something.
+    rests_until: Option<Instant>,
+    complained_at: Option<Instant>,
+    /// Set while the server shuts down.
+    ends_at: Option<Instant>,
+}
+
+/// What the poll found.
+struct Ready {
+    listener: bool,
+    connections: Vec<u64>,
+}
+
+impl EventLoop {
+    /// Serves those who connect to the listener, which must not block. Requests go into `jobs`.
+    pub fn new(
+        rules: Rules,
+        listener: TcpListener,
+        (mailbox, inbox): (Mailbox, Inbox),
+        jobs: Sender<Job>,
+    ) -> EventLoop {
+        EventLoop {
+            rules,
+            listener: Some(listener),
+            inbox,
+            mailbox,
+            jobs,
+            connections: BTreeMap::new(),
+            accepted: 0,
+            rests_until: None,
+            complained_at: None,
+            ends_at: None,
+        }
+    }
+
+    /// Serves until it is told to shut down.
+    pub fn run(mut self) {
+        while !self.is_done() {
+            match self.wait() {
+                Ok(ready) => self.turn(&ready),
+                Err(Errno::EINTR) => {}
+                Err(error) => {
+                    self.complain("wait for its connections", &error.into());
+                    std::thread::sleep(REST);
+                }
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.ends_at
+            .is_some_and(|end| self.connections.is_empty() || end <= Instant::now())
+    }
+
+    /// Waits until something can be done: a socket is ready, the bell rings, a deadline passes.
+    fn wait(&self) -> Result<Ready, Errno> {
+        let listener = self
+            .listener
+            .as_ref()
+            .filter(|_| self.rests_until.is_none());
+        let mut polled = Vec::with_capacity(self.connections.len() + 2);
+        polled.push(PollFd::new(self.inbox.as_fd(), PollFlags::POLLIN));
+        let mut nearest = [self.rests_until, self.ends_at].into_iter().flatten().min();
+        for connection in self.connections.values() {
+            let events = match connection.wants() {
+                Wants::Input => PollFlags::POLLIN,
+                Wants::Output => PollFlags::POLLOUT,
+                Wants::Nothing => PollFlags::empty(),
+            };
+            polled.push(PollFd::new(connection.as_fd(), events));
+            let deadline = connection.deadline();
+            nearest = Some(nearest.map_or(deadline, |nearest| nearest.min(deadline)));
+        }
+        polled.extend(listener.map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
+        let timeout = nearest.map_or(PollTimeout::NONE, |nearest| {
+            // Poll counts whole milliseconds: a little later is once, a little earlier is again and again.
+            let wait = nearest.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+            PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)
+        });
+        poll(&mut polled, timeout)?;
+
+        // An event that is not known is for the reading or writing to find out about.
+        let is_ready = |polled: &PollFd| polled.any() != Some(false);
+        let connections = self.connections.keys().zip(&polled[1..]);
+        Ok(Ready {
+            listener: listener.is_some() && polled.last().is_some_and(is_ready),
+            connections: connections
+                .filter(|(_, polled)| is_ready(polled))
+                .map(|(&number, _)| number)
+                .collect(),
+        })
+    }
+
+    /// Does what can be done without waiting.
+    fn turn(&mut self, ready: &Ready) {
+        let now = Instant::now();
+        for message in self.inbox.take() {
+            match message {
+                Message::Answer(
+                    Destination {
+                        connection,
+                        request,
+                    },
+                    response,
+                ) => {
+                    self.advance(connection, |connection, rules| {
+                        connection.answer(request, response, rules, now)
+                    });
+                }
+                Message::ShutDown(end) => self.shut_down(end),
+            }
+        }
+        for &number in &ready.connections {
+            self.advance(number, |connection, rules| connection.ready(rules, now));
+        }
+        let connections = self.connections.iter();
+        let expired: Vec<u64> = connections
+            .filter(|(_, connection)| connection.deadline() <= now)
+            .map(|(&number, _)| number)
+            .collect();
+        for number in expired {
+            self.advance(number, |connection, rules| connection.expire(rules, now));
+        }
+        self.rests_until = self.rests_until.filter(|&end| end > now);
+        if ready.listener {
+            self.accept(now);
+        }
+    }
+
+    fn shut_down(&mut self, end: Instant) {
+        self.ends_at = Some(end);
+        self.rules.closing = true;
+        self.listener = None;
+        self.connections
+            .retain(|_, connection| connection.is_in_flight());
+    }
+
+    /// Lets one connection go on, if it is still there.
+    fn advance(&mut self, number: u64, go_on: impl FnOnce(&mut Connection, &Rules) -> Next) {
+        let Some(connection) = self.connections.get_mut(&number) else {
+            return;
+        };
+        match go_on(connection, &self.rules) {
+            Next::Wait => {}
+            Next::Close => {
+                self.connections.remove(&number);
+            }
+            Next::Answer {
+                number: request,
+                request: content,
+            } => {
+                let destination = Destination {
+                    connection: number,
+                    request,
+                };
+                let job = Job {
+                    request: content,
+                    responder: Responder::new(self.mailbox.clone(), destination),
+                    answer_by: connection.deadline(),
+                };
+                // The queue is full of requests whose clients have been told to try again.
+                if let Err(refused) = self.jobs.try_send(job) {
+                    refused
+                        .into_inner()
+                        .responder
+                        .answer(Response::unavailable());
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Instant) {
+        for _ in 0..ACCEPTED_AT_ONCE {
+            let Some(listener) = &self.listener else {
+                return;
+            };
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    if let Ok(connection) = Connection::new(stream, &self.rules.limits, now) {
+                        self.add(connection);
+                    }
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return,
+                    // That client has gone again.
+                    ErrorKind::ConnectionAborted | ErrorKind::Interrupted => {}
+                    _ => {
+                        // Most likely there are no descriptors left, or no memory.
+                        self.complain("accept a connection", &error);
+                        self.close_oldest_expendable();
+                        self.rests_until = Some(now + REST);
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Takes the connection in, at the cost of another one if there are too many; or drops it.
+    fn add(&mut self, connection: Connection) {
+        let is_full = self.connections.len() >= self.rules.limits.connections;
+        if is_full && !self.close_oldest_expendable() && !self.close_longest_idle() {
+            return;
+        }
+        self.accepted += 1;
+        self.connections.insert(self.accepted, connection);
+    }
+
+    /// False if there is none that has shown no key and is not being answered.
+    fn close_oldest_expendable(&mut self) -> bool {
+        let mut connections = self.connections.iter();
+        let found = connections.find(|(_, connection)| connection.is_expendable());
+        let found = found.map(|(&number, _)| number);
+        found.is_some_and(|number| self.connections.remove(&number).is_some())
+    }
+
+    /// False if none is idle among those that have shown the key.
+    fn close_longest_idle(&mut self) -> bool {
+        let connections = self.connections.iter();
+        let idle = connections
+            .filter_map(|(&number, connection)| Some((connection.proven_idle()?, number)));
+        idle.min()
+            .is_some_and(|(_, number)| self.connections.remove(&number).is_some())
+    }
+
+    fn complain(&mut self, about: &str, error: &io::Error) {
+        let now = Instant::now();
+        let is_due = |at: Instant| now.duration_since(at) >= COMPLAINT_INTERVAL;
+        if self.complained_at.is_none_or(is_due) {
+            self.complained_at = Some(now);
+            log::warn!(
+                "the listener cannot {about}: {error}; it goes on trying; if this lasts, raise the limit on open files \
+                 (LimitNOFILE), or the memory"
+            );
+        }
+    }
+}

@@ -1,0 +1,301 @@
+use super::{Limits, Response};
+
+/// The head of a request: what is known before its body is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// `GET`, `HEAD`, `POST`, or any other token: methods are written in upper case, and compared as they are.
+    pub method: String,
+    /// The path as it was sent, still escaped, without the query. Begins with `/`.
+    pub path: String,
+    /// The query as it was sent, without the `?`; empty if there is none.
+    pub query: String,
+    /// The value of the `Authorization` header.
+    pub authorization: Option<String>,
+}
+
+/// What the connection has to know of a request, and its handler has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Framing {
+    /// Bytes of the head.
+    pub head_length: usize,
+    /// Bytes of the body that follows.
+    pub body_length: usize,
+    /// Whether another request may follow.
+    pub keep_alive: bool,
+    /// An HTTP/1.0 client, which takes the connection for closed after the answer unless it is told otherwise.
+    pub old: bool,
+    /// The client waits for a word before it sends the body.
+    pub expects_continue: bool,
+}
+
+/// Headers that a request may have. A browser sends twenty.
+const MOST_HEADERS: usize = 64;
+
+impl Head {
+    /// Reads the head at the beginning of `bytes`; none if more bytes are needed. An error is the answer to a request
+    /// that is refused, after which the connection is of no further use: nobody knows where the next request begins.
+    pub(super) fn parse(
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<(Head, Framing)>, Response> {
+        let within = &bytes[..bytes.len().min(limits.head_bytes)];
+        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+        let mut request = httparse::Request::new(&mut headers);
+        let head_length = match request.parse(within) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) if bytes.len() < limits.head_bytes => return Ok(None),
+            Ok(httparse::Status::Partial) => return Err(too_large(limits)),
+            Err(httparse::Error::TooManyHeaders) => return Err(too_large(limits)),
+            Err(httparse::Error::Version) => {
+                return Err(Response::error(
+                    505,
+                    "HTTP Version Not Supported",
+                    "Only HTTP/1.1 and HTTP/1.0 are spoken here.",
+                ));
+            }
+            Err(error) => return Err(malformed(&format!("The head is malformed: {error}."))),
+        };
+        // The parser takes a lone line feed for the end of a line; a proxy before us may not.
+        if lone_line_feed(&within[..head_length]) {
+            return Err(malformed("A line of the head does not end with CR LF."));
+        }
+        let (Some(method), Some(target), Some(version)) =
+            (request.method, request.path, request.version)
+        else {
+            return Err(malformed("The request line is incomplete."));
+        };
+        if !target.starts_with('/') {
+            return Err(malformed("The request's target must be a path."));
+        }
+        let old = version == 0;
+        let fields = Fields::read(request.headers)?;
+        if fields.hosts > 1 || (fields.hosts == 0 && !old) {
+            return Err(malformed("There must be exactly one Host header."));
+        }
+        let body_length = fields.body_length(limits)?;
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let head = Head {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            authorization: fields.authorization,
+        };
+        let framing = Framing {
+            head_length,
+            body_length,
+            keep_alive: !fields.close && (!old || fields.keep_alive),
+            old,
+            expects_continue: fields.expects_continue && !old,
+        };
+        Ok(Some((head, framing)))
+    }
+}
+
+/// The headers that are looked at.
+#[derive(Default)]
+struct Fields<'a> {
+    hosts: usize,
+    lengths: Vec<&'a [u8]>,
+    transfer_encoding: bool,
+    authorization: Option<String>,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+}
+
+impl<'a> Fields<'a> {
+    fn read(headers: &[httparse::Header<'a>]) -> Result<Fields<'a>, Response> {
+        let mut fields = Fields::default();
+        for header in headers {
+            let value = header.value.trim_ascii();
+            match header.name.to_ascii_lowercase().as_str() {
+                "host" => fields.hosts += 1,
+                "content-length" => fields.lengths.push(value),
+                "transfer-encoding" => fields.transfer_encoding = true,
+                "authorization" => {
+                    let value = String::from_utf8(value.to_vec())
+                        .map_err(|_| malformed("The Authorization header is not text."))?;
+                    if fields.authorization.replace(value).is_some() {
+                        return Err(malformed("There is more than one Authorization header."));
+                    }
+                }
+                "connection" => {
+                    for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                        fields.close |= option.eq_ignore_ascii_case(b"close");
+                        fields.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                    }
+                }
+                "expect" if value.eq_ignore_ascii_case(b"100-continue") => {
+                    fields.expects_continue = true;
+                }
+                "expect" => {
+                    return Err(Response::error(
+                        417,
+                        "Expectation Failed",
+                        "The only expectation that can be met is 100-continue.",
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(fields)
+    }
+
+    /// How long the body is. There must be one way only to find that out.
+    fn body_length(&self, limits: &Limits) -> Result<usize, Response> {
+        match self.lengths[..] {
+            [] if self.transfer_encoding => Err(Response::error(
+                411,
+                "Length Required",
+                "A body must come with a Content-Length, not with a Transfer-Encoding.",
+            )),
+            [] => Ok(0),
+            _ if self.transfer_encoding => Err(malformed(
+                "There is a Transfer-Encoding beside the Content-Length.",
+            )),
+            [digits] if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => {
+                // A number that does not fit is a large one.
+                let length = std::str::from_utf8(digits)
+                    .ok()
+                    .and_then(|d| d.parse().ok());
+                length
+                    .filter(|&length| length <= limits.body_bytes)
+                    .ok_or_else(|| {
+                        let detail = format!("A body may have {} bytes.", limits.body_bytes);
+                        Response::error(413, "Content Too Large", &detail)
+                    })
+            }
+            [_] => Err(malformed("The Content-Length is not a number.")),
+            _ => Err(malformed("There is more than one Content-Length.")),
+        }
+    }
+}
+
+fn lone_line_feed(head: &[u8]) -> bool {
+    let ends = head.iter().enumerate().filter(|&(_, &byte)| byte == b'\n');
+    ends.into_iter()
+        .any(|(at, _)| at == 0 || head[at - 1] != b'\r')
+}
+
+fn malformed(detail: &str) -> Response {
+    Response::error(400, "Bad Request", detail)
+}
+
+fn too_large(limits: &Limits) -> Response {
+    let detail = format!(
+        "A head may have {} bytes and {MOST_HEADERS} headers.",
+        limits.head_bytes
+    );
+    Response::error(431, "Request Header Fields Too Large", &detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<Option<(Head, Framing)>, u16> {
+        Head::parse(text.as_bytes(), &Limits::default()).map_err(|refusal| refusal.status())
+    }
+
+    fn framing(text: &str) -> Framing {
+        parse(text).unwrap().unwrap().1
+    }
+
+    #[test]
+    fn a_head_is_taken_apart() {
+        let text = "POST /a%2Fb?c=d?e HTTP/1.1\r\nhOST: x\r\nAuthorization:  Bearer k \r\nContent-Length: 007\r\n\r\n";
+        let (head, framing) = parse(&format!("{text}the body")).unwrap().unwrap();
+        let expected = Head {
+            method: "POST".to_owned(),
+            path: "/a%2Fb".to_owned(),
+            query: "c=d?e".to_owned(),
+            authorization: Some("Bearer k".to_owned()),
+        };
+        assert_eq!(head, expected);
+        let expected = Framing {
+            head_length: text.len(),
+            body_length: 7,
+            keep_alive: true,
+            old: false,
+            expects_continue: false,
+        };
+        assert_eq!(framing, expected);
+    }
+
+    #[test]
+    fn a_connection_is_kept_as_its_version_and_its_headers_say() {
+        for (version, headers, kept) in [
+            ("1.1", "", true),
+            ("1.1", "Connection: close\r\n", false),
+            ("1.1", "Connection: x, Close\r\n", false),
+            (
+                "1.1",
+                "Connection: keep-alive\r\nConnection: close\r\n",
+                false,
+            ),
+            ("1.0", "", false),
+            ("1.0", "Connection: Keep-Alive\r\n", true),
+            ("1.0", "Connection: keep-alive, close\r\n", false),
+        ] {
+            let text = format!("GET / HTTP/{version}\r\nHost: x\r\n{headers}\r\n");
+            assert_eq!(framing(&text).keep_alive, kept, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_old_client_needs_no_host_and_cannot_wait_for_a_word() {
+        let framing = framing("GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n");
+        assert!(framing.old && !framing.expects_continue);
+    }
+
+    #[test]
+    fn a_head_may_be_as_long_as_its_limit_and_no_longer() {
+        let of = |length: usize| {
+            let frame = "GET / HTTP/1.1\r\nHost: x\r\nX: \r\n\r\n".len();
+            let filler = "x".repeat(length - frame);
+            parse(&format!("GET / HTTP/1.1\r\nHost: x\r\nX: {filler}\r\n\r\n"))
+        };
+        assert_eq!(of(8192).unwrap().unwrap().1.head_length, 8192);
+        assert_eq!(of(8193), Err(431));
+        assert_eq!(parse(&"G".repeat(8191)), Ok(None));
+        assert_eq!(parse(&"G".repeat(8192)), Err(431));
+    }
+
+    const WHOLE: &str =
+        "PUT /a?b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-Continue\r\n\r\n";
+
+    proptest! {
+        #[test]
+        fn no_bytes_upset_it(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Head::parse(&bytes, &Limits::default());
+        }
+
+        #[test]
+        fn no_change_of_a_byte_upsets_it(at in 0..WHOLE.len(), byte: u8) {
+            let mut bytes = WHOLE.as_bytes().to_vec();
+            bytes[at] = byte;
+            if let Ok(Some((_, framing))) = Head::parse(&bytes, &Limits::default()) {
+                prop_assert!(framing.head_length <= bytes.len());
+                prop_assert!(framing.body_length <= Limits::default().body_bytes);
+            }
+        }
+
+        #[test]
+        fn any_part_of_a_head_asks_for_more(length in 0..WHOLE.len()) {
+            prop_assert_eq!(parse(&WHOLE[..length]), Ok(None));
+        }
+
+        #[test]
+        fn a_length_is_read_or_refused(text in "[0-9]{1,30}") {
+            let read = parse(&format!("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {text}\r\n\r\n"));
+            match text.parse::<u128>().unwrap() {
+                length @ 0..=65_536 => {
+                    prop_assert_eq!(read.unwrap().unwrap().1.body_length as u128, length);
+                }
+                _ => prop_assert_eq!(read, Err(413)),
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+use ureq::http::StatusCode;
+
+/// An answer.
+///
+/// The server adds `Date`, `Content-Length` and `Connection`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+/// What the request and the server's state ask of an answer's form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// The answer to `HEAD`: everything but the body.
+    pub without_body: bool,
+    /// Whether the connection stays open afterwards.
+    pub keep_open: bool,
+    /// Whether the client has to be told that it does.
+    pub old: bool,
+}
+
+/// Asks for the body of a request that was admitted.
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+impl Response {
+    /// An answer with a body of that type.
+    pub fn new(status: u16, content_type: &'static str, body: Vec<u8>) -> Response {
+        Response {
+            status,
+            headers: vec![("Content-Type", content_type.to_owned())],
+            body,
+        }
+    }
+
+    /// An answer with a body of JSON.
+    pub fn json(status: u16, body: Vec<u8>) -> Response {
+        Response::new(status, "application/json", body)
+    }
+
+    /// An error as the Generic Connector API writes it: in a few words, and what exactly was wrong.
+    pub fn error(status: u16, title: &str, detail: &str) -> Response {
+        let body = serde_json::json!({ "Title": title, "Detail": detail });
+        Response::json(status, body.to_string().into_bytes())
+    }
+
+    /// The answer to a request for which nobody had time.
+    pub(super) fn unavailable() -> Response {
+        Response::error(
+            503,
+            "Service Unavailable",
+            "The answer takes too long; try again.",
+        )
+        .with_header("Retry-After", "1")
+    }
+
+    /// The answer to a request that a fault of ours left without one.
+    pub(super) fn failed() -> Response {
+        Response::error(
+            500,
+            "Internal Server Error",
+            "The request failed; the log of generic-connector may say why.",
+        )
+    }
+
+    /// With one more header. Control characters of the value become spaces, so that it cannot begin a header of its
+    /// own.
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Response {
+        let value = value.into().replace(|c: char| c.is_control(), " ");
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The bytes to send: the head, and the body.
+    pub(super) fn into_bytes(self, terms: Terms, date: jiff::Timestamp) -> (Vec<u8>, Vec<u8>) {
+        let status = self.status;
+        let reason = StatusCode::from_u16(status)
+            .ok()
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or_default();
+        let mut head = format!("HTTP/1.1 {status} {reason}\r\n");
+        let mut header = |name: &str, value: &str| {
+            for part in [name, ": ", value, "\r\n"] {
+                head.push_str(part);
+            }
+        };
+        for (name, value) in &self.headers {
+            header(name, value);
+        }
+        // An answer without a date is better than none: the year would have to be negative.
+        let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+        if let Ok(date) = printer.timestamp_to_rfc9110_string(&date) {
+            header("Date", &date);
+        }
+        // These two have no body by definition.
+        let bodiless = matches!(status, 204 | 304);
+        if !bodiless {
+            header("Content-Length", &self.body.len().to_string());
+        }
+        match terms {
+            Terms {
+                keep_open: false, ..
+            } => header("Connection", "close"),
+            Terms { old: true, .. } => header("Connection", "keep-alive"),
+            _ => {}
+        }
+        head.push_str("\r\n");
+        let body = if bodiless || terms.without_body {
+            Vec::new()
+        } else {
+            self.body
+        };
+        (head.into_bytes(), body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERMS: Terms = Terms {
+        without_body: false,
+        keep_open: true,
+        old: false,
+    };
+
+    fn sent(response: Response, terms: Terms) -> String {
+        let date = "1994-11-06T08:49:37Z".parse().unwrap();
+        let (head, body) = response.into_bytes(terms, date);
+        String::from_utf8([head, body].concat()).unwrap()
+    }
+
+    #[test]
+    fn an_answer_has_all_its_headers() {
+        assert_eq!(
+            sent(Response::json(200, b"{}".to_vec()), TERMS),
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+             Content-Length: 2\r\n\r\n{}"
+        );
+        let error = sent(Response::error(404, "a \"b\"", "c\nd"), TERMS);
+        assert!(
+            error.ends_with("\r\n\r\n{\"Detail\":\"c\\nd\",\"Title\":\"a \\\"b\\\"\"}"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn its_form_is_what_the_request_asks_for() {
+        let with = |terms| sent(Response::json(200, b"{}".to_vec()), terms);
+        let close = Terms {
+            keep_open: false,
+            ..TERMS
+        };
+        assert!(with(close).contains("\r\nConnection: close\r\n"));
+        assert!(with(Terms { old: true, ..close }).contains("\r\nConnection: close\r\n"));
+        assert!(with(Terms { old: true, ..TERMS }).contains("\r\nConnection: keep-alive\r\n"));
+        let headers = with(Terms {
+            without_body: true,
+            ..TERMS
+        });
+        assert!(
+            headers.ends_with("\r\nContent-Length: 2\r\n\r\n"),
+            "{headers}"
+        );
+        let nothing = sent(Response::json(204, b"{}".to_vec()), TERMS);
+        assert!(nothing.ends_with("GMT\r\n\r\n"), "{nothing}");
+    }
+
+    #[test]
+    fn a_value_cannot_begin_a_header() {
+        let response = Response::json(200, Vec::new()).with_header("X", "a\r\nSet-Cookie: b\0");
+        assert!(sent(response, TERMS).contains("\r\nX: a  Set-Cookie: b \r\n"));
+    }
+}
