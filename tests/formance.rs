@@ -710,6 +710,26 @@ fn payouts_are_made_once_and_listed() {
 }
 
 #[test]
+fn a_payout_is_shown_twice_unless_its_transaction_names_it() {
+    let sandbox = sandbox(None);
+    let mut poller = Poller::new(&sandbox.url(), KEY);
+    poller.run(Stream::Transactions).unwrap();
+    let before = poller.payments().len();
+    let (status, made) = poller.post("payouts", &payout("k", "100")).unwrap();
+    assert_eq!(status, 201, "{made}");
+    assert_eq!(poller.payments().len(), before + 1);
+    poller.run(Stream::Transactions).unwrap();
+    assert_eq!(poller.payments().len(), before + 2);
+    let service = FakePsp::start();
+    let mut poller = Poller::new(&service.url(), KEY);
+    let (_, made) = poller.post("payouts", &payout("k", "100")).unwrap();
+    let id = made["id"].as_str().unwrap();
+    service.change_transaction(id, json!({ "relatedTransactionID": "k" }));
+    poller.run(Stream::Transactions).unwrap();
+    assert_eq!(poller.payments().len(), 1);
+}
+
+#[test]
 fn a_payout_can_be_answered_late_wrongly_or_never() {
     let service = FakePsp::start();
     let mut poller = Poller::new(&service.url(), KEY);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use generic_connector::api::{Amount, Asset, Stream};
 use serde_json::Value;
 
-use super::go::{Date, Fields, Kind, escaped_target, page_of};
+use super::go::{self, Date, Fields, Kind, escaped_target, page_of};
 
 /// Records a page, and the most that one fetch brings.
 const PAGE_SIZE: usize = 100;
@@ -62,6 +62,21 @@ fn fields_of(stream: Stream) -> &'static [(&'static str, Kind)] {
 }
 
 const BALANCE: &[(&str, Kind)] = &[("amount", Kind::Text), ("currency", Kind::Text)];
+
+/// A Payout or Transfer.
+const MADE: &[(&str, Kind)] = &[
+    ("id", Kind::Text),
+    ("idempotencyKey", Kind::Text),
+    ("amount", Kind::Text),
+    ("currency", Kind::Text),
+    ("sourceAccountId", Kind::Text),
+    ("destinationAccountId", Kind::Text),
+    ("description", Kind::OptionalText),
+    ("status", Kind::Text),
+    ("createdAt", Kind::Text),
+    ("updatedAt", Kind::OptionalText),
+    ("metadata", Kind::Metadata),
+];
 
 /// A stack with the `generic` connector installed, between its runs.
 pub struct Poller {
@@ -236,7 +251,10 @@ impl Poller {
         Ok(())
     }
 
-    /// Sends an initiation; `kind` is `payouts` or `transfers`. The status, and the body as JSON.
+    /// Sends an initiation once; `kind` is `payouts` or `transfers`. The status, and the body as JSON.
+    ///
+    /// What was made is shown as a payment under the idempotency key. The stack asks again, for ever, after what
+    /// [`run`](Poller::run) tries again; after any other answer the initiation has failed.
     pub fn post(&mut self, kind: &str, body: &Value) -> Result<(u16, Value), String> {
         self.requests += 1;
         let request = self
@@ -251,6 +269,9 @@ impl Poller {
         let status = response.status().as_u16();
         let text = response.body_mut().read_to_string();
         let text = text.map_err(|error| error.to_string())?;
+        if (200..300).contains(&status) {
+            self.store_made(kind, &text)?;
+        }
         let json = serde_json::from_str(&text).map_err(|error| format!("{status}: {error}"))?;
         Ok((status, json))
     }
@@ -303,6 +324,45 @@ impl Poller {
         self.requests
     }
 
+    fn store_made(&mut self, kind: &str, json: &str) -> Result<(), String> {
+        let made = Fields::read(json, MADE)?;
+        Amount::check(made.text("amount")).map_err(|error| error.to_string())?;
+        Asset::check(made.text("currency")).map_err(|error| error.to_string())?;
+        // It is decoded as a text, and read as a date only then.
+        let created_at = Date::read(&Value::from(made.text("createdAt")).to_string())?;
+        let id = made.text("id").to_owned();
+        let payment = match made.text("idempotencyKey") {
+            "" => id.clone(),
+            key => key.to_owned(),
+        };
+        let kind = kind.trim_end_matches('s').to_uppercase();
+        let status = match made.text("status") {
+            known if go::STATUSES.contains(&known) => known,
+            _ => "OTHER",
+        };
+        self.show(payment, kind, id, status.to_owned(), created_at);
+        Ok(())
+    }
+
+    fn show(
+        &mut self,
+        payment: String,
+        kind: String,
+        id: String,
+        status: String,
+        created_at: Date,
+    ) {
+        let adjustments = self.payments.entry((payment, kind)).or_default();
+        let adjustment = Adjustment {
+            id,
+            status,
+            created_at,
+        };
+        if !adjustments.contains(&adjustment) {
+            adjustments.push(adjustment);
+        }
+    }
+
     fn store(&mut self, stream: Stream, fields: &Fields, json: &str) {
         let id = fields.text("id").to_owned();
         if stream != Stream::Transactions {
@@ -320,18 +380,9 @@ impl Poller {
             "" => id.clone(),
             related => related.to_owned(),
         };
-        let adjustments = self
-            .payments
-            .entry((payment, or_other(fields.text("type"))))
-            .or_default();
-        let adjustment = Adjustment {
-            id: id.clone(),
-            status: status.clone(),
-            created_at: fields.date("createdAt"),
-        };
-        if !adjustments.contains(&adjustment) {
-            adjustments.push(adjustment);
-        }
+        let kind = or_other(fields.text("type"));
+        let created_at = fields.date("createdAt");
+        self.show(payment, kind, id.clone(), status.clone(), created_at);
         self.statuses.insert(id, status);
     }
 

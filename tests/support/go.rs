@@ -14,7 +14,8 @@ const ZERO: i128 = -62_135_596_800 * 1_000_000_000;
 
 const TYPES: &[&str] = &["PAYIN", "PAYOUT", "TRANSFER", "OTHER"];
 
-const STATUSES: &[&str] = &[
+/// The known values of `status`.
+pub const STATUSES: &[&str] = &[
     "PENDING",
     "SUCCEEDED",
     "FAILED",
