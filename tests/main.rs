@@ -10,6 +10,7 @@ mod complete;
 mod configuration;
 mod crash;
 mod demo;
+mod formance;
 mod isolated;
 mod ndjson;
 mod once;

@@ -1,7 +1,14 @@
+use std::io::Read;
+use std::sync::{PoisonError, RwLock};
+
 use percent_encoding::percent_decode_str;
 
 use super::data::{Data, Selection};
+use super::initiation::{Kind, Refusal, initiate};
 use crate::api::{Stream, Timestamp, escaped};
+
+/// Bytes. No initiation needs as many.
+const BODY_LIMIT: u64 = 64 * 1024;
 
 /// What the service says to one request.
 pub(super) struct Answer {
@@ -20,32 +27,54 @@ pub(super) fn is_authorised(header: Option<&str>, api_key: &str) -> bool {
 }
 
 impl Answer {
-    /// The answer to an authorised request. `target` is the path and query as they were sent.
-    pub fn to(method: &str, target: &str, data: &Data) -> Answer {
+    /// The answer to an authorised request. `target` is the path and query as they were sent; the body is read where one
+    /// is wanted.
+    pub fn to(method: &str, target: &str, body: &mut dyn Read, data: &RwLock<Data>) -> Answer {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let shown = escaped(path);
         let Some(route) = Route::of(path) else {
             return Answer::error(404, "Not Found", &format!("There is no {shown} here."));
         };
-        if method != "GET" {
-            let detail = format!("{shown} is read with GET; it cannot be asked for otherwise.");
+        let (allowed, detail) = match route {
+            Route::Initiate(_) => (
+                "POST",
+                "is asked for with POST; /transactions lists what was.",
+            ),
+            _ => ("GET", "is read with GET; it cannot be asked for otherwise."),
+        };
+        if method != allowed {
             return Answer {
-                header: Some(("Allow", "GET")),
-                ..Answer::error(405, "Method Not Allowed", &detail)
+                header: Some(("Allow", allowed)),
+                ..Answer::error(405, "Method Not Allowed", &format!("{shown} {detail}"))
             };
         }
+        let held = || data.read().unwrap_or_else(PoisonError::into_inner);
         match route {
             Route::List(stream) => match selection(stream, query) {
-                Ok(selection) => Answer::ok(data.list(stream).page(&selection)),
+                Ok(selection) => Answer::json(200, held().list(stream).page(&selection)),
                 Err(detail) => Answer::error(400, "Bad Request", &detail),
             },
-            Route::Balances(account_id) => match data.balances(&account_id) {
-                Some(balances) => Answer::ok(balances),
+            Route::Balances(account_id) => match held().balances(&account_id) {
+                Some(balances) => Answer::json(200, balances),
                 None => {
                     let detail = format!("There is no account {:?}.", escaped(&account_id));
                     Answer::error(404, "Not Found", &detail)
                 }
             },
+            Route::Initiate(kind) => match whole_body(body) {
+                Ok(body) => Answer::to_initiation(kind, &body, data),
+                Err(answer) => answer,
+            },
+        }
+    }
+
+    fn to_initiation(kind: Kind, body: &[u8], data: &RwLock<Data>) -> Answer {
+        // It is dated under the lock, so that no reader can pass its date before it is there.
+        let mut data = data.write().unwrap_or_else(PoisonError::into_inner);
+        match initiate(&mut data, kind, body) {
+            Ok(object) => Answer::json(201, object),
+            Err(Refusal::Invalid(detail)) => Answer::error(400, "Bad Request", &detail),
+            Err(Refusal::Conflict(detail)) => Answer::error(409, "Conflict", &detail),
         }
     }
 
@@ -62,9 +91,9 @@ impl Answer {
         }
     }
 
-    fn ok(body: String) -> Answer {
+    fn json(status: u16, body: String) -> Answer {
         Answer {
-            status: 200,
+            status,
             body: body.into_bytes(),
             header: None,
         }
@@ -85,6 +114,7 @@ enum Route {
     List(Stream),
     /// The balances of the account with that id.
     Balances(String),
+    Initiate(Kind),
 }
 
 impl Route {
@@ -99,7 +129,8 @@ impl Route {
             (Some(name), None, None, None) => Stream::LISTED
                 .into_iter()
                 .find(|stream| stream.name() == name)
-                .map(Route::List),
+                .map(Route::List)
+                .or_else(|| Kind::of_path(name).map(Route::Initiate)),
             (Some("accounts"), Some(id), Some("balances"), None) => {
                 let id = percent_decode_str(id).decode_utf8().ok()?;
                 Some(Route::Balances(id.into_owned()))
@@ -107,6 +138,20 @@ impl Route {
             _ => None,
         }
     }
+}
+
+/// The error is the answer to a body that is too long or breaks off.
+fn whole_body(body: &mut dyn Read) -> Result<Vec<u8>, Answer> {
+    let mut bytes = Vec::new();
+    if let Err(error) = body.take(BODY_LIMIT + 1).read_to_end(&mut bytes) {
+        let detail = format!("The body cannot be read: {error}.");
+        return Err(Answer::error(400, "Bad Request", &detail));
+    }
+    if bytes.len() as u64 > BODY_LIMIT {
+        let detail = format!("The body is longer than {BODY_LIMIT} bytes.");
+        return Err(Answer::error(413, "Content Too Large", &detail));
+    }
+    Ok(bytes)
 }
 
 /// Reads the query of a list request. Of a key that is given twice the first counts; unknown keys are passed over. The

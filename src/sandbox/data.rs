@@ -8,11 +8,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Error;
+use super::initiation::Initiations;
 use crate::api::{Page, Record, Stream, Timestamp, escaped};
 
 /// Everything that the service knows, in memory.
 pub(super) struct Data {
     lists: [List; 4],
+    pub initiations: Initiations,
 }
 
 /// Which records of a list, in which order.
@@ -32,6 +34,7 @@ impl Data {
     pub fn empty() -> Data {
         Data {
             lists: Stream::ALL.map(List::empty),
+            initiations: Initiations::default(),
         }
     }
 

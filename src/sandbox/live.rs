@@ -48,6 +48,12 @@ impl Live {
     /// Data of such a kind that this cannot be done is an error; the data is still whole then.
     pub fn change(&mut self, data: &mut Data) -> Result<(), String> {
         self.changes = self.changes.wrapping_add(1);
+        for id in data.initiations.take_new() {
+            // One that was made while `new` looked is among them.
+            if !self.pending.contains(&id) {
+                self.pending.push_back(id);
+            }
+        }
         let moved = match self.pending.pop_front() {
             Some(id) => self.move_on(data, &id),
             None => Ok(()),
@@ -206,6 +212,7 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
+    use super::super::initiation::{Kind, initiate};
     use super::super::tests::{directory, get, ids, list, settings, transactions};
     use super::super::{Sandbox, Settings};
     use super::*;
@@ -244,6 +251,24 @@ mod tests {
         assert!(old.json.contains("PENDING") && moved.json.contains("SUCCEEDED"));
         assert!(new.timestamp >= moved.timestamp);
         assert_ne!(balances(), held);
+    }
+
+    #[test]
+    fn an_initiation_comes_to_its_end_and_is_answered_as_it_is_then() {
+        let mut data = Data::empty();
+        let mut live = Live::new(&data);
+        let body = br#"{"idempotencyKey":"k","amount":"5","currency":"JPY","sourceAccountId":"a","destinationAccountId":"b"}"#;
+        let ask = |data: &mut Data| {
+            let object = initiate(data, Kind::Transfer, body).ok().unwrap();
+            serde_json::from_str::<Value>(&object).unwrap()
+        };
+        assert_eq!(ask(&mut data)["status"], "PENDING");
+        live.change(&mut data).unwrap();
+        let moved = ask(&mut data);
+        assert_eq!(moved["status"], "SUCCEEDED");
+        assert!(moved["updatedAt"].as_str() > moved["createdAt"].as_str());
+        live.change(&mut data).unwrap();
+        assert_eq!(ask(&mut data), moved);
     }
 
     #[test]

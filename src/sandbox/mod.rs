@@ -1,8 +1,8 @@
 //! A sample Integration Service: what the `demo` and `sandbox` commands serve, and what tests poll.
 //!
-//! It speaks the reading half of the Generic Connector API strictly, so that a connector that works with it works with
-//! a service that keeps the rules. It serves an invented bank (`bank`) or a directory of NDJSON files (`data`), is
-//! asked through `answer`, and can change while it is read (`live`).
+//! It speaks the Generic Connector API strictly, so that a connector that works with it works with a service that keeps
+//! the rules. It serves an invented bank (`bank`) or a directory of NDJSON files (`data`), is asked through `answer`,
+//! makes payouts and transfers (`initiation`), and can change while it is read (`live`).
 //!
 //! It stands on tiny_http, which must not face a network: it listens on loopback only. Nothing else in the house
 //! depends on it but the commands.
@@ -11,6 +11,7 @@ mod answer;
 mod bank;
 mod data;
 mod http;
+mod initiation;
 mod live;
 #[cfg(test)]
 mod tests;
@@ -182,15 +183,15 @@ struct Service {
 }
 
 impl Service {
-    fn serve(&self, request: Request) {
+    fn serve(&self, mut request: Request) {
         let key = request
             .headers()
             .iter()
             .find(|header| header.field.equiv("Authorization"))
             .map(|header| header.value.as_str());
         let answer = if answer::is_authorised(key, &self.api_key) {
-            let data = self.data.read().unwrap_or_else(PoisonError::into_inner);
-            Answer::to(request.method().as_str(), request.url(), &data)
+            let (method, target) = (request.method().to_string(), request.url().to_owned());
+            Answer::to(&method, &target, request.as_reader(), &self.data)
         } else {
             Answer::unauthorised(key.is_some())
         };

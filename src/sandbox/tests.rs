@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Instant;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::api::{ErrorBody, Page, Query, Record, Stream, balances_path, balances_record};
@@ -35,6 +35,10 @@ pub(super) struct Said {
 }
 
 fn ask(sandbox: &Sandbox, method: &str, path: &str, key: Option<&str>) -> Said {
+    send(sandbox, method, path, key, "")
+}
+
+fn send(sandbox: &Sandbox, method: &str, path: &str, key: Option<&str>, body: &str) -> Said {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .build()
@@ -45,7 +49,10 @@ fn ask(sandbox: &Sandbox, method: &str, path: &str, key: Option<&str>) -> Said {
     if let Some(key) = key {
         request = request.header("Authorization", key);
     }
-    let mut response = agent.run(request.body(()).unwrap()).unwrap();
+    let mut response = match body {
+        "" => agent.run(request.body(()).unwrap()).unwrap(),
+        body => agent.run(request.body(body.to_owned()).unwrap()).unwrap(),
+    };
     Said {
         status: response.status().as_u16(),
         body: response.body_mut().read_to_string().unwrap(),
@@ -281,7 +288,11 @@ fn what_is_wrong_is_refused_with_a_reason() {
         ),
         ("GET", "/transactions?a=%FF", Some(&*key), 400, "UTF-8"),
         ("DELETE", "/transactions", Some(&*key), 405, "read with GET"),
-        ("POST", "/payouts", Some(&*key), 404, "no /payouts here"),
+        ("POST", "/accounts", Some(&*key), 405, "read with GET"),
+        ("GET", "/payouts", Some(&*key), 405, "asked for with POST"),
+        ("PUT", "/transfers", Some(&*key), 405, "asked for with POST"),
+        ("POST", "/payouts/1", Some(&*key), 404, "no /payouts/1 here"),
+        ("POST", "/payouts", None, 401, "no Authorization header"),
     ] {
         let said = ask(&sandbox, method, path, key);
         assert_eq!(said.status, status, "{path}: {}", said.body);
@@ -334,6 +345,157 @@ fn answers_are_held_back_side_by_side() {
     let begun = Instant::now();
     drop(sandbox);
     assert!(begun.elapsed() < Duration::from_millis(600));
+}
+
+fn initiate(sandbox: &Sandbox, path: &str, body: &Value) -> (u16, Value) {
+    let key = format!("Bearer {KEY}");
+    let said = send(sandbox, "POST", path, Some(&key), &body.to_string());
+    (said.status, serde_json::from_str(&said.body).unwrap())
+}
+
+fn request(key: &str) -> Value {
+    json!({
+        "idempotencyKey": key, "amount": "1050", "currency": "EUR/2",
+        "sourceAccountId": "acc-eur-operating", "destinationAccountId": "ben-vauban",
+        "description": "rent", "metadata": { "invoice": "7" }, "unknown": 1,
+    })
+}
+
+fn transaction(sandbox: &Sandbox, id: &Value) -> Value {
+    let all = transactions(sandbox, "pageSize=1000");
+    let found = all.iter().find(|record| *id == *record.id).unwrap();
+    serde_json::from_str(&found.json).unwrap()
+}
+
+#[test]
+fn a_payout_is_made_once_and_listed() {
+    let sandbox = bank();
+    let before = Timestamp::now();
+    let (status, payout) = initiate(&sandbox, "/payouts", &request("k"));
+    assert_eq!(status, 201, "{payout}");
+    let mut expected = request("k");
+    expected.as_object_mut().unwrap().remove("unknown");
+    for field in ["id", "createdAt", "updatedAt"] {
+        expected[field] = payout[field].clone();
+    }
+    expected["status"] = json!("PENDING");
+    assert_eq!(payout, expected);
+    assert!(Timestamp::parse(field(&payout, "createdAt")).unwrap() >= before);
+    let mut reordered = request("k").to_string();
+    reordered.insert_str(1, r#""unknown":1e999,"#);
+    let key = format!("Bearer {KEY}");
+    let again = send(&sandbox, "POST", "/payouts", Some(&key), &reordered);
+    assert_eq!(again.status, 201);
+    assert_eq!(serde_json::from_str::<Value>(&again.body).unwrap(), payout);
+    let mut other = request("k");
+    other["amount"] = json!("1051");
+    let (status, said) = initiate(&sandbox, "/payouts", &other);
+    assert_eq!(status, 409);
+    assert!(
+        field(&said, "Detail").contains("\"k\" was used before"),
+        "{said}"
+    );
+    let (status, transfer) = initiate(&sandbox, "/transfers", &other);
+    assert_eq!(status, 201);
+    assert_eq!(transactions(&sandbox, "pageSize=1000").len(), 402);
+    let listed = transaction(&sandbox, &payout["id"]);
+    let expected = json!({
+        "id": payout["id"], "createdAt": payout["createdAt"], "updatedAt": payout["createdAt"],
+        "currency": "EUR/2", "type": "PAYOUT", "status": "PENDING", "amount": "1050",
+        "scheme": "OTHER", "sourceAccountID": "acc-eur-operating",
+        "destinationAccountID": "ben-vauban", "metadata": { "invoice": "7" },
+    });
+    assert_eq!(listed, expected);
+    assert_eq!(transaction(&sandbox, &transfer["id"])["type"], "TRANSFER");
+}
+
+#[test]
+fn an_initiation_that_breaks_a_rule_is_refused() {
+    let sandbox = bank();
+    for (field, value, detail) in [
+        (
+            "idempotencyKey",
+            json!(""),
+            "\"idempotencyKey\" is missing or empty",
+        ),
+        (
+            "idempotencyKey",
+            Value::Null,
+            "\"idempotencyKey\" is missing or empty",
+        ),
+        (
+            "idempotencyKey",
+            json!(7),
+            "\"idempotencyKey\" is 7, not a string",
+        ),
+        ("amount", json!(1050), "\"amount\" is 1050, not a string"),
+        (
+            "amount",
+            json!("10.50"),
+            "\"amount\": \"10.50\" is not an amount",
+        ),
+        (
+            "amount",
+            json!("-0"),
+            "\"amount\" is 0; it must be above zero",
+        ),
+        (
+            "amount",
+            json!("-5"),
+            "\"amount\" is -5; it must be above zero",
+        ),
+        (
+            "currency",
+            json!("euro"),
+            "\"currency\": \"euro\" is not an asset",
+        ),
+        (
+            "sourceAccountId",
+            Value::Null,
+            "\"sourceAccountId\" is missing or empty",
+        ),
+        (
+            "destinationAccountId",
+            json!(""),
+            "\"destinationAccountId\" is missing or empty",
+        ),
+        (
+            "description",
+            json!(1),
+            "\"description\" is 1, not a string",
+        ),
+        ("metadata", json!({ "a": 1 }), "not an object of strings"),
+        ("metadata", json!([]), "not an object of strings"),
+    ] {
+        let mut body = request("k");
+        body[field] = value;
+        let (status, said) = initiate(&sandbox, "/transfers", &body);
+        assert_eq!(
+            (status, &said["Title"]),
+            (400, &json!("Bad Request")),
+            "{body}"
+        );
+        assert!(said["Detail"].as_str().unwrap().contains(detail), "{said}");
+    }
+    for body in ["[]", "null", "{", "\"x\""] {
+        let key = format!("Bearer {KEY}");
+        let said = send(&sandbox, "POST", "/payouts", Some(&key), body);
+        assert_eq!(said.status, 400, "{body}");
+        assert!(said.body.contains("not a JSON object"), "{}", said.body);
+    }
+    let mut long = request("long");
+    long["description"] = json!("x".repeat(64 * 1024));
+    assert_eq!(initiate(&sandbox, "/payouts", &long).0, 413);
+    long["description"] = json!("x".repeat(60 * 1024));
+    assert_eq!(initiate(&sandbox, "/payouts", &long).0, 201);
+    let mut least = request("least");
+    for field in ["description", "metadata"] {
+        least[field] = Value::Null;
+    }
+    let (status, made) = initiate(&sandbox, "/payouts", &least);
+    assert_eq!(status, 201);
+    assert!(made.get("description").is_none() && made.get("metadata").is_none());
+    assert_eq!(transactions(&sandbox, "pageSize=1000").len(), 402);
 }
 
 /// A directory that holds those files.

@@ -1,6 +1,8 @@
-//! What the tests share: a runner for the binary, a fake Integration Service, a server that sends raw bytes, a proxy
-//! that breaks one exchange.
+//! What the tests share: a runner for the binary, a fake Integration Service, a model of Formance that polls, a server
+//! that sends raw bytes, a proxy that breaks one exchange.
 
+mod formance;
+mod go;
 mod proxy;
 mod psp;
 mod raw;
@@ -14,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+pub use formance::Poller;
+pub use go::{Date, Fields, Kind, escaped_target};
 pub use proxy::{Fault, Proxy, answer_of};
 pub use psp::{FakePsp, Manners, Reply, transaction};
 pub use raw::{RawServer, Send};

@@ -1,16 +1,21 @@
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, Sender};
 use generic_connector::api::Timestamp;
 use generic_connector::sandbox::HttpServer;
+use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 use serde_json::{Value, json};
-use tiny_http::{Header, Request, Response};
+use tiny_http::{Header, Method, Request, Response};
 
 use super::KEY;
 
 /// A fake Integration Service whose data and behaviour the test sets.
 pub struct FakePsp {
+    /// Ends what is held for ever. Dropped before the server, which waits for its answers.
+    _holding: Sender<()>,
     server: HttpServer,
     inner: Arc<Mutex<Inner>>,
 }
@@ -31,6 +36,8 @@ pub struct Manners {
     /// It compares whole units of so many seconds; 0 compares instants.
     pub coarse: i64,
     pub ignores_page: bool,
+    /// It does not list the payouts and transfers that it made.
+    pub hides_initiations: bool,
 }
 
 /// A transaction that keeps the rules.
@@ -51,9 +58,15 @@ struct Inner {
     requests: Vec<String>,
     /// The headers of the last request.
     headers: Vec<(String, String)>,
+    /// The path and body of each POST.
+    posts: Vec<(String, Value)>,
+    /// What was made of a path and an idempotency key: the request and the answer.
+    initiations: BTreeMap<(String, String), (Value, Value)>,
+    /// Disconnected when the service ends.
+    held: Receiver<()>,
 }
 
-/// What the script says to a request.
+/// What the script says to a request. A payout or transfer is made by all of them but [`With`](Reply::With), at once.
 #[derive(Clone)]
 pub enum Reply {
     /// Answer it from the data.
@@ -62,6 +75,12 @@ pub enum Reply {
     With(u16, Vec<(&'static str, String)>, Vec<u8>),
     /// Answer it from the data, but so much later.
     After(Duration),
+    /// Answer it from the data when the test sends something, or has dropped the sender.
+    When(Receiver<()>),
+    /// Hold the connection and say nothing.
+    Never,
+    /// Close the connection instead of answering.
+    Cut,
 }
 
 impl Reply {
@@ -81,6 +100,7 @@ impl Reply {
 impl FakePsp {
     /// An empty service.
     pub fn start() -> FakePsp {
+        let (holding, held) = crossbeam_channel::bounded(0);
         let inner = Arc::new(Mutex::new(Inner {
             manners: Manners::default(),
             accounts: vec![],
@@ -89,13 +109,20 @@ impl FakePsp {
             script: Box::new(|_| Reply::Usual),
             requests: vec![],
             headers: vec![],
+            posts: vec![],
+            initiations: BTreeMap::new(),
+            held,
         }));
         let answering = inner.clone();
         let server = HttpServer::start(([127, 0, 0, 1], 0).into(), move |request| {
             answer(&answering, request)
         })
         .unwrap();
-        FakePsp { server, inner }
+        FakePsp {
+            _holding: holding,
+            server,
+            inner,
+        }
     }
 
     /// A service with two accounts, a beneficiary, and 250 transactions, 150 of them in one second.
@@ -160,6 +187,11 @@ impl FakePsp {
             .retain(|transaction| transaction["id"] != id);
     }
 
+    /// Takes every transaction from the list.
+    pub fn remove_transactions(&self) {
+        self.inner.lock().unwrap().transactions.clear();
+    }
+
     /// Sets fields of a transaction.
     pub fn change_transaction(&self, id: &str, fields: Value) {
         change(&mut self.inner.lock().unwrap().transactions, id, fields);
@@ -204,6 +236,16 @@ impl FakePsp {
         found.map(|(_, value)| value.clone())
     }
 
+    /// The path and body of each POST so far, whatever was answered.
+    pub fn posts(&self) -> Vec<(String, Value)> {
+        self.inner.lock().unwrap().posts.clone()
+    }
+
+    /// The transactions as they are now.
+    pub fn transactions(&self) -> Vec<Value> {
+        self.inner.lock().unwrap().transactions.clone()
+    }
+
     pub fn forget_requests(&self) {
         self.inner.lock().unwrap().requests.clear();
     }
@@ -216,20 +258,34 @@ fn change(list: &mut [Value], id: &str, fields: Value) {
     }
 }
 
-fn answer(inner: &Mutex<Inner>, request: Request) {
+fn answer(inner: &Mutex<Inner>, mut request: Request) {
     let target = request.url().to_owned();
     let authorized = request.headers().iter().any(|header| {
         header.field.equiv("Authorization") && header.value.as_str() == format!("Bearer {KEY}")
     });
-    let reply = {
+    let mut body = String::new();
+    // A request that breaks off is answered like an empty one.
+    let _ = request.as_reader().read_to_string(&mut body);
+    let is_post = *request.method() == Method::Post;
+    let (reply, made, held) = {
         let mut inner = inner.lock().unwrap();
         inner.requests.push(target.clone());
         let headers = request.headers().iter();
         inner.headers = headers
             .map(|header| (header.field.to_string(), header.value.to_string()))
             .collect();
-        (inner.script)(&target)
+        let reply = (inner.script)(&target);
+        let mut made = None;
+        if is_post && authorized {
+            let body: Value = serde_json::from_str(&body).unwrap_or_default();
+            inner.posts.push((target.clone(), body.clone()));
+            if !matches!(reply, Reply::With(..)) {
+                made = Some(initiate(&mut inner, &target, &body));
+            }
+        }
+        (reply, made, inner.held.clone())
     };
+    let answered = || made.unwrap_or_else(|| usual(&inner.lock().unwrap(), &target));
     let (status, headers, body) = match reply {
         _ if !authorized => (
             401,
@@ -239,9 +295,18 @@ fn answer(inner: &Mutex<Inner>, request: Request) {
         Reply::With(status, headers, body) => (status, headers, body),
         Reply::After(delay) => {
             std::thread::sleep(delay);
-            usual(&inner.lock().unwrap(), &target)
+            answered()
         }
-        Reply::Usual => usual(&inner.lock().unwrap(), &target),
+        Reply::When(told) => {
+            crossbeam_channel::select! { recv(told) -> _ => {} recv(held) -> _ => {} }
+            answered()
+        }
+        Reply::Never => {
+            let _ = held.recv();
+            return cut(&request);
+        }
+        Reply::Cut => return cut(&request),
+        Reply::Usual => answered(),
     };
     let mut response = Response::from_data(body)
         .with_status_code(status)
@@ -253,7 +318,60 @@ fn answer(inner: &Mutex<Inner>, request: Request) {
     let _ = request.respond(response);
 }
 
-fn usual(inner: &Inner, target: &str) -> (u16, Vec<(&'static str, String)>, Vec<u8>) {
+/// Ends the connection. tiny_http does not give it out, so it is found by its other end.
+fn cut(request: &Request) {
+    let client = *request.remote_addr().unwrap();
+    let files = std::fs::read_dir("/proc/self/fd").unwrap();
+    let numbers = files.filter_map(|file| file.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    for number in numbers.collect::<Vec<_>>() {
+        if getpeername::<SockaddrStorage>(number).is_ok_and(|peer| peer == client.into()) {
+            let _ = shutdown(number, Shutdown::Both);
+        }
+    }
+}
+
+/// Status, headers, body.
+type Said = (u16, Vec<(&'static str, String)>, Vec<u8>);
+
+/// Makes a payout or transfer, or finds the one of that key.
+fn initiate(inner: &mut Inner, target: &str, request: &Value) -> Said {
+    let kind = match target {
+        "/payouts" => "PAYOUT",
+        "/transfers" => "TRANSFER",
+        _ => return (404, vec![], br#"{"title":"Not found"}"#.to_vec()),
+    };
+    let key = request["idempotencyKey"].as_str().unwrap_or_default();
+    let place = (target.to_owned(), key.to_owned());
+    let said = |status, body: &Value| (status, vec![], body.to_string().into_bytes());
+    match inner.initiations.get(&place) {
+        Some((before, object)) if before == request => return said(201, object),
+        Some(_) => return said(409, &json!({ "title": "Another body under the same key" })),
+        None => {}
+    }
+    let id = format!("{}-{key}", kind.to_lowercase());
+    let now = Timestamp::now().to_string();
+    let mut object = request.clone();
+    for (field, value) in [
+        ("id", &*id),
+        ("status", "PENDING"),
+        ("createdAt", &now),
+        ("updatedAt", &now),
+    ] {
+        object[field] = json!(value);
+    }
+    if !inner.manners.hides_initiations {
+        inner.transactions.push(json!({
+            "id": id, "createdAt": now, "updatedAt": now, "currency": request["currency"], "type": kind,
+            "status": "PENDING", "amount": request["amount"], "sourceAccountID": request["sourceAccountId"],
+            "destinationAccountID": request["destinationAccountId"],
+        }));
+    }
+    let answer = said(201, &object);
+    inner.initiations.insert(place, (request.clone(), object));
+    answer
+}
+
+fn usual(inner: &Inner, target: &str) -> Said {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let parameter = |name: &str| {
         let pair = query
@@ -303,7 +421,7 @@ fn usual(inner: &Inner, target: &str) -> (u16, Vec<(&'static str, String)>, Vec<
         }
     };
     let mut listed: Vec<&Value> = list.iter().filter(passes).collect();
-    listed.sort_by_key(date_of);
+    listed.sort_by_cached_key(date_of);
     if manners.newest_first {
         listed.reverse();
     }

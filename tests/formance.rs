@@ -1,0 +1,760 @@
+//! Formance's own poller, as `support::Poller` models it, on a service directly: what it reads, and what it loses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use generic_connector::api::Stream;
+use generic_connector::sandbox::{Sandbox, Settings};
+use serde_json::{Value, json};
+
+use crate::support::{
+    Date, FakePsp, Fields, KEY, Kind, Manners, Poller, Reply, escaped_target, transaction,
+    wait_until,
+};
+
+/// 2024-01-01T00:00:00Z in milliseconds.
+const BEGINNING: i64 = 1_704_067_200_000;
+
+/// What a service holds at first, and what becomes of it while it is read.
+struct History {
+    first: Vec<Event>,
+    /// For each pass of the reader, what happens after each of its answers.
+    passes: Vec<Vec<Vec<Event>>>,
+}
+
+/// Something that happens to a transaction. The date is its `updatedAt`, in milliseconds.
+#[derive(Clone)]
+enum Event {
+    Appears {
+        id: String,
+        at: i64,
+    },
+    Changes {
+        id: String,
+        at: i64,
+        status: &'static str,
+    },
+}
+
+/// What the records of a random history may do.
+#[derive(Clone, Copy, Default)]
+struct Habits {
+    /// Share a date.
+    ties: bool,
+    /// Appear with a date that has passed.
+    late: bool,
+    /// Get a new status, and with it the newest date.
+    moves: bool,
+}
+
+/// What a reader does not have of what the service holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Lost {
+    /// Ids of which it has no version.
+    records: BTreeSet<String>,
+    /// Ids of which it has an earlier status.
+    statuses: BTreeSet<String>,
+}
+
+fn appears(id: impl Into<String>, at: i64) -> Event {
+    let id = id.into();
+    Event::Appears { id, at }
+}
+
+fn date(at: i64) -> String {
+    jiff::Timestamp::from_millisecond(at).unwrap().to_string()
+}
+
+impl Event {
+    fn happen(&self, service: &FakePsp) {
+        match self {
+            Event::Appears { id, at } => service.add_transaction(id, &date(*at)),
+            Event::Changes { id, at, status } => {
+                service.change_transaction(id, json!({ "status": status, "updatedAt": date(*at) }))
+            }
+        }
+    }
+}
+
+impl History {
+    fn of(first: Vec<Event>, passes: Vec<Vec<Vec<Event>>>) -> History {
+        History { first, passes }
+    }
+
+    /// The same for the same seed. Without habits its dates increase strictly, at most 100 in a second.
+    fn random(seed: u64, habits: Habits) -> History {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut clock, mut count) = (BEGINNING, 0);
+        let mut next = |random: &mut fastrand::Rng| {
+            let tie = if habits.ties && random.u8(..25) == 0 {
+                random.usize(2..250)
+            } else {
+                1
+            };
+            clock += 10 * random.i64(1..300);
+            if habits.moves && count > 0 && random.u8(..3) == 0 {
+                let id = format!("tx-{}", random.usize(..count));
+                let status = random.choice(["SUCCEEDED", "FAILED", "CANCELLED"]).unwrap();
+                return vec![Event::Changes {
+                    id,
+                    at: clock,
+                    status,
+                }];
+            }
+            let at = if habits.late && random.u8(..5) == 0 {
+                clock - random.i64(1_000..3 * 86_400_000)
+            } else {
+                clock
+            };
+            let ids = count..count + tie;
+            count += tie;
+            ids.map(|number| appears(format!("tx-{number}"), at))
+                .collect::<Vec<_>>()
+        };
+        let mut events = |random: &mut fastrand::Rng, most: usize| {
+            let length = random.usize(most / 2..=most);
+            (0..length).flat_map(|_| next(random)).collect::<Vec<_>>()
+        };
+        let first = events(&mut random, 500);
+        let passes = (0..random.usize(1..5)).map(|_| {
+            (0..random.usize(1..12))
+                .map(|_| events(&mut random, 6))
+                .collect()
+        });
+        let passes = passes.collect();
+        History { first, passes }
+    }
+
+    /// Lives through it on the service, which forgets its transactions before. `pass` is one pass of a reader over the transactions, which calls what it is
+    /// given after each answer. What is left when a pass ends happens then, and two quiet passes follow the last one.
+    fn live(&self, service: &FakePsp, mut pass: impl FnMut(&mut dyn FnMut())) {
+        let happen = |events: &Vec<Event>| events.iter().for_each(|event| event.happen(service));
+        service.remove_transactions();
+        happen(&self.first);
+        for events in &self.passes {
+            let mut left = events.iter();
+            pass(&mut || left.next().into_iter().for_each(happen));
+            left.for_each(happen);
+        }
+        (0..2).for_each(|_| pass(&mut || {}));
+    }
+}
+
+impl Lost {
+    /// Compares what the service holds now with what the reader has.
+    fn of(service: &FakePsp, poller: &Poller) -> Lost {
+        let mut lost = Lost::default();
+        for transaction in service.transactions() {
+            let id = transaction["id"].as_str().unwrap();
+            match poller.last_status(id) {
+                None => lost.records.insert(id.to_owned()),
+                Some(status) if transaction["status"] != status => {
+                    lost.statuses.insert(id.to_owned())
+                }
+                Some(_) => continue,
+            };
+        }
+        lost
+    }
+}
+
+/// Lives through a history with the poller on the service itself.
+fn directly(history: &History, service: &FakePsp) -> (Lost, Poller) {
+    let mut poller = Poller::new(&service.url(), KEY);
+    history.live(service, |between| {
+        poller.run_with(Stream::Transactions, between).unwrap()
+    });
+    (Lost::of(service, &poller), poller)
+}
+
+fn numbered(begin: usize, end: usize, date: impl Fn(usize) -> i64) -> Vec<Event> {
+    let event = |number| appears(format!("tx-{number:04}"), date(number));
+    (begin..end).map(event).collect()
+}
+
+#[test]
+fn a_perfect_list_is_read_completely() {
+    let ten_milliseconds = |number| BEGINNING + 10 * number as i64;
+    let history = History::of(
+        numbered(0, 1_050, ten_milliseconds),
+        vec![
+            vec![
+                numbered(1_050, 1_060, ten_milliseconds),
+                vec![],
+                numbered(1_060, 1_190, ten_milliseconds),
+            ],
+            vec![numbered(1_190, 1_191, ten_milliseconds)],
+        ],
+    );
+    let (lost, poller) = directly(&history, &FakePsp::start());
+    assert_eq!(lost, Lost::default());
+    let received = poller.received(Stream::Transactions);
+    assert_eq!((received.len(), poller.payments().len()), (1_191, 1_191));
+    let service = FakePsp::start();
+    for seed in 0..20 {
+        let (lost, _) = directly(&History::random(seed, Habits::default()), &service);
+        assert_eq!(lost, Lost::default(), "seed {seed}");
+    }
+}
+
+#[test]
+fn of_a_tie_only_the_first_hundred_arrive() {
+    let history = History::of(
+        numbered(0, 1_001, |number| {
+            BEGINNING + 5_000 * (number as i64 / 1_000)
+        }),
+        vec![],
+    );
+    let (lost, poller) = directly(&history, &FakePsp::start());
+    let expected = (100..1_000).map(|number| format!("tx-{number:04}"));
+    assert_eq!(lost.records, expected.collect());
+    assert_eq!(poller.received(Stream::Transactions).len(), 101);
+}
+
+#[test]
+fn what_arrives_late_or_with_a_passed_date_is_lost() {
+    let second = |number| BEGINNING + 1_000 * number as i64;
+    let history = History::of(
+        numbered(0, 30, second),
+        vec![
+            vec![],
+            vec![vec![
+                appears("back-dated", second(12)),
+                appears("equal", second(29)),
+            ]],
+            vec![vec![appears("new", second(60))]],
+        ],
+    );
+    let (lost, _) = directly(&history, &FakePsp::start());
+    assert_eq!(lost.records, ["back-dated".into(), "equal".into()].into());
+}
+
+#[test]
+fn one_date_in_the_future_hides_all_that_follows() {
+    let second = |number| BEGINNING + 1_000 * number as i64;
+    let mut first = numbered(0, 30, second);
+    first.push(appears("future", BEGINNING + 100 * 365 * 86_400_000));
+    let history = History::of(first, vec![vec![], vec![numbered(30, 60, second)]]);
+    let (lost, _) = directly(&history, &FakePsp::start());
+    assert_eq!(lost.records.len(), 30);
+}
+
+#[test]
+fn what_moves_between_two_pages_of_a_fetch_takes_another_with_it() {
+    let second = |number| BEGINNING + 1_000 * number as i64;
+    // The second fetch reads two pages, as its first one begins with a record that it has.
+    let moves = Event::Changes {
+        id: "tx-0150".into(),
+        at: second(1_000),
+        status: "SUCCEEDED",
+    };
+    let history = History::of(numbered(0, 300, second), vec![vec![vec![], vec![moves]]]);
+    let (lost, poller) = directly(&history, &FakePsp::start());
+    assert_eq!(lost.records, ["tx-0199".into()].into());
+    assert_eq!(poller.last_status("tx-0150"), Some("SUCCEEDED"));
+}
+
+#[test]
+fn random_histories_lose_records() {
+    let service = FakePsp::start();
+    let none = Habits::default();
+    let all = Habits {
+        ties: true,
+        late: true,
+        moves: true,
+    };
+    for (habits, what) in [
+        (Habits { ties: true, ..none }, "ties"),
+        (Habits { late: true, ..none }, "late"),
+        (
+            Habits {
+                moves: true,
+                ..none
+            },
+            "moves",
+        ),
+        (all, "all"),
+    ] {
+        let (mut records, mut statuses) = (0, 0);
+        for seed in 0..10 {
+            let (lost, _) = directly(&History::random(seed, habits), &service);
+            records += lost.records.len();
+            statuses += lost.statuses.len();
+        }
+        println!("{what}: lost {records} records and {statuses} statuses in 10 histories");
+        assert!(records > 0, "{what}");
+    }
+}
+
+/// The directory that BANK_DATA names holds 49,102 transactions of a real bank, dated by day.
+#[test]
+fn of_a_real_bank_less_than_half_arrives() {
+    let Some(data) = std::env::var_os("BANK_DATA") else {
+        println!("skipped: BANK_DATA names no directory");
+        return;
+    };
+    let sandbox = sandbox(Some(data.into()));
+    let mut poller = Poller::new(&sandbox.url(), KEY);
+    poller.run(Stream::Transactions).unwrap();
+    println!("{} requests", poller.requests());
+    assert_eq!(poller.ids(Stream::Transactions).len(), 20_900);
+    poller.run(Stream::Transactions).unwrap();
+    assert_eq!(poller.ids(Stream::Transactions).len(), 20_900);
+}
+
+fn sandbox(data: Option<PathBuf>) -> Sandbox {
+    Sandbox::start(Settings {
+        listen: ([127, 0, 0, 1], 0).into(),
+        api_key: KEY.to_owned(),
+        data,
+        live: false,
+        latency: Duration::ZERO,
+    })
+    .unwrap()
+}
+
+#[test]
+fn it_asks_as_formance_does() {
+    let service = FakePsp::with_a_bank();
+    let mut poller = Poller::new(&service.url(), KEY);
+    assert!(!poller.fetch(Stream::Accounts).unwrap());
+    assert!(poller.fetch(Stream::Transactions).unwrap());
+    // The hundred that it has, fifty more that it takes for known, and fifty new ones.
+    assert!(!poller.fetch(Stream::Transactions).unwrap());
+    let asked = service.requests();
+    assert_eq!(
+        asked,
+        [
+            "/accounts?page=1&pageSize=100&sort=createdAt%3Aasc",
+            "/transactions?page=1&pageSize=100&sort=updatedAt%3Aasc",
+            "/transactions?page=1&pageSize=100&sort=updatedAt%3Aasc&updatedAtFrom=2024-02-01T00%3A00%3A50Z",
+            "/transactions?page=2&pageSize=100&sort=updatedAt%3Aasc&updatedAtFrom=2024-02-01T00%3A00%3A50Z",
+            "/transactions?page=3&pageSize=100&sort=updatedAt%3Aasc&updatedAtFrom=2024-02-01T00%3A00%3A50Z",
+        ]
+    );
+    poller.run(Stream::Accounts).unwrap();
+    let last = service.requests().pop().unwrap();
+    assert_eq!(
+        last,
+        "/accounts?createdAtFrom=2024-01-02T00%3A00%3A00Z&page=1&pageSize=100&sort=createdAt%3Aasc"
+    );
+}
+
+#[test]
+fn accounts_and_beneficiaries_stay_as_they_came_first() {
+    let service = FakePsp::with_a_bank();
+    service.add_beneficiary("acc-1", "2024-01-03T00:00:00Z");
+    let mut poller = Poller::new(&service.url(), KEY);
+    poller.run(Stream::Accounts).unwrap();
+    let renamed = json!({ "accountName": "Renamed", "createdAt": "2024-02-01T00:00:00Z" });
+    service.change_account("acc-1", renamed);
+    poller.run(Stream::Accounts).unwrap();
+    poller.run(Stream::Beneficiaries).unwrap();
+    assert_eq!(poller.received(Stream::Accounts).len(), 3);
+    assert_eq!(
+        poller.account("acc-1").unwrap()["accountName"],
+        "Account acc-1"
+    );
+    assert_eq!(poller.ids(Stream::Accounts).len(), 2);
+    assert_eq!(poller.ids(Stream::Beneficiaries), ["ben-1".into()].into());
+}
+
+#[test]
+fn a_status_that_returns_is_not_shown_again() {
+    let service = FakePsp::start();
+    let mut poller = Poller::new(&service.url(), KEY);
+    service.add_transaction("tx", "2024-01-01T00:00:00Z");
+    for (second, status) in [
+        (0, "PENDING"),
+        (1, "SUCCEEDED"),
+        (2, "PENDING"),
+        (3, "FAILED"),
+    ] {
+        let updated = format!("2024-01-01T00:00:0{second}Z");
+        service.change_transaction("tx", json!({ "status": status, "updatedAt": updated }));
+        poller.run(Stream::Transactions).unwrap();
+    }
+    let mut refund = transaction("refund", "2024-01-02T00:00:00Z");
+    refund["relatedTransactionID"] = json!("tx");
+    service.add_raw_transaction(refund);
+    poller.run(Stream::Transactions).unwrap();
+    let payment = &poller.payments()[&("tx".to_owned(), "PAYIN".to_owned())];
+    let shown: Vec<_> = payment
+        .iter()
+        .map(|shown| (&*shown.id, &*shown.status))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("tx", "PENDING"),
+            ("tx", "SUCCEEDED"),
+            ("tx", "FAILED"),
+            ("refund", "PENDING")
+        ]
+    );
+    assert_eq!(
+        (
+            poller.payments().len(),
+            poller.ids(Stream::Transactions).len()
+        ),
+        (1, 2)
+    );
+    assert_eq!(poller.last_status("tx"), Some("FAILED"));
+}
+
+/// What becomes of a page with that transaction, which has a field replaced or, with null text, removed.
+fn page_with(service: &FakePsp, field: &str, value: &str) -> Result<usize, String> {
+    let mut members: BTreeMap<String, String> = transaction("tx", "2024-01-01T00:00:00Z")
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.clone(), value.to_string()))
+        .collect();
+    members.remove(field);
+    let mut members: Vec<String> = members
+        .iter()
+        .map(|(name, value)| format!("{}:{value}", json!(name)))
+        .collect();
+    if !value.is_empty() {
+        members.push(format!("{}:{value}", json!(field)));
+    }
+    page(service, &format!("[{{{}}}]", members.join(",")))
+}
+
+/// How many records it keeps of a page with that text.
+fn page(service: &FakePsp, body: &str) -> Result<usize, String> {
+    service.always("/transactions", Reply::body(body));
+    let mut poller = Poller::new(&service.url(), KEY);
+    poller.run(Stream::Transactions)?;
+    Ok(poller.received(Stream::Transactions).len())
+}
+
+#[test]
+fn one_record_that_cannot_be_decoded_fails_its_page() {
+    let service = FakePsp::start();
+    for (field, value, kept) in [
+        ("type", r#""PAYOUT""#, Ok(1)),
+        ("type", r#""ACH""#, Err("not in the enum")),
+        ("type", "null", Err("not in the enum")),
+        ("type", "", Ok(1)),
+        ("status", r#""succeeded""#, Err("not in the enum")),
+        ("status", "7", Err("not a string")),
+        ("status", "", Ok(1)),
+        ("amount", "100", Err("not a string")),
+        ("amount", r#""1.5""#, Err("not an amount")),
+        ("amount", r#""-007""#, Ok(1)),
+        ("amount", "null", Err("not an amount")),
+        ("amount", "", Err("not an amount")),
+        ("currency", "978", Err("not a string")),
+        ("currency", r#""eur""#, Err("not an asset")),
+        ("currency", "", Err("not an asset")),
+        ("id", "5", Err("not a string")),
+        ("id", r#""""#, Err("without an id")),
+        ("id", "null", Err("without an id")),
+        ("scheme", "null", Ok(1)),
+        ("scheme", "{}", Err("not a string")),
+        ("sourceAccountID", "false", Err("not a string")),
+        ("relatedTransactionID", "null", Ok(1)),
+        ("metadata", "null", Ok(1)),
+        ("metadata", r#"{"a":"b","c":null}"#, Ok(1)),
+        ("metadata", r#"{"a":1}"#, Err("not a string")),
+        ("metadata", "[]", Err("metadata")),
+        ("updatedAt", "null", Ok(0)),
+        ("updatedAt", "", Ok(0)),
+        ("updatedAt", r#""0001-01-01T00:00:00Z""#, Ok(0)),
+        ("updatedAt", "1704067200", Err("not a date")),
+        (
+            "updatedAt",
+            r#""2024-01-01T00:00:00+24:00""#,
+            Err("timezone hour"),
+        ),
+        ("createdAt", "null", Err("without createdAt")),
+        ("createdAt", r#""""#, Err("not a date")),
+        (
+            "createdAt",
+            r#""2024-01-01T00:00:00\u005a""#,
+            Err("not a date"),
+        ),
+        ("unknown", "[1e999999]", Ok(1)),
+        ("AMOUNT", r#""7""#, Ok(1)),
+        ("AMOUNT", "7", Err("not a string")),
+        ("\u{17f}tatus", r#""x""#, Err("not in the enum")),
+        ("Id", "null", Ok(1)),
+    ] {
+        let said = page_with(&service, field, value);
+        match kept {
+            Ok(kept) => assert_eq!(said, Ok(kept), "{field} {value}"),
+            Err(reason) => {
+                let error = said.unwrap_err();
+                assert!(error.contains(reason), "{field} {value}: {error}");
+            }
+        }
+    }
+    for (body, kept) in [
+        ("null", Some(0)),
+        ("[null]", Some(0)),
+        ("[]", Some(0)),
+        ("{}", None),
+        ("", None),
+        ("[5]", None),
+        ("[] x", None),
+        ("<html>", None),
+        ("\u{feff}[]", None),
+    ] {
+        assert_eq!(page(&service, body).ok(), kept, "{body}");
+    }
+    let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert_eq!(page_with(&service, "unknown", &nested(9_998)), Ok(1));
+    assert!(
+        page_with(&service, "unknown", &nested(9_999))
+            .unwrap_err()
+            .contains("max depth")
+    );
+}
+
+#[test]
+fn later_names_win_in_any_case() {
+    let known = [("id", Kind::Text), ("scheme", Kind::OptionalText)];
+    let read = |json| Fields::read(json, &known).unwrap();
+    let fields = read(r#"{"ID":"1","id":"2","\u0049d":"3","iD":null,"scheme":"a","Scheme":null}"#);
+    assert_eq!((fields.text("id"), fields.text("scheme")), ("3", ""));
+    assert_eq!(
+        read(r#"{"id":"a\ud800b\ud83d\ude00"}"#).text("id"),
+        "a\u{fffd}b\u{1f600}"
+    );
+    assert_eq!(read(r#"{"id":"a\nb","x":"\ud800"}"#).text("id"), "a\nb");
+}
+
+#[test]
+fn dates_are_read_as_go_reads_them() {
+    let read = |text: &str| Date::read(&json!(text).to_string());
+    for (text, second, nanosecond) in [
+        ("2024-05-01T12:00:00Z", "2024-05-01T12:00:00Z", 0),
+        (
+            "2024-05-01T12:00:00.123456789+02:00",
+            "2024-05-01T10:00:00Z",
+            123_456_789,
+        ),
+        (
+            "2024-02-29T23:59:59.5-05:30",
+            "2024-03-01T05:29:59Z",
+            500_000_000,
+        ),
+        (
+            "1969-12-31T23:59:59.999Z",
+            "1969-12-31T23:59:59Z",
+            999_000_000,
+        ),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z", 0),
+        ("0000-02-29T00:00:00Z", "0000-02-29T00:00:00Z", 0),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z", 0),
+        ("2024-05-01T1:00:00Z", "2024-05-01T01:00:00Z", 0),
+        (
+            "2024-05-01T12:00:00,5Z",
+            "2024-05-01T12:00:00Z",
+            500_000_000,
+        ),
+        ("2024-05-01T12:00:00.0000000019Z", "2024-05-01T12:00:00Z", 1),
+    ] {
+        let date = read(text).unwrap();
+        assert_eq!(date.whole_second(), second, "{text}");
+        assert_eq!(
+            date.instant().rem_euclid(1_000_000_000),
+            nanosecond,
+            "{text}"
+        );
+    }
+    for text in [
+        "",
+        "2024-05-01",
+        "2024-05-01T12:00:00",
+        "2024-05-01 12:00:00Z",
+        "2024-05-01t12:00:00Z",
+        "2024-05-01T12:00:00z",
+        "2024-05-01T12:00Z",
+        "2024-05-01T24:00:00Z",
+        "2024-05-01T12:00:60Z",
+        "2024-02-30T12:00:00Z",
+        "2023-02-29T12:00:00Z",
+        "2024-00-01T12:00:00Z",
+        "2024-05-01T12:00:00.Z",
+        "2024-05-01T12:00:00+0200",
+        "2024-05-01T12:00:00+25:00",
+        "2024-05-01T12:00:00+02:61",
+        "2024-05-01T12:00:00Z ",
+        "12024-05-01T12:00:00Z",
+    ] {
+        assert!(read(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn ids_stand_in_paths_as_they_are() {
+    for (id, sent) in [
+        ("acc-1", "/accounts/acc-1/balances"),
+        ("a/b", "/accounts/a/b/balances"),
+        ("a%2Fb", "/accounts/a%2Fb/balances"),
+        ("a b", "/accounts/a%20b/balances"),
+        ("é%2F", "/accounts/%C3%A9//balances"),
+        ("a#b", "/accounts/a"),
+        ("a?b=c", "/accounts/a?b=c/balances"),
+        ("(1)'*", "/accounts/(1)'*/balances"),
+        ("(1) ", "/accounts/%281%29%20/balances"),
+    ] {
+        let target = format!("/accounts/{id}/balances");
+        assert_eq!(escaped_target(&target).as_deref(), Ok(sent), "{id}");
+    }
+    for id in ["100%", "%zz", "a\nb", "a#%"] {
+        assert!(
+            escaped_target(&format!("/accounts/{id}/balances")).is_err(),
+            "{id:?}"
+        );
+    }
+}
+
+#[test]
+fn a_balance_that_changes_must_be_dated_anew() {
+    let service = FakePsp::start();
+    let mut poller = Poller::new(&service.url(), KEY);
+    let mut said = |at: &str, amount: &str| {
+        let body = json!({
+            "id": "b", "accountID": "acc-1", "at": at,
+            "balances": [{ "amount": amount, "currency": "EUR/2" }],
+        });
+        service.always("/accounts", Reply::body(&body.to_string()));
+        let read = poller.balances("acc-1");
+        (
+            read.is_ok(),
+            poller.balance("acc-1", "EUR/2").unwrap_or("").to_owned(),
+        )
+    };
+    assert_eq!(said("2024-01-02T00:00:00Z", "10"), (true, "10".into()));
+    assert_eq!(said("2024-01-02T00:00:00Z", "+010"), (true, "10".into()));
+    assert_eq!(
+        said("2024-01-02T00:00:00.0000001Z", "11"),
+        (false, "10".into())
+    );
+    assert_eq!(said("2024-01-01T00:00:00Z", "12"), (true, "10".into()));
+    // The same amount leaves the date as it was.
+    assert_eq!(said("2024-01-04T00:00:00Z", "10"), (true, "10".into()));
+    assert_eq!(said("2024-01-03T00:00:00Z", "13"), (true, "13".into()));
+    assert_eq!(said("2024-01-04T00:00:00Z", "1.5"), (false, "13".into()));
+}
+
+#[test]
+fn it_tries_again_where_formance_does() {
+    let service = FakePsp::with_a_bank();
+    for status in [408, 421, 429, 500, 503] {
+        let mut poller = Poller::new(&service.url(), KEY);
+        service.always("/accounts", Reply::status(status));
+        assert!(poller.run(Stream::Accounts).is_err(), "{status}");
+        assert_eq!(poller.requests(), 4, "{status}");
+        service.always("/accounts", Reply::status(status));
+        let heal = &mut || service.script(|_| Reply::Usual);
+        poller.run_with(Stream::Accounts, heal).unwrap();
+        assert_eq!(poller.ids(Stream::Accounts).len(), 2);
+    }
+    for status in [302, 400, 401, 404] {
+        let mut poller = Poller::new(&service.url(), KEY);
+        service.always("/accounts", Reply::status(status));
+        assert!(poller.run(Stream::Accounts).is_err(), "{status}");
+        assert_eq!(poller.requests(), 1, "{status}");
+    }
+    service.always("/", Reply::Cut);
+    let mut poller = Poller::new(&service.url(), KEY);
+    assert!(poller.run(Stream::Accounts).is_err());
+    assert_eq!(poller.requests(), 1);
+    let mut poller = Poller::new("http://127.0.0.1:1", KEY);
+    assert!(poller.run(Stream::Accounts).is_err());
+    let mut poller = Poller::new(&service.url(), "wrong");
+    assert!(poller.run(Stream::Accounts).unwrap_err().contains("401"));
+}
+
+fn payout(key: &str, amount: &str) -> Value {
+    json!({
+        "idempotencyKey": key, "amount": amount, "currency": "EUR/2", "sourceAccountId": "acc-1",
+        "destinationAccountId": "ben-1", "description": "rent", "metadata": { "a": "b" },
+    })
+}
+
+#[test]
+fn payouts_are_made_once_and_listed() {
+    let service = FakePsp::with_a_bank();
+    let mut poller = Poller::new(&service.url(), KEY);
+    let (status, made) = poller.post("payouts", &payout("k", "100")).unwrap();
+    assert_eq!((status, &made["status"]), (201, &json!("PENDING")));
+    assert_eq!(made["metadata"], json!({ "a": "b" }));
+    let again = poller.post("payouts", &payout("k", "100")).unwrap();
+    assert_eq!(again, (201, made.clone()));
+    assert_eq!(poller.post("payouts", &payout("k", "101")).unwrap().0, 409);
+    let (status, other) = poller.post("transfers", &payout("k", "100")).unwrap();
+    assert!(status == 201 && other["id"] != made["id"]);
+    let sent: Vec<String> = service.posts().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(sent, ["/payouts", "/payouts", "/payouts", "/transfers"]);
+    assert_eq!(service.posts()[2].1, payout("k", "101"));
+    let listed = |made: &Value| {
+        let transactions = service.transactions();
+        transactions
+            .into_iter()
+            .find(|transaction| transaction["id"] == made["id"])
+    };
+    assert_eq!(listed(&made).unwrap()["type"], "PAYOUT");
+    assert_eq!(listed(&other).unwrap()["sourceAccountID"], "acc-1");
+    service.behave(Manners {
+        hides_initiations: true,
+        ..Manners::default()
+    });
+    let (_, hidden) = poller.post("payouts", &payout("hidden", "1")).unwrap();
+    assert_eq!(listed(&hidden), None);
+}
+
+#[test]
+fn a_payout_is_shown_twice_unless_its_transaction_names_it() {
+    let sandbox = sandbox(None);
+    let mut poller = Poller::new(&sandbox.url(), KEY);
+    poller.run(Stream::Transactions).unwrap();
+    let before = poller.payments().len();
+    let (status, made) = poller.post("payouts", &payout("k", "100")).unwrap();
+    assert_eq!(status, 201, "{made}");
+    assert_eq!(poller.payments().len(), before + 1);
+    poller.run(Stream::Transactions).unwrap();
+    assert_eq!(poller.payments().len(), before + 2);
+    let service = FakePsp::start();
+    let mut poller = Poller::new(&service.url(), KEY);
+    let (_, made) = poller.post("payouts", &payout("k", "100")).unwrap();
+    let id = made["id"].as_str().unwrap();
+    service.change_transaction(id, json!({ "relatedTransactionID": "k" }));
+    poller.run(Stream::Transactions).unwrap();
+    assert_eq!(poller.payments().len(), 1);
+}
+
+#[test]
+fn a_payout_can_be_answered_late_wrongly_or_never() {
+    let service = FakePsp::start();
+    let mut poller = Poller::new(&service.url(), KEY);
+    service.always("/payouts", Reply::status(503));
+    assert_eq!(poller.post("payouts", &payout("a", "1")).unwrap().0, 503);
+    assert!(service.transactions().is_empty());
+    service.always("/payouts", Reply::Cut);
+    assert!(poller.post("payouts", &payout("a", "1")).is_err());
+    assert_eq!(service.transactions().len(), 1);
+    let (release, released) = crossbeam_channel::bounded(1);
+    service.always("/payouts", Reply::When(released));
+    let late = std::thread::spawn({
+        let mut poller = Poller::new(&service.url(), KEY);
+        move || poller.post("payouts", &payout("b", "1"))
+    });
+    wait_until("the payout is made", || service.transactions().len() == 2);
+    assert!(!late.is_finished());
+    release.send(()).unwrap();
+    assert_eq!(late.join().unwrap().unwrap().0, 201);
+    service.always("/payouts", Reply::Never);
+    let never = std::thread::spawn({
+        let mut poller = Poller::new(&service.url(), KEY);
+        move || poller.post("payouts", &payout("c", "1"))
+    });
+    wait_until("the payout is sent", || service.posts().len() == 4);
+    drop(service);
+    assert!(never.join().unwrap().is_err());
+}
