@@ -6,6 +6,9 @@
 //!
 //! ```text
 //!  service ──► psp ──► poll ──► store ──► publish ──► where the changes are wanted
+//!     ▲                          ▲  │
+//!     │                          │  └───► serve ───► Connectivity, which polls us, and operators
+//!     └─── psp ◄─── serve ◄──────┴──────── payouts, transfers, "poll now"
 //! ```
 //!
 //! | room | what it is |
@@ -13,14 +16,16 @@
 //! | [`api`] | the Generic Connector API's vocabulary: pages, records, dates, amounts |
 //! | [`psp`] | the client of the Integration Service: one request, one typed answer |
 //! | [`poll`] | the main loop, the workers, the cursor walk, the publish step |
-//! | [`store`] | the state, one SQLite file: the change log, the newest versions, the cursors |
+//! | [`store`] | the state, one SQLite file: the change log, the newest versions, the cursors, the journal |
 //! | [`publish`] | publishers and their delivery threads |
-//! | [`serve`] | the listener, on an HTTP server of its own |
+//! | [`serve`] | the listener: the API over the store, payouts and transfers, health |
+//! | [`status`] | what an operator is told |
 //! | [`sandbox`] | a sample Integration Service, for the demo and the tests |
 //! | [`config`] | the configuration file, read and checked |
 //! | [`command`] | the commands of the command line, one a file |
 //!
-//! `api` is the ground floor; `psp` and `store` stand on it, `poll` on those, `publish` on `store`, `command` on all.
+//! `api` is the ground floor; `psp` and `store` stand on it, `poll` on those, `publish` on `store`, `serve`
+//! on `store`, `psp` and `poll`, `command` on all.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

@@ -62,7 +62,7 @@ impl Secret {
     pub fn problem(&self) -> Option<&'static str> {
         let printable = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
         match self.0.as_str() {
-            "" => Some("is empty: put the key there that the Integration Service expects"),
+            "" => Some("is empty: put the key there"),
             text if !text.bytes().all(printable) => {
                 Some("has characters that an HTTP header cannot carry: use printable ASCII")
             }

@@ -14,7 +14,10 @@ use super::contract::{Text, text};
 /// For what has to be changed in an object of which the rest shall stay as it was: numbers of any size, fields that this
 /// program does not know.
 #[derive(Debug, Default)]
-pub struct Members<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub struct Members<'a> {
+    members: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    edited: bool,
+}
 
 impl<'a> Members<'a> {
     /// Reads the text of one JSON object.
@@ -24,7 +27,7 @@ impl<'a> Members<'a> {
 
     /// The text of a member's value; of a name that is there twice, that of the last one.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().rev().find(|(known, _)| known == name);
+        let found = self.members.iter().rev().find(|(known, _)| known == name);
         found.map(|(_, value)| &**value)
     }
 
@@ -35,21 +38,47 @@ impl<'a> Members<'a> {
 
     /// Gives a member another value, or the object another member.
     pub fn set(&mut self, name: &'static str, value: &Value) {
-        let value = Cow::Owned(value.to_string());
-        match self.0.iter_mut().rev().find(|(known, _)| known == name) {
+        self.set_json(name, value.to_string());
+    }
+
+    /// As [`set`](Members::set), with the text of a value.
+    pub fn set_json(&mut self, name: &'static str, json: String) {
+        self.edited = true;
+        let value = Cow::Owned(json);
+        match self
+            .members
+            .iter_mut()
+            .rev()
+            .find(|(known, _)| known == name)
+        {
             Some((_, known)) => *known = value,
-            None => self.0.push((Cow::Borrowed(name), value)),
+            None => self.members.push((Cow::Borrowed(name), value)),
         }
     }
 
     /// Takes a member away.
     pub fn remove(&mut self, name: &str) {
-        self.0.retain(|(known, _)| known != name);
+        self.retain(|known, _| known != name);
+    }
+
+    /// Takes away the members that Go would take for one of these: it reads names without regard to case, and lets the
+    /// last one count.
+    pub fn drop_other_spellings(&mut self, of: &[&str]) {
+        self.retain(|name, _| {
+            !of.iter()
+                .any(|known| name != *known && folds_to(name, known))
+        });
+    }
+
+    /// Takes away the members whose values are nested deeper than so many arrays and objects.
+    pub fn drop_deeper_than(&mut self, most: usize) {
+        // A text that is no longer cannot be nested deeper.
+        self.retain(|_, value| value.len() <= most || depth(value) <= most);
     }
 
     /// The first name that is there twice.
     pub fn duplicate(&self) -> Option<&str> {
-        let mut names: Vec<&str> = self.0.iter().map(|(name, _)| &**name).collect();
+        let mut names: Vec<&str> = self.members.iter().map(|(name, _)| &**name).collect();
         names.sort_unstable();
         names
             .windows(2)
@@ -57,19 +86,21 @@ impl<'a> Members<'a> {
             .map(|pair| pair[0])
     }
 
-    /// Takes away the members that Go would take for one of these: it reads names without regard to case, and lets the
-    /// last one count.
-    pub fn drop_other_spellings(&mut self, of: &[&str]) {
-        self.0.retain(|(name, _)| {
-            !of.iter()
-                .any(|known| name != known && folds_to(name, known))
-        });
+    /// Whether it is no longer as it was read.
+    pub fn is_edited(&self) -> bool {
+        self.edited
+    }
+
+    fn retain(&mut self, keep: impl Fn(&str, &str) -> bool) {
+        let before = self.members.len();
+        self.members.retain(|(name, value)| keep(name, value));
+        self.edited |= self.members.len() < before;
     }
 
     /// The object as a text.
     pub fn write(&self) -> String {
         let members: Vec<String> = self
-            .0
+            .members
             .iter()
             .map(|(name, value)| format!("{}:{value}", Value::from(&**name)))
             .collect();
@@ -92,13 +123,31 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 while let Some((Text(name), value)) =
                     map.next_entry::<Text<'de>, &'de RawValue>()?
                 {
-                    members.0.push((name, Cow::Borrowed(value.get())));
+                    members.members.push((name, Cow::Borrowed(value.get())));
                 }
                 Ok(members)
             }
         }
         deserializer.deserialize_map(Read)
     }
+}
+
+/// How many arrays and objects of a JSON text lie within each other at most.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 /// Whether Go's encoding/json takes a name for the known one, which is in ASCII.
@@ -136,6 +185,14 @@ mod tests {
         for json in ["[]", "7", "", r#"{"a":1"#] {
             assert!(Members::read(json).is_err(), "{json}");
         }
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_found() {
+        assert_eq!(depth(r#"{"a":[1,{"b":"[[[\"[["}],"c":"\\"}"#), 3);
+        let mut members = Members::read(r#"{"a":[[[1]]],"b":[["long"]],"c":"[[[[["}"#).unwrap();
+        members.drop_deeper_than(2);
+        assert_eq!(members.write(), r#"{"b":[["long"]],"c":"[[[[["}"#);
     }
 
     #[test]

@@ -74,14 +74,6 @@ impl Timestamp {
         Timestamp(computed.unwrap_or(jiff::Timestamp::UNIX_EPOCH))
     }
 
-    /// As an answer's `Date` has it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7).
-    pub fn to_http(self) -> String {
-        let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
-        printer
-            .timestamp_to_rfc9110_string(&self.0)
-            .unwrap_or_default()
-    }
-
     /// How long after `earlier` this is; zero if it is not after it.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::try_from(self.0.duration_since(earlier.0)).unwrap_or(Duration::ZERO)

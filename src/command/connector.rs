@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -6,16 +7,21 @@ use crate::config::{Config, Target, TargetKind};
 use crate::poll::{Poller, Watch};
 use crate::psp::Client;
 use crate::publish::{Deliveries, Delivery, NdjsonPublisher, Publisher};
+use crate::serve::{Listener, Subject};
 use crate::stop::{Stop, Stopper};
 use crate::store::Store;
 
 /// How long a publisher may take to end its last delivery.
 const LAST_DELIVERY: Duration = Duration::from_secs(1);
 
-/// A connector put together: polling on one side, delivery on the other, the state between them.
+/// How long requests to the listener may take to be answered in the end.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
+
+/// A connector put together: polling on one side, delivery and the listener on the other, the state between them.
 pub(super) struct Connector<'a> {
     /// The polling side.
     pub poller: Poller<'a>,
+    listener: Option<Listener>,
     deliveries: Deliveries,
     /// Ends delivery, which goes on after polling has stopped.
     delivery_stopper: Stopper,
@@ -44,13 +50,33 @@ impl<'a> Connector<'a> {
         }
         let client = Arc::new(Client::new(config.service, stop.clone()));
         let wakers = deliveries.wakers();
-        let poller = Poller::new(store, client, config.polling, stop, wakers, watch)
+        let period = config.polling.period;
+        let poller = Poller::new(store, client.clone(), config.polling, stop, wakers, watch)
             .map_err(Failure::other)?;
+        let listener = match config.listen {
+            Some(settings) => {
+                let subject = Subject {
+                    store: poller.store(),
+                    state_directory: config.state_directory,
+                    polling_period: period,
+                    client,
+                    ask: poller.ask(),
+                };
+                Some(Listener::start(settings, subject).map_err(Failure::other)?)
+            }
+            None => None,
+        };
         Ok(Connector {
             poller,
+            listener,
             deliveries,
             delivery_stopper,
         })
+    }
+
+    /// Where it listens, if it does.
+    pub fn listens_on(&self) -> Option<SocketAddr> {
+        self.listener.as_ref().map(Listener::address)
     }
 
     /// Waits until everything committed is delivered; what remains if it is not, one message for each publisher.
@@ -59,9 +85,12 @@ impl<'a> Connector<'a> {
         Ok(self.deliveries.wait_for(last, patience, stop))
     }
 
-    /// Ends delivery.
+    /// Ends answering and delivery.
     pub fn shut_down(self) {
         self.delivery_stopper.stop();
+        if let Some(listener) = self.listener {
+            listener.shut_down(LAST_ANSWERS);
+        }
         self.deliveries.join(Instant::now() + LAST_DELIVERY);
     }
 }

@@ -36,9 +36,10 @@ pub(super) fn run(options: &cli::Demo) -> Result<Exit, Failure> {
     let folder = Folder::make()
         .map_err(|error| Failure::Other(format!("cannot make a temporary folder: {error}")))?;
     let config_file = folder.0.join("generic.json");
+    let listen_key = random_key()?;
     let config = format!(
         "{{ \"name\": \"demo\", \"endpoint\": \"{}\", \"apiKey\": \"{KEY}\", \"pollingPeriod\": \"1s\", \
-         \"stateDir\": \"state\" }}\n",
+         \"stateDir\": \"state\", \"listen\": \"127.0.0.1:0\", \"listenKey\": \"{listen_key}\" }}\n",
         sandbox.url()
     );
     fs::write(&config_file, config).map_err(Failure::other)?;
@@ -57,6 +58,11 @@ pub(super) fn run(options: &cli::Demo) -> Result<Exit, Failure> {
     let started = Instant::now();
     let mut totals = Totals::default();
     let mut connector = Connector::assemble(config, publishers, stop.clone(), &mut totals)?;
+    if let Some(address) = connector.listens_on() {
+        say(&format!(
+            "Connectivity could poll it, as you can:\n  curl -H 'Authorization: Bearer {listen_key}' http://{address}/transactions\n"
+        ));
+    }
     if let Some(duration) = options.duration {
         let stop = stop.clone();
         thread::spawn(move || {
@@ -80,6 +86,14 @@ pub(super) fn run(options: &cli::Demo) -> Result<Exit, Failure> {
 /// One line on standard output. That nobody reads any more is no error.
 fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// A key that nobody can guess.
+fn random_key() -> Result<String, Failure> {
+    let mut bytes = [0; 16];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .map_err(|_| Failure::Other("the system gives no random bytes".to_owned()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A temporary folder, removed in the end.

@@ -16,7 +16,9 @@ const LAST_DELIVERIES: Duration = Duration::from_millis(500);
 
 /// Polls until caught up and delivers everything.
 pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
-    let config = Config::read(&options.config.config)?;
+    let mut config = Config::read(&options.config.config)?;
+    // What ends when it is caught up has nobody to answer.
+    config.listen = None;
     let (_trigger, stop) = signals::handle().map_err(Failure::Other)?;
     let targets = config
         .publish

@@ -7,16 +7,17 @@ use crate::signals;
 /// Polls and delivers until a signal comes.
 pub(super) fn run(options: &ConfigFile) -> Result<Exit, Failure> {
     let config = Config::read(&options.config)?;
-    let Some(targets) = &config.publish else {
+    if config.publish.is_none() && config.listen.is_none() {
         return Err(Failure::Config(format!(
-            "{}: \"publish\" is missing, so there is nothing to deliver to: add \"publish\": \
+            "{}: neither \"listen\" nor \"publish\" is set, so there is nothing to deliver to: add \"listen\": \
+             \"127.0.0.1:8080\" and a \"listenKey\" for Connectivity to poll, or \"publish\": \
              [ {{ \"type\": \"ndjson\", \"path\": \"changes.ndjson\" }} ]",
             options.config.display()
         )));
-    };
+    }
     signals::ignore_hangup().map_err(Failure::Other)?;
     let (_trigger, stop) = signals::handle().map_err(Failure::Other)?;
-    let publishers = publishers(targets);
+    let publishers = publishers(config.publish.as_deref().unwrap_or_default());
     log::info!(
         "generic-connector {} polls {} every {:#} as \"{}\", state in {}",
         env!("CARGO_PKG_VERSION"),
@@ -27,6 +28,9 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, Failure> {
     );
     let mut watch = ();
     let mut connector = Connector::assemble(config, publishers, stop, &mut watch)?;
+    if let Some(address) = connector.listens_on() {
+        log::info!("listening on http://{address}");
+    }
     let ended = connector.poller.run();
     connector.shut_down();
     log::info!("stopped");

@@ -7,6 +7,7 @@
 mod keys;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use ureq::http::Uri;
 
 use crate::api::escaped;
 use crate::secret::{Origin, Secret};
-use crate::{poll, psp, store};
+use crate::{poll, psp, serve, store};
 use keys::Keys;
 
 /// A configuration that has been checked.
@@ -29,6 +30,8 @@ pub struct Config {
     pub polling: poll::Settings,
     /// The directory that holds the state.
     pub state_directory: PathBuf,
+    /// Where to listen; none if the configuration has no `listen`.
+    pub listen: Option<serve::Settings>,
     /// Where to deliver; none if the configuration has no `publish`.
     pub publish: Option<Vec<Target>>,
     /// What is legal but should be looked at.
@@ -131,7 +134,11 @@ fn check(text: &str, file: &Path) -> Result<Config, String> {
             "\"endpoint\" is {endpoint:?}: the key and the data cross the network unencrypted; use https"
         ));
     }
-    let (api_key, api_key_origin) = api_key(&mut keys, file, &folder, &mut warnings)?;
+    let place = Place {
+        file,
+        folder: &folder,
+    };
+    let (api_key, api_key_origin) = API_KEY.read(&mut keys, &place, &mut warnings)?;
 
     let period = period_of(&mut keys)?;
     let page_size = keys.number("pageSize", 100, 1, 10_000)? as u32;
@@ -158,6 +165,7 @@ fn check(text: &str, file: &Path) -> Result<Config, String> {
         None => None,
     };
     let state_directory = state_directory_of(&mut keys, &folder)?;
+    let listen = listen(&mut keys, &place, &mut warnings)?;
     let publish = publish(&mut keys, &folder)?;
     keys.finish()?;
 
@@ -187,6 +195,7 @@ fn check(text: &str, file: &Path) -> Result<Config, String> {
             sweep_period,
         },
         state_directory,
+        listen,
         publish,
         warnings,
     })
@@ -256,68 +265,138 @@ fn is_loopback(endpoint: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// The key: from the file itself, from a file of its own, or from where systemd puts credentials.
-fn api_key(
-    keys: &mut Keys,
-    file: &Path,
-    folder: &Path,
-    warnings: &mut Vec<String>,
-) -> Result<(Secret, Origin), String> {
-    let inline = keys.secret("apiKey")?;
-    let named = keys.text("apiKeyFile")?;
-    let (inline, origin, name) = match (inline, named) {
-        (Some(_), Some(_)) => {
-            return Err("both \"apiKey\" and \"apiKeyFile\" are set: keep one".to_owned());
-        }
-        (Some(key), None) => {
-            if others_may_read(file) {
-                warnings.push(format!(
-                    "\"apiKey\" stands in {}, which every user of this machine can read; run: chmod o-r {0}",
-                    shown(file)
+/// The configuration's file and folder.
+struct Place<'a> {
+    file: &'a Path,
+    folder: &'a Path,
+}
+
+/// A secret, which may stand in the file itself, in a file of its own, or where systemd puts credentials.
+struct KeyNames {
+    /// In the file itself; also the credential's name.
+    key: &'static str,
+    /// The path of a file of its own.
+    key_file: &'static str,
+}
+
+const API_KEY: KeyNames = KeyNames {
+    key: "apiKey",
+    key_file: "apiKeyFile",
+};
+
+const LISTEN_KEY: KeyNames = KeyNames {
+    key: "listenKey",
+    key_file: "listenKeyFile",
+};
+
+impl KeyNames {
+    fn read(
+        &self,
+        keys: &mut Keys,
+        Place { file, folder }: &Place,
+        warnings: &mut Vec<String>,
+    ) -> Result<(Secret, Origin), String> {
+        let KeyNames { key, key_file } = self;
+        let inline = keys.secret(key)?;
+        let named = keys.text(key_file)?;
+        let (inline, origin, name) = match (inline, named) {
+            (Some(_), Some(_)) => {
+                return Err(format!(
+                    "both \"{key}\" and \"{key_file}\" are set: keep one"
                 ));
             }
-            (
-                Some(Secret::new(key)),
-                Origin::Key(file.to_owned(), "apiKey"),
-                "\"apiKey\"".to_owned(),
-            )
-        }
-        (None, Some(path)) => {
-            let path = folder.join(path);
-            let name = format!("\"apiKeyFile\" ({})", shown(&path));
-            (None, Origin::File(path), name)
-        }
-        (None, None) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
-            Some(directory) => {
-                let path = Path::new(&directory).join("apiKey");
-                let name = format!("the credential {}", shown(&path));
+            (Some(secret), None) => {
+                if others_may_read(file) {
+                    warnings.push(format!(
+                        "\"{key}\" stands in {}, which every user of this machine can read; run: chmod o-r {0}",
+                        shown(file)
+                    ));
+                }
+                let origin = Origin::Key((*file).to_owned(), key);
+                (Some(Secret::new(secret)), origin, format!("\"{key}\""))
+            }
+            (None, Some(path)) => {
+                let path = folder.join(path);
+                let name = format!("\"{key_file}\" ({})", shown(&path));
                 (None, Origin::File(path), name)
             }
-            None => {
-                return Err("no key: set \"apiKey\", or \"apiKeyFile\" to a file that holds it, or give the systemd \
-                            unit LoadCredential=apiKey:/path/to/it"
-                    .to_owned());
+            (None, None) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
+                Some(directory) => {
+                    let path = Path::new(&directory).join(key);
+                    let name = format!("the credential {}", shown(&path));
+                    (None, Origin::File(path), name)
+                }
+                None => {
+                    return Err(format!(
+                        "no key: set \"{key}\", or \"{key_file}\" to a file that holds it, or give the systemd unit \
+                         LoadCredential={key}:/path/to/it"
+                    ));
+                }
+            },
+        };
+        let secret = match inline {
+            Some(secret) => secret,
+            None => origin
+                .read()
+                .map_err(|error| format!("\"{key_file}\": {error}"))?,
+        };
+        if let Origin::File(path) = &origin
+            && others_may_read(path)
+        {
+            return Err(format!(
+                "\"{key_file}\": every user of this machine can read {}; run: chmod o-rwx {0}",
+                shown(path)
+            ));
+        }
+        match secret.problem() {
+            Some(problem) => Err(format!("{name} {problem}")),
+            None => Ok((secret, origin)),
+        }
+    }
+}
+
+/// Where to listen. A key is always needed: a reverse proxy makes loopback public.
+fn listen(
+    keys: &mut Keys,
+    place: &Place,
+    warnings: &mut Vec<String>,
+) -> Result<Option<serve::Settings>, String> {
+    /// Characters. A shorter key can be guessed.
+    const SHORTEST_KEY: usize = 16;
+    let Some(text) = keys.text("listen")? else {
+        for name in [LISTEN_KEY.key, LISTEN_KEY.key_file] {
+            if keys.text(name).is_ok_and(|value| value.is_some()) {
+                return Err(format!(
+                    "\"{name}\" is set, but \"listen\" is not: set it to an address and a port, such as \"127.0.0.1:8080\""
+                ));
             }
-        },
+        }
+        return Ok(None);
     };
-    let key = match inline {
-        Some(key) => key,
-        None => origin
-            .read()
-            .map_err(|error| format!("\"apiKeyFile\": {error}"))?,
-    };
-    if let Origin::File(path) = &origin
-        && others_may_read(path)
-    {
-        return Err(format!(
-            "\"apiKeyFile\": every user of this machine can read {}; run: chmod o-rwx {0}",
-            shown(path)
+    let address: SocketAddr = text.parse().map_err(|_| {
+        keys.bad(
+            "listen",
+            "use an IP address of this machine and a port, such as \"127.0.0.1:8080\"",
+        )
+    })?;
+    let (key, key_origin) = LISTEN_KEY.read(keys, place, warnings)?;
+    if key.expose().len() < SHORTEST_KEY {
+        warnings.push(format!(
+            "the key of \"listen\" has fewer than {SHORTEST_KEY} characters and can be guessed; make a longer one, as with: \
+             openssl rand -hex 32"
         ));
     }
-    match key.problem() {
-        Some(problem) => Err(format!("{name} {problem}")),
-        None => Ok((key, origin)),
+    if !address.ip().is_loopback() {
+        warnings.push(format!(
+            "\"listen\" is {address}: keys and data cross the network unencrypted unless a reverse proxy on this machine \
+             speaks TLS and \"listen\" is 127.0.0.1"
+        ));
     }
+    Ok(Some(serve::Settings {
+        address,
+        key,
+        key_origin,
+    }))
 }
 
 /// A path may hold anything, line breaks too.

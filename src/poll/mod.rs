@@ -334,6 +334,11 @@ impl<'a> Poller<'a> {
         Ok(())
     }
 
+    /// The state.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Where things are asked of the loop.
     pub fn ask(&self) -> Sender<Ask> {
         self.ask.clone()

@@ -1,7 +1,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::http::{Response, StatusCode};
 use ureq::unversioned::transport::DefaultConnector;
@@ -11,7 +11,7 @@ use super::Error;
 use super::pace::Pace;
 use super::resolver::CachingResolver;
 use super::retry::{Decision, Failure, Retry, RetryBudget, retry_after};
-use crate::api::{self, ErrorBody, Page, Query, Record, Stream, Timestamp, Unusable};
+use crate::api::{self, ErrorBody, Initiation, Page, Query, Record, Stream, Timestamp, Unusable};
 use crate::secret::{Origin, Secret};
 use crate::stop::Stop;
 
@@ -80,6 +80,23 @@ impl Answer {
         let clock = self.date.unwrap_or_else(Timestamp::now);
         Page::read(stream, &self.body).map(|page| Listed { page, clock })
     }
+}
+
+/// Why the service has not made what it was asked to initiate, as far as is known.
+#[derive(Debug)]
+pub struct NotInitiated {
+    /// Why the last try failed.
+    pub error: Error,
+    /// Whether the service may have made it all the same: at least one try had no answer that says it did not.
+    pub may_be_made: bool,
+}
+
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+enum Sent<'a> {
+    Get,
+    /// With a body of JSON, and within that time.
+    Post(&'a str, Duration),
 }
 
 /// What is done about a try that failed.
@@ -159,6 +176,56 @@ impl Client {
         })
     }
 
+    /// Asks the service to make a payout or a transfer, and tries again for `patience` while there is no answer: the
+    /// request has a key under which it is made once. `read` takes the answer's body.
+    ///
+    /// It does not queue behind a poll: neither the pace nor the service's wish that polls wait holds it up.
+    pub fn initiate<T>(
+        &self,
+        kind: Initiation,
+        json: &str,
+        patience: Duration,
+        read: impl Fn(&[u8]) -> Result<T, api::Invalid>,
+    ) -> Result<T, NotInitiated> {
+        let url = format!("{}/{kind}", self.settings.endpoint);
+        let request = format!("POST {}", api::escaped(&url));
+        let deadline = Instant::now() + patience;
+        let mut retry = Retry::default();
+        let mut may_be_made = false;
+        let mut attempts = 0;
+        let mut key = self.key();
+        loop {
+            attempts += 1;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let sent = Sent::Post(json, self.settings.request_timeout.min(left));
+            let tried = self.try_once(sent, &url, &request, attempts, &key, |answer| {
+                read(&answer.body)
+            });
+            let Failed { failure, error } = match tried {
+                Ok(initiated) => return Ok(initiated),
+                Err(failed) => failed,
+            };
+            may_be_made |= error.leaves_open();
+            if let Error::KeyRefused { .. } = error
+                && let Some(rotated) = self.rotated(&key)
+            {
+                key = rotated;
+                continue;
+            }
+            let wait = match retry.decide(failure, fastrand::f64) {
+                Decision::GiveUp => return Err(NotInitiated { error, may_be_made }),
+                Decision::Retry(wait) | Decision::Hold(wait) => wait,
+            };
+            if Instant::now() + wait >= deadline {
+                return Err(NotInitiated { error, may_be_made });
+            }
+            log::debug!("{error}; trying again in {} ms", wait.as_millis());
+            if self.stop.wait(wait) {
+                return Err(NotInitiated { error, may_be_made });
+            }
+        }
+    }
+
     /// A poll begins, with retries of its own.
     pub fn begin_poll(&self) {
         self.budget.refill();
@@ -198,7 +265,7 @@ impl Client {
             attempts += 1;
             self.requests.fetch_add(1, Relaxed);
             let Failed { failure, error } =
-                match self.try_once(&url, &request, attempts, &key, &read) {
+                match self.try_once(Sent::Get, &url, &request, attempts, &key, &read) {
                     Ok(value) => {
                         self.budget.succeeded();
                         return Ok(value);
@@ -265,6 +332,7 @@ impl Client {
 
     fn try_once<T>(
         &self,
+        sent: Sent,
         url: &str,
         request: &str,
         attempts: u32,
@@ -286,15 +354,31 @@ impl Client {
                 error,
             }
         };
-        let mut response = self
-            .agent
-            .get(url)
-            .header("Authorization", format!("Bearer {}", key.expose()))
-            .call()
-            .map_err(no_answer)?;
+        let authorization = format!("Bearer {}", key.expose());
+        let answered = match sent {
+            Sent::Get => self
+                .agent
+                .get(url)
+                .header("Authorization", authorization)
+                .call(),
+            Sent::Post(json, timeout) => self
+                .agent
+                .post(url)
+                .config()
+                .timeout_global(Some(timeout))
+                .build()
+                .header("Authorization", authorization)
+                .header("Content-Type", "application/json")
+                .send(json),
+        };
+        let mut response = answered.map_err(no_answer)?;
         let date = header(&response, "date").and_then(Timestamp::parse_http);
         let status = response.status();
-        if status != StatusCode::OK {
+        let expected = match sent {
+            Sent::Get => status == StatusCode::OK,
+            Sent::Post(..) => status.is_success(),
+        };
+        if !expected {
             return Err(self.refusal(request, attempts, status, date, &mut response));
         }
         let limit = self.settings.max_body_bytes;

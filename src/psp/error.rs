@@ -118,6 +118,24 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Of a request to make something: whether it may have been made all the same.
+    pub(super) fn leaves_open(&self) -> bool {
+        match self {
+            Error::NoAnswer { .. }
+            | Error::Unreadable { .. }
+            | Error::TooLarge { .. }
+            | Error::Stopped { .. } => true,
+            // Too many requests: this one was turned away.
+            Error::Unavailable { status, .. } => *status != 429,
+            Error::KeyRefused { .. }
+            | Error::NotFound { .. }
+            | Error::Refused { .. }
+            | Error::Redirected { .. } => false,
+        }
+    }
+}
+
 fn said(body: &Option<ErrorBody>) -> String {
     body.as_ref()
         .map(|body| format!(" ({body})"))

@@ -10,5 +10,5 @@ mod pace;
 mod resolver;
 pub mod retry;
 
-pub use client::{Client, Listed, Settings};
+pub use client::{Client, Listed, NotInitiated, Settings};
 pub use error::Error;

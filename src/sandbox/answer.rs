@@ -3,9 +3,9 @@ use std::sync::{PoisonError, RwLock};
 
 use percent_encoding::percent_decode_str;
 
-use super::data::{Data, Selection};
+use super::data::Data;
 use super::initiation::{Kind, Refusal, initiate};
-use crate::api::{Stream, Timestamp, escaped};
+use crate::api::{ListRequest, Stream, escaped};
 
 /// Bytes. No initiation needs as many.
 const BODY_LIMIT: u64 = 64 * 1024;
@@ -50,9 +50,9 @@ impl Answer {
         }
         let held = || data.read().unwrap_or_else(PoisonError::into_inner);
         match route {
-            Route::List(stream) => match selection(stream, query) {
-                Ok(selection) => Answer::json(200, held().list(stream).page(&selection)),
-                Err(detail) => Answer::error(400, "Bad Request", &detail),
+            Route::List(stream) => match ListRequest::read(stream, query) {
+                Ok(asked) => Answer::json(200, held().list(stream).page(&asked)),
+                Err(invalid) => Answer::error(400, "Bad Request", &invalid.to_string()),
             },
             Route::Balances(account_id) => match held().balances(&account_id) {
                 Some(balances) => Answer::json(200, balances),
@@ -152,77 +152,4 @@ fn whole_body(body: &mut dyn Read) -> Result<Vec<u8>, Answer> {
         return Err(Answer::error(413, "Content Too Large", &detail));
     }
     Ok(bytes)
-}
-
-/// Reads the query of a list request. Of a key that is given twice the first counts; unknown keys are passed over. The
-/// error is what to tell the client.
-fn selection(stream: Stream, query: &str) -> Result<Selection, String> {
-    let mut parameters: Vec<(String, String)> = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        // A plus stays a plus: offsets of dates are often sent unescaped.
-        let decoded = |text: &str| {
-            let decoded = percent_decode_str(text).decode_utf8();
-            decoded.map(String::from).map_err(|_| {
-                format!(
-                    "{:?} in the query is not UTF-8 when decoded.",
-                    escaped(text)
-                )
-            })
-        };
-        parameters.push((decoded(key)?, decoded(value)?));
-    }
-    let value = |key: &str| {
-        let found = parameters.iter().find(|(given, _)| given == key);
-        found.map(|(_, value)| value.as_str())
-    };
-    let date = stream.date_field();
-    let filter = format!("{date}From");
-    let from = value(&filter).map(|text| {
-        Timestamp::parse(text).map_err(|invalid| format!("The parameter {filter}: {invalid}."))
-    });
-    let (by_creation, newest_first) = sort(stream, value("sort"))?;
-    Ok(Selection {
-        page: whole("page", value("page"), 1)?,
-        page_size: whole("pageSize", value("pageSize"), 100)?,
-        from: from.transpose()?,
-        by_creation,
-        newest_first,
-    })
-}
-
-/// Whether the list is sorted by `createdAt` though it is dated by another field, and whether newest first.
-fn sort(stream: Stream, value: Option<&str>) -> Result<(bool, bool), String> {
-    let Some(value) = value else {
-        return Ok((false, false));
-    };
-    let date = stream.date_field();
-    match value.split_once(':') {
-        Some((field, order @ ("asc" | "desc"))) if field == date || field == "createdAt" => {
-            Ok((field != date, order == "desc"))
-        }
-        _ => Err(format!(
-            "The parameter sort is {:?}; {stream} are sorted by {date}:asc or {date}:desc{}.",
-            escaped(value),
-            match date {
-                "createdAt" => "",
-                _ => ", or by createdAt in the same way",
-            }
-        )),
-    }
-}
-
-fn whole(key: &str, value: Option<&str>, default: u64) -> Result<u64, String> {
-    let Some(text) = value else {
-        return Ok(default);
-    };
-    let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // A number beyond 64 bits is still a page that exists nowhere.
-    let number = is_digits.then(|| text.parse().unwrap_or(u64::MAX));
-    number.filter(|number| *number > 0).ok_or_else(|| {
-        format!(
-            "The parameter {key} is {:?}; it must be a whole number from 1.",
-            escaped(text)
-        )
-    })
 }

@@ -9,25 +9,12 @@ use serde_json::value::RawValue;
 
 use super::Error;
 use super::initiation::Initiations;
-use crate::api::{Page, Record, Stream, Timestamp, escaped};
+use crate::api::{ListRequest, Page, Record, Stream, Timestamp, escaped};
 
 /// Everything that the service knows, in memory.
 pub(super) struct Data {
     lists: [List; 4],
     pub initiations: Initiations,
-}
-
-/// Which records of a list, in which order.
-pub(super) struct Selection {
-    /// From 1.
-    pub page: u64,
-    /// From 1.
-    pub page_size: u64,
-    /// Only records dated then or later.
-    pub from: Option<Timestamp>,
-    /// Sort by `createdAt` though the stream is dated by another field.
-    pub by_creation: bool,
-    pub newest_first: bool,
 }
 
 impl Data {
@@ -138,9 +125,9 @@ impl List {
     }
 
     /// The JSON array of the selected records, each as it was loaded.
-    pub fn page(&self, selection: &Selection) -> String {
-        let other_order = selection.by_creation && self.stream == Stream::Transactions;
-        let (order, begin) = match (other_order, selection.from) {
+    pub fn page(&self, asked: &ListRequest) -> String {
+        let other_order = asked.by_creation && self.stream == Stream::Transactions;
+        let (order, begin) = match (other_order, asked.from) {
             (true, _) => (&self.by_creation, 0),
             (false, None) => (&self.by_date, 0),
             (false, Some(from)) => (
@@ -153,12 +140,12 @@ impl List {
             .iter()
             .map(|position| &self.records[position.place])
             .filter(|record| {
-                !other_order || selection.from.is_none_or(|from| record.timestamp >= from)
+                !other_order || asked.from.is_none_or(|from| record.timestamp >= from)
             });
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let skipped = size((selection.page - 1).saturating_mul(selection.page_size));
-        let length = size(selection.page_size);
-        match selection.newest_first {
+        let skipped = size((asked.page - 1).saturating_mul(asked.page_size));
+        let length = size(asked.page_size);
+        match asked.newest_first {
             false => array(records.skip(skipped).take(length)),
             true => array(records.rev().skip(skipped).take(length)),
         }

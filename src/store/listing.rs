@@ -132,6 +132,16 @@ impl Listing {
             .map_err(Error::on(&self.file, "read an account's balances"))
     }
 
+    /// Whether there is such an account.
+    pub fn has_account(&self, id: &str) -> Result<bool, Error> {
+        self.connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM record WHERE stream = 'accounts' AND id = ?1)",
+            )
+            .and_then(|mut statement| statement.query_row([id], |row| row.get(0)))
+            .map_err(Error::on(&self.file, "look up an account"))
+    }
+
     /// Whether Connectivity has asked for this list before.
     pub fn has_been_asked_for(&self, stream: Stream) -> Result<bool, Error> {
         self.connection

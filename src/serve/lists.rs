@@ -1,0 +1,177 @@
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use super::http::Response;
+use super::shown::shown;
+use crate::api::{ListRequest, Stream, escaped};
+use crate::store::{self, Listing, Selection, Store};
+
+/// More on one page is refused: a page is put together in memory.
+const LARGEST_PAGE: u64 = 1_000;
+
+/// The reading half of the API, from the store.
+#[derive(Debug)]
+pub(super) struct Lists {
+    /// One for each thread that answers.
+    listings: Mutex<Vec<Listing>>,
+    /// By [`Stream::LISTED`]: whether Connectivity is known to have asked for it.
+    asked_for: [AtomicBool; Stream::LISTED.len()],
+    /// Held while a list is stamped anew.
+    adopting: Mutex<()>,
+}
+
+impl Lists {
+    /// For so many threads.
+    pub fn new(store: &Store, threads: usize) -> Result<Lists, store::Error> {
+        let listings: Result<Vec<Listing>, store::Error> =
+            (0..threads).map(|_| store.listing()).collect();
+        Ok(Lists {
+            listings: Mutex::new(listings?),
+            asked_for: Default::default(),
+            adopting: Mutex::new(()),
+        })
+    }
+
+    /// A page of a list.
+    pub fn page(&self, stream: Stream, query: &str) -> Response {
+        let asked = match ListRequest::read(stream, query) {
+            Ok(asked) => asked,
+            Err(invalid) => return bad_request(&invalid.to_string()),
+        };
+        let date = stream.date_field();
+        if asked.by_creation {
+            return bad_request(&format!(
+                "{stream} are sorted by {date} here, and by nothing else."
+            ));
+        }
+        if asked.page_size > LARGEST_PAGE {
+            return bad_request(&format!(
+                "pageSize is {}; {LARGEST_PAGE} is the most here.",
+                asked.page_size
+            ));
+        }
+        self.with_listing(|listing| {
+            if !listing.is_ready()? {
+                return Ok(not_ready(
+                    "Nothing has been read from the Integration Service yet.",
+                ));
+            }
+            // Formance names an order in every request; a look at the list by hand need not.
+            if asked.names_order
+                && !asked.newest_first
+                && let Err(refusal) = self.note(listing, stream, &asked)?
+            {
+                return Ok(refusal);
+            }
+            let selection = Selection {
+                page: asked.page,
+                page_size: asked.page_size as u32,
+                from: asked.from.map(|from| from.second()),
+                newest_first: asked.newest_first,
+            };
+            let page = listing.page(stream, &selection)?;
+            let records: Vec<String> = page.iter().map(|listed| shown(stream, listed)).collect();
+            Ok(Response::json(
+                200,
+                format!("[{}]", records.join(",")).into_bytes(),
+            ))
+        })
+    }
+
+    /// Notes the first request for a list. The inner error is the answer while the list is stamped anew.
+    fn note(
+        &self,
+        listing: &mut Listing,
+        stream: Stream,
+        asked: &ListRequest,
+    ) -> Result<Result<(), Response>, store::Error> {
+        let place = Stream::LISTED
+            .iter()
+            .position(|listed| *listed == stream)
+            .unwrap_or_default();
+        if self.asked_for[place].load(Relaxed) {
+            return Ok(Ok(()));
+        }
+        let adopting = self.adopting.try_lock();
+        if let Err(std::sync::TryLockError::WouldBlock) = adopting {
+            return Ok(Err(not_ready("A list is being stamped anew.")));
+        }
+        if !listing.has_been_asked_for(stream)? {
+            let from = asked.from.map(|from| from.second());
+            let stamped = listing.asked_for(stream, from)?;
+            match from {
+                Some(from) => log::info!(
+                    "{stream}: Connectivity asks for the first time, and for what is dated {from} or later: it has polled the \
+                     service itself before; {stamped} versions are listed anew above that date"
+                ),
+                None => log::info!("{stream}: Connectivity asks for the first time"),
+            }
+        }
+        self.asked_for[place].store(true, Relaxed);
+        Ok(Ok(()))
+    }
+
+    /// The balances of an account. `ids` are what its id may be, as the path can be read in more than one way.
+    pub fn balances(&self, ids: &[String]) -> Response {
+        self.with_listing(|listing| {
+            if !listing.is_ready()? {
+                return Ok(not_ready(
+                    "Nothing has been read from the Integration Service yet.",
+                ));
+            }
+            for id in ids {
+                if let Some(listed) = listing.balances(id)? {
+                    return Ok(Response::json(
+                        200,
+                        shown(Stream::Balances, &listed).into_bytes(),
+                    ));
+                }
+            }
+            for id in ids {
+                if listing.has_account(id)? {
+                    return Ok(not_ready(
+                        "The balances of this account have not been read yet.",
+                    ));
+                }
+            }
+            let id = ids.first().map_or("", String::as_str);
+            let detail = format!("There is no account {:?}.", escaped(id));
+            Ok(Response::error(404, "Not Found", &detail))
+        })
+    }
+
+    /// Whether there is something to serve.
+    pub fn readiness(&self) -> Response {
+        self.with_listing(|listing| {
+            Ok(match listing.is_ready()? {
+                true => Response::json(200, br#"{"status":"ready"}"#.to_vec()),
+                false => not_ready("Nothing has been read from the Integration Service yet."),
+            })
+        })
+    }
+
+    fn with_listing(
+        &self,
+        answer: impl FnOnce(&mut Listing) -> Result<Response, store::Error>,
+    ) -> Response {
+        let listings = || self.listings.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut listing) = listings().pop() else {
+            return not_ready("Too many lists are being read.");
+        };
+        let answered = answer(&mut listing);
+        listings().push(listing);
+        answered.unwrap_or_else(|error| {
+            log::error!("a request to the listener cannot be answered: {error}");
+            not_ready(&error.to_string())
+        })
+    }
+}
+
+/// Formance asks again when it is told so; after a 404 or a refused connection it waits for its whole period.
+fn not_ready(detail: &str) -> Response {
+    Response::error(503, "Not Ready", detail).with_header("Retry-After", "5")
+}
+
+fn bad_request(detail: &str) -> Response {
+    Response::error(400, "Bad Request", detail)
+}

@@ -1,0 +1,238 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+
+use super::PATIENCE;
+use super::http::{Admission, Handler, Head, Request, Responder, Response};
+use super::initiations::Desk;
+use super::key::Key;
+use super::lists::Lists;
+use crate::api::{Initiation, Stream, escaped};
+use crate::poll::Ask;
+use crate::status::{Status, summary_in_json};
+
+/// A first import may take hours.
+const POLL_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+/// Everything that the listener answers.
+pub(super) struct Routes {
+    pub key: Key,
+    pub lists: Lists,
+    pub desk: Arc<Desk>,
+    pub ask: Sender<Ask>,
+    pub state_directory: PathBuf,
+    pub polling_period: Duration,
+}
+
+/// What a path asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Route {
+    List(Stream),
+    /// Of the account with one of these ids.
+    Balances(Vec<String>),
+    Initiate(Initiation),
+    Poll {
+        wait: bool,
+    },
+    Health,
+    Readiness,
+    Status,
+}
+
+impl Route {
+    fn of(path: &str, query: &str) -> Option<Route> {
+        let name = path.strip_prefix('/')?;
+        if let Some(stream) = Stream::LISTED
+            .into_iter()
+            .find(|stream| stream.name() == name)
+        {
+            return Some(Route::List(stream));
+        }
+        if let Some(initiation) = Initiation::from_name(name) {
+            return Some(Route::Initiate(initiation));
+        }
+        match name {
+            "poll" => Some(Route::Poll {
+                wait: query.split('&').any(|pair| pair == "wait=true"),
+            }),
+            "healthz" => Some(Route::Health),
+            "readyz" => Some(Route::Readiness),
+            "status" => Some(Route::Status),
+            _ => account_ids(name, query).map(Route::Balances),
+        }
+    }
+
+    fn method(&self) -> &'static str {
+        match self {
+            Route::Initiate(_) | Route::Poll { .. } => "POST",
+            _ => "GET",
+        }
+    }
+
+    fn needs_key(&self) -> bool {
+        !matches!(self, Route::Health | Route::Readiness)
+    }
+}
+
+/// The ids that a request for an account's balances may mean.
+///
+/// Formance does not escape the id: a slash stays a slash, and what follows a question mark arrives as the query. So the
+/// id is what stands between the first and the last segment, escaped or not.
+fn account_ids(name: &str, query: &str) -> Option<Vec<String>> {
+    let between = |text: &str| {
+        let id = text.strip_prefix("accounts/")?.strip_suffix("/balances")?;
+        (!id.is_empty()).then(|| id.to_owned())
+    };
+    let mut ids = Vec::new();
+    let with_query = (!query.is_empty()).then(|| format!("{name}?{query}"));
+    for text in [Some(name), with_query.as_deref()].into_iter().flatten() {
+        let Some(id) = between(text) else {
+            continue;
+        };
+        if let Ok(decoded) = percent_decode_str(&id).decode_utf8() {
+            ids.push(decoded.into_owned());
+        }
+        ids.push(id);
+    }
+    ids.dedup();
+    (!ids.is_empty()).then_some(ids)
+}
+
+impl Handler for Routes {
+    fn admit(&self, head: &Head) -> Result<Admission, Response> {
+        let route = Route::of(&head.path, &head.query);
+        let needs_key = route.as_ref().is_none_or(Route::needs_key);
+        if needs_key
+            && !head
+                .authorization
+                .as_deref()
+                .is_some_and(|value| self.key.is_in(value))
+        {
+            return Err(unauthorised(head.authorization.is_some()));
+        }
+        let shown = escaped(&head.path);
+        let Some(route) = route else {
+            return Err(Response::error(
+                404,
+                "Not Found",
+                &format!("There is no {shown} here."),
+            ));
+        };
+        let method = route.method();
+        if head.method != method && !(head.method == "HEAD" && method == "GET") {
+            let detail = format!("{shown} is asked for with {method}.");
+            return Err(
+                Response::error(405, "Method Not Allowed", &detail).with_header("Allow", method)
+            );
+        }
+        let patience = match route {
+            Route::Poll { wait: true } => POLL_PATIENCE,
+            _ => PATIENCE,
+        };
+        Ok(Admission {
+            patience,
+            proven: needs_key,
+        })
+    }
+
+    fn handle(&self, Request { head, body }: Request, responder: Responder) {
+        match Route::of(&head.path, &head.query) {
+            Some(Route::List(stream)) => responder.answer(self.lists.page(stream, &head.query)),
+            Some(Route::Balances(ids)) => responder.answer(self.lists.balances(&ids)),
+            Some(Route::Initiate(kind)) => self.desk.take(kind, &body, responder),
+            Some(Route::Poll { wait }) => self.poll(wait, responder),
+            // The loop answers itself: one that hangs does not.
+            Some(Route::Health) => {
+                self.ask(Ask::Alive(Box::new(|| responder.answer(ok("turning")))))
+            }
+            Some(Route::Readiness) => responder.answer(self.lists.readiness()),
+            Some(Route::Status) => responder.answer(self.status()),
+            // It was admitted.
+            None => drop(responder),
+        }
+    }
+}
+
+impl Routes {
+    fn poll(&self, wait: bool, responder: Responder) {
+        if !wait {
+            self.ask(Ask::Poll(None));
+            return responder.answer(ok("ok"));
+        }
+        self.ask(Ask::Poll(Some(Box::new(|ended| {
+            responder.answer(match ended {
+                Ok(summary) => json_of(&summary_in_json(summary)),
+                Err(error) => Response::error(503, "Poll Given Up", &error.to_string()),
+            });
+        }))));
+    }
+
+    /// A loop that has ended drops the question, and with it the responder.
+    fn ask(&self, ask: Ask) {
+        let _ = self.ask.send(ask);
+    }
+
+    fn status(&self) -> Response {
+        match Status::read(&self.state_directory, self.polling_period) {
+            Ok(status) => json_of(&status.in_json()),
+            Err(error) => Response::error(503, "State Unavailable", &error.to_string()),
+        }
+    }
+}
+
+fn ok(status: &str) -> Response {
+    json_of(&json!({ "status": status }))
+}
+
+fn json_of(value: &serde_json::Value) -> Response {
+    Response::json(200, format!("{value:#}\n").into_bytes())
+}
+
+fn unauthorised(has_key: bool) -> Response {
+    let detail = match has_key {
+        true => "The Authorization header does not carry the key that \"listenKey\" sets here.",
+        false => {
+            "The request has no Authorization header. Send \"Authorization: Bearer <listenKey>\"."
+        }
+    };
+    Response::error(401, "Unauthorized", detail).with_header(
+        "WWW-Authenticate",
+        "Bearer, Basic realm=\"generic-connector\"",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_found_by_its_id_escaped_or_not() {
+        let ids = |path: &str, query: &str| match Route::of(path, query) {
+            Some(Route::Balances(ids)) => ids,
+            _ => Vec::new(),
+        };
+        assert_eq!(ids("/accounts/a/balances", ""), ["a"]);
+        assert_eq!(
+            ids("/accounts/a%2Fb%3Fc/balances", ""),
+            ["a/b?c", "a%2Fb%3Fc"]
+        );
+        assert_eq!(ids("/accounts/a/b/balances", ""), ["a/b"]);
+        assert_eq!(ids("/accounts/a/balances/balances", ""), ["a/balances"]);
+        assert_eq!(ids("/accounts/a", "b=c/balances"), ["a?b=c"]);
+        assert_eq!(ids("/accounts/a%20b/balances", ""), ["a b", "a%20b"]);
+        assert_eq!(ids("/accounts/%ff/balances", ""), ["%ff"]);
+        for none in [
+            "/accounts//balances",
+            "/accounts/balances",
+            "/accounts/a",
+            "/accounts/a/",
+            "accounts/a/balances",
+        ] {
+            assert!(ids(none, "").is_empty(), "{none}");
+        }
+    }
+}
