@@ -99,12 +99,23 @@ impl<'a> Members<'a> {
 
     /// The object as a text.
     pub fn write(&self) -> String {
-        let members: Vec<String> = self
+        let lengths = self
             .members
             .iter()
-            .map(|(name, value)| format!("{}:{value}", Value::from(&**name)))
-            .collect();
-        format!("{{{}}}", members.join(","))
+            .map(|(name, value)| name.len() + value.len() + 4);
+        let mut text = String::with_capacity(lengths.sum::<usize>() + 2);
+        text.push('{');
+        for (name, value) in &self.members {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            match name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                true => text.extend(["\"", name, "\""]),
+                false => text += &Value::from(&**name).to_string(),
+            }
+            text.extend([":", value]);
+        }
+        text + "}"
     }
 }
 
@@ -119,7 +130,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Members::default();
+                /// A transaction of the API has twelve.
+                const USUAL: usize = 16;
+                let mut members = Members {
+                    members: Vec::with_capacity(USUAL),
+                    edited: false,
+                };
                 while let Some((Text(name), value)) =
                     map.next_entry::<Text<'de>, &'de RawValue>()?
                 {
@@ -152,6 +168,9 @@ fn depth(json: &str) -> usize {
 
 /// Whether Go's encoding/json takes a name for the known one, which is in ASCII.
 fn folds_to(name: &str, known: &str) -> bool {
+    if name.is_ascii() {
+        return name.eq_ignore_ascii_case(known);
+    }
     let folded = name.chars().map(|character| match character {
         // The two letters beyond ASCII whose lower or upper case lies within it.
         '\u{17f}' => 's',

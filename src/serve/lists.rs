@@ -70,11 +70,15 @@ impl Lists {
                 newest_first: asked.newest_first,
             };
             let page = listing.page(stream, &selection)?;
-            let records: Vec<String> = page.iter().map(|listed| shown(stream, listed)).collect();
-            Ok(Response::json(
-                200,
-                format!("[{}]", records.join(",")).into_bytes(),
-            ))
+            let mut body = String::from("[");
+            for listed in &page {
+                if body.len() > 1 {
+                    body.push(',');
+                }
+                body += &shown(stream, listed);
+            }
+            body.push(']');
+            Ok(Response::json(200, body.into_bytes()))
         })
     }
 

@@ -174,6 +174,13 @@ pub(super) fn held_back_after(connection: &Connection) -> rusqlite::Result<i64> 
         .query_row((since.to_string(), i64::MAX), |row| row.get(0))
 }
 
+/// Whether Connectivity has ever asked for a payout or transfer.
+pub(super) fn are_any(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM initiation)")?
+        .query_row([], |row| row.get(0))
+}
+
 /// The `idempotencyKey` under which Connectivity asked for what the service lists as the transaction of that id, and the
 /// type that it then has.
 pub(super) fn keys_of(

@@ -42,8 +42,14 @@ pub struct Selection {
 
 impl Listing {
     pub(super) fn open(file: &Path) -> Result<Listing, Error> {
+        /// KiB of cache, as SQLite counts it. A page of a list has a few dozen; there is a connection for each thread.
+        const CACHE: i64 = -512;
+        let connection = super::connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection
+            .pragma_update(None, "cache_size", CACHE)
+            .map_err(Error::on(file, "open the lists"))?;
         Ok(Listing {
-            connection: super::connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?,
+            connection,
             file: file.to_owned(),
         })
     }
@@ -68,6 +74,8 @@ impl Listing {
                 Stream::Transactions => initiation::held_back_after(&transaction)?,
                 _ => i64::MAX,
             };
+            let any_initiated =
+                stream == Stream::Transactions && initiation::are_any(&transaction)?;
             let from = selection
                 .from
                 .map_or(i64::MIN, |from| from.start().nanoseconds());
@@ -98,9 +106,9 @@ impl Listing {
                         Ok(Listed {
                             stamp: Stamp::from_nanoseconds(row.get(0)?),
                             json: row.get(1)?,
-                            initiated_as: match stream {
-                                Stream::Transactions => initiation::keys_of(&transaction, &id)?,
-                                _ => Vec::new(),
+                            initiated_as: match any_initiated {
+                                true => initiation::keys_of(&transaction, &id)?,
+                                false => Vec::new(),
                             },
                         })
                     },
