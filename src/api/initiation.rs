@@ -6,7 +6,7 @@ use super::members::Members;
 use super::{Amount, Asset, Invalid, Timestamp};
 
 /// A payout or a transfer that Connectivity asks the PSP to make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Initiation {
     /// From an account to a beneficiary.
     Payout,

@@ -4,8 +4,8 @@ use std::sync::{PoisonError, RwLock};
 use percent_encoding::percent_decode_str;
 
 use super::data::Data;
-use super::initiation::{Kind, Refusal, initiate};
-use crate::api::{ListRequest, Stream, escaped};
+use super::initiation::{Refusal, initiate};
+use crate::api::{Initiation, ListRequest, Stream, escaped};
 
 /// Bytes. No initiation needs as many.
 const BODY_LIMIT: u64 = 64 * 1024;
@@ -68,7 +68,7 @@ impl Answer {
         }
     }
 
-    fn to_initiation(kind: Kind, body: &[u8], data: &RwLock<Data>) -> Answer {
+    fn to_initiation(kind: Initiation, body: &[u8], data: &RwLock<Data>) -> Answer {
         // It is dated under the lock, so that no reader can pass its date before it is there.
         let mut data = data.write().unwrap_or_else(PoisonError::into_inner);
         match initiate(&mut data, kind, body) {
@@ -114,7 +114,7 @@ enum Route {
     List(Stream),
     /// The balances of the account with that id.
     Balances(String),
-    Initiate(Kind),
+    Initiate(Initiation),
 }
 
 impl Route {
@@ -130,7 +130,7 @@ impl Route {
                 .into_iter()
                 .find(|stream| stream.name() == name)
                 .map(Route::List)
-                .or_else(|| Kind::of_path(name).map(Route::Initiate)),
+                .or_else(|| Initiation::from_name(name).map(Route::Initiate)),
             (Some("accounts"), Some(id), Some("balances"), None) => {
                 let id = percent_decode_str(id).decode_utf8().ok()?;
                 Some(Route::Balances(id.into_owned()))

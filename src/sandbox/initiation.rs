@@ -5,25 +5,18 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::data::Data;
-use crate::api::{Amount, Asset, Stream, Timestamp, escaped};
-
-/// What can be initiated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
-    Payout,
-    Transfer,
-}
+use crate::api::{Amount, Asset, Initiation, Stream, Timestamp, escaped};
 
 /// The payouts and transfers that were made here. Each kind has idempotency keys of its own.
 #[derive(Default)]
 pub(super) struct Initiations {
-    made: HashMap<(Kind, String), Initiation>,
+    made: HashMap<(Initiation, String), Made>,
     /// The ids since [`take_new`](Initiations::take_new) was last asked.
     new: Vec<String>,
 }
 
 /// One of them. Its state is that of its transaction.
-struct Initiation {
+struct Made {
     id: String,
     created_at: String,
     request: Request,
@@ -52,24 +45,6 @@ pub(super) enum Refusal {
     Conflict(String),
 }
 
-impl Kind {
-    /// The kind that a path without its slash names.
-    pub fn of_path(name: &str) -> Option<Kind> {
-        match name {
-            "payouts" => Some(Kind::Payout),
-            "transfers" => Some(Kind::Transfer),
-            _ => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Payout => "payout",
-            Kind::Transfer => "transfer",
-        }
-    }
-}
-
 impl Initiations {
     /// The ids of those that were made since this was last asked, oldest first.
     pub fn take_new(&mut self) -> Vec<String> {
@@ -80,24 +55,23 @@ impl Initiations {
 /// Makes what the body asks for, or finds what was made of its idempotency key: the Payout or Transfer as it is now.
 ///
 /// From then on it is listed as a pending transaction of the same id.
-pub(super) fn initiate(data: &mut Data, kind: Kind, body: &[u8]) -> Result<String, Refusal> {
+pub(super) fn initiate(data: &mut Data, kind: Initiation, body: &[u8]) -> Result<String, Refusal> {
     let request = Request::read(body).map_err(Refusal::Invalid)?;
     let place = (kind, request.idempotency_key.clone());
     match data.initiations.made.get(&place) {
         Some(made) if made.request == request => return made.object(data),
         Some(_) => {
             return Err(Refusal::Conflict(format!(
-                "The idempotencyKey {:?} was used before, for a {} with another body.",
-                escaped(&request.idempotency_key),
-                kind.name()
+                "The idempotencyKey {:?} was used before, in {kind}, with another body.",
+                escaped(&request.idempotency_key)
             )));
         }
         None => {}
     }
     let created_at = Timestamp::now().to_string();
     let digits: String = created_at.chars().filter(char::is_ascii_digit).collect();
-    let made = Initiation {
-        id: format!("{}-{digits}", kind.name()),
+    let made = Made {
+        id: format!("{}-{digits}", kind.transaction_type().to_lowercase()),
         created_at,
         request,
     };
@@ -110,15 +84,15 @@ pub(super) fn initiate(data: &mut Data, kind: Kind, body: &[u8]) -> Result<Strin
     Ok(object)
 }
 
-impl Initiation {
-    fn transaction(&self, kind: Kind) -> String {
+impl Made {
+    fn transaction(&self, kind: Initiation) -> String {
         let request = &self.request;
         json!({
             "id": self.id,
             "createdAt": self.created_at,
             "updatedAt": self.created_at,
             "currency": request.currency,
-            "type": kind.name().to_uppercase(),
+            "type": kind.transaction_type(),
             "status": "PENDING",
             "amount": request.amount,
             "scheme": "OTHER",

@@ -212,10 +212,11 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use super::super::initiation::{Kind, initiate};
+    use super::super::initiation::initiate;
     use super::super::tests::{directory, get, ids, list, settings, transactions};
     use super::super::{Sandbox, Settings};
     use super::*;
+    use crate::api::Initiation;
     use crate::api::{Record, balances_path};
 
     #[test]
@@ -259,7 +260,7 @@ mod tests {
         let mut live = Live::new(&data);
         let body = br#"{"idempotencyKey":"k","amount":"5","currency":"JPY","sourceAccountId":"a","destinationAccountId":"b"}"#;
         let ask = |data: &mut Data| {
-            let object = initiate(data, Kind::Transfer, body).ok().unwrap();
+            let object = initiate(data, Initiation::Transfer, body).ok().unwrap();
             serde_json::from_str::<Value>(&object).unwrap()
         };
         assert_eq!(ask(&mut data)["status"], "PENDING");
