@@ -14,10 +14,10 @@ use crate::support::{
 };
 
 /// 2024-01-01T00:00:00Z in milliseconds.
-const BEGINNING: i64 = 1_704_067_200_000;
+pub(crate) const BEGINNING: i64 = 1_704_067_200_000;
 
 /// What a service holds at first, and what becomes of it while it is read.
-struct History {
+pub(crate) struct History {
     first: Vec<Event>,
     /// For each pass of the reader, what happens after each of its answers.
     passes: Vec<Vec<Vec<Event>>>,
@@ -25,7 +25,7 @@ struct History {
 
 /// Something that happens to a transaction. The date is its `updatedAt`, in milliseconds.
 #[derive(Clone)]
-enum Event {
+pub(crate) enum Event {
     Appears {
         id: String,
         at: i64,
@@ -39,30 +39,30 @@ enum Event {
 
 /// What the records of a random history may do.
 #[derive(Clone, Copy, Default)]
-struct Habits {
+pub(crate) struct Habits {
     /// Share a date.
-    ties: bool,
+    pub(crate) ties: bool,
     /// Appear with a date that has passed.
-    late: bool,
+    pub(crate) late: bool,
     /// Get a new status, and with it the newest date.
-    moves: bool,
+    pub(crate) moves: bool,
 }
 
 /// What a reader does not have of what the service holds.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Lost {
+pub(crate) struct Lost {
     /// Ids of which it has no version.
-    records: BTreeSet<String>,
+    pub(crate) records: BTreeSet<String>,
     /// Ids of which it has an earlier status.
-    statuses: BTreeSet<String>,
+    pub(crate) statuses: BTreeSet<String>,
 }
 
-fn appears(id: impl Into<String>, at: i64) -> Event {
+pub(crate) fn appears(id: impl Into<String>, at: i64) -> Event {
     let id = id.into();
     Event::Appears { id, at }
 }
 
-fn date(at: i64) -> String {
+pub(crate) fn date(at: i64) -> String {
     jiff::Timestamp::from_millisecond(at).unwrap().to_string()
 }
 
@@ -78,12 +78,12 @@ impl Event {
 }
 
 impl History {
-    fn of(first: Vec<Event>, passes: Vec<Vec<Vec<Event>>>) -> History {
+    pub(crate) fn of(first: Vec<Event>, passes: Vec<Vec<Vec<Event>>>) -> History {
         History { first, passes }
     }
 
     /// The same for the same seed. Without habits its dates increase strictly, at most 100 in a second.
-    fn random(seed: u64, habits: Habits) -> History {
+    pub(crate) fn random(seed: u64, habits: Habits) -> History {
         let mut random = fastrand::Rng::with_seed(seed);
         let (mut clock, mut count) = (BEGINNING, 0);
         let mut next = |random: &mut fastrand::Rng| {
@@ -128,7 +128,7 @@ impl History {
 
     /// Lives through it on the service, which forgets its transactions before. `pass` is one pass of a reader over the transactions, which calls what it is
     /// given after each answer. What is left when a pass ends happens then, and two quiet passes follow the last one.
-    fn live(&self, service: &FakePsp, mut pass: impl FnMut(&mut dyn FnMut())) {
+    pub(crate) fn live(&self, service: &FakePsp, mut pass: impl FnMut(&mut dyn FnMut())) {
         let happen = |events: &Vec<Event>| events.iter().for_each(|event| event.happen(service));
         service.remove_transactions();
         happen(&self.first);
@@ -143,7 +143,7 @@ impl History {
 
 impl Lost {
     /// Compares what the service holds now with what the reader has.
-    fn of(service: &FakePsp, poller: &Poller) -> Lost {
+    pub(crate) fn of(service: &FakePsp, poller: &Poller) -> Lost {
         let mut lost = Lost::default();
         for transaction in service.transactions() {
             let id = transaction["id"].as_str().unwrap();
@@ -160,7 +160,7 @@ impl Lost {
 }
 
 /// Lives through a history with the poller on the service itself.
-fn directly(history: &History, service: &FakePsp) -> (Lost, Poller) {
+pub(crate) fn directly(history: &History, service: &FakePsp) -> (Lost, Poller) {
     let mut poller = Poller::new(&service.url(), KEY);
     history.live(service, |between| {
         poller.run_with(Stream::Transactions, between).unwrap()
@@ -168,7 +168,7 @@ fn directly(history: &History, service: &FakePsp) -> (Lost, Poller) {
     (Lost::of(service, &poller), poller)
 }
 
-fn numbered(begin: usize, end: usize, date: impl Fn(usize) -> i64) -> Vec<Event> {
+pub(crate) fn numbered(begin: usize, end: usize, date: impl Fn(usize) -> i64) -> Vec<Event> {
     let event = |number| appears(format!("tx-{number:04}"), date(number));
     (begin..end).map(event).collect()
 }
@@ -303,7 +303,7 @@ fn of_a_real_bank_less_than_half_arrives() {
     assert_eq!(poller.ids(Stream::Transactions).len(), 20_900);
 }
 
-fn sandbox(data: Option<PathBuf>) -> Sandbox {
+pub(crate) fn sandbox(data: Option<PathBuf>) -> Sandbox {
     Sandbox::start(Settings {
         listen: ([127, 0, 0, 1], 0).into(),
         api_key: KEY.to_owned(),
@@ -671,7 +671,7 @@ fn it_tries_again_where_formance_does() {
     assert!(poller.run(Stream::Accounts).unwrap_err().contains("401"));
 }
 
-fn payout(key: &str, amount: &str) -> Value {
+pub(crate) fn payout(key: &str, amount: &str) -> Value {
     json!({
         "idempotencyKey": key, "amount": amount, "currency": "EUR/2", "sourceAccountId": "acc-1",
         "destinationAccountId": "ben-1", "description": "rent", "metadata": { "a": "b" },

@@ -143,6 +143,12 @@ impl Poller {
         }
     }
 
+    /// Another endpoint and key are configured. What was read stays, and so do the watermarks.
+    pub fn point_at(&mut self, url: &str, key: &str) {
+        self.url = url.to_owned();
+        self.key = key.to_owned();
+    }
+
     /// One run of a stream: fetches until one says that there is no more.
     ///
     /// An error is what ends the run or what it would try again for ever; the fetches before it are kept.

@@ -3,6 +3,7 @@
 
 mod formance;
 mod go;
+mod listening;
 mod proxy;
 mod psp;
 mod raw;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 
 pub use formance::Poller;
 pub use go::{Date, Fields, Kind, escaped_target};
+pub use listening::{LISTEN_KEY, Listening};
 pub use proxy::{Fault, Proxy, answer_of};
 pub use psp::{FakePsp, Manners, Reply, transaction};
 pub use raw::{RawServer, Send};

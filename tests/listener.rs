@@ -1,0 +1,276 @@
+//! The listener: who may ask, what it answers before it is ready, and that hostile clients hold nothing up.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{FakePsp, KEY, LISTEN_KEY, Listening, Place, Reply, Running, run, wait_until};
+
+fn bearer() -> String {
+    format!("Bearer {LISTEN_KEY}")
+}
+
+#[test]
+fn only_health_is_for_everybody() {
+    let service = FakePsp::with_a_bank();
+    let listening = Listening::start(&service.url(), json!({}));
+    listening.poll();
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(listening.ask("GET", path, None, "").0, 200, "{path}");
+        assert_eq!(listening.ask("HEAD", path, None, "").0, 200, "{path}");
+    }
+    // "x:" and the key, and another key.
+    let basic = |text: &str| format!("Basic {text}");
+    let right = basic("eDpsMXN0ZW4ta2V5LW9mLXRoZS10ZXN0");
+    for path in [
+        "/transactions",
+        "/accounts/acc-1/balances",
+        "/status",
+        "/nothing",
+        "/poll",
+        "/payouts",
+    ] {
+        for wrong in [
+            None,
+            Some("Bearer wrong".to_owned()),
+            Some(basic("eDp3cm9uZw==")),
+            Some(format!("Bearer {KEY}")),
+        ] {
+            let (status, headers, body) = listening.ask("GET", path, wrong.as_deref(), "");
+            assert_eq!(
+                (status, &body["Title"]),
+                (401, &json!("Unauthorized")),
+                "{path}"
+            );
+            assert!(headers.contains_key("www-authenticate"));
+        }
+    }
+    assert_eq!(
+        listening.ask("GET", "/transactions", Some(&right), "").0,
+        200
+    );
+    assert_eq!(listening.get("/nothing").0, 404);
+    let (status, headers, _) = listening.ask("POST", "/transactions", Some(&bearer()), "");
+    assert_eq!((status, headers["allow"].to_str().unwrap()), (405, "GET"));
+    assert_eq!(listening.get("/payouts").0, 405);
+    assert!(!listening.log().contains(LISTEN_KEY));
+    assert!(!listening.get("/status").1.to_string().contains(LISTEN_KEY));
+}
+
+#[test]
+fn what_a_query_must_not_say_is_named() {
+    let service = FakePsp::with_a_bank();
+    let listening = Listening::start(&service.url(), json!({}));
+    listening.poll();
+    for (query, said) in [
+        ("page=0", "page"),
+        ("pageSize=ten", "pageSize"),
+        ("pageSize=1001", "1000"),
+        ("updatedAtFrom=yesterday", "updatedAtFrom"),
+        ("sort=amount:asc", "sort"),
+        ("sort=createdAt:asc", "updatedAt"),
+    ] {
+        let (status, error) = listening.get(&format!("/transactions?{query}"));
+        assert_eq!(
+            (status, &error["Title"]),
+            (400, &json!("Bad Request")),
+            "{query}"
+        );
+        assert!(error["Detail"].as_str().unwrap().contains(said), "{error}");
+    }
+}
+
+#[test]
+fn a_poll_can_be_asked_for_and_waited_for() {
+    let service = FakePsp::with_a_bank();
+    let listening = Listening::start(&service.url(), json!({}));
+    listening.wait_for_line("poll 1 complete");
+    assert_eq!(
+        listening.post("/poll", ""),
+        (200, json!({ "status": "ok" }))
+    );
+    listening.wait_for_line("poll 2 complete");
+    // One that is asked for while another one runs begins after that.
+    let (release, released) = crossbeam_channel::bounded(0);
+    service.always("/beneficiaries", Reply::When(released));
+    listening.post("/poll", "");
+    let asked = service.requests().len();
+    wait_until("the poll runs", || service.requests().len() > asked);
+    let waiting = listening.polling();
+    assert_eq!(listening.ask("GET", "/healthz", None, "").0, 200);
+    service.add_transaction("new", "2024-03-01T00:00:00Z");
+    drop(release);
+    let (status, summary) = waiting.join().unwrap();
+    assert_eq!((status, &summary["outcome"]), (200, &json!("complete")));
+    assert!(summary["number"].as_i64().unwrap() >= 4, "{summary}");
+}
+
+#[test]
+fn status_is_what_the_command_prints() {
+    let service = FakePsp::with_a_bank();
+    let listening = Listening::start(&service.url(), json!({}));
+    listening.poll();
+    let (_, served) = listening.get("/status");
+    let printed: Value =
+        serde_json::from_str(&run(listening.place.command("status --json")).stdout).unwrap();
+    let stable = |status: &Value| {
+        let mut status = status.clone();
+        status.as_object_mut().unwrap().remove("warnings");
+        status
+    };
+    assert_eq!(stable(&served), stable(&printed));
+}
+
+#[test]
+fn a_rotated_key_counts_without_a_restart() {
+    let service = FakePsp::with_a_bank();
+    let keys = json!({ "listen": "127.0.0.1:0", "listenKeyFile": "key", "pollingPeriod": "1h" });
+    let place = Place::new(&service.url(), keys);
+    let file = place.path().join("key");
+    std::fs::write(&file, format!("{LISTEN_KEY}\n")).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let listening = Listening::on(place, &[]);
+    assert_eq!(listening.get("/status").0, 200);
+    std::fs::write(&file, "another-key-of-the-test").unwrap();
+    let ask = |key: &str| {
+        listening
+            .ask("GET", "/status", Some(&format!("Bearer {key}")), "")
+            .0
+    };
+    wait_until("the new key counts", || {
+        ask("another-key-of-the-test") == 200
+    });
+    assert_eq!(ask(LISTEN_KEY), 401);
+}
+
+#[test]
+fn a_configuration_that_cannot_listen_says_why() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (keys, code, said) in [
+        (json!({ "listen": "127.0.0.1:0" }), 78, "set \"listenKey\""),
+        (
+            json!({ "listen": "localhost", "listenKey": LISTEN_KEY }),
+            78,
+            "\"127.0.0.1:8080\"",
+        ),
+        (
+            json!({ "listen": "127.0.0.1:0", "listenKey": "" }),
+            78,
+            "is empty",
+        ),
+        (
+            json!({ "listen": "127.0.0.1:0", "listenKey": "a", "listenKeyFile": "b" }),
+            78,
+            "keep one",
+        ),
+        (json!({ "listenKey": LISTEN_KEY }), 78, "\"listen\" is not"),
+        (
+            json!({ "listen": taken, "listenKey": LISTEN_KEY }),
+            1,
+            "a port that is free",
+        ),
+    ] {
+        let ran = run(Place::new("http://127.0.0.1:1", keys.clone()).command("run"));
+        assert_eq!(ran.code, Some(code), "{keys} {ran}");
+        assert!(
+            ran.stderr.contains(said) && !ran.stderr.contains(LISTEN_KEY),
+            "{ran}"
+        );
+    }
+}
+
+#[test]
+fn a_stop_answers_what_is_in_flight() {
+    let service = FakePsp::with_a_bank();
+    let mut listening = Listening::start(&service.url(), json!({}));
+    listening.wait_for_line("poll 1 complete");
+    service.always("/accounts", Reply::After(Duration::from_millis(700)));
+    let waiting = listening.polling();
+    let asked = service.requests().len();
+    wait_until("the poll runs", || service.requests().len() > asked);
+    listening.process.signal(Signal::SIGTERM);
+    let (status, summary) = waiting.join().unwrap();
+    assert_eq!((status, &summary["outcome"]), (200, &json!("interrupted")));
+    assert_eq!(listening.process.ended().0, Some(0));
+}
+
+#[test]
+fn clients_that_take_every_descriptor_stop_neither_polling_nor_good_clients() {
+    let service = FakePsp::with_a_bank();
+    let keys =
+        json!({ "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "200ms" });
+    let place = Place::new(&service.url(), keys);
+    let log = place.path().join("log");
+    let mut command = std::process::Command::new("sh");
+    command
+        .args([
+            "-c",
+            "ulimit -n 100; exec \"$0\" run --config \"$1\" 2>\"$2\"",
+        ])
+        .arg(env!("CARGO_BIN_EXE_generic-connector"))
+        .arg(place.config())
+        .arg(&log);
+    let _connector = Running::start(command);
+    let mut address = String::new();
+    wait_until("it listens", || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let line = text
+            .lines()
+            .find_map(|line| line.split_once("listening on http://"));
+        address = line
+            .map(|(_, address)| address.to_owned())
+            .unwrap_or_default();
+        !address.is_empty()
+    });
+    let mut idle = Vec::new();
+    for number in 0..300 {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        // Half of them say a little, and never the rest.
+        if number % 2 == 0 {
+            let _ = stream.write_all(b"GET /transactions HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+        }
+        idle.push(stream);
+    }
+    let polls = |path: &str| {
+        service
+            .requests()
+            .iter()
+            .filter(|asked| asked.starts_with(path))
+            .count()
+    };
+    let before = polls("/transactions");
+    wait_until("polling goes on", || polls("/transactions") > before + 2);
+    let mut good = TcpStream::connect(&address).unwrap();
+    let request = format!(
+        "GET /accounts HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nConnection: close\r\n\r\n",
+        bearer()
+    );
+    good.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    good.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(idle);
+}
+
+#[test]
+fn a_huge_length_is_refused_and_nothing_ends() {
+    let service = FakePsp::with_a_bank();
+    let listening = Listening::start(&service.url(), json!({}));
+    let address = listening.url.trim_start_matches("http://");
+    for length in ["9999999999999999", "99999999999999999999999999", "65537"] {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = format!(
+            "POST /payouts HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Length: {length}\r\n\r\n",
+            bearer()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    }
+    assert_eq!(listening.ask("GET", "/healthz", None, "").0, 200);
+}

@@ -1,0 +1,163 @@
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use ureq::http::HeaderMap;
+
+use super::{Place, Poller, Running};
+
+/// The key of the listener.
+pub const LISTEN_KEY: &str = "l1sten-key-of-the-test";
+
+/// A connector that runs and listens.
+pub struct Listening {
+    pub place: Place,
+    pub process: Running,
+    /// Without a slash at its end.
+    pub url: String,
+    log: Arc<(Mutex<String>, Condvar)>,
+}
+
+impl Listening {
+    /// One on that service, which polls when it starts and when it is asked.
+    pub fn start(endpoint: &str, more: Value) -> Listening {
+        let mut keys = json!({
+            "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "1h", "sweepPeriod": "1000h",
+        });
+        let given = more.as_object().unwrap().clone();
+        keys.as_object_mut().unwrap().extend(given);
+        Listening::on(Place::new(endpoint, keys), &[])
+    }
+
+    /// One in that place, with more variables in its environment.
+    pub fn on(place: Place, variables: &[(&str, String)]) -> Listening {
+        let mut command = place.command("run");
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        command.stderr(Stdio::piped());
+        let mut process = Running::start(command);
+        let stderr = process.0.stderr.take().unwrap();
+        let log = Arc::new((Mutex::new(String::new()), Condvar::new()));
+        let writing = log.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                *writing.0.lock().unwrap() += &format!("{line}\n");
+                writing.1.notify_all();
+            }
+        });
+        let mut listening = Listening {
+            place,
+            process,
+            url: String::new(),
+            log,
+        };
+        let line = listening.wait_for_line("listening on http://");
+        let (_, address) = line.split_once("listening on ").unwrap();
+        listening.url = address.to_owned();
+        listening
+    }
+
+    /// The same again, after this one has ended or is killed.
+    pub fn restart(mut self, variables: &[(&str, String)]) -> Listening {
+        let _ = self.process.0.kill();
+        let _ = self.process.0.wait();
+        Listening::on(self.place, variables)
+    }
+
+    /// Polls the service, and waits for the end of that poll; its summary.
+    pub fn poll(&self) -> Value {
+        let (status, summary) = self.post("/poll?wait=true", "");
+        assert_eq!(status, 200, "{summary}\n{}", self.log());
+        summary
+    }
+
+    /// Formance's poller on it.
+    pub fn poller(&self) -> Poller {
+        Poller::new(&self.url, LISTEN_KEY)
+    }
+
+    pub fn get(&self, path: &str) -> (u16, Value) {
+        let (status, _, body) = self.ask("GET", path, Some(&format!("Bearer {LISTEN_KEY}")), "");
+        (status, body)
+    }
+
+    pub fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        let bearer = format!("Bearer {LISTEN_KEY}");
+        let (status, _, body) = self.ask("POST", path, Some(&bearer), body);
+        (status, body)
+    }
+
+    /// As [`poll`](Listening::poll), from a thread of its own: status and body.
+    pub fn polling(&self) -> JoinHandle<(u16, Value)> {
+        let url = self.url.clone();
+        std::thread::spawn(move || {
+            let bearer = format!("Bearer {LISTEN_KEY}");
+            let (status, _, body) = ask(&url, "POST", "/poll?wait=true", Some(&bearer), "");
+            (status, body)
+        })
+    }
+
+    /// Status, headers, and body; null if it is no JSON.
+    pub fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        authorization: Option<&str>,
+        body: &str,
+    ) -> (u16, HeaderMap, Value) {
+        ask(&self.url, method, path, authorization, body)
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.0.lock().unwrap().clone()
+    }
+
+    /// Waits for a line of the log that holds the text.
+    pub fn wait_for_line(&self, text: &str) -> String {
+        let log = self.log.0.lock().unwrap();
+        let patience = Duration::from_secs(30);
+        let is_missing = |log: &mut String| !log.contains(text);
+        let (log, waited) = self
+            .log
+            .1
+            .wait_timeout_while(log, patience, is_missing)
+            .unwrap();
+        assert!(!waited.timed_out(), "no {text:?} in\n{log}");
+        log.lines()
+            .find(|line| line.contains(text))
+            .unwrap()
+            .to_owned()
+    }
+}
+
+fn ask(
+    url: &str,
+    method: &str,
+    path: &str,
+    authorization: Option<&str>,
+    body: &str,
+) -> (u16, HeaderMap, Value) {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build()
+        .into();
+    let mut request = ureq::http::Request::builder()
+        .method(method)
+        .uri(format!("{url}{path}"));
+    if let Some(authorization) = authorization {
+        request = request.header("Authorization", authorization);
+    }
+    let mut answer = match method {
+        "POST" => agent.run(request.body(body.to_owned()).unwrap()),
+        _ => agent.run(request.body(()).unwrap()),
+    }
+    .unwrap();
+    let text = answer.body_mut().read_to_string().unwrap();
+    let headers = answer.headers().clone();
+    let json = serde_json::from_str(&text).unwrap_or_default();
+    (answer.status().as_u16(), headers, json)
+}
