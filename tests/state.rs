@@ -6,7 +6,9 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::support::{FakePsp, Place, Reply, Running, run, wait_until};
+use crate::support::{
+    FakePsp, LISTEN_KEY, Listening, Place, Reply, Running, run, transaction, wait_until,
+};
 
 #[test]
 fn another_endpoint_or_name_on_an_old_state_is_refused() {
@@ -298,7 +300,7 @@ fn a_state_of_layout_1_is_brought_up_to_date_and_a_copy_of_it_is_kept() {
     );
     let ran = place.poll_well();
     assert!(
-        ran.stderr.contains("brought from layout 1 to 2")
+        ran.stderr.contains("brought from layout 1 to 3")
             && ran.stderr.contains("poll 8 complete: "),
         "{ran}"
     );
@@ -324,4 +326,158 @@ fn a_state_of_layout_1_is_brought_up_to_date_and_a_copy_of_it_is_kept() {
         |place: &Place| rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
     assert_eq!(columns(&open(&place)), columns(&open(&fresh)));
     place.poll_well();
+}
+
+#[test]
+fn a_state_of_layout_2_is_listed_after_the_upgrade() {
+    let service = FakePsp::start();
+    service.add_account("acc-1", "2024-01-01T00:00:00Z");
+    let keys = json!({ "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "1h" });
+    let place = Place::new(&service.url(), keys);
+    // What a service of then had listed: a tie, a record that came late, a second version, one of a future date, balances
+    // whose date went back, and, from layout 1, a record that breaks the API.
+    let transaction = |id: &str, at: &str| transaction(id, at).to_string();
+    let balances = |at: &str, amount: &str| {
+        let balances = json!([{ "amount": amount, "currency": "EUR/2" }]);
+        json!({ "id": "b", "accountID": "acc-1", "at": at, "balances": balances }).to_string()
+    };
+    let tie = "2024-02-01T00:00:00Z";
+    let versions = [
+        (
+            "transactions",
+            "tx-1",
+            1,
+            None,
+            tie,
+            transaction("tx-1", tie),
+        ),
+        (
+            "transactions",
+            "tx-2",
+            1,
+            None,
+            tie,
+            transaction("tx-2", tie),
+        ),
+        (
+            "balances",
+            "acc-1",
+            1,
+            None,
+            "2024-02-02T00:00:00Z",
+            balances("2024-02-02T00:00:00Z", "1"),
+        ),
+        (
+            "transactions",
+            "late",
+            1,
+            None,
+            "2024-01-01T00:00:00Z",
+            transaction("late", "2024-01-01T00:00:00Z"),
+        ),
+        (
+            "transactions",
+            "bad",
+            1,
+            None,
+            tie,
+            json!({ "id": "bad", "amount": 5 }).to_string(),
+        ),
+        (
+            "transactions",
+            "tx-1",
+            2,
+            Some(1),
+            "2024-02-03T00:00:00Z",
+            transaction("tx-1", "2024-02-03T00:00:00Z"),
+        ),
+        (
+            "transactions",
+            "future",
+            1,
+            None,
+            "2124-01-01T00:00:00Z",
+            transaction("future", "2124-01-01T00:00:00Z"),
+        ),
+        (
+            "balances",
+            "acc-1",
+            2,
+            Some(3),
+            "2024-02-01T00:00:00Z",
+            balances("2024-02-01T00:00:00Z", "2"),
+        ),
+    ];
+    fs::create_dir(place.state()).unwrap();
+    let old = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    old.execute_batch(include_str!("layouts/2.sql")).unwrap();
+    let identity =
+        "INSERT INTO state VALUES ('state_id', 'an-id'), ('name', 'test'), ('endpoint', ?1)";
+    old.execute(identity, [service.url()]).unwrap();
+    for (index, (stream, id, number, previous, at, json)) in versions.into_iter().enumerate() {
+        let seq = index as i64 + 1;
+        let date = at.replace('Z', ".000000000Z");
+        old.execute(
+            "INSERT INTO version VALUES (?1, ?2, ?3, ?4, ?5, ?6, x'00112233445566778899aabbccddeeff', '2024-03-01T00:00:00Z', 1,
+                 NULL, ?7)",
+            (seq, stream, id, number, previous, date, json),
+        )
+        .unwrap();
+        old.execute(
+            "INSERT OR REPLACE INTO record VALUES (?1, ?2, ?3)",
+            (stream, id, seq),
+        )
+        .unwrap();
+    }
+    drop(old);
+
+    let listening = Listening::on(place, &[]);
+    assert!(
+        listening.log().contains("brought from layout 2 to 3"),
+        "{}",
+        listening.log()
+    );
+    assert!(
+        listening
+            .log()
+            .contains("1 versions of an older state break the API")
+    );
+    let (_, listed) = listening.get("/transactions");
+    let listed: Vec<(&str, &str)> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|shown| {
+            (
+                shown["id"].as_str().unwrap(),
+                shown["updatedAt"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        listed[..4],
+        [
+            ("tx-1", "2024-02-01T00:00:00Z"),
+            ("tx-2", "2024-02-01T00:00:00.010000000Z"),
+            ("late", "2024-02-01T00:00:00.020000000Z"),
+            ("tx-1", "2024-02-03T00:00:00Z"),
+        ]
+    );
+    assert_eq!((listed.len(), listed[4].0), (5, "future"));
+    assert!(listed[4].1 < "2100");
+    let (_, balances) = listening.get("/accounts/acc-1/balances");
+    assert_eq!(balances["at"], "2024-02-02T00:00:00.010000000Z");
+    assert_eq!(balances["balances"][0]["amount"], "2");
+    assert!(
+        listening
+            .place
+            .state()
+            .join("state.sqlite3.layout-2")
+            .exists()
+    );
+    let fresh = Place::new(&service.url(), json!({}));
+    fresh.poll_well();
+    let open =
+        |place: &Place| rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    assert_eq!(columns(&open(&listening.place)), columns(&open(&fresh)));
 }
