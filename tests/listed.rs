@@ -240,6 +240,21 @@ fn a_connector_that_polled_the_service_before_is_adopted_once() {
 }
 
 #[test]
+fn what_comes_into_an_empty_list_is_dated_above_the_bound_it_was_asked_with() {
+    let service = FakePsp::start();
+    service.add_account("acc-1", "2024-01-01T00:00:00Z");
+    let listening = listening(&service);
+    let bounded = "/transactions?page=1&pageSize=100&sort=updatedAt%3Aasc&updatedAtFrom=2024-02-01T00%3A00%3A00Z";
+    assert_eq!(listening.get(bounded), (200, json!([])));
+    service.add_transaction("older", "2024-01-01T00:00:00Z");
+    listening.poll();
+    let (_, listed) = listening.get(bounded);
+    assert_eq!(listed[0]["id"], "older");
+    // Whatever nanosecond of that second the bound was cut from.
+    assert!(listed[0]["updatedAt"].as_str().unwrap() >= "2024-02-01T00:00:01");
+}
+
+#[test]
 fn the_filter_includes_its_second_and_the_records_are_those_of_the_service() {
     let service = FakePsp::with_a_bank();
     let listening = listening(&service);
