@@ -1,10 +1,11 @@
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use super::http::Response;
 use super::shown::shown;
 use crate::api::{ListRequest, Stream, escaped};
-use crate::store::{self, Listing, Selection, Store};
+use crate::store::{self, Listing, Selection};
 
 /// More on one page is refused: a page is put together in memory.
 const LARGEST_PAGE: u64 = 1_000;
@@ -12,8 +13,9 @@ const LARGEST_PAGE: u64 = 1_000;
 /// The reading half of the API, from the store.
 #[derive(Debug)]
 pub(super) struct Lists {
-    /// One for each thread that answers.
-    listings: Mutex<Vec<Listing>>,
+    state_directory: PathBuf,
+    /// Those that no thread reads now: as many as have ever been read at once.
+    idle: Mutex<Vec<Listing>>,
     /// By [`Stream::LISTED`]: whether Connectivity is known to have asked for it.
     asked_for: [AtomicBool; Stream::LISTED.len()],
     /// Held while a list is stamped anew.
@@ -21,15 +23,14 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// For so many threads.
-    pub fn new(store: &Store, threads: usize) -> Result<Lists, store::Error> {
-        let listings: Result<Vec<Listing>, store::Error> =
-            (0..threads).map(|_| store.listing()).collect();
-        Ok(Lists {
-            listings: Mutex::new(listings?),
+    /// Of the state in that directory.
+    pub fn new(state_directory: PathBuf) -> Lists {
+        Lists {
+            state_directory,
+            idle: Mutex::default(),
             asked_for: Default::default(),
             adopting: Mutex::new(()),
-        })
+        }
     }
 
     /// A page of a list.
@@ -158,12 +159,15 @@ impl Lists {
         &self,
         answer: impl FnOnce(&mut Listing) -> Result<Response, store::Error>,
     ) -> Response {
-        let listings = || self.listings.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(mut listing) = listings().pop() else {
-            return not_ready("Too many lists are being read.");
-        };
-        let answered = answer(&mut listing);
-        listings().push(listing);
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = idle().pop();
+        let answered = taken
+            .map_or_else(|| Listing::open(&self.state_directory), Ok)
+            .and_then(|mut listing| {
+                let answered = answer(&mut listing);
+                idle().push(listing);
+                answered
+            });
         answered.unwrap_or_else(|error| {
             log::error!("a request to the listener cannot be answered: {error}");
             not_ready(&error.to_string())

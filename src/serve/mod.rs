@@ -94,19 +94,17 @@ pub struct Listener {
 impl Listener {
     /// Listens, and answers at once.
     pub fn start(settings: Settings, subject: Subject) -> Result<Listener, Error> {
-        let limits = Limits::default();
         let desk = Arc::new(Desk::new(subject.store.journal()?, subject.client));
-        let lists = Lists::new(subject.store, limits.answering_threads)?;
         let routes = Routes {
             key: Key::new(settings.key, settings.key_origin),
-            lists,
+            lists: Lists::new(subject.state_directory.clone()),
             desk: desk.clone(),
             ask: subject.ask,
             state_directory: subject.state_directory,
             polling_period: subject.polling_period,
         };
         let address = settings.address;
-        let server = Server::start(address, limits, Arc::new(routes))
+        let server = Server::start(address, Limits::default(), Arc::new(routes))
             .map_err(|reason| Error::Bind { address, reason })?;
         Ok(Listener { server, desk })
     }

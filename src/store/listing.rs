@@ -41,17 +41,16 @@ pub struct Selection {
 }
 
 impl Listing {
-    pub(super) fn open(file: &Path) -> Result<Listing, Error> {
+    /// Opens the lists of the state in that directory.
+    pub fn open(directory: &Path) -> Result<Listing, Error> {
         /// KiB of cache, as SQLite counts it. A page of a list has a few dozen; there is a connection for each thread.
         const CACHE: i64 = -512;
-        let connection = super::connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let (connection, file) =
+            super::open_existing(directory, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection
             .pragma_update(None, "cache_size", CACHE)
-            .map_err(Error::on(file, "open the lists"))?;
-        Ok(Listing {
-            connection,
-            file: file.to_owned(),
-        })
+            .map_err(Error::on(&file, "open the lists"))?;
+        Ok(Listing { connection, file })
     }
 
     /// Whether anything has been committed that can be shown: a version, or a poll that found that there is none.

@@ -288,11 +288,6 @@ impl Store {
         ChangeLog::open(&self.file, &self.identity.name)
     }
 
-    /// A connection of its own to the lists as Connectivity is shown them.
-    pub fn listing(&self) -> Result<Listing, Error> {
-        Listing::open(&self.file)
-    }
-
     /// A connection of its own to the journal of payouts and transfers. There must be no other one.
     pub fn journal(&self) -> Result<Journal, Error> {
         Journal::open(&self.file)
