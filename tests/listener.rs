@@ -226,6 +226,11 @@ fn clients_that_take_every_descriptor_stop_neither_polling_nor_good_clients() {
             .unwrap_or_default();
         !address.is_empty()
     });
+    wait_until("there is something to serve", || {
+        std::fs::read_to_string(&log)
+            .unwrap()
+            .contains("poll 1 complete")
+    });
     let mut idle = Vec::new();
     for number in 0..300 {
         let mut stream = TcpStream::connect(&address).unwrap();
@@ -252,7 +257,8 @@ fn clients_that_take_every_descriptor_stop_neither_polling_nor_good_clients() {
     good.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     good.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}\n{said}");
     drop(idle);
 }
 
