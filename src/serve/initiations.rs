@@ -92,13 +92,13 @@ impl Desk {
         let started = thread::Builder::new()
             .name("initiation".to_owned())
             .spawn(move || {
-                // Whatever happens, the key is free again afterwards, and nobody waits for ever.
-                let settled = Settled {
+                let mut settled = Settled {
                     desk: &desk,
                     key: &request.idempotency_key,
+                    response: None,
                 };
-                let response = desk.settle(kind, &request);
-                settled.answer(&response);
+                settled.response = Some(desk.settle(kind, &request));
+                drop(settled);
                 drop(working);
             });
         if let Err(error) = started {
@@ -168,27 +168,26 @@ impl Desk {
     }
 }
 
-/// An initiation that is being settled. When it is dropped, its key is free again.
+/// An initiation that is being settled. When it is dropped, whatever has happened, its key is free again and nobody waits.
 struct Settled<'a> {
     desk: &'a Desk,
     key: &'a str,
-}
-
-impl Settled<'_> {
-    fn answer(&self, response: &Response) {
-        let under_way = self.desk.under_way().remove(self.key);
-        for responder in under_way
-            .into_iter()
-            .flat_map(|under_way| under_way.waiting)
-        {
-            responder.answer(response.clone());
-        }
-    }
+    response: Option<Response>,
 }
 
 impl Drop for Settled<'_> {
     fn drop(&mut self) {
-        self.desk.under_way().remove(self.key);
+        let under_way = self.desk.under_way().remove(self.key);
+        let waiting = under_way
+            .into_iter()
+            .flat_map(|under_way| under_way.waiting);
+        // Without a response, the responders answer that something failed.
+        for responder in waiting {
+            match &self.response {
+                Some(response) => responder.answer(response.clone()),
+                None => drop(responder),
+            }
+        }
     }
 }
 
