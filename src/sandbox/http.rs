@@ -38,8 +38,15 @@ impl HttpServer {
         address: SocketAddr,
         handler: impl Fn(Request) + Send + Sync + 'static,
     ) -> io::Result<HttpServer> {
-        // Sharing a port is not for strangers: where another service listens already, this fails.
-        let address = TcpListener::bind(address)?.local_addr()?;
+        let (address, mut first) = match address.port() {
+            // A port that is free must not be given back: somebody else may take it.
+            0 => {
+                let first = listen(address)?;
+                (first.local_addr()?, Some(first))
+            }
+            // Sharing a port is not for strangers: where another service listens already, this fails.
+            _ => (TcpListener::bind(address)?.local_addr()?, None),
+        };
         let mut server = HttpServer {
             address,
             servers: Vec::new(),
@@ -48,7 +55,8 @@ impl HttpServer {
         };
         let handler = Arc::new(handler);
         for _ in 0..SERVERS {
-            let one = Server::from_listener(listen(address)?, None).map_err(io::Error::other)?;
+            let listener = first.take().map_or_else(|| listen(address), Ok)?;
+            let one = Server::from_listener(listener, None).map_err(io::Error::other)?;
             let one = Arc::new(one);
             server.servers.push(one.clone());
             for _ in 0..HANDLERS {
