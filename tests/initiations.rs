@@ -206,6 +206,27 @@ fn only_what_the_service_decides_is_an_outcome() {
 }
 
 #[test]
+fn what_may_be_made_is_not_called_refused_or_not_made() {
+    let service = FakePsp::start();
+    let listening = quiet_listener(&service, json!({}));
+    lists_fail(&service, Reply::Cut);
+    assert_eq!(ask(&listening, "k", "100").0, 503);
+    // The service has made it, and says so in its own way, or cannot be asked.
+    for status in [409, 401, 404, 429] {
+        lists_fail(&service, Reply::status(status));
+        assert_eq!(ask(&listening, "k", "100").0, 503, "{status}");
+        assert_eq!(
+            unsettled(&listening),
+            [("k".into(), "unknown".into())],
+            "{status}"
+        );
+    }
+    lists_fail(&service, Reply::Usual);
+    assert_eq!(ask(&listening, "k", "100").0, 201);
+    assert_eq!(service.transactions().len(), 1);
+}
+
+#[test]
 fn an_answer_that_says_nothing_is_none_and_a_poor_one_is_completed() {
     let service = FakePsp::start();
     let listening = quiet_listener(&service, json!({}));

@@ -116,8 +116,8 @@ impl Desk {
     /// Has it made, if it is not yet, and gives the answer.
     fn settle(&self, kind: Initiation, request: &InitiationRequest) -> Response {
         let begun = lock(&self.journal).begin(kind, request);
-        let json = match begun {
-            Ok(Entry::Ask(json)) => json,
+        let (json, may_be_made) = match begun {
+            Ok(Entry::Ask { json, may_be_made }) => (json, may_be_made),
             Ok(Entry::Answered(status, answer)) => {
                 return Response::json(status, answer.into_bytes());
             }
@@ -132,7 +132,7 @@ impl Desk {
             .client
             .initiate(kind, &json, PATIENCE, |body| Initiated::read(request, body));
         crash::point();
-        let outcome = outcome(asked);
+        let outcome = outcome(asked, may_be_made);
         let shown = escaped(key);
         match &outcome {
             Outcome::Made(initiated) => log::info!(
@@ -191,15 +191,18 @@ impl Drop for Settled<'_> {
     }
 }
 
-/// What the service's answer means.
-fn outcome(asked: Result<Initiated, NotInitiated>) -> Outcome {
-    let NotInitiated { error, may_be_made } = match asked {
+/// What the service's answer means, if it may have been made before this was asked.
+fn outcome(asked: Result<Initiated, NotInitiated>, may_be_made_before: bool) -> Outcome {
+    let (error, may_be_made) = match asked {
         Ok(initiated) => return Outcome::Made(initiated),
-        Err(not_initiated) => not_initiated,
+        Err(NotInitiated { error, may_be_made }) => (error, may_be_made || may_be_made_before),
     };
     match &error {
-        // A method that is not allowed is a service without payouts.
-        psp::Error::Refused { status, body, .. } if *status != 405 => {
+        // A conflict may be with what an earlier try has made: a service should answer with that, and not all do. A
+        // method that is not allowed is a service without payouts.
+        psp::Error::Refused { status, body, .. }
+            if *status != 405 && !(*status == 409 && may_be_made) =>
+        {
             let (title, detail) = match body {
                 Some(body) => (body.title.clone(), body.detail.clone()),
                 None => (

@@ -21,11 +21,19 @@ pub struct Journal {
     file: PathBuf,
 }
 
+/// Of an initiation in the journal: kind, request, status and body of its answer, state.
+type Known = (String, String, Option<u16>, Option<String>, String);
+
 /// What the journal says to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// It is written down as open: the service is to be asked with this text, as the first time.
-    Ask(String),
+    /// It is written down as open: the service is to be asked.
+    Ask {
+        /// The body to send, as the first time.
+        json: String,
+        /// Whether it may be made already: it was asked for before, and the outcome is unknown.
+        may_be_made: bool,
+    },
     /// The service has answered it before: status and body.
     Answered(u16, String),
     /// Another request has this key.
@@ -94,12 +102,18 @@ impl Journal {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let key = &request.idempotency_key;
-            let known: Option<(String, String, Option<u16>, Option<String>)> = transaction
+            let known: Option<Known> = transaction
                 .prepare_cached(
-                    "SELECT kind, request, status, answer FROM initiation WHERE key = ?1",
+                    "SELECT kind, request, status, answer, state FROM initiation WHERE key = ?1",
                 )?
                 .query_row([key], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                    Ok((
+                        row.get(0)?,
+                        row.get(1)?,
+                        row.get(2)?,
+                        row.get(3)?,
+                        row.get(4)?,
+                    ))
                 })
                 .optional()?;
             match &known {
@@ -108,12 +122,15 @@ impl Journal {
                 {
                     return Ok(Entry::Different);
                 }
-                Some((_, _, Some(status), Some(answer))) => {
+                Some((_, _, Some(status), Some(answer), _)) => {
                     return Ok(Entry::Answered(*status, answer.clone()));
                 }
                 _ => {}
             }
-            let json = known.map_or_else(|| request.json.clone(), |(_, json, ..)| json);
+            let (json, may_be_made) = match known {
+                Some((_, json, _, _, state)) => (json, state != "not made"),
+                None => (request.json.clone(), false),
+            };
             crash::point();
             transaction
                 .prepare_cached(
@@ -131,7 +148,7 @@ impl Journal {
             crash::point();
             transaction.commit()?;
             crash::point();
-            Ok(Entry::Ask(json))
+            Ok(Entry::Ask { json, may_be_made })
         };
         begin(&mut self.connection).map_err(fail)
     }
