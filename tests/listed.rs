@@ -250,6 +250,12 @@ fn what_comes_into_an_empty_list_is_dated_above_the_bound_it_was_asked_with() {
     listening.poll();
     let (_, listed) = listening.get(bounded);
     assert_eq!(listed[0]["id"], "older");
+    // A date that none can follow is refused, and nothing ends.
+    let never =
+        "/accounts?page=1&pageSize=100&sort=createdAt%3Aasc&createdAtFrom=9999-12-30T00%3A00%3A00Z";
+    assert_eq!(listening.get(never).0, 400);
+    service.add_account("acc-2", "2024-01-01T00:00:00Z");
+    assert_eq!(listening.poll()["outcome"], "complete");
     // Whatever nanosecond of that second the bound was cut from.
     assert!(listed[0]["updatedAt"].as_str().unwrap() >= "2024-02-01T00:00:01");
 }
@@ -292,6 +298,7 @@ fn formance_can_read_whatever_the_service_sends() {
         ("STATUS", json!("odd")),
         ("createdAt", json!("2016-12-31T23:59:60Z")),
         ("createdAt", json!("2024-02-01T00:00:00+23:59")),
+        ("createdAt", json!("0001-01-01T00:00:00Z")),
         ("deep", nested),
     ]
     .into_iter()
@@ -304,7 +311,7 @@ fn formance_can_read_whatever_the_service_sends() {
     let listening = listening(&service);
     let mut poller = listening.poller();
     poller.run(Stream::Transactions).unwrap();
-    assert_eq!(poller.ids(Stream::Transactions).len(), 12);
+    assert_eq!(poller.ids(Stream::Transactions).len(), 13);
     assert_eq!(poller.last_status("tx-2"), Some("OTHER"));
     assert_eq!(poller.last_status("tx-8"), Some("PENDING"));
 }

@@ -156,6 +156,7 @@ impl Initiated {
         let id = id.into_owned();
         let asked = Members::read(&request.json).map_err(|error| invalid(&error))?;
         members.drop_other_spellings(&FIELDS);
+        members.drop_deeper_than(Members::DEEPEST);
         members.set(
             "idempotencyKey",
             &Value::from(request.idempotency_key.as_str()),
@@ -163,6 +164,7 @@ impl Initiated {
         for field in SHARED {
             let usable = match members.text(field) {
                 Ok(text) if field == "amount" => Amount::check(&text).is_ok(),
+                Ok(text) if field == "currency" => Asset::check(&text).is_ok(),
                 Ok(_) => true,
                 Err(_) => false,
             };
@@ -173,9 +175,9 @@ impl Initiated {
         if members.text("status").is_err() {
             members.set("status", &Value::from("OTHER"));
         }
-        let dated = members
-            .text("createdAt")
-            .is_ok_and(|date| Timestamp::parse(&date).is_ok());
+        let date = members.text("createdAt").ok();
+        let date = date.and_then(|date| Timestamp::parse(&date).ok());
+        let dated = date.is_some_and(|date| !date.is_zero_in_go());
         if !dated {
             members.set(
                 "createdAt",
@@ -276,7 +278,8 @@ mod tests {
         let answer: Value = serde_json::from_str(&read(&whole).unwrap().json).unwrap();
         assert_eq!(answer, whole);
         let poor = json!({
-            "id": "po-1", "Id": 7, "idempotencyKey": "other", "amount": 100, "status": null, "createdAt": "now",
+            "id": "po-1", "Id": 7, "idempotencyKey": "other", "amount": 100, "currency": "eur", "status": null,
+            "createdAt": "0001-01-01T00:00:00Z",
             "updatedAt": 5, "description": {}, "metadata": { "a": 1 }, "y": 2,
         });
         let initiated = read(&poor).unwrap();

@@ -20,6 +20,9 @@ pub struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
+    /// Go refuses a text that is nested deeper than 10,000, also where it would pass over it.
+    pub const DEEPEST: usize = 1_000;
+
     /// Reads the text of one JSON object.
     pub fn read(json: &'a str) -> Result<Members<'a>, serde_json::Error> {
         serde_json::from_str(json)

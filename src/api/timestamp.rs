@@ -55,6 +55,11 @@ impl Timestamp {
         Timestamp(computed.max(year_zero))
     }
 
+    /// Whether it is no later than 0001-01-01T00:00:00Z, which is what Go writes for no date at all.
+    pub fn is_zero_in_go(self) -> bool {
+        self <= Second::MIN.start()
+    }
+
     /// The whole second that this instant lies in.
     pub fn second(self) -> Second {
         // At most 2^39 seconds lie within RFC 3339's years, so the quotient fits.

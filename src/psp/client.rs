@@ -214,7 +214,9 @@ impl Client {
             }
             let wait = match retry.decide(failure, fastrand::f64) {
                 Decision::GiveUp => return Err(NotInitiated { error, may_be_made }),
-                Decision::Retry(wait) | Decision::Hold(wait) => wait,
+                Decision::Retry(wait) => wait,
+                // Asked to wait for no time at all, it would be asked again and again.
+                Decision::Hold(wait) => wait.max(Duration::from_secs(1)),
             };
             if Instant::now() + wait >= deadline {
                 return Err(NotInitiated { error, may_be_made });

@@ -199,9 +199,13 @@ fn outcome(asked: Result<Initiated, NotInitiated>, may_be_made_before: bool) -> 
     };
     match &error {
         // A conflict may be with what an earlier try has made: a service should answer with that, and not all do. A
-        // method that is not allowed is a service without payouts.
+        // method that is not allowed is a service without payouts; locked and too early are for later.
         psp::Error::Refused { status, body, .. }
-            if *status != 405 && !(*status == 409 && may_be_made) =>
+            if match status {
+                405 | 423 | 425 => false,
+                409 => !may_be_made,
+                _ => true,
+            } =>
         {
             let (title, detail) = match body {
                 Some(body) => (body.title.clone(), body.detail.clone()),

@@ -4,11 +4,14 @@ use std::sync::{Mutex, PoisonError};
 
 use super::http::Response;
 use super::shown::shown;
-use crate::api::{ListRequest, Stream, escaped};
+use crate::api::{ListRequest, Stream, Timestamp, escaped};
 use crate::store::{self, Listing, Selection};
 
 /// More on one page is refused: a page is put together in memory.
 const LARGEST_PAGE: u64 = 1_000;
+
+/// Seconds, a hundred years. A list cannot be dated above a bound that lies farther in the future.
+const FARTHEST_BOUND: u64 = 100 * 366 * 86_400;
 
 /// The reading half of the API, from the store.
 #[derive(Debug)]
@@ -103,6 +106,16 @@ impl Lists {
         }
         if !listing.has_been_asked_for(stream)? {
             let from = asked.from.map(|from| from.second());
+            if let Some(from) = from
+                && from.since(Timestamp::now().second()) > FARTHEST_BOUND
+            {
+                log::error!(
+                    "{stream}: Connectivity believes to have read everything until {from}, which no date can follow: \
+                     uninstall its connector and install it anew"
+                );
+                let detail = format!("No date can follow {from}; install the connector anew.");
+                return Ok(Err(bad_request(&detail)));
+            }
             let stamped = listing.asked_for(stream, from)?;
             match from {
                 Some(from) => log::info!(

@@ -45,7 +45,8 @@ enum Route {
 
 impl Route {
     fn of(path: &str, query: &str) -> Option<Route> {
-        let name = path.strip_prefix('/')?;
+        // Formance sends two slashes if its "endpoint" ends with one.
+        let name = path.strip_prefix('/')?.trim_start_matches('/');
         if let Some(stream) = Stream::LISTED
             .into_iter()
             .find(|stream| stream.name() == name)
@@ -225,6 +226,7 @@ mod tests {
         assert_eq!(ids("/accounts/a", "b=c/balances"), ["a?b=c"]);
         assert_eq!(ids("/accounts/a%20b/balances", ""), ["a b", "a%20b"]);
         assert_eq!(ids("/accounts/%ff/balances", ""), ["%ff"]);
+        assert_eq!(ids("//accounts/a/balances", ""), ["a"]);
         for none in [
             "/accounts//balances",
             "/accounts/balances",

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::api::{Members, STATUSES, Stream, TYPES, Timestamp};
 use crate::store::Listed;
 
-/// Go refuses a text that is nested deeper than 10,000, also where it would pass over it.
-const DEEPEST: usize = 1_000;
+/// Shown for a `createdAt` that Formance takes for none. Always the same, because it tells adjustments apart by it.
+const FIRST_DATE: &str = "1970-01-01T00:00:00Z";
 
 /// The fields that Formance's client reads.
 fn fields(stream: Stream) -> &'static [&'static str] {
@@ -56,7 +56,7 @@ pub(super) fn shown(stream: Stream, listed: &Listed) -> String {
         return listed.json.clone();
     };
     record.drop_other_spellings(fields(stream));
-    record.drop_deeper_than(DEEPEST);
+    record.drop_deeper_than(Members::DEEPEST);
     show_date(
         &mut record,
         stream.date_field(),
@@ -101,6 +101,8 @@ fn show_date(record: &mut Members, field: &'static str, due: Option<Timestamp>) 
     };
     let written = match due {
         Some(due) if due != value => due.to_string(),
+        // Go's zero date is no date for Formance, and fails the page.
+        _ if value.is_zero_in_go() => FIRST_DATE.to_owned(),
         _ if leaps || is_far => value.to_string(),
         // As an offset is written is part of what Formance tells adjustments apart by.
         _ if is_escaped => text.into_owned(),
@@ -145,7 +147,7 @@ fn show_balances(record: &mut Members) {
     };
     for balance in &mut balances {
         balance.drop_other_spellings(&["amount", "currency"]);
-        balance.drop_deeper_than(DEEPEST);
+        balance.drop_deeper_than(Members::DEEPEST);
     }
     if balances.iter().any(Members::is_edited) {
         let balances: Vec<String> = balances.iter().map(Members::write).collect();
@@ -212,6 +214,12 @@ mod tests {
                 expected
             );
         }
+        let json = r#"{"id":"t","type":"PAYIN","status":"FAILED","createdAt":"0001-01-01T02:00:00+02:00","updatedAt":"2024-05-01T12:00:00Z"}"#;
+        let expected = json.replace("0001-01-01T02:00:00+02:00", "1970-01-01T00:00:00Z");
+        assert_eq!(
+            shown(Stream::Transactions, &listed(json, "2024-05-01T12:00:00Z")),
+            expected
+        );
         let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
         let json = format!(
             r#"{{"id":"b","ownerName":"[[[","createdAt":"2024-05-01T12:00:00Z","x":{deep}}}"#

@@ -7,8 +7,8 @@ use super::{Error, log};
 use crate::api::{Initiated, Initiation, InitiationRequest, Timestamp, same_content};
 use crate::crash;
 
-/// So long, in seconds, transactions that are newer than an open initiation are held back from the list: one of them may
-/// be what came of it, and its id is not known yet.
+/// So long, in seconds, transactions that are newer than an initiation without an outcome are held back from the list: one
+/// of them may be what came of it, and its id is not known yet.
 const HELD_BACK: u64 = 60;
 
 /// What is written down of payouts and transfers, on a connection of its own.
@@ -135,8 +135,9 @@ impl Journal {
             transaction
                 .prepare_cached(
                     "INSERT INTO initiation (key, kind, request, state, asked_at, after) VALUES (?1, ?2, ?3, 'open', ?4, ?5)
-                     ON CONFLICT (key) DO UPDATE SET state = 'open', asked_at = excluded.asked_at, ended_at = NULL,
-                         after = excluded.after, error = NULL",
+                     ON CONFLICT (key) DO UPDATE SET state = 'open', ended_at = NULL, error = NULL,
+                         after = CASE WHEN asked_at >= ?6 THEN after ELSE excluded.after END,
+                         asked_at = CASE WHEN asked_at >= ?6 THEN asked_at ELSE excluded.asked_at END",
                 )?
                 .execute((
                     key,
@@ -144,6 +145,7 @@ impl Journal {
                     &json,
                     Timestamp::now().second().to_string(),
                     log::last_seq(&transaction)?,
+                    held_back_since(),
                 ))?;
             crash::point();
             transaction.commit()?;
@@ -180,15 +182,19 @@ impl Journal {
     }
 }
 
+/// What was asked for then or later still holds transactions back.
+fn held_back_since() -> String {
+    Timestamp::now().second().earlier(HELD_BACK).to_string()
+}
+
 /// Transactions with a seq above this one are held back from the list.
 pub(super) fn held_back_after(connection: &Connection) -> rusqlite::Result<i64> {
-    let since = Timestamp::now().second().earlier(HELD_BACK);
     connection
         .prepare_cached(
             "SELECT coalesce(min(after), ?2) FROM initiation
-             WHERE state NOT IN ('made', 'refused') AND state = 'open' AND asked_at >= ?1",
+             WHERE state NOT IN ('made', 'refused') AND state <> 'not made' AND asked_at >= ?1",
         )?
-        .query_row((since.to_string(), i64::MAX), |row| row.get(0))
+        .query_row((held_back_since(), i64::MAX), |row| row.get(0))
 }
 
 /// Whether Connectivity has ever asked for a payout or transfer.

@@ -227,6 +227,14 @@ impl<'a> Stamping<'a> {
         list(self.transaction, stream, stamp, seq)
     }
 
+    /// The newest version of the record is one that cannot be shown.
+    fn unlist(&self, stream: Stream, id: &str) -> rusqlite::Result<()> {
+        self.transaction
+            .prepare_cached("UPDATE record SET stamp = NULL WHERE stream = ?1 AND id = ?2")?
+            .execute((stream.name(), id))?;
+        Ok(())
+    }
+
     /// No list orders balances: their stamps increase for each account.
     fn stamp_balances(&self, account_id: &str, own: Timestamp) -> rusqlite::Result<()> {
         let last: Option<i64> = self
@@ -262,22 +270,21 @@ fn list(connection: &Connection, stream: Stream, stamp: Stamp, seq: i64) -> rusq
 /// Stamps a list anew, above that stamp, in its order. How many versions it has.
 fn stamp_anew(transaction: &Transaction, stream: Stream, above: Stamp) -> rusqlite::Result<u64> {
     let now = Timestamp::now();
-    let versions: u32 = transaction.query_row(
-        "SELECT count(*) FROM listed WHERE stream = ?1",
-        [stream.name()],
-        |row| row.get(0),
-    )?;
-    // Where the usual distance does not fit between the bound and the present, the room is divided: who reads the list
-    // reads the second of its last record again each time.
-    let room = now.since(above.timestamp()) / versions.max(1);
-    let distance = room.clamp(Stamp::NARROW, Stamp::WIDE);
-    // New stamps may be old ones of other versions, so they are set aside first. The seqs are in the stamps' order.
+    // New stamps may be old ones of other versions, so they are set aside first. The seqs are in the stamps' order. Only
+    // the newest version of a record is listed again: of a payment that Formance has in its last status, an earlier one
+    // that comes now would be taken for news. Nobody has read this list yet who could miss the others.
     transaction.execute_batch("CREATE TEMP TABLE anew (seq INTEGER PRIMARY KEY) STRICT")?;
-    transaction.execute(
-        "INSERT INTO anew SELECT seq FROM listed WHERE stream = ?1",
+    let versions = transaction.execute(
+        "INSERT INTO anew SELECT listed.seq FROM listed JOIN version ON version.seq = listed.seq
+             JOIN record ON record.stream = version.stream AND record.id = version.id AND record.seq = version.seq
+         WHERE listed.stream = ?1",
         [stream.name()],
     )?;
     transaction.execute("DELETE FROM listed WHERE stream = ?1", [stream.name()])?;
+    // Where the usual distance does not fit between the bound and the present, the room is divided: who reads the list
+    // reads the second of its last record again each time.
+    let room = now.since(above.timestamp()) / u32::try_from(versions).unwrap_or(u32::MAX).max(1);
+    let distance = room.clamp(Stamp::NARROW, Stamp::WIDE);
     let mut last = above;
     let mut reading = transaction.prepare(
         "SELECT version.seq, version.timestamp FROM anew JOIN version ON version.seq = anew.seq ORDER BY anew.seq",
@@ -290,7 +297,7 @@ fn stamp_anew(transaction: &Transaction, stream: Stream, above: Stamp) -> rusqli
     drop(rows);
     drop(reading);
     transaction.execute_batch("DROP TABLE anew")?;
-    Ok(versions.into())
+    Ok(versions as u64)
 }
 
 /// Stamps the versions of a state that has no stamps yet. What breaks the API, as the first versions of this program
@@ -312,7 +319,10 @@ pub(super) fn stamp_everything(transaction: &Transaction) -> rusqlite::Result<()
         for (seq, stream, id, timestamp, json) in versions {
             match read_record(stream, &json) {
                 Ok(_) => stamping.stamp(stream, &id, seq, timestamp)?,
-                Err(_) => unlisted += 1,
+                Err(_) => {
+                    unlisted += 1;
+                    stamping.unlist(stream, &id)?;
+                }
             }
         }
     }

@@ -66,7 +66,7 @@ const LAYOUT: &str = "
         kind       TEXT NOT NULL,    -- payouts or transfers
         request    TEXT NOT NULL,    -- the body as it was sent, and as it is forwarded
         state      TEXT NOT NULL,    -- open, made, refused, not made, unknown
-        asked_at   TEXT NOT NULL,    -- when the service was last asked
+        asked_at   TEXT NOT NULL,    -- when the service was asked; again within a minute: the first time
         ended_at   TEXT,             -- when its answer was written down, or why there is none
         after      INTEGER NOT NULL, -- the seq of the newest version when the service was asked
         id         TEXT,             -- what the service calls it

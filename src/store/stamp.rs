@@ -32,6 +32,8 @@ impl Stamp {
             let by = |step: Duration| last.saturating_add(step.as_nanos() as i64);
             match by(wide) {
                 wide if wide < now.nanoseconds() => wide,
+                // Once it is in the future, it costs nothing to go on there, and a crowded second would.
+                _ if last > now.nanoseconds().saturating_add(1_000_000_000) => by(Stamp::WIDE),
                 _ => by(Stamp::NARROW),
             }
         });
@@ -109,7 +111,7 @@ mod tests {
             (
                 "2024-05-01T10:00:00Z",
                 Some("2030-01-01T00:00:00Z"),
-                "2030-01-01T00:00:00.000001Z",
+                "2030-01-01T00:00:00.01Z",
             ),
             // What Go writes for no date at all.
             (
