@@ -240,6 +240,25 @@ fn a_connector_that_polled_the_service_before_is_adopted_once() {
 }
 
 #[test]
+fn adoption_brings_no_status_back_that_formance_never_saw() {
+    let service = FakePsp::start();
+    service.add_transaction("tx", "2024-02-01T00:00:00Z");
+    let listening = listening(&service);
+    service.change_transaction(
+        "tx",
+        json!({ "status": "SUCCEEDED", "updatedAt": "2024-02-01T00:01:00Z" }),
+    );
+    listening.poll();
+    let mut poller = crate::support::Poller::new(&service.url(), KEY);
+    poller.run(Stream::Transactions).unwrap();
+    poller.point_at(&listening.url, LISTEN_KEY);
+    poller.run(Stream::Transactions).unwrap();
+    let payment = &poller.payments()[&("tx".to_owned(), "PAYIN".to_owned())];
+    let shown: Vec<&str> = payment.iter().map(|shown| &*shown.status).collect();
+    assert_eq!(shown, ["SUCCEEDED"]);
+}
+
+#[test]
 fn what_comes_into_an_empty_list_is_dated_above_the_bound_it_was_asked_with() {
     let service = FakePsp::start();
     service.add_account("acc-1", "2024-01-01T00:00:00Z");
