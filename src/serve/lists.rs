@@ -2,6 +2,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use serde_json::json;
+
 use super::http::Response;
 use super::shown::shown;
 use crate::api::{ListRequest, Stream, Timestamp, escaped};
@@ -21,6 +23,8 @@ pub(super) struct Lists {
     idle: Mutex<Vec<Listing>>,
     /// By [`Stream::LISTED`]: whether Connectivity is known to have asked for it.
     asked_for: [AtomicBool; Stream::LISTED.len()],
+    /// By stream: whether it was said that Connectivity is ahead of the list.
+    is_ahead: [AtomicBool; Stream::ALL.len()],
     /// Held while a list is stamped anew.
     adopting: Mutex<()>,
 }
@@ -32,6 +36,7 @@ impl Lists {
             state_directory,
             idle: Mutex::default(),
             asked_for: Default::default(),
+            is_ahead: Default::default(),
             adopting: Mutex::new(()),
         }
     }
@@ -74,6 +79,18 @@ impl Lists {
                 newest_first: asked.newest_first,
             };
             let page = listing.page(stream, &selection)?;
+            // Who has read here asks from the last version that it was shown, and is shown it again.
+            if let (true, true, Some(from)) = (asked.names_order, page.is_empty(), asked.from)
+                && asked.page == 1
+                && !self.is_ahead[stream as usize].swap(true, Relaxed)
+                && listing.has_versions(stream)?
+            {
+                log::warn!(
+                    "{stream}: Connectivity asks for what is dated {} or later, where nothing is: it has not read that far \
+                     here, and will miss what comes until then; reset its connector in Formance",
+                    from.second()
+                );
+            }
             let mut body = String::from("[");
             for listed in &page {
                 if body.len() > 1 {
@@ -146,10 +163,15 @@ impl Lists {
                 }
             }
             for id in ids {
-                if listing.has_account(id)? {
-                    return Ok(not_ready(
-                        "The balances of this account have not been read yet.",
-                    ));
+                match listing.account(id)? {
+                    None => {}
+                    // Formance would ask for ever for what there is not.
+                    Some(true) => return Ok(Response::json(200, no_balances(id).into_bytes())),
+                    Some(false) => {
+                        return Ok(not_ready(
+                            "The balances of this account have not been read yet.",
+                        ));
+                    }
                 }
             }
             let id = ids.first().map_or("", String::as_str);
@@ -186,6 +208,12 @@ impl Lists {
             not_ready(&error.to_string())
         })
     }
+}
+
+/// The balances of an account for which the service gives none.
+fn no_balances(account_id: &str) -> String {
+    let at = Timestamp::now().second().to_string();
+    json!({ "id": account_id, "accountID": account_id, "at": at, "balances": [] }).to_string()
 }
 
 /// Formance asks again when it is told so; after a 404 or a refused connection it waits for its whole period.

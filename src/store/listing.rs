@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
-use super::{Error, Stamp, initiation};
+use super::{Error, Stamp, initiation, stamp::Stamps};
 use crate::api::{Initiation, Second, Stream, Timestamp, read_record};
 use crate::crash;
 
@@ -118,6 +118,14 @@ impl Listing {
         page().map_err(Error::on(&self.file, "read a list"))
     }
 
+    /// Whether a list has anything to show.
+    pub fn has_versions(&self, stream: Stream) -> Result<bool, Error> {
+        self.connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM listed WHERE stream = ?1)")
+            .and_then(|mut statement| statement.query_row([stream.name()], |row| row.get(0)))
+            .map_err(Error::on(&self.file, "read a list"))
+    }
+
     /// The newest balances of an account; none if there are none.
     pub fn balances(&self, account_id: &str) -> Result<Option<Listed>, Error> {
         self.connection
@@ -139,13 +147,15 @@ impl Listing {
             .map_err(Error::on(&self.file, "read an account's balances"))
     }
 
-    /// Whether there is such an account.
-    pub fn has_account(&self, id: &str) -> Result<bool, Error> {
+    /// Whether there is such an account, and whether a whole poll has asked for its balances.
+    pub fn account(&self, id: &str) -> Result<Option<bool>, Error> {
         self.connection
             .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM record WHERE stream = 'accounts' AND id = ?1)",
+                "SELECT EXISTS (SELECT 1 FROM poll WHERE number >= version.poll AND outcome IN ('complete', 'partial'))
+                 FROM record JOIN version ON version.seq = record.seq
+                 WHERE record.stream = 'accounts' AND record.id = ?1",
             )
-            .and_then(|mut statement| statement.query_row([id], |row| row.get(0)))
+            .and_then(|mut statement| statement.query_row([id], |row| row.get(0)).optional())
             .map_err(Error::on(&self.file, "look up an account"))
     }
 
@@ -194,8 +204,8 @@ impl Listing {
 pub(super) struct Stamping<'a> {
     transaction: &'a Transaction<'a>,
     now: Timestamp,
-    /// The last stamp of each list, where it is known already.
-    last: [Option<Stamp>; Stream::ALL.len()],
+    /// Of each list, where they are known already.
+    lists: [Option<Stamps>; Stream::ALL.len()],
 }
 
 impl<'a> Stamping<'a> {
@@ -203,7 +213,7 @@ impl<'a> Stamping<'a> {
         Stamping {
             transaction,
             now: Timestamp::now(),
-            last: [None; Stream::ALL.len()],
+            lists: [None; Stream::ALL.len()],
         }
     }
 
@@ -218,13 +228,13 @@ impl<'a> Stamping<'a> {
         if stream == Stream::Balances {
             return self.stamp_balances(id, own);
         }
-        let last = match self.last[stream as usize] {
-            Some(last) => Some(last),
-            None => last_stamp(self.transaction, stream)?,
+        let mut stamps = match self.lists[stream as usize] {
+            Some(stamps) => stamps,
+            None => stamps_of(self.transaction, stream, self.now)?,
         };
-        let stamp = Stamp::next(own, self.now, last);
-        self.last[stream as usize] = Some(stamp);
-        list(self.transaction, stream, stamp, seq)
+        list(self.transaction, stream, stamps.next(own), seq)?;
+        self.lists[stream as usize] = Some(stamps);
+        Ok(())
     }
 
     /// The newest version of the record is one that cannot be shown.
@@ -241,7 +251,8 @@ impl<'a> Stamping<'a> {
             .transaction
             .prepare_cached("SELECT stamp FROM record WHERE stream = 'balances' AND id = ?1")?
             .query_row([account_id], |row| row.get(0))?;
-        let stamp = Stamp::next(own, self.now, last.map(Stamp::from_nanoseconds));
+        let last = last.map(Stamp::from_nanoseconds);
+        let stamp = Stamps::after(last, 1, self.now).next(own);
         self.transaction
             .prepare_cached("UPDATE record SET stamp = ?2 WHERE stream = 'balances' AND id = ?1")?
             .execute((account_id, stamp.nanoseconds()))?;
@@ -249,15 +260,24 @@ impl<'a> Stamping<'a> {
     }
 }
 
-/// The stamp that the next one of a list must lie above.
-fn last_stamp(connection: &Connection, stream: Stream) -> rusqlite::Result<Option<Stamp>> {
+/// What gives the versions that follow in a list their stamps.
+fn stamps_of(connection: &Connection, stream: Stream, now: Timestamp) -> rusqlite::Result<Stamps> {
     let last: Option<i64> = connection.query_row(
         "SELECT max(stamp) FROM (SELECT max(stamp) AS stamp FROM listed WHERE stream = ?1
                                  UNION ALL SELECT above FROM listing WHERE stream = ?1)",
         [stream.name()],
         |row| row.get(0),
     )?;
-    Ok(last.map(Stamp::from_nanoseconds))
+    let last = last.map(Stamp::from_nanoseconds);
+    let second = last.map_or(i64::MAX, |last| {
+        last.timestamp().second().start().nanoseconds()
+    });
+    let crowd = connection.query_row(
+        "SELECT count(*) FROM listed WHERE stream = ?1 AND stamp >= ?2",
+        (stream.name(), second),
+        |row| row.get(0),
+    )?;
+    Ok(Stamps::after(last, crowd, now))
 }
 
 fn list(connection: &Connection, stream: Stream, stamp: Stamp, seq: i64) -> rusqlite::Result<()> {
@@ -269,7 +289,6 @@ fn list(connection: &Connection, stream: Stream, stamp: Stamp, seq: i64) -> rusq
 
 /// Stamps a list anew, above that stamp, in its order. How many versions it has.
 fn stamp_anew(transaction: &Transaction, stream: Stream, above: Stamp) -> rusqlite::Result<u64> {
-    let now = Timestamp::now();
     // New stamps may be old ones of other versions, so they are set aside first. The seqs are in the stamps' order. Only
     // the newest version of a record is listed again: of a payment that Formance has in its last status, an earlier one
     // that comes now would be taken for news. Nobody has read this list yet who could miss the others.
@@ -281,18 +300,14 @@ fn stamp_anew(transaction: &Transaction, stream: Stream, above: Stamp) -> rusqli
         [stream.name()],
     )?;
     transaction.execute("DELETE FROM listed WHERE stream = ?1", [stream.name()])?;
-    // Where the usual distance does not fit between the bound and the present, the room is divided: who reads the list
-    // reads the second of its last record again each time.
-    let room = now.since(above.timestamp()) / u32::try_from(versions).unwrap_or(u32::MAX).max(1);
-    let distance = room.clamp(Stamp::NARROW, Stamp::WIDE);
-    let mut last = above;
+    let mut stamps = Stamps::after(Some(above), 0, Timestamp::now());
     let mut reading = transaction.prepare(
         "SELECT version.seq, version.timestamp FROM anew JOIN version ON version.seq = anew.seq ORDER BY anew.seq",
     )?;
     let mut rows = reading.query([])?;
     while let Some(row) = rows.next()? {
-        last = Stamp::next_by(distance, super::timestamp(row, 1)?, now, Some(last));
-        list(transaction, stream, last, row.get(0)?)?;
+        let stamp = stamps.next(super::timestamp(row, 1)?);
+        list(transaction, stream, stamp, row.get(0)?)?;
     }
     drop(rows);
     drop(reading);

@@ -10,36 +10,6 @@ use crate::api::Timestamp;
 pub struct Stamp(Timestamp);
 
 impl Stamp {
-    /// Between two stamps while there is room below the present: at most 100 in a second, a page of that connector,
-    /// which reads the whole second of its last record again each time.
-    pub const WIDE: Duration = Duration::from_millis(10);
-    /// Between two stamps where there is no room. Formance keeps dates to the microsecond.
-    pub const NARROW: Duration = Duration::from_micros(1);
-
-    /// The stamp of a version with that date that follows one with the stamp `last`.
-    ///
-    /// Never in the future but to stay above `last`: everything that comes after a date in the future would have to be
-    /// stamped there, too.
-    pub fn next(own: Timestamp, now: Timestamp, last: Option<Stamp>) -> Stamp {
-        Stamp::next_by(Stamp::WIDE, own, now, last)
-    }
-
-    /// As [`next`](Stamp::next), with another distance than [`WIDE`](Stamp::WIDE).
-    pub fn next_by(wide: Duration, own: Timestamp, now: Timestamp, last: Option<Stamp>) -> Stamp {
-        let own = own.min(now).nanoseconds();
-        let after = last.map(|last| {
-            let last = last.nanoseconds();
-            let by = |step: Duration| last.saturating_add(step.as_nanos() as i64);
-            match by(wide) {
-                wide if wide < now.nanoseconds() => wide,
-                // Once it is in the future, it costs nothing to go on there, and a crowded second would.
-                _ if last > now.nanoseconds().saturating_add(1_000_000_000) => by(Stamp::WIDE),
-                _ => by(Stamp::NARROW),
-            }
-        });
-        Stamp::from_nanoseconds(after.map_or(own, |after| after.max(own)))
-    }
-
     /// The stamp as the state keeps it: nanoseconds since 1970-01-01T00:00:00Z.
     pub fn nanoseconds(self) -> i64 {
         self.0.nanoseconds()
@@ -53,6 +23,66 @@ impl Stamp {
     /// The stamp as a date.
     pub fn timestamp(self) -> Timestamp {
         self.0
+    }
+}
+
+/// Gives the versions of one list their stamps, in the order of the list.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamps {
+    now: Timestamp,
+    last: Option<Stamp>,
+    /// How many there are in the second of the last one.
+    crowd: u32,
+}
+
+impl Stamps {
+    /// Between two stamps while there is room below the present: at most 100 in a second, a page of that connector,
+    /// which reads the whole second of its last record again each time.
+    const WIDE: Duration = Duration::from_millis(10);
+    /// Between two stamps where there is no room. Formance keeps dates to the microsecond.
+    const NARROW: Duration = Duration::from_micros(1);
+    /// So many in a second are a hundred pages of that connector, each time. The next one lies in the next second.
+    const CROWD: u32 = 10_000;
+
+    /// Those that follow `last`, of which there are `crowd` in its second already.
+    pub fn after(last: Option<Stamp>, crowd: u32, now: Timestamp) -> Stamps {
+        Stamps { now, last, crowd }
+    }
+
+    /// The stamp of a version with that date: its own, if that is later than the last one and not in the future.
+    ///
+    /// Stamps lie in the future only to stay above the last one: everything that comes after a date in the future would
+    /// have to be stamped there, too.
+    pub fn next(&mut self, own: Timestamp) -> Stamp {
+        let own = own.min(self.now).nanoseconds();
+        let stamp = self.last.map_or(own, |last| own.max(self.follow(last)));
+        let stamp = Stamp::from_nanoseconds(stamp);
+        let second = stamp.0.second();
+        self.crowd = match self.last {
+            Some(last) if last.0.second() == second => self.crowd.saturating_add(1),
+            _ => 1,
+        };
+        let stamp = match self.crowd > Stamps::CROWD {
+            true => {
+                self.crowd = 1;
+                Stamp(second.next().start())
+            }
+            false => stamp,
+        };
+        self.last = Some(stamp);
+        stamp
+    }
+
+    /// Where the next one may lie at the earliest.
+    fn follow(&self, last: Stamp) -> i64 {
+        let (last, now) = (last.nanoseconds(), self.now.nanoseconds());
+        let by = |step: Duration| last.saturating_add(step.as_nanos() as i64);
+        let is_future = last > now.saturating_add(1_000_000_000);
+        // What lies in the future has all the room there is.
+        match by(Stamps::WIDE) {
+            wide if wide < now || is_future => wide,
+            _ => by(Stamps::NARROW),
+        }
     }
 }
 
@@ -71,7 +101,7 @@ mod tests {
         let now = at("2024-05-01T12:00:00Z");
         let stamp = |own, last: Option<&str>| {
             let last = last.map(|last| Stamp(at(last)));
-            Stamp::next(at(own), now, last).timestamp()
+            Stamps::after(last, 1, now).next(at(own)).timestamp()
         };
         for (own, last, expected) in [
             (
@@ -124,6 +154,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_second_is_never_so_full_that_it_cannot_be_read_again() {
+        let now = at("2024-05-01T12:00:00Z");
+        let mut stamps = Stamps::after(None, 0, now);
+        let mut last = None;
+        let mut seconds = std::collections::BTreeMap::new();
+        for _ in 0..35_000 {
+            let stamp = stamps.next(now);
+            assert!(Some(stamp) > last);
+            last = Some(stamp);
+            *seconds.entry(stamp.0.second()).or_insert(0) += 1;
+        }
+        let counts: Vec<u32> = seconds.values().copied().collect();
+        // What has got into the future by more than a second goes on there without haste.
+        assert_eq!(counts[0], Stamps::CROWD);
+        assert!(
+            counts.iter().all(|count| *count <= Stamps::CROWD),
+            "{counts:?}"
+        );
+    }
+
     proptest! {
         #[test]
         fn stamps_increase_strictly_whatever_the_dates_and_the_clock(
@@ -133,7 +184,7 @@ mod tests {
             let milliseconds = |number: i64| Timestamp::from_nanoseconds(start + number * 1_000_000);
             let mut last = None;
             for (own, now) in steps {
-                let stamp = Stamp::next(milliseconds(own), milliseconds(now), last);
+                let stamp = Stamps::after(last, 1, milliseconds(now)).next(milliseconds(own));
                 prop_assert!(Some(stamp) > last);
                 last = Some(stamp);
             }
