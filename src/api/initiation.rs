@@ -1,8 +1,9 @@
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::Value;
 
-use super::members::Members;
+use super::members::{Members, without_nul};
 use super::{Amount, Asset, Invalid, Timestamp};
 
 /// A payout or a transfer that Connectivity asks the PSP to make.
@@ -175,14 +176,13 @@ impl Initiated {
         if members.text("status").is_err() {
             members.set("status", &Value::from("OTHER"));
         }
-        let date = members.text("createdAt").ok();
-        let date = date.and_then(|date| Timestamp::parse(&date).ok());
-        let dated = date.is_some_and(|date| !date.is_zero_in_go());
-        if !dated {
-            members.set(
-                "createdAt",
-                &Value::from(Timestamp::now().second().to_string()),
-            );
+        let date = members.text("createdAt").ok().map(Cow::into_owned);
+        let readable = match date.as_deref().map(|text| (text, Timestamp::parse(text))) {
+            Some((text, Ok(date))) => date.for_go(text),
+            _ => Some(Timestamp::now().second().to_string()),
+        };
+        if let Some(readable) = readable {
+            members.set("createdAt", &Value::from(readable));
         }
         for field in ["updatedAt", "description"] {
             if members.text(field).is_err() {
@@ -197,7 +197,7 @@ impl Initiated {
         }
         Ok(Initiated {
             id,
-            json: members.write(),
+            json: without_nul(&members.write()).into_owned(),
         })
     }
 }

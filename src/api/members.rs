@@ -151,6 +151,31 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
+/// A JSON text without the character U+0000, which Formance's database cannot store: U+FFFD stands for it.
+pub fn without_nul(json: &str) -> Cow<'_, str> {
+    const NUL: &str = r"\u0000";
+    if !json.contains(NUL) {
+        return Cow::Borrowed(json);
+    }
+    let mut text = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(place) = rest.find('\\') {
+        let (before, escape) = rest.split_at(place);
+        text += before;
+        // A backslash that is escaped itself begins no other escape.
+        let (written, length) = match escape.starts_with(NUL) {
+            true => (r"\ufffd", NUL.len()),
+            false => {
+                let length = escape.chars().take(2).map(char::len_utf8).sum();
+                (&escape[..length], length)
+            }
+        };
+        text += written;
+        rest = &escape[length..];
+    }
+    Cow::Owned(text + rest)
+}
+
 /// How many arrays and objects of a JSON text lie within each other at most.
 fn depth(json: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
@@ -206,6 +231,20 @@ mod tests {
         assert!(members.text("b").is_err() && members.text("z").is_err());
         for json in ["[]", "7", "", r#"{"a":1"#] {
             assert!(Members::read(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_nul_is_replaced_and_what_only_looks_like_one_is_not() {
+        for (json, expected) in [
+            (r#"{"a":"x\u0000y\u00001"}"#, r#"{"a":"x\ufffdy\ufffd1"}"#),
+            (
+                r#"{"a\u0000":"\\u0000","b":"\\\u0000\n"}"#,
+                r#"{"a\ufffd":"\\u0000","b":"\\\ufffd\n"}"#,
+            ),
+            (r#"{"a":"\u0001é\\"}"#, r#"{"a":"\u0001é\\"}"#),
+        ] {
+            assert_eq!(without_nul(json), expected);
         }
     }
 

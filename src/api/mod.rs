@@ -27,7 +27,7 @@ pub use contract::{STATUSES, TYPES};
 pub use error_body::ErrorBody;
 pub use initiation::{Initiated, Initiation, InitiationRequest};
 pub use list_request::ListRequest;
-pub use members::Members;
+pub use members::{Members, without_nul};
 pub use page::{Page, Unusable, balances_record, read_record};
 pub use query::{Query, balances_path};
 pub use record::Record;

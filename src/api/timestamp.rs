@@ -55,9 +55,23 @@ impl Timestamp {
         Timestamp(computed.max(year_zero))
     }
 
-    /// Whether it is no later than 0001-01-01T00:00:00Z, which is what Go writes for no date at all.
-    pub fn is_zero_in_go(self) -> bool {
-        self <= Second::MIN.start()
+    /// The date of that text as Go reads it, if it does not read the text itself: it knows no second 60, no offset of a
+    /// day or more, and takes the first day of the year 1 for no date at all.
+    pub fn for_go(self, text: &str) -> Option<String> {
+        /// Always the same, because Formance tells a payment's changes apart by it.
+        const INSTEAD_OF_NONE: &str = "1970-01-01T00:00:00Z";
+        // Seconds are the last two of nineteen bytes. The hours of an offset stand before its colon.
+        let leaps = text.get(17..19) == Some("60");
+        let offset_hours = text
+            .len()
+            .checked_sub(5)
+            .and_then(|start| text.get(start..start + 2));
+        let is_far = !text.ends_with('Z') && offset_hours.is_none_or(|hours| hours >= "24");
+        match () {
+            () if self <= Second::MIN.start() => Some(INSTEAD_OF_NONE.to_owned()),
+            () if leaps || is_far => Some(self.to_string()),
+            () => None,
+        }
     }
 
     /// The whole second that this instant lies in.

@@ -1,15 +1,13 @@
 //! A version as Connectivity is shown it: as the service sent it, but for what Formance's client could not read.
 //!
 //! That client (Go's encoding/json into generated structures, formancehq/payments v3.4.0) fails a whole page for one
-//! value of the wrong type or outside an enumeration, takes `"ID"` for `"id"`, and does not resolve escapes in dates.
+//! value of the wrong type or outside an enumeration, takes `"ID"` for `"id"`, does not resolve escapes in dates, and
+//! stores what it reads in a database that takes no U+0000.
 
 use serde_json::Value;
 
-use crate::api::{Members, STATUSES, Stream, TYPES, Timestamp};
+use crate::api::{Members, STATUSES, Stream, TYPES, Timestamp, without_nul};
 use crate::store::Listed;
-
-/// Shown for a `createdAt` that Formance takes for none. Always the same, because it tells adjustments apart by it.
-const FIRST_DATE: &str = "1970-01-01T00:00:00Z";
 
 /// The fields that Formance's client reads.
 fn fields(stream: Stream) -> &'static [&'static str] {
@@ -77,10 +75,11 @@ pub(super) fn shown(stream: Stream, listed: &Listed) -> String {
         Stream::Transactions => show_transaction(&mut record, listed),
         Stream::Accounts | Stream::Beneficiaries => {}
     }
-    match record.is_edited() {
+    let text = match record.is_edited() {
         true => record.write(),
         false => listed.json.clone(),
-    }
+    };
+    without_nul(&text).into_owned()
 }
 
 /// Makes a date one that Go reads, and that has the value `due`, if there is one.
@@ -89,21 +88,12 @@ fn show_date(record: &mut Members, field: &'static str, due: Option<Timestamp>) 
         return;
     };
     let is_escaped = record.get(field).is_some_and(|json| json.contains('\\'));
-    // Seconds are the last two of nineteen bytes. The hours of an offset are the third and second before its colon.
-    let leaps = text.get(17..19) == Some("60");
-    let offset_hours = text
-        .len()
-        .checked_sub(5)
-        .and_then(|start| text.get(start..start + 2));
-    let is_far = !text.ends_with('Z') && offset_hours.is_none_or(|hours| hours >= "24");
     let Ok(value) = Timestamp::parse(&text) else {
         return;
     };
-    let written = match due {
-        Some(due) if due != value => due.to_string(),
-        // Go's zero date is no date for Formance, and fails the page.
-        _ if value.is_zero_in_go() => FIRST_DATE.to_owned(),
-        _ if leaps || is_far => value.to_string(),
+    let written = match (due, value.for_go(&text)) {
+        (Some(due), _) if due != value => due.to_string(),
+        (_, Some(readable)) => readable,
         // As an offset is written is part of what Formance tells adjustments apart by.
         _ if is_escaped => text.into_owned(),
         _ => return,
