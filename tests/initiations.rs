@@ -206,6 +206,50 @@ fn only_what_the_service_decides_is_an_outcome() {
 }
 
 #[test]
+fn what_never_reached_the_service_is_not_made() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let listening = Listening::start(&format!("http://{port}"), json!({}));
+    let (status, error) = ask(&listening, "k", "100");
+    assert_eq!(
+        (status, &error["Title"]),
+        (503, &json!("Not Made")),
+        "{error}"
+    );
+    assert_eq!(unsettled(&listening), [("k".into(), "not made".into())]);
+}
+
+#[test]
+fn what_came_of_a_payout_without_an_answer_is_held_back_too() {
+    let service = FakePsp::with_a_bank();
+    let listening = Listening::start(&service.url(), json!({ "requestTimeout": "300ms" }));
+    listening.poll();
+    service.always("/payouts", Reply::Cut);
+    assert_eq!(ask(&listening, "k", "100").0, 503);
+    listening.poll();
+    let listed = || {
+        listening
+            .get("/transactions?pageSize=1000")
+            .1
+            .as_array()
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(listed().len(), 250);
+    // Asked for again, it is known, and listed under its key.
+    service.heal();
+    let (status, made) = ask(&listening, "k", "100");
+    assert_eq!((status, listed().len()), (201, 251));
+    let shown = listed()
+        .into_iter()
+        .find(|shown| shown["id"] == made["id"])
+        .unwrap();
+    assert_eq!(shown["relatedTransactionID"], "k");
+}
+
+#[test]
 fn what_may_be_made_is_not_called_refused_or_not_made() {
     let service = FakePsp::start();
     let listening = quiet_listener(&service, json!({}));

@@ -349,6 +349,7 @@ impl Client {
             let error = Error::NoAnswer {
                 request: request.to_owned(),
                 cause,
+                sent: !is_about_the_address(&error) && !is_about_the_name(&error),
                 attempts,
             };
             Failed {
@@ -508,6 +509,16 @@ fn tls_hint(error: &ureq::Error) -> String {
     format!(
         "TLS failed ({error}); if the service's certificate is of a private authority, set \"caFile\" to it"
     )
+}
+
+/// Whether the host's name could not be looked up.
+fn is_about_the_name(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Timeout(ureq::Timeout::Resolve) | ureq::Error::HostNotFound => true,
+        // The resolver of the system says so in words only.
+        ureq::Error::Io(error) => error.to_string().contains("lookup address"),
+        _ => false,
+    }
 }
 
 /// Whether another address of the host might work.

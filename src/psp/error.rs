@@ -10,6 +10,8 @@ pub enum Error {
         request: String,
         /// What happened, and what to do about it.
         cause: String,
+        /// Whether the request may have reached the service.
+        sent: bool,
         /// How often it was tried.
         attempts: u32,
     },
@@ -122,10 +124,8 @@ impl Error {
     /// Of a request to make something: whether it may have been made all the same.
     pub(super) fn leaves_open(&self) -> bool {
         match self {
-            Error::NoAnswer { .. }
-            | Error::Unreadable { .. }
-            | Error::TooLarge { .. }
-            | Error::Stopped { .. } => true,
+            Error::NoAnswer { sent, .. } => *sent,
+            Error::Unreadable { .. } | Error::TooLarge { .. } | Error::Stopped { .. } => true,
             // Too many requests: this one was turned away.
             Error::Unavailable { status, .. } => *status != 429,
             Error::KeyRefused { .. }
