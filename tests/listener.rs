@@ -189,13 +189,24 @@ fn a_stop_answers_what_is_in_flight() {
     let mut listening = Listening::start(&service.url(), json!({}));
     listening.wait_for_line("poll 1 complete");
     service.always("/accounts", Reply::After(Duration::from_millis(700)));
-    let waiting = listening.polling();
     let asked = service.requests().len();
+    let waiting = listening.polling();
     wait_until("the poll runs", || service.requests().len() > asked);
+    let next = listening.polling();
+    // Nothing shows that the question has arrived.
+    std::thread::sleep(Duration::from_millis(200));
+    let begun = std::time::Instant::now();
     listening.process.signal(Signal::SIGTERM);
     let (status, summary) = waiting.join().unwrap();
     assert_eq!((status, &summary["outcome"]), (200, &json!("interrupted")));
+    // The one that would have come next does not.
+    let (status, error) = next.join().unwrap();
+    assert_eq!((status, &error["Title"]), (503, &json!("Poll Given Up")));
     assert_eq!(listening.process.ended().0, Some(0));
+    assert!(
+        begun.elapsed() < Duration::from_millis(2_500),
+        "nothing was waited for"
+    );
 }
 
 #[test]

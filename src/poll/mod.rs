@@ -25,7 +25,7 @@ mod workers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Select, Sender, unbounded};
+use crossbeam_channel::{Receiver, Select, Sender, never, unbounded};
 
 use crate::psp::Client;
 use crate::stop::Stop;
@@ -90,6 +90,9 @@ pub enum Error {
     /// Every worker thread has ended, which is a bug.
     #[error("the worker threads have ended: this is a bug, please report it")]
     WorkersLost,
+    /// The loop was told to stop before the poll that was asked for began.
+    #[error("generic-connector is shutting down; ask again when it is up")]
+    Stopped,
 }
 
 /// How a poll ended.
@@ -331,7 +334,20 @@ impl<'a> Poller<'a> {
                 Err(error) => return Err(error),
             }
         }
+        self.turn_away();
         Ok(())
+    }
+
+    /// Answers who waits for a poll that will not begin, and takes no more questions.
+    fn turn_away(&mut self) {
+        let asked = std::mem::replace(&mut self.asked, never());
+        for ask in asked.try_iter() {
+            if let Ask::Poll(ended) = ask {
+                self.waiting.extend(ended);
+            }
+        }
+        let waiting = self.waiting.drain(..);
+        waiting.for_each(|ended| ended(Err(&Error::Stopped)));
     }
 
     /// The state.

@@ -167,7 +167,8 @@ impl Routes {
         self.ask(Ask::Poll(Some(Box::new(|ended| {
             responder.answer(match ended {
                 Ok(summary) => json_of(&summary_in_json(summary)),
-                Err(error) => Response::error(503, "Poll Given Up", &error.to_string()),
+                Err(error) => Response::error(503, "Poll Given Up", &error.to_string())
+                    .with_header("Retry-After", "10"),
             });
         }))));
     }
