@@ -189,12 +189,15 @@ fn held_back_since() -> String {
 
 /// Transactions with a seq above this one are held back from the list.
 pub(super) fn held_back_after(connection: &Connection) -> rusqlite::Result<i64> {
+    // What was asked for in the future was so before the clock was set back.
+    let now = Timestamp::now().second().to_string();
     connection
         .prepare_cached(
             "SELECT coalesce(min(after), ?2) FROM initiation
-             WHERE state NOT IN ('made', 'refused') AND state <> 'not made' AND asked_at >= ?1",
+             WHERE state NOT IN ('made', 'refused') AND state <> 'not made'
+                 AND asked_at BETWEEN ?1 AND ?3",
         )?
-        .query_row((held_back_since(), i64::MAX), |row| row.get(0))
+        .query_row((held_back_since(), i64::MAX, now), |row| row.get(0))
 }
 
 /// Whether Connectivity has ever asked for a payout or transfer.
