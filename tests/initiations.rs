@@ -2,6 +2,7 @@
 //! two different requests under one key.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use generic_connector::api::Stream;
@@ -31,6 +32,12 @@ fn lists_fail(service: &FakePsp, payouts: Reply) {
 
 fn ask(listening: &Listening, key: &str, amount: &str) -> (u16, Value) {
     listening.post("/payouts", &payout(key, amount).to_string())
+}
+
+/// Asks from a thread of its own.
+fn asking(listening: &Arc<Listening>, key: &'static str) -> JoinHandle<(u16, Value)> {
+    let listening = listening.clone();
+    std::thread::spawn(move || ask(&listening, key, "100"))
 }
 
 fn unsettled(listening: &Listening) -> Vec<(String, String)> {
@@ -304,12 +311,7 @@ fn a_hundred_requests_with_one_key_are_one_for_the_service() {
     let listening = Arc::new(quiet_listener(&service, json!({ "requestTimeout": "30s" })));
     let (release, released) = crossbeam_channel::bounded(1);
     lists_fail(&service, Reply::When(released));
-    let asking: Vec<_> = (0..100)
-        .map(|_| {
-            let listening = listening.clone();
-            std::thread::spawn(move || ask(&listening, "k", "100"))
-        })
-        .collect();
+    let asking: Vec<_> = (0..100).map(|_| asking(&listening, "k")).collect();
     wait_until("the service is asked", || !service.posts().is_empty());
     std::thread::sleep(Duration::from_millis(200));
     release.send(()).unwrap();
@@ -392,10 +394,7 @@ fn what_came_of_a_payout_is_listed_under_its_key_and_not_before_it_is_known() {
     let (release, released) = crossbeam_channel::bounded(1);
     service.always("/payouts", Reply::When(released));
     let listening = Arc::new(listening);
-    let asking = std::thread::spawn({
-        let listening = listening.clone();
-        move || ask(&listening, "k", "100")
-    });
+    let asking = asking(&listening, "k");
     wait_until("the payout is made", || {
         service.transactions().len() > before
     });
@@ -438,10 +437,7 @@ fn what_is_held_back_is_listed_after_a_minute() {
     listening.poll();
     let (release, released) = crossbeam_channel::bounded(1);
     service.always("/payouts", Reply::When(released));
-    let asking = std::thread::spawn({
-        let listening = listening.clone();
-        move || ask(&listening, "k", "100")
-    });
+    let asking = asking(&listening, "k");
     wait_until("the payout is asked for", || !service.posts().is_empty());
     service.add_transaction("newer", "2024-03-01T00:00:00Z");
     listening.poll();

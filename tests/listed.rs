@@ -1,11 +1,13 @@
 //! What the listener lists: Formance's own poller gets everything through it, and can read everything.
 
 use generic_connector::api::{Stream, Timestamp};
-use generic_connector::sandbox::{Sandbox, Settings};
 use serde_json::{Value, json};
 
-use crate::formance::{BEGINNING, Event, Habits, History, Lost, appears, directly, numbered};
-use crate::support::{FakePsp, KEY, LISTEN_KEY, Listening, Reply, transaction};
+use crate::formance::sandbox;
+use crate::support::{
+    BEGINNING, Event, FakePsp, Habits, History, KEY, LISTEN_KEY, Listening, Lost, Reply, appears,
+    directly, numbered, transaction,
+};
 
 /// How late the records of random histories appear at most, and more.
 const LOOKBACK: &str = "96h";
@@ -418,14 +420,7 @@ fn all_of_a_real_bank_arrives() {
         println!("skipped: BANK_DATA names no directory");
         return;
     };
-    let sandbox = Sandbox::start(Settings {
-        listen: ([127, 0, 0, 1], 0).into(),
-        api_key: KEY.to_owned(),
-        data: Some(data.into()),
-        live: false,
-        latency: std::time::Duration::ZERO,
-    })
-    .unwrap();
+    let sandbox = sandbox(Some(data.into()));
     let fresh = Listening::start(&sandbox.url(), json!({}));
     let adopted = Listening::start(&sandbox.url(), json!({}));
     let mut poller = fresh.poller();

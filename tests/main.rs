@@ -11,6 +11,7 @@ mod configuration;
 mod crash;
 mod demo;
 mod formance;
+mod go;
 mod initiations;
 mod isolated;
 mod listed;

@@ -3,6 +3,7 @@
 
 mod formance;
 mod go;
+mod history;
 mod listening;
 mod proxy;
 mod psp;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 
 pub use formance::Poller;
 pub use go::{Date, Fields, Kind, escaped_target};
+pub use history::{BEGINNING, Event, Habits, History, Lost, appears, directly, numbered};
 pub use listening::{LISTEN_KEY, Listening};
 pub use proxy::{Fault, Proxy, answer_of};
 pub use psp::{FakePsp, Manners, Reply, transaction};

@@ -1,0 +1,197 @@
+//! The server as a network meets it: over real sockets, by clients that are good, slow, broken or hostile.
+
+mod answers;
+mod hostile;
+mod requests;
+mod room;
+
+use std::fmt::Write as _;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{setsockopt, sockopt};
+
+use super::*;
+
+/// Longer than anything here takes, however busy the machine is.
+const LONG: Duration = Duration::from_secs(60);
+
+/// What the server does is told by the path.
+struct Script {
+    /// Responders of `/later`.
+    later: Sender<Responder>,
+    /// `/block` waits for a word, or for the sender to be dropped.
+    gate: Receiver<()>,
+    handled: AtomicUsize,
+}
+
+impl Handler for Script {
+    fn admit(&self, head: &Head) -> Result<Admission, Response> {
+        match head.path.as_str() {
+            "/refused" => return Err(Response::error(401, "Unauthorized", "no key")),
+            "/admit-panics" => panic!("on purpose"),
+            // It must not; here it makes the event loop as busy as can be.
+            "/admit-blocks" => {
+                let _ = self.gate.recv();
+            }
+            _ => {}
+        }
+        let patience = head
+            .query
+            .strip_prefix("patience=")
+            .map(|ms| ms.parse().unwrap());
+        Ok(Admission {
+            patience: patience.map_or(LONG, Duration::from_millis),
+            proven: head.authorization.as_deref() == Some("Bearer key"),
+        })
+    }
+
+    fn handle(&self, request: Request, responder: Responder) {
+        self.handled.fetch_add(1, SeqCst);
+        match request.head.path.as_str() {
+            "/later" => self.later.send(responder).unwrap(),
+            "/echo" => responder.answer(Response::json(200, request.body)),
+            "/drop" => drop(responder),
+            "/panic" => panic!("on purpose"),
+            "/block" => {
+                let _ = self.gate.recv();
+                responder.answer(Response::json(200, b"unblocked".to_vec()));
+            }
+            "/big" => {
+                let length = request.head.query.parse().unwrap();
+                responder.answer(Response::json(200, vec![b'x'; length]));
+            }
+            path => responder.answer(Response::json(200, path.as_bytes().to_vec())),
+        }
+    }
+}
+
+/// A server, and the other ends of its script.
+struct Served {
+    /// Dropped first: a test that fails must not leave the server waiting at it.
+    gate: Sender<()>,
+    server: Option<Server>,
+    address: SocketAddr,
+    script: Arc<Script>,
+    later: Receiver<Responder>,
+}
+
+fn serve(limits: Limits) -> Served {
+    let (later, responders) = unbounded();
+    let (gate, gate_end) = bounded(0);
+    let script = Arc::new(Script {
+        later,
+        gate: gate_end,
+        handled: AtomicUsize::new(0),
+    });
+    let server = Server::start(([127, 0, 0, 1], 0).into(), limits, script.clone()).unwrap();
+    Served {
+        address: server.address(),
+        server: Some(server),
+        script,
+        later: responders,
+        gate,
+    }
+}
+
+impl Served {
+    fn client(&self) -> Client {
+        Client::connect(self.address).unwrap()
+    }
+
+    /// A client whose connection has shown the key.
+    fn proven(&self) -> Client {
+        let mut client = self.client();
+        client.send("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\n\r\n");
+        assert_eq!(client.answer().status, 200);
+        client
+    }
+
+    fn responder(&self) -> Responder {
+        self.later.recv_timeout(LONG).unwrap()
+    }
+}
+
+struct Client(TcpStream);
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Client {
+    fn connect(address: SocketAddr) -> io::Result<Client> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(LONG))?;
+        Ok(Client(stream))
+    }
+
+    fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn get(&mut self, path: &str) -> Answer {
+        self.send(&get(path));
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Answer {
+        self.try_answer().unwrap()
+    }
+
+    fn try_answer(&mut self) -> io::Result<Answer> {
+        let head = self.head()?;
+        let length = head.split_once("Content-Length: ").unwrap().1;
+        let length = length.split_once('\r').unwrap().0.parse().unwrap();
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body)?;
+        Ok(Answer {
+            status: head[9..12].parse().unwrap(),
+            head,
+            body: String::from_utf8(body).unwrap(),
+        })
+    }
+
+    /// Reads to the empty line, and not beyond.
+    fn head(&mut self) -> io::Result<String> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte)?;
+            head.push(byte[0]);
+        }
+        Ok(String::from_utf8(head).unwrap())
+    }
+
+    /// Whether the server closes in good order and sends nothing more.
+    fn is_closed(&mut self) -> bool {
+        self.0.read(&mut [0]).unwrap() == 0
+    }
+
+    /// Closes without a goodbye, as a client that crashes or a firewall does.
+    fn reset(self) {
+        let abort = libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
+        setsockopt(&self.0, sockopt::Linger, &abort).unwrap();
+    }
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
+}
+
+fn milliseconds(number: u64) -> Duration {
+    Duration::from_millis(number)
+}

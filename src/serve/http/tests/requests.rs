@@ -1,0 +1,209 @@
+//! What is a request, and what is refused.
+
+use super::*;
+
+#[test]
+fn what_is_not_strictly_right_is_refused_with_a_reason_and_the_connection_ends() {
+    let served = serve(Limits::default());
+    let long = "x".repeat(9000);
+    let many = (0..65).fold(String::new(), |mut headers, number| {
+        write!(headers, "X-{number}: x\r\n").unwrap();
+        headers
+    });
+    let post = |headers: &str| format!("POST /echo HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+    for (status, request) in [
+        (505, "GET / HTTP/2.0\r\nHost: x\r\n\r\n".to_owned()),
+        (505, "GET / HTTP/1.2\r\nHost: x\r\n\r\n".to_owned()),
+        (400, "GET / HTTP/1.1\r\n\r\n".to_owned()),
+        (
+            400,
+            "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n".to_owned(),
+        ),
+        (
+            400,
+            "GET / HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n".to_owned(),
+        ),
+        (
+            400,
+            post("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"),
+        ),
+        (
+            400,
+            post("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n"),
+        ),
+        (411, post("Transfer-Encoding: chunked\r\n")),
+        (411, post("Transfer-Encoding: gzip\r\n")),
+        (400, post("Content-Length: 1\r\nContent-Length: 1\r\n")),
+        (400, post("Content-Length: 1\r\nContent-Length: 2\r\n")),
+        (400, post("Content-Length: 1, 1\r\n")),
+        (400, post("Content-Length: +1\r\n")),
+        (400, post("Content-Length: -1\r\n")),
+        (400, post("Content-Length: 0x1\r\n")),
+        (400, post("Content-Length: 1 1\r\n")),
+        (400, post("Content-Length: abc\r\n")),
+        (400, post("Content-Length:\r\n")),
+        (413, post("Content-Length: 65537\r\n")),
+        (413, post("Content-Length: 9999999999999999\r\n")),
+        (413, post("Content-Length: 99999999999999999999999999\r\n")),
+        (417, post("Content-Length: 1\r\nExpect: 200-ok\r\n")),
+        (
+            417,
+            post("Content-Length: 1\r\nExpect: 100-continue, x\r\n"),
+        ),
+        (400, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()),
+        (400, "GET http://x/ HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()),
+        (400, "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()),
+        (431, format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n")),
+        (
+            431,
+            format!("GET / HTTP/1.1\r\nHost: x\r\nX: {long}\r\n\r\n"),
+        ),
+        (431, format!("GET / HTTP/1.1\r\nHost: x\r\nX: {long}")),
+        (431, format!("GET / HTTP/1.1\r\nHost: x\r\n{many}\r\n")),
+        (
+            400,
+            "GET / HTTP/1.1\r\nHost: x\r\nA b: c\r\n\r\n".to_owned(),
+        ),
+        (400, "GET / HTTP/1.1\r\nHost : x\r\n\r\n".to_owned()),
+        (
+            400,
+            "GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n".to_owned(),
+        ),
+        (
+            400,
+            "GET / HTTP/1.1\r\nHost: x\r\nA: b\0c\r\n\r\n".to_owned(),
+        ),
+        (
+            400,
+            "GET / HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n".to_owned(),
+        ),
+        (400, "GET / HTTP/1.1\nHost: x\n\n".to_owned()),
+        (
+            400,
+            "GET / HTTP/1.1\r\nHost: x\r\nA: b\nC: d\r\n\r\n".to_owned(),
+        ),
+        (400, "G(T / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()),
+        (400, "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0".to_owned()),
+        (400, post("Authorization: a\r\nAuthorization: a\r\n")),
+    ] {
+        let mut client = served.client();
+        client.send(&request);
+        let answer = client.answer();
+        assert_eq!(answer.status, status, "{request:?}: {answer:?}");
+        assert!(
+            answer.head.contains("\r\nConnection: close\r\n"),
+            "{request:?}"
+        );
+        let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        assert!(
+            body["Title"].is_string() && body["Detail"].is_string(),
+            "{request:?}"
+        );
+        assert!(client.is_closed(), "{request:?}");
+    }
+    assert_eq!(served.script.handled.load(SeqCst), 0);
+}
+
+#[test]
+fn a_refused_client_gets_to_read_why_although_it_sent_more_than_was_read() {
+    let served = serve(Limits::default());
+    for head in [
+        "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n",
+        "POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n",
+    ] {
+        let mut client = served.client();
+        client.send(head);
+        // More than the sockets' buffers hold: it cannot be written unless the server reads it.
+        client.send(&"x".repeat(30_000_000));
+        let answer = client.answer();
+        assert!(matches!(answer.status, 413 | 401), "{answer:?}");
+        assert!(client.is_closed());
+    }
+}
+
+#[test]
+fn a_client_that_lingers_after_its_last_answer_is_cut() {
+    let served = serve(Limits {
+        linger_time: milliseconds(200),
+        ..Limits::default()
+    });
+    let mut client = served.client();
+    client.send("nonsense\r\n\r\n");
+    assert_eq!(client.answer().status, 400);
+    assert!(client.is_closed());
+    let start = Instant::now();
+    while client.0.write_all(b"x").is_ok() {
+        thread::sleep(milliseconds(10));
+        assert!(start.elapsed() < LONG);
+    }
+    assert!(start.elapsed() > milliseconds(100));
+}
+
+#[test]
+fn a_connection_answers_one_request_after_another() {
+    let served = serve(Limits::default());
+    let mut client = served.client();
+    assert_eq!(client.get("/one").body, "/one");
+    let answer = client.get("/two?query");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "/two"));
+    assert!(!answer.head.contains("Connection"), "{answer:?}");
+    assert!(answer.head.contains("\r\nDate: "), "{answer:?}");
+    client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234");
+    client.send("56789GET /three HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.answer().body, "0123456789");
+    assert_eq!(client.answer().body, "/three");
+    let whole = "x".repeat(65_536);
+    client.send(&format!(
+        "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n{whole}"
+    ));
+    assert_eq!(client.answer().body, whole);
+    client.send("HEAD /four HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(client.head().unwrap().contains("\r\nContent-Length: 5\r\n"));
+    assert_eq!(client.get("/refused").status, 401);
+    assert_eq!(
+        client.get("/five").status,
+        200,
+        "a refusal without a body ends nothing"
+    );
+    client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert!(
+        client
+            .answer()
+            .head
+            .contains("\r\nConnection: keep-alive\r\n")
+    );
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    assert!(client.answer().head.contains("\r\nConnection: close\r\n"));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_client_that_has_finished_sending_is_answered() {
+    let served = serve(Limits::default());
+    let mut client = served.client();
+    client.send(&get("/later"));
+    client.0.shutdown(Shutdown::Write).unwrap();
+    served
+        .responder()
+        .answer(Response::json(200, b"late".to_vec()));
+    assert_eq!(client.answer().body, "late");
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_body_is_asked_for_only_when_its_request_is_admitted() {
+    let served = serve(Limits::default());
+    let mut client = served.client();
+    let head = |path: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-Continue\r\n\r\n"
+        )
+    };
+    client.send(&head("/echo"));
+    assert_eq!(client.head().unwrap(), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("body");
+    assert_eq!(client.answer().body, "body");
+    client.send(&head("/refused"));
+    assert_eq!(client.answer().status, 401);
+    assert!(client.is_closed());
+}
