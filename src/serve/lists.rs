@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
 use serde_json::json;
 
@@ -21,8 +21,8 @@ pub(super) struct Lists {
     state_directory: PathBuf,
     /// Those that no thread reads now: as many as have ever been read at once.
     idle: Mutex<Vec<Listing>>,
-    /// By [`Stream::LISTED`]: whether Connectivity is known to have asked for it.
-    asked_for: [AtomicBool; Stream::LISTED.len()],
+    /// By stream: whether Connectivity is known to have asked for the list.
+    asked_for: [AtomicBool; Stream::ALL.len()],
     /// By stream: whether it was said that Connectivity is ahead of the list.
     is_ahead: [AtomicBool; Stream::ALL.len()],
     /// Held while a list is stamped anew.
@@ -65,11 +65,9 @@ impl Lists {
                     "Nothing has been read from the Integration Service yet.",
                 ));
             }
-            // Formance names an order in every request; a look at the list by hand need not.
-            if asked.names_order
-                && !asked.newest_first
-                && let Err(refusal) = self.note(listing, stream, &asked)?
-            {
+            // Formance begins so, and names an order in every request; a look at the list by hand need not.
+            let begins = asked.names_order && !asked.newest_first && asked.page == 1;
+            if begins && let Err(refusal) = self.note(listing, stream, &asked)? {
                 return Ok(refusal);
             }
             let selection = Selection {
@@ -80,10 +78,11 @@ impl Lists {
             };
             let page = listing.page(stream, &selection)?;
             // Who has read here asks from the last version that it was shown, and is shown it again.
-            if let (true, true, Some(from)) = (asked.names_order, page.is_empty(), asked.from)
-                && asked.page == 1
-                && !self.is_ahead[stream as usize].swap(true, Relaxed)
+            if let Some(from) = asked.from
+                && begins
+                && page.is_empty()
                 && listing.has_versions(stream)?
+                && !self.is_ahead[stream as usize].swap(true, Relaxed)
             {
                 log::warn!(
                     "{stream}: Connectivity asks for what is dated {} or later, where nothing is: it has not read that far \
@@ -110,15 +109,11 @@ impl Lists {
         stream: Stream,
         asked: &ListRequest,
     ) -> Result<Result<(), Response>, store::Error> {
-        let place = Stream::LISTED
-            .iter()
-            .position(|listed| *listed == stream)
-            .unwrap_or_default();
-        if self.asked_for[place].load(Relaxed) {
+        if self.asked_for[stream as usize].load(Relaxed) {
             return Ok(Ok(()));
         }
         let adopting = self.adopting.try_lock();
-        if let Err(std::sync::TryLockError::WouldBlock) = adopting {
+        if let Err(TryLockError::WouldBlock) = adopting {
             return Ok(Err(not_ready("A list is being stamped anew.")));
         }
         if !listing.has_been_asked_for(stream)? {
@@ -142,7 +137,7 @@ impl Lists {
                 None => log::info!("{stream}: Connectivity asks for the first time"),
             }
         }
-        self.asked_for[place].store(true, Relaxed);
+        self.asked_for[stream as usize].store(true, Relaxed);
         Ok(Ok(()))
     }
 
