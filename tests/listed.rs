@@ -1,6 +1,7 @@
 //! What the listener lists: Formance's own poller gets everything through it, and can read everything.
 
 use generic_connector::api::{Stream, Timestamp};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::formance::sandbox;
@@ -188,6 +189,41 @@ fn a_first_import_is_read_while_it_runs_and_over_restarts() {
     assert_eq!(listed, turned);
     assert!(*listed.last().unwrap() <= Timestamp::now());
     assert_eq!(listed[0], Timestamp::parse("2024-01-01T00:00:00Z").unwrap());
+}
+
+#[test]
+fn a_restart_between_two_of_its_pages_loses_nothing() {
+    let service = FakePsp::start();
+    for number in 0..700 {
+        service.add_transaction(&format!("tx-{number}"), "2024-01-01T00:00:00Z");
+    }
+    // The poller knows one address.
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let keys = json!({ "listen": free.to_string(), "lookback": LOOKBACK });
+    let mut listening = Some(Listening::start(&service.url(), keys));
+    listening.as_ref().unwrap().poll();
+    let mut poller = listening.as_ref().unwrap().poller();
+    let mut pages = 0;
+    let mut restart = || {
+        pages += 1;
+        let mut before = listening.take().unwrap();
+        service.add_transaction(&format!("late-{pages}"), "2024-01-01T00:00:00Z");
+        if pages % 2 == 0 {
+            before.process.signal(Signal::SIGTERM);
+            assert_eq!(before.process.ended().0, Some(0));
+        }
+        let after = before.restart(&[]);
+        after.poll();
+        listening = Some(after);
+    };
+    poller.run_with(Stream::Transactions, &mut restart).unwrap();
+    poller.run(Stream::Transactions).unwrap();
+    assert!(pages > 7);
+    assert_eq!(Lost::of(&service, &poller), Lost::default());
+    assert_eq!(poller.received(Stream::Transactions).len(), 700 + pages);
 }
 
 #[test]
