@@ -431,6 +431,8 @@ fn a_state_of_layout_2_is_listed_after_the_upgrade() {
     }
     drop(old);
 
+    // What is listed is what was stored.
+    service.always("/", Reply::status(401));
     let listening = Listening::on(place, &[]);
     assert!(
         listening.log().contains("brought from layout 2 to 3"),
@@ -475,6 +477,7 @@ fn a_state_of_layout_2_is_listed_after_the_upgrade() {
             .join("state.sqlite3.layout-2")
             .exists()
     );
+    service.heal();
     let fresh = Place::new(&service.url(), json!({}));
     fresh.poll_well();
     let open =
