@@ -14,6 +14,7 @@
 //! | room | what it is |
 //! |---|---|
 //! | [`api`] | the Generic Connector API's vocabulary: pages, records, dates, amounts |
+//! | [`transport`] | what the clients send with: connections, deadlines, TLS |
 //! | [`psp`] | the client of the Integration Service: one request, one typed answer |
 //! | [`poll`] | the main loop, the workers, the cursor walk, the publish step |
 //! | [`store`] | the state, one SQLite file: the change log, the newest versions, the cursors, the journal |
@@ -24,8 +25,8 @@
 //! | [`config`] | the configuration file, read and checked |
 //! | [`command`] | the commands of the command line, one a file |
 //!
-//! `api` is the ground floor; `psp` and `store` stand on it, `poll` on those, `publish` on `store`, `serve`
-//! on `store`, `psp` and `poll`, `command` on all.
+//! `api` is the ground floor; `transport` and `store` stand on it, `psp` on `transport`, `poll` on `psp` and `store`,
+//! `publish` on `transport` and `store`, `serve` on `store`, `psp` and `poll`, `command` on all.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -45,3 +46,4 @@ mod signals;
 pub mod status;
 pub mod stop;
 pub mod store;
+pub mod transport;

@@ -1,24 +1,18 @@
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ureq::Body;
 use ureq::http::{Response, StatusCode};
-use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, Body};
 
 use super::Error;
 use super::pace::Pace;
-use super::resolver::CachingResolver;
-use super::retry::{Decision, Failure, Retry, RetryBudget, retry_after};
+use super::retry::{Decision, Failure, Retry, RetryBudget};
 use crate::api::{self, ErrorBody, Initiation, Page, Query, Record, Stream, Timestamp, Unusable};
 use crate::secret::{Origin, Secret};
 use crate::stop::Stop;
+use crate::transport::{self, NoAnswer, Transport, header, retry_after};
 
-/// How long a connection attempt may take, TLS included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Idle connections are closed before common servers and proxies do so (60 s and more).
-const IDLE_CONNECTION_AGE: Duration = Duration::from_secs(50);
 /// Bytes. The body of an error is for people.
 const ERROR_BODY_LIMIT: u64 = 64 * 1024;
 
@@ -57,8 +51,7 @@ pub struct Listed {
 /// The client. Shared by reference: its connections, its pace and its counters are those of the whole pool.
 #[derive(Debug)]
 pub struct Client {
-    agent: Agent,
-    resolver: CachingResolver,
+    transport: Transport,
     settings: Settings,
     /// The key that is sent now.
     key: Mutex<Secret>,
@@ -117,33 +110,16 @@ struct Failed {
 impl Client {
     /// A client for that service. Waiting of any kind ends when `stop` is requested.
     pub fn new(settings: Settings, stop: Stop) -> Client {
-        let roots = match &settings.root_certificates {
-            Some(certificates) => ureq::tls::RootCerts::new_with_certs(certificates),
-            None => ureq::tls::RootCerts::WebPki,
-        };
-        let config = Agent::config_builder()
-            .user_agent(concat!("generic-connector/", env!("CARGO_PKG_VERSION")))
-            .accept("application/json")
-            .timeout_connect(Some(CONNECT_TIMEOUT.min(settings.request_timeout)))
-            .timeout_global(Some(settings.request_timeout))
-            // The key must not leave the endpoint's origin.
-            .max_redirects(0)
-            // A status is an answer: its body and its Retry-After are wanted.
-            .http_status_as_error(false)
-            .proxy(settings.proxy.clone())
-            .tls_config(ureq::tls::TlsConfig::builder().root_certs(roots).build())
-            .max_idle_connections(settings.connections)
-            .max_idle_connections_per_host(settings.connections)
-            .max_idle_age(IDLE_CONNECTION_AGE)
-            // The defaults, 128 KiB each, are most of a worker's memory. A header of 16 KiB must fit.
-            .input_buffer_size(32 * 1024)
-            .output_buffer_size(8 * 1024)
-            .max_response_header_size(16 * 1024)
-            .build();
-        let resolver = CachingResolver::default();
+        let transport = Transport::new(transport::Settings {
+            timeout: settings.request_timeout,
+            connections: settings.connections,
+            root_certificates: settings.root_certificates.clone(),
+            proxy: settings.proxy.clone(),
+            is_secure: settings.endpoint.starts_with("https:"),
+            address_key: "endpoint",
+        });
         Client {
-            agent: Agent::with_parts(config, DefaultConnector::default(), resolver.clone()),
-            resolver,
+            transport,
             key: Mutex::new(settings.api_key.clone()),
             pace: Pace::new(settings.max_requests_per_second),
             settings,
@@ -245,7 +221,7 @@ impl Client {
 
     /// Cuts every connection, so that requests in flight fail at once.
     pub fn abandon(&self) {
-        self.agent.clone().shutdown();
+        self.transport.abandon();
     }
 
     /// Makes one request, with its retries.
@@ -342,30 +318,28 @@ impl Client {
         read: impl Fn(&Answer) -> Result<T, api::Invalid>,
     ) -> Result<T, Failed> {
         let no_answer = |error: ureq::Error| {
-            if is_about_the_address(&error) {
-                self.resolver.forget();
-            }
-            let cause = self.explain(&error);
-            let error = Error::NoAnswer {
-                request: request.to_owned(),
-                cause,
-                sent: !is_about_the_address(&error) && !is_about_the_name(&error),
-                attempts,
-            };
+            let NoAnswer { cause, sent } = self.transport.explain(&error);
             Failed {
                 failure: Failure::Transient,
-                error,
+                error: Error::NoAnswer {
+                    request: request.to_owned(),
+                    cause,
+                    sent,
+                    attempts,
+                },
             }
         };
         let authorization = format!("Bearer {}", key.expose());
         let answered = match sent {
             Sent::Get => self
-                .agent
+                .transport
+                .agent()
                 .get(url)
                 .header("Authorization", authorization)
                 .call(),
             Sent::Post(json, timeout) => self
-                .agent
+                .transport
+                .agent()
                 .post(url)
                 .config()
                 .timeout_global(Some(timeout))
@@ -474,71 +448,4 @@ impl Client {
         };
         Failed { failure, error }
     }
-
-    /// What happened and what to do about it, in words.
-    fn explain(&self, error: &ureq::Error) -> String {
-        let seconds = self.settings.request_timeout.as_secs_f64();
-        match error {
-            ureq::Error::Timeout(ureq::Timeout::Connect) => {
-                "no connection in time; is the host up, and does a firewall let this machine reach it?".to_owned()
-            }
-            ureq::Error::Timeout(ureq::Timeout::Resolve) | ureq::Error::HostNotFound => {
-                "the host name cannot be looked up; check \"endpoint\" and this machine's DNS".to_owned()
-            }
-            ureq::Error::Timeout(_) => format!("no complete answer within {seconds} s (\"requestTimeout\")"),
-            ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                "connection refused; is the service running, and is the port in \"endpoint\" right?".to_owned()
-            }
-            ureq::Error::Io(error) if error.to_string().contains("lookup address") => {
-                format!("the host name cannot be looked up ({error}); check \"endpoint\" and this machine's DNS")
-            }
-            ureq::Error::Rustls(_) | ureq::Error::Tls(_) | ureq::Error::Pem(_) => tls_hint(error),
-            // What rustls finds wrong in what it reads.
-            ureq::Error::Io(inner)
-                if inner.kind() == io::ErrorKind::InvalidData && self.settings.endpoint.starts_with("https:") =>
-            {
-                tls_hint(error)
-            }
-            other => api::escaped(&other.to_string()),
-        }
-    }
-}
-
-fn tls_hint(error: &ureq::Error) -> String {
-    let error = api::escaped(&error.to_string());
-    format!(
-        "TLS failed ({error}); if the service's certificate is of a private authority, set \"caFile\" to it"
-    )
-}
-
-/// Whether the host's name could not be looked up.
-fn is_about_the_name(error: &ureq::Error) -> bool {
-    match error {
-        ureq::Error::Timeout(ureq::Timeout::Resolve) | ureq::Error::HostNotFound => true,
-        // The resolver of the system says so in words only.
-        ureq::Error::Io(error) => error.to_string().contains("lookup address"),
-        _ => false,
-    }
-}
-
-/// Whether another address of the host might work.
-fn is_about_the_address(error: &ureq::Error) -> bool {
-    match error {
-        ureq::Error::Timeout(timeout) => *timeout == ureq::Timeout::Connect,
-        ureq::Error::Io(error) => matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionRefused
-                | io::ErrorKind::HostUnreachable
-                | io::ErrorKind::NetworkUnreachable
-        ),
-        ureq::Error::ConnectionFailed => true,
-        _ => false,
-    }
-}
-
-fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
-    response
-        .headers()
-        .get(name)
-        .and_then(|value| value.to_str().ok())
 }

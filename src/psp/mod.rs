@@ -7,7 +7,6 @@
 mod client;
 mod error;
 mod pace;
-mod resolver;
 pub mod retry;
 
 pub use client::{Client, Listed, NotInitiated, Settings};
