@@ -33,9 +33,14 @@ pub enum Command {
     Poll(Poll),
     /// Show how far polling and delivery have come
     Status(Status),
-    /// Look at the records that were not accepted, and decide about them
+    /// Look at the configuration and at where it delivers to, without delivering anything
+    Check(ConfigFile),
+    /// Look at the records that were not accepted, here or by a target, and decide about them
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Decide about a publisher
+    #[command(subcommand)]
+    Publisher(Publisher),
     /// Serve a sample Integration Service on this machine
     Sandbox(Sandbox),
 }
@@ -96,25 +101,65 @@ pub enum Quarantine {
     /// Show one record and its text
     Show {
         /// Its number in the list
-        number: i64,
+        number: Number,
         /// The configuration.
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Let the next poll take records again: one that keeps the rules by now, or the second of two under one id
+    /// Let the next poll take records again, or a publisher deliver them again
     Retry {
         /// Their numbers in the list
         #[arg(required = true)]
-        numbers: Vec<i64>,
+        numbers: Vec<Number>,
         /// The configuration.
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Drop records; they come again if the service still lists them
+    /// Drop records; those of the service come again if it still lists them
     Drop {
         /// Their numbers in the list
         #[arg(required = true)]
-        numbers: Vec<i64>,
+        numbers: Vec<Number>,
+        /// The configuration.
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+}
+
+/// What is in quarantine, by its number in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Number {
+    /// A record that was not accepted here: `7`.
+    Record(i64),
+    /// A version that a publisher's target refuses, by its seq: `formance/7`.
+    Refusal(String, i64),
+}
+
+impl std::str::FromStr for Number {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Number, &'static str> {
+        const FIX: &str = "write a number of the list, such as 7 or formance/7";
+        match text.rsplit_once('/') {
+            None => text.parse().map(Number::Record).map_err(|_| FIX),
+            Some((publisher, seq)) => seq
+                .parse()
+                .map(|seq| Number::Refusal(publisher.to_owned(), seq))
+                .map_err(|_| FIX),
+        }
+    }
+}
+
+/// What to do with a publisher.
+#[derive(Debug, Subcommand)]
+pub enum Publisher {
+    /// Deliver everything again, beside a connector that may be running
+    Replay {
+        /// Its name in the configuration
+        name: String,
+        /// Begin with that seq instead of with the first
+        #[arg(long, value_name = "SEQ", default_value = "1", value_parser = clap::value_parser!(i64).range(1..))]
+        from: i64,
         /// The configuration.
         #[command(flatten)]
         config: ConfigFile,

@@ -264,6 +264,46 @@ fn columns(state: &rusqlite::Connection) -> Vec<(String, Vec<String>)> {
 }
 
 #[test]
+fn a_state_of_layout_3_is_brought_up_to_date_and_its_publishers_go_on() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    let file = place.state().join("state.sqlite3");
+    let fresh = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let old = rusqlite::Connection::open(&file).unwrap();
+    old.execute_batch(include_str!("layouts/3.sql")).unwrap();
+    // What layout 3 had is there, as the program of today has filled it.
+    let filled = place.path().join("filled.sqlite3");
+    fs::write(&filled, fresh).unwrap();
+    old.execute("ATTACH ?1 AS filled", [filled.to_str().unwrap()])
+        .unwrap();
+    for (table, columns) in columns(&old) {
+        // Indices have no columns here.
+        if columns.is_empty() || table == "sqlite_sequence" {
+            continue;
+        }
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let columns = columns.join(", ");
+        old.execute_batch(&format!(
+            "INSERT INTO main.{table} ({columns}) SELECT {columns} FROM filled.{table}"
+        ))
+        .unwrap();
+    }
+    drop(old);
+    let before = place.changes().len();
+    psp.add_transaction("new", "2024-03-01T00:00:00Z");
+    let ran = place.poll_well();
+    assert!(ran.stderr.contains("brought from layout 3 to 4"), "{ran}");
+    assert_eq!(place.changes().len(), before + 1);
+    let open =
+        |place: &Place| rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    let new = Place::new(&psp.url(), json!({}));
+    new.poll_well();
+    assert_eq!(columns(&open(&place)), columns(&open(&new)));
+}
+
+#[test]
 fn a_state_of_layout_1_is_brought_up_to_date_and_a_copy_of_it_is_kept() {
     let psp = FakePsp::with_a_bank();
     let place = Place::new(&psp.url(), json!({}));
@@ -300,7 +340,7 @@ fn a_state_of_layout_1_is_brought_up_to_date_and_a_copy_of_it_is_kept() {
     );
     let ran = place.poll_well();
     assert!(
-        ran.stderr.contains("brought from layout 1 to 3")
+        ran.stderr.contains("brought from layout 1 to 4")
             && ran.stderr.contains("poll 8 complete: "),
         "{ran}"
     );
@@ -435,7 +475,7 @@ fn a_state_of_layout_2_is_listed_after_the_upgrade() {
     service.always("/", Reply::status(401));
     let listening = Listening::on(place, &[]);
     assert!(
-        listening.log().contains("brought from layout 2 to 3"),
+        listening.log().contains("brought from layout 2 to 4"),
         "{}",
         listening.log()
     );

@@ -93,6 +93,14 @@ impl Timestamp {
         Timestamp(computed.unwrap_or(jiff::Timestamp::UNIX_EPOCH))
     }
 
+    /// The instant so many nanoseconds later, or earlier if they are negative, within what can be computed with.
+    pub fn plus_nanoseconds(self, nanoseconds: i64) -> Timestamp {
+        let moved = self
+            .0
+            .saturating_add(jiff::SignedDuration::from_nanos(nanoseconds));
+        Timestamp(moved.unwrap_or(self.0))
+    }
+
     /// How long after `earlier` this is; zero if it is not after it.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::try_from(self.0.duration_since(earlier.0)).unwrap_or(Duration::ZERO)

@@ -6,7 +6,9 @@ use super::Failure;
 use crate::config::{Config, Target, TargetKind};
 use crate::poll::{Poller, Watch};
 use crate::psp::Client;
-use crate::publish::{Deliveries, Delivery, NdjsonPublisher, Publisher};
+use crate::publish::{
+    Deliveries, Delivery, FormancePublisher, HttpPublisher, NdjsonPublisher, Publisher,
+};
 use crate::serve::{Listener, Subject};
 use crate::stop::{Stop, Stopper};
 use crate::store::Store;
@@ -85,6 +87,11 @@ impl<'a> Connector<'a> {
         Ok(self.deliveries.wait_for(last, patience, stop))
     }
 
+    /// Versions that targets have refused for their content since delivery began.
+    pub fn refused(&self) -> usize {
+        self.deliveries.refused()
+    }
+
     /// Ends answering and delivery.
     pub fn shut_down(self) {
         self.delivery_stopper.stop();
@@ -99,11 +106,15 @@ impl<'a> Connector<'a> {
 pub(super) fn publishers(targets: &[Target]) -> Vec<Box<dyn Publisher>> {
     targets
         .iter()
-        .map(|target| -> Box<dyn Publisher> {
-            Box::new(match &target.kind {
-                TargetKind::NdjsonFile(path) => NdjsonPublisher::to_file(&target.name, path),
-                TargetKind::NdjsonStdout => NdjsonPublisher::to_stdout(&target.name),
-            })
+        .map(|Target { name, kind }| -> Box<dyn Publisher> {
+            match kind {
+                TargetKind::NdjsonFile(path) => Box::new(NdjsonPublisher::to_file(name, path)),
+                TargetKind::NdjsonStdout => Box::new(NdjsonPublisher::to_stdout(name)),
+                TargetKind::Http(settings) => Box::new(HttpPublisher::new(name, settings.clone())),
+                TargetKind::Formance(settings) => {
+                    Box::new(FormancePublisher::new(name, settings.clone()))
+                }
+            }
         })
         .collect()
 }

@@ -16,7 +16,7 @@ use crate::publish::{DeliveryError, Publisher};
 use crate::sandbox::{Sandbox, Settings};
 use crate::signals;
 use crate::stop::Stop;
-use crate::store::{Change, ChangeLog};
+use crate::store::{Change, ChangeLog, Delivered};
 
 /// The key between the sandbox and the connector.
 const KEY: &str = "demo";
@@ -174,9 +174,9 @@ impl Publisher for Shown {
         Ok(stored)
     }
 
-    fn deliver(&mut self, _: &ChangeLog, changes: &[Change]) -> Result<(), DeliveryError> {
+    fn deliver(&mut self, _: &ChangeLog, changes: &[Change]) -> Result<Delivered, DeliveryError> {
         changes.iter().for_each(|change| say(&readable(change)));
-        Ok(())
+        Ok(Delivered::default())
     }
 }
 

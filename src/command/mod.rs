@@ -1,8 +1,10 @@
 //! The commands of the command line, one a file.
 
+mod check;
 mod connector;
 mod demo;
 mod poll;
+mod publisher;
 mod quarantine;
 mod run;
 mod sandbox;
@@ -62,6 +64,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Poll(options) => poll::run(&options),
         Command::Status(options) => status::run(&options),
+        Command::Check(options) => check::run(&options),
+        Command::Publisher(options) => publisher::run(&options),
         Command::Quarantine(options) => quarantine::run(&options),
         Command::Sandbox(options) => sandbox::run(options),
     };

@@ -40,6 +40,7 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
         true => connector.deliver_all(LAST_DELIVERIES, &Stop::never()),
         false => connector.deliver_all(options.delivery_patience, &stop),
     };
+    let refused = connector.refused();
     connector.shut_down();
     let (summary, swept) = polled.map_err(Failure::other)?;
     if let Some(error) = &swept.failure {
@@ -53,7 +54,7 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
     Ok(match summary.outcome {
         PollOutcome::Interrupted => Exit::Done,
         _ if !remaining.is_empty() => Exit::Nothing,
-        PollOutcome::Complete if swept != Swept::default() => Exit::Partly,
+        PollOutcome::Complete if swept != Swept::default() || refused > 0 => Exit::Partly,
         PollOutcome::Complete => Exit::Done,
         PollOutcome::Partial => Exit::Partly,
         PollOutcome::Failed => Exit::Nothing,

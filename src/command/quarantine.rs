@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::{Exit, Failure};
 use crate::api::escaped;
-use crate::cli;
+use crate::cli::{self, Number};
 use crate::config;
-use crate::store::{Quarantine, Quarantined};
+use crate::store::{Publishers, Quarantine, Quarantined, Refusal};
 
 /// Shows or changes what is in quarantine, beside a connector that may be running.
 pub(super) fn run(action: &cli::Quarantine) -> Result<Exit, Failure> {
@@ -16,30 +16,56 @@ pub(super) fn run(action: &cli::Quarantine) -> Result<Exit, Failure> {
     | cli::Quarantine::Drop { config, .. }) = action;
     let directory = config::state_directory(&config.config)?;
     let quarantine = Quarantine::open(&directory).map_err(Failure::other)?;
+    let publishers = Publishers::open(&directory).map_err(Failure::other)?;
     match action {
         cli::Quarantine::List { json, .. } => {
             let listed = quarantine.list().map_err(Failure::other)?;
+            let refused = publishers.refusals().map_err(Failure::other)?;
             say(&match json {
-                true => in_json(&listed),
-                false => in_words(&listed),
+                true => in_json(&listed, &refused),
+                false => in_words(&listed) + &refused_in_words(&refused),
             });
         }
-        cli::Quarantine::Show { number, .. } => {
-            let shown = quarantine.get(*number).map_err(Failure::other)?;
-            say(&details(&shown));
-        }
+        cli::Quarantine::Show { number, .. } => say(&match number {
+            Number::Record(number) => details(&quarantine.get(*number).map_err(Failure::other)?),
+            Number::Refusal(publisher, seq) => refused_details(
+                &publishers
+                    .refusal(publisher, *seq)
+                    .map_err(Failure::other)?,
+            ),
+        }),
         cli::Quarantine::Retry { numbers, .. } => {
             for number in numbers {
-                quarantine.retry(*number).map_err(Failure::other)?;
-                say(&format!("the next poll takes number {number} again\n"));
+                match number {
+                    Number::Record(number) => {
+                        quarantine.retry(*number).map_err(Failure::other)?;
+                        say(&format!("the next poll takes number {number} again\n"));
+                    }
+                    Number::Refusal(publisher, seq) => {
+                        publishers.retry(publisher, *seq).map_err(Failure::other)?;
+                        say(&format!(
+                            "{publisher} delivers seq {seq} again with the next poll\n"
+                        ));
+                    }
+                }
             }
         }
         cli::Quarantine::Drop { numbers, .. } => {
             for number in numbers {
-                quarantine.drop(*number).map_err(Failure::other)?;
-                say(&format!(
-                    "number {number} is dropped; it comes again if the service still lists it\n"
-                ));
+                match number {
+                    Number::Record(number) => {
+                        quarantine.drop(*number).map_err(Failure::other)?;
+                        say(&format!(
+                            "number {number} is dropped; it comes again if the service still lists it\n"
+                        ));
+                    }
+                    Number::Refusal(publisher, seq) => {
+                        publishers.drop(publisher, *seq).map_err(Failure::other)?;
+                        say(&format!(
+                            "{publisher}/{seq} is dropped, and not delivered there\n"
+                        ));
+                    }
+                }
             }
         }
     }
@@ -51,7 +77,19 @@ fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-fn in_json(listed: &[Quarantined]) -> String {
+fn in_json(listed: &[Quarantined], refused: &[Refusal]) -> String {
+    let refused = refused.iter().map(|refusal| {
+        json!({
+            "number": format!("{}/{}", refusal.publisher, refusal.seq),
+            "stream": refusal.stream.name(),
+            "id": refusal.id,
+            "kind": "refused",
+            "reason": refusal.reason,
+            "refusedAt": refusal.refused_at,
+            "retry": refusal.retry,
+            "text": refusal.json,
+        })
+    });
     let listed: Vec<_> = listed
         .iter()
         .map(|record| {
@@ -67,6 +105,7 @@ fn in_json(listed: &[Quarantined]) -> String {
                 "text": record.json,
             })
         })
+        .chain(refused)
         .collect();
     format!("{:#}\n", json!(listed))
 }
@@ -87,6 +126,47 @@ fn in_words(listed: &[Quarantined]) -> String {
         );
     }
     text
+}
+
+/// What targets refuse, if they refuse anything.
+fn refused_in_words(refused: &[Refusal]) -> String {
+    if refused.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\n{:<23}{:<15}{:<22}{}\n",
+        "REFUSED BY A TARGET", "STREAM", "REFUSED AT", "ID AND ANSWER"
+    );
+    for refusal in refused {
+        text += &format!(
+            "{:<23}{:<15}{:<22}{}\n",
+            format!("{}/{}", refusal.publisher, refusal.seq),
+            refusal.stream.name(),
+            refusal.refused_at.to_string(),
+            answer(refusal)
+        );
+    }
+    text
+}
+
+fn answer(refusal: &Refusal) -> String {
+    let retry = match refusal.retry {
+        true => " (delivered again with the next poll)",
+        false => "",
+    };
+    format!("\"{}\": {}{retry}", escaped(&refusal.id), refusal.reason)
+}
+
+fn refused_details(refusal: &Refusal) -> String {
+    format!(
+        "number      {}/{}\nstream      {}\nrefused at  {}\nanswer      {}\n\n{}\n",
+        refusal.publisher,
+        refusal.seq,
+        refusal.stream.name(),
+        refusal.refused_at,
+        answer(refusal),
+        visible(&refusal.json)
+    )
 }
 
 fn reason(record: &Quarantined) -> String {

@@ -4,14 +4,17 @@ use crate::cli::ConfigFile;
 use crate::config::Config;
 use crate::signals;
 
+/// What is wrong with a configuration that is good for `poll` only.
+pub(super) const NOTHING_TO_DELIVER_TO: &str = "neither \"listen\" nor \"publish\" is set, so there is nothing to deliver to: add \
+     \"listen\": \"127.0.0.1:8080\" and a \"listenKey\" for Connectivity to poll, or \"publish\": \
+     [ { \"type\": \"ndjson\", \"path\": \"changes.ndjson\" } ]";
+
 /// Polls and delivers until a signal comes.
 pub(super) fn run(options: &ConfigFile) -> Result<Exit, Failure> {
     let config = Config::read(&options.config)?;
     if config.publish.is_none() && config.listen.is_none() {
         return Err(Failure::Config(format!(
-            "{}: neither \"listen\" nor \"publish\" is set, so there is nothing to deliver to: add \"listen\": \
-             \"127.0.0.1:8080\" and a \"listenKey\" for Connectivity to poll, or \"publish\": \
-             [ {{ \"type\": \"ndjson\", \"path\": \"changes.ndjson\" }} ]",
+            "{}: {NOTHING_TO_DELIVER_TO}",
             options.config.display()
         )));
     }

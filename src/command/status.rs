@@ -106,6 +106,24 @@ fn in_words(Status { overview, warnings }: &Status) -> String {
         if let Some(error) = &publisher.error {
             text += &format!("  does not deliver: {error}\n");
         }
+        if publisher.refused > 0 {
+            text += &format!(
+                "  {} versions are refused by the target: see quarantine list\n",
+                publisher.refused
+            );
+        }
+        if publisher.waiting > 0 {
+            text += &format!(
+                "  {} versions wait for the transaction that theirs relates to\n",
+                publisher.waiting
+            );
+        }
+        for left_out in &publisher.left_out {
+            text += &format!(
+                "  left out, {} versions: {}\n",
+                left_out.versions, left_out.reason
+            );
+        }
     }
     text += &format!(
         "\n{:<8}{:<22}{:<13}{:>10}{:>10}{:>9}{:>9}  {}\n",

@@ -5,6 +5,7 @@
 //! in folders of their own choice, find the same files.
 
 mod keys;
+mod targets;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use ureq::http::Uri;
 
 use crate::api::escaped;
 use crate::secret::{Origin, Secret};
-use crate::{poll, psp, serve, store};
+use crate::{poll, psp, publish, serve, store};
 use keys::Keys;
 
 /// A configuration that has been checked.
@@ -39,7 +40,7 @@ pub struct Config {
 }
 
 /// One entry of `publish`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Target {
     /// Unique; its offset is kept under it.
     pub name: String,
@@ -48,12 +49,16 @@ pub struct Target {
 }
 
 /// What a publisher delivers to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum TargetKind {
     /// A file, one change a line.
     NdjsonFile(PathBuf),
     /// Standard output, one change a line.
     NdjsonStdout,
+    /// A URL that change lines are POSTed to.
+    Http(publish::HttpSettings),
+    /// The Payments API of a Formance stack.
+    Formance(publish::FormanceSettings),
 }
 
 /// A configuration that cannot be used. The message names the file, the key, the value and the fix.
@@ -149,24 +154,11 @@ fn check(text: &str, file: &Path) -> Result<Config, String> {
     let request_timeout = keys.duration("requestTimeout", Duration::from_secs(30))?;
     let max_body_bytes = keys.number("maxBodyBytes", 16 << 20, 1024, 1 << 30)? as u64;
     let max_requests_per_second = keys.rate("maxRequestsPerSecond")?;
-    let root_certificates = match keys.text("caFile")? {
-        Some(path) => {
-            Some(certificates(&folder.join(&path)).map_err(|fix| keys.bad("caFile", fix))?)
-        }
-        None => None,
-    };
-    let proxy = match keys.secret("proxy")? {
-        Some(url) => Some(ureq::Proxy::new(&url).map_err(|_| {
-            keys.bad_secret(
-                "proxy",
-                "use a URL such as \"http://proxy.example.com:3128\"",
-            )
-        })?),
-        None => None,
-    };
+    let root_certificates = root_certificates(&mut keys, &folder)?;
+    let proxy = proxy(&mut keys)?;
     let state_directory = state_directory_of(&mut keys, &folder)?;
     let listen = listen(&mut keys, &place, &mut warnings)?;
-    let publish = publish(&mut keys, &folder)?;
+    let publish = targets::read(&mut keys, &place, request_timeout, &mut warnings)?;
     keys.finish()?;
 
     Ok(Config {
@@ -297,6 +289,28 @@ impl KeyNames {
         warnings: &mut Vec<String>,
     ) -> Result<(Secret, Origin), String> {
         let KeyNames { key, key_file } = self;
+        let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
+            .map(|directory| Path::new(&directory).join(key));
+        let inline_origin = Origin::Key((*file).to_owned(), key);
+        self.find(keys, &Place { file, folder }, inline_origin, credential, warnings)?
+            .ok_or_else(|| {
+                format!(
+                    "no key: set \"{key}\", or \"{key_file}\" to a file that holds it, or give the systemd unit \
+                     LoadCredential={key}:/path/to/it"
+                )
+            })
+    }
+
+    /// The secret and where it stands. `credential` is where systemd may have put it.
+    fn find(
+        &self,
+        keys: &mut Keys,
+        Place { file, folder }: &Place,
+        inline_origin: Origin,
+        credential: Option<PathBuf>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<(Secret, Origin)>, String> {
+        let KeyNames { key, key_file } = self;
         let inline = keys.secret(key)?;
         let named = keys.text(key_file)?;
         let (inline, origin, name) = match (inline, named) {
@@ -312,26 +326,23 @@ impl KeyNames {
                         shown(file)
                     ));
                 }
-                let origin = Origin::Key((*file).to_owned(), key);
-                (Some(Secret::new(secret)), origin, format!("\"{key}\""))
+                (
+                    Some(Secret::new(secret)),
+                    inline_origin,
+                    format!("\"{key}\""),
+                )
             }
             (None, Some(path)) => {
                 let path = folder.join(path);
                 let name = format!("\"{key_file}\" ({})", shown(&path));
                 (None, Origin::File(path), name)
             }
-            (None, None) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
-                Some(directory) => {
-                    let path = Path::new(&directory).join(key);
+            (None, None) => match credential {
+                Some(path) => {
                     let name = format!("the credential {}", shown(&path));
                     (None, Origin::File(path), name)
                 }
-                None => {
-                    return Err(format!(
-                        "no key: set \"{key}\", or \"{key_file}\" to a file that holds it, or give the systemd unit \
-                         LoadCredential={key}:/path/to/it"
-                    ));
-                }
+                None => return Ok(None),
             },
         };
         let secret = match inline {
@@ -350,7 +361,7 @@ impl KeyNames {
         }
         match secret.problem() {
             Some(problem) => Err(format!("{name} {problem}")),
-            None => Ok((secret, origin)),
+            None => Ok(Some((secret, origin))),
         }
     }
 }
@@ -428,44 +439,26 @@ fn certificates(path: &Path) -> Result<Vec<ureq::tls::Certificate<'static>>, Str
     }
 }
 
-fn publish(keys: &mut Keys, folder: &Path) -> Result<Option<Vec<Target>>, String> {
-    let Some(entries) = keys.objects("publish")? else {
-        return Ok(None);
-    };
-    let mut targets: Vec<Target> = Vec::new();
-    for mut entry in entries {
-        let kind = entry
-            .text("type")?
-            .ok_or("\"publish\": an entry has no \"type\": set it to \"ndjson\"")?;
-        let name = entry.text("name")?.unwrap_or_else(|| kind.clone());
-        let kind = match kind.as_str() {
-            "ndjson" => match entry.text("path")?.as_deref() {
-                Some("-") => TargetKind::NdjsonStdout,
-                Some(path) if !path.is_empty() => TargetKind::NdjsonFile(folder.join(path)),
-                _ => return Err(
-                    "\"publish\": the ndjson entry needs a \"path\": a file, or \"-\" for stdout"
-                        .into(),
-                ),
-            },
-            _ => return Err(entry.bad("type", "the known type is \"ndjson\"")),
-        };
-        if name.is_empty()
-            || name.contains(char::is_control)
-            || targets.iter().any(|target| target.name == name)
-        {
-            return Err(entry.bad(
-                "name",
-                "each entry of \"publish\" needs a \"name\" that no other one has, without control characters",
-            ));
-        }
-        if targets.iter().any(|target| target.kind == kind) {
-            return Err(entry.bad("path", "another entry of \"publish\" writes there already"));
-        }
-        entry.finish()?;
-        targets.push(Target { name, kind });
+fn root_certificates(
+    keys: &mut Keys,
+    folder: &Path,
+) -> Result<Option<Vec<ureq::tls::Certificate<'static>>>, String> {
+    match keys.text("caFile")? {
+        Some(path) => certificates(&folder.join(&path))
+            .map(Some)
+            .map_err(|fix| keys.bad("caFile", fix)),
+        None => Ok(None),
     }
-    if targets.is_empty() {
-        return Err("\"publish\" is an empty list: add an entry, or leave the key out".to_owned());
+}
+
+fn proxy(keys: &mut Keys) -> Result<Option<ureq::Proxy>, String> {
+    match keys.secret("proxy")? {
+        Some(url) => ureq::Proxy::new(&url).map(Some).map_err(|_| {
+            keys.bad_secret(
+                "proxy",
+                "use a URL such as \"http://proxy.example.com:3128\"",
+            )
+        }),
+        None => Ok(None),
     }
-    Ok(Some(targets))
 }

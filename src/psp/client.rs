@@ -1,5 +1,4 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ureq::Body;
@@ -9,7 +8,7 @@ use super::Error;
 use super::pace::Pace;
 use super::retry::{Decision, Failure, Retry, RetryBudget};
 use crate::api::{self, ErrorBody, Initiation, Page, Query, Record, Stream, Timestamp, Unusable};
-use crate::secret::{Origin, Secret};
+use crate::secret::{Origin, Rotating, Secret};
 use crate::stop::Stop;
 use crate::transport::{self, NoAnswer, Transport, header, retry_after};
 
@@ -54,7 +53,7 @@ pub struct Client {
     transport: Transport,
     settings: Settings,
     /// The key that is sent now.
-    key: Mutex<Secret>,
+    key: Rotating,
     pace: Pace,
     stop: Stop,
     requests: AtomicU64,
@@ -120,7 +119,7 @@ impl Client {
         });
         Client {
             transport,
-            key: Mutex::new(settings.api_key.clone()),
+            key: Rotating::new(settings.api_key.clone(), settings.api_key_origin.clone()),
             pace: Pace::new(settings.max_requests_per_second),
             settings,
             stop,
@@ -169,7 +168,7 @@ impl Client {
         let mut retry = Retry::default();
         let mut may_be_made = false;
         let mut attempts = 0;
-        let mut key = self.key();
+        let mut key = self.key.current();
         loop {
             attempts += 1;
             let left = deadline.saturating_duration_since(Instant::now());
@@ -183,7 +182,7 @@ impl Client {
             };
             may_be_made |= error.leaves_open();
             if let Error::KeyRefused { .. } = error
-                && let Some(rotated) = self.rotated(&key)
+                && let Some(rotated) = self.key.rotated(&key, "the service")
             {
                 key = rotated;
                 continue;
@@ -235,7 +234,7 @@ impl Client {
         let request = format!("GET {}", api::escaped(&url));
         let mut retry = Retry::default();
         let mut attempts = 0;
-        let mut key = self.key();
+        let mut key = self.key.current();
         loop {
             if !self.pace.wait_for_turn(&self.stop) {
                 return Err(Error::Stopped { request });
@@ -251,7 +250,7 @@ impl Client {
                     Err(failed) => failed,
                 };
             if let Error::KeyRefused { .. } = error {
-                match self.rotated(&key) {
+                match self.key.rotated(&key, "the service") {
                     Some(rotated) => key = rotated,
                     None => return Err(error),
                 }
@@ -279,33 +278,6 @@ impl Client {
             }
             self.retries.fetch_add(1, Relaxed);
         }
-    }
-
-    fn key(&self) -> Secret {
-        // A text is good whatever happened to the thread that wrote it.
-        self.key
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// The key to try instead of a refused one, if another stands where it was read.
-    fn rotated(&self, refused: &Secret) -> Option<Secret> {
-        // Held while it is read, so that one request does it for all that were refused together.
-        let mut current = self.key.lock().unwrap_or_else(PoisonError::into_inner);
-        if *current != *refused {
-            return Some(current.clone());
-        }
-        // A key that cannot be read now is one that is being written: the next poll tries again.
-        let read = self.settings.api_key_origin.read().ok()?;
-        if read == *refused || read.problem().is_some() {
-            return None;
-        }
-        log::info!(
-            "the service refused the key, and another one stands in its place: that is sent from now on"
-        );
-        *current = read.clone();
-        Some(read)
     }
 
     fn try_once<T>(

@@ -65,6 +65,7 @@ mod tests {
             seq: 7,
             stream: Stream::Transactions,
             id: "tx\n\"1".to_owned(),
+            number: 2,
             idempotency_key: "acme/transactions/tx\n\"1/2-9f3c1a77".to_owned(),
             observed_at: "2026-11-22T18:00:00Z".to_owned(),
             json: "{\"id\":\"tx\\n\\\"1\",\r\n \"x\":1e2}".to_owned(),

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use super::{DeliveryError, Publisher};
 use crate::crash;
 use crate::stop::Stop;
-use crate::store::{self, ChangeLog};
+use crate::store::{Change, ChangeLog, Delivered};
 
 /// Changes delivered at once, at most.
 const MOST_CHANGES: usize = 1_000;
@@ -15,8 +15,12 @@ const MOST_CHANGES: usize = 1_000;
 const MOST_BYTES: usize = 1 << 20;
 /// The first wait after a failure; each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// The longest wait between two tries.
+/// The longest wait between two tries, unless the target asks for a longer one.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// As long as a target is left alone that asks for patience.
+const LONGEST_WISH: Duration = Duration::from_secs(600);
+/// How often a target is asked what it holds while all goes well.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
 /// The delivery threads.
 #[derive(Debug, Default)]
@@ -38,6 +42,8 @@ pub struct Standing {
     pub offset: i64,
     /// When it last delivered, or began.
     pub advanced_at: Instant,
+    /// Versions that were put into quarantine since it began, because the target refuses them.
+    pub refused: usize,
     /// Why it does not deliver, while it does not.
     pub error: Option<String>,
 }
@@ -47,7 +53,12 @@ struct Worker {
     publisher: Box<dyn Publisher>,
     log: ChangeLog,
     standing: Arc<Mutex<Standing>>,
-    resumed: bool,
+    /// When the target was last asked what it holds; none if that is not known.
+    resumed_at: Option<Instant>,
+    /// The end of the batch under way, if it is to be sent as it was begun.
+    sending: Option<i64>,
+    /// The end of a batch that was refused and has more than one change: one of those up to there is why.
+    suspect: Option<i64>,
 }
 
 impl Delivery {
@@ -60,29 +71,24 @@ impl Delivery {
     ) -> Result<Delivery, String> {
         let name = publisher.name().to_owned();
         let failed = |error: &dyn std::fmt::Display| format!("publisher \"{name}\": {error}");
-        let stored = log.offset(&name).map_err(|error| failed(&error))?;
-        let (offset, error) = match publisher.resume(&log, stored) {
-            Ok(offset) => (offset, None),
-            Err(DeliveryError::Down(reason)) => (stored, Some(reason)),
-            Err(DeliveryError::Refused(reason)) => return Err(failed(&reason)),
-        };
-        if let Some(error) = &error {
-            log::error!("{}", failed(error));
-        }
-        let resumed = error.is_none();
-        log.store_offset(&name, publisher.kind(), offset, error.as_deref())
+        publisher.open(&log).map_err(|error| failed(&error))?;
+        log.register(&name, publisher.kind())
             .map_err(|error| failed(&error))?;
+        let progress = log.progress(&name).map_err(|error| failed(&error))?;
         let standing = Arc::new(Mutex::new(Standing {
-            offset,
+            offset: progress.offset,
             advanced_at: Instant::now(),
-            error,
+            refused: 0,
+            error: None,
         }));
         let (wake, woken) = bounded(1);
         let worker = Worker {
             publisher,
             log,
             standing: standing.clone(),
-            resumed,
+            resumed_at: None,
+            sending: progress.sending,
+            suspect: None,
         };
         let thread = thread::Builder::new()
             .name(format!("deliver-{name}"))
@@ -143,6 +149,14 @@ impl Deliveries {
         remaining
     }
 
+    /// Versions that were put into quarantine since delivery began, because a target refuses them.
+    pub fn refused(&self) -> usize {
+        self.0
+            .iter()
+            .map(|delivery| delivery.standing().refused)
+            .sum()
+    }
+
     /// Waits until every thread has ended, which they do once stopping is requested, but not beyond the deadline.
     pub fn join(self, deadline: Instant) {
         for delivery in self.0 {
@@ -167,7 +181,7 @@ impl Worker {
     fn run(mut self, woken: &Receiver<()>, stop: &Stop) {
         let mut wait = FIRST_WAIT;
         while !stop.requested() {
-            match self.deliver_next() {
+            match self.step() {
                 Ok(true) => wait = FIRST_WAIT,
                 Ok(false) => {
                     wait = FIRST_WAIT;
@@ -176,10 +190,19 @@ impl Worker {
                         recv(stop.receiver()) -> _ => return,
                     }
                 }
-                Err(reason) => {
-                    self.note_failure(&reason);
+                Err(error) => {
+                    // What arrived is not known: the target is asked again.
+                    self.resumed_at = None;
+                    self.note_failure(&error.to_string());
+                    let asked = match error {
+                        DeliveryError::Down {
+                            wait: Some(asked), ..
+                        } => asked.min(LONGEST_WISH),
+                        _ => Duration::ZERO,
+                    };
                     // Half to whole, so that publishers which failed together do not come back together.
-                    if stop.wait(wait.mul_f64(0.5 + fastrand::f64() / 2.0)) {
+                    let backoff = wait.mul_f64(0.5 + fastrand::f64() / 2.0);
+                    if stop.wait(backoff.max(asked)) {
                         return;
                     }
                     wait = LONGEST_WAIT.min(wait * 2);
@@ -189,75 +212,148 @@ impl Worker {
     }
 
     /// Delivers the next changes. False if there are none.
-    fn deliver_next(&mut self) -> Result<bool, String> {
-        let told = |error: store::Error| error.to_string();
-        let mut offset = self.standing().offset;
-        if !self.resumed {
-            offset = self
-                .publisher
-                .resume(&self.log, offset)
-                .map_err(|error| error.to_string())?;
-            self.resumed = true;
-            self.advance(offset).map_err(told)?;
+    fn step(&mut self) -> Result<bool, DeliveryError> {
+        if self.resumed_at.is_none_or(|at| at.elapsed() >= LOOK_AGAIN) {
+            self.resume()?;
         }
-        let changes = self
-            .log
-            .read(offset, MOST_CHANGES, MOST_BYTES)
-            .map_err(told)?;
+        if let Some(after) = self.log.take_replay(self.publisher.name())? {
+            log::info!(
+                "publisher \"{}\" delivers everything after seq {after} again, as asked",
+                self.publisher.name()
+            );
+            (self.sending, self.suspect) = (None, None);
+            self.set_offset(after);
+        }
+        self.retry_refused()?;
+        let changes = self.next_batch()?;
         let Some(last) = changes.last() else {
             return Ok(false);
         };
-        if let Err(error) = self.publisher.deliver(&self.log, &changes) {
-            // What arrived is not known: the target is asked again.
-            self.resumed = false;
-            return Err(error.to_string());
+        match self.publisher.deliver(&self.log, &changes) {
+            Ok(delivered) => self.advance(last.seq, &delivered)?,
+            Err(DeliveryError::Refused(reason)) if changes.len() == 1 => {
+                let refused = vec![(last.seq, reason)];
+                let delivered = Delivered {
+                    refused,
+                    ..Delivered::default()
+                };
+                self.advance(last.seq, &delivered)?;
+            }
+            Err(DeliveryError::Refused(_)) => {
+                self.suspect = Some(last.seq);
+                self.sending = None;
+            }
+            Err(error) => return Err(error),
         }
-        self.advance(last.seq).map_err(told)?;
         Ok(true)
     }
 
-    /// Notes that everything up to that seq is delivered. That it is cannot be undone by an offset that is not stored.
-    fn advance(&mut self, offset: i64) -> Result<(), store::Error> {
+    /// Asks the target after which seq to go on.
+    fn resume(&mut self) -> Result<(), DeliveryError> {
+        let stored = self.standing().offset;
+        let offset = self.publisher.resume(&self.log, stored)?;
+        self.resumed_at = Some(Instant::now());
+        if offset != stored {
+            (self.sending, self.suspect) = (None, None);
+        }
+        if offset != stored || self.standing().error.is_some() {
+            // What the target holds counts, also while it cannot be written down.
+            if let Err(error) = self.advance(offset, &Delivered::default()) {
+                self.note_failure(&error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// The changes to send next: as they were sent before, if they were; half of what was refused, if it was.
+    fn next_batch(&mut self) -> Result<Vec<Change>, DeliveryError> {
+        let offset = self.standing().offset;
+        if let Some(end) = self.sending {
+            return Ok(self.log.read_until(offset, end, usize::MAX, usize::MAX)?);
+        }
+        let end = self.suspect.unwrap_or(i64::MAX);
+        let mut changes = self.log.read_until(offset, end, MOST_CHANGES, MOST_BYTES)?;
+        if self.suspect.is_some() {
+            changes.truncate(changes.len().div_ceil(2));
+        }
+        if let Some(last) = changes.last()
+            && self.publisher.keeps_batches()
+        {
+            self.log.begin_batch(self.publisher.name(), last.seq)?;
+            self.sending = Some(last.seq);
+            crash::point();
+        }
+        Ok(changes)
+    }
+
+    /// Delivers what was refused before and someone wants to be tried again.
+    fn retry_refused(&mut self) -> Result<(), DeliveryError> {
+        let name = self.publisher.name().to_owned();
+        for change in self.log.retries(&name, MOST_CHANGES)? {
+            let seq = change.seq;
+            let delivered = match self.publisher.deliver(&self.log, &[change]) {
+                Ok(delivered) => delivered,
+                Err(DeliveryError::Refused(reason)) => Delivered {
+                    refused: vec![(seq, reason)],
+                    ..Delivered::default()
+                },
+                Err(error) => return Err(error),
+            };
+            self.log.settle(&name, seq, &delivered)?;
+            match delivered.refused.first() {
+                None => {
+                    log::info!("publisher \"{name}\": seq {seq} is settled, which had been refused")
+                }
+                Some((_, reason)) => {
+                    log::warn!("publisher \"{name}\": seq {seq} is refused again: {reason}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that everything up to that seq is delivered, and what became of it. That it is cannot be undone by an
+    /// offset that is not stored.
+    fn advance(&mut self, offset: i64, delivered: &Delivered) -> Result<(), DeliveryError> {
         let before = self.standing();
-        self.set(Standing {
-            offset,
-            advanced_at: Instant::now(),
-            error: before.error.clone(),
-        });
         crash::point();
-        self.log
-            .store_offset(self.publisher.name(), self.publisher.kind(), offset, None)?;
+        if delivered.is_plain() {
+            self.set_offset(offset);
+        }
+        self.log.advance(self.publisher.name(), offset, delivered)?;
+        self.set_offset(offset);
+        self.sending = None;
+        self.suspect = self.suspect.filter(|end| *end > offset);
+        self.change(|standing| {
+            standing.error = None;
+            standing.refused += delivered.refused.len();
+        });
         if before.error.is_some() {
             log::info!("publisher \"{}\" delivers again", self.publisher.name());
         }
-        self.set(Standing {
-            error: None,
-            ..self.standing()
-        });
+        if let Some((seq, reason)) = delivered.refused.first() {
+            log::warn!(
+                "publisher \"{}\": {} changes are refused by the target and kept in quarantine, the first of them seq {seq}: \
+                 {reason}",
+                self.publisher.name(),
+                delivered.refused.len()
+            );
+        }
         Ok(())
     }
 
     fn note_failure(&self, reason: &str) {
-        let standing = self.standing();
         // Said once, not at every try.
-        if standing.error.as_deref() != Some(reason) {
+        if self.standing().error.as_deref() != Some(reason) {
             log::error!(
                 "publisher \"{}\" cannot deliver, and tries again until it can: {reason}",
                 self.publisher.name()
             );
-            let stored = self.log.store_offset(
-                self.publisher.name(),
-                self.publisher.kind(),
-                standing.offset,
-                Some(reason),
-            );
-            if let Err(error) = stored {
+            let noted = self.log.note_error(self.publisher.name(), reason);
+            if let Err(error) = noted {
                 log::error!("{error}");
             }
-            self.set(Standing {
-                error: Some(reason.to_owned()),
-                ..standing
-            });
+            self.change(|standing| standing.error = Some(reason.to_owned()));
         }
     }
 
@@ -268,7 +364,14 @@ impl Worker {
             .clone()
     }
 
-    fn set(&self, standing: Standing) {
-        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+    fn set_offset(&self, offset: i64) {
+        self.change(|standing| {
+            standing.offset = offset;
+            standing.advanced_at = Instant::now();
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Standing)) {
+        change(&mut self.standing.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

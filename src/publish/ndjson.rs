@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::change_line::{self, Head};
 use super::{DeliveryError, Publisher};
 use crate::crash;
-use crate::store::{Change, ChangeLog};
+use crate::store::{Change, ChangeLog, Delivered};
 
 /// Writes one change a line, to a file or to standard output.
 ///
@@ -54,6 +54,14 @@ impl Publisher for NdjsonPublisher {
         "ndjson"
     }
 
+    fn open(&mut self, log: &ChangeLog) -> Result<(), String> {
+        match self.resume(log, 0) {
+            Err(DeliveryError::Foreign(reason)) => Err(reason),
+            // A file that cannot be opened now is waited for.
+            _ => Ok(()),
+        }
+    }
+
     fn resume(&mut self, log: &ChangeLog, stored: i64) -> Result<i64, DeliveryError> {
         match &mut self.target {
             Target::Stdout => Ok(stored),
@@ -66,7 +74,7 @@ impl Publisher for NdjsonPublisher {
         }
     }
 
-    fn deliver(&mut self, log: &ChangeLog, changes: &[Change]) -> Result<(), DeliveryError> {
+    fn deliver(&mut self, log: &ChangeLog, changes: &[Change]) -> Result<Delivered, DeliveryError> {
         let mut lines =
             Vec::with_capacity(changes.iter().map(|change| change.json.len() + 256).sum());
         changes
@@ -77,12 +85,12 @@ impl Publisher for NdjsonPublisher {
                 let mut stdout = io::stdout().lock();
                 let written = stdout.write_all(&lines).and_then(|()| stdout.flush());
                 written.map_err(|error| {
-                    DeliveryError::Down(format!("cannot write to standard output: {error}"))
+                    DeliveryError::down(format!("cannot write to standard output: {error}"))
                 })
             }
             Target::File { path, open } => {
                 let down = |error: io::Error| {
-                    DeliveryError::Down(format!("cannot write {}: {error}", path.display()))
+                    DeliveryError::down(format!("cannot write {}: {error}", path.display()))
                 };
                 let mut file = match open.take() {
                     Some(file) if stands_at(&file, path) => file,
@@ -94,6 +102,7 @@ impl Publisher for NdjsonPublisher {
                 Ok(())
             }
         }
+        .map(|()| Delivered::default())
     }
 }
 
@@ -139,11 +148,11 @@ fn append(file: &mut File, lines: &[u8]) -> io::Result<()> {
 /// Opens the file, cuts a torn last line off, and says which seq its last whole line has; none if it has no line.
 fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), DeliveryError> {
     let down =
-        |error: io::Error| DeliveryError::Down(format!("cannot open {}: {error}", path.display()));
+        |error: io::Error| DeliveryError::down(format!("cannot open {}: {error}", path.display()));
     let mut file = open_file(path).map_err(down)?;
     let (line, tail) = last_line(&mut file).map_err(down)?;
     let foreign = |what: &str| {
-        DeliveryError::Refused(format!(
+        DeliveryError::Foreign(format!(
             "{} {what}: either the state was removed or restored, or this is another file. Move the file away to get \
              every change anew in a new one, or bring the state back that it belongs to, or set another \"path\"",
             path.display()
@@ -154,9 +163,7 @@ fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), Deli
         Some(line) => {
             let head: Head = serde_json::from_slice(line)
                 .map_err(|_| foreign("ends with a line that is no change"))?;
-            let known = log
-                .read(head.seq - 1, 1, 1)
-                .map_err(|error| DeliveryError::Down(error.to_string()))?;
+            let known = log.read(head.seq - 1, 1, 1)?;
             match known.first() {
                 Some(change)
                     if change.seq == head.seq && change.idempotency_key == head.idempotency_key =>

@@ -127,6 +127,31 @@ pub enum Error {
     #[error("there is no number {0} in quarantine: quarantine list shows what is")]
     NotQuarantined(i64),
 
+    /// There is no publisher of that name.
+    #[error("there is no publisher \"{name}\" in the state, which has: {}", known.join(", "))]
+    NoPublisher {
+        /// The name.
+        name: String,
+        /// The publishers that there are.
+        known: Vec<String>,
+    },
+
+    /// A replay from the middle was asked for where each payment builds on what came before.
+    #[error(
+        "the publisher \"{0}\" can only begin at the beginning, because what it tells of a payment builds on what came before; \
+         leave --from out: what Formance has already stays as it is"
+    )]
+    FromTheBeginning(String),
+
+    /// A version is not refused by that publisher's target.
+    #[error("\"{publisher}/{seq}\" is not in quarantine: quarantine list shows what is")]
+    NotRefused {
+        /// The publisher.
+        publisher: String,
+        /// The version.
+        seq: i64,
+    },
+
     /// There is no state to read.
     #[error("there is no state at {}: is \"stateDir\" the one that the connector uses, and has it run?", .0.display())]
     Missing(PathBuf),

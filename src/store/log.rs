@@ -1,9 +1,9 @@
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags};
 
 use super::Error;
-use crate::api::{ContentHash, Second, Stream, Timestamp};
+use crate::api::{ContentHash, Stream};
 
 /// One version of the change log, as publishers take it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Change {
     pub stream: Stream,
     /// The key of its record.
     pub id: String,
+    /// Which version of its record it is, from 1.
+    pub number: i64,
     /// `<connector>/<stream>/<id>/<n>-<hash>`: the n-th version of the record, and the start of its content's hash, so
     /// that a state that was lost cannot use a key again for other content.
     pub idempotency_key: String,
@@ -23,11 +25,11 @@ pub struct Change {
     pub json: String,
 }
 
-/// A reader of the change log with a connection of its own, which also keeps a publisher's offset.
+/// A reader of the change log with a connection of its own, which also keeps a publisher's progress.
 #[derive(Debug)]
 pub struct ChangeLog {
-    connection: Connection,
-    file: PathBuf,
+    pub(super) connection: Connection,
+    pub(super) file: PathBuf,
     connector: String,
 }
 
@@ -45,23 +47,62 @@ impl ChangeLog {
         &self.connector
     }
 
+    /// The id of this state: random, made with it.
+    pub fn state_id(&self) -> Result<String, Error> {
+        self.connection
+            .query_row(
+                "SELECT value FROM state WHERE key = 'state_id'",
+                [],
+                |row| row.get(0),
+            )
+            .map_err(Error::on(&self.file, "read whose state it is"))
+    }
+
     /// The versions with a seq above `after`, ascending: at most `most`, and no further one once their texts have
     /// `most_bytes` bytes together. Empty at the end of the log.
     pub fn read(&self, after: i64, most: usize, most_bytes: usize) -> Result<Vec<Change>, Error> {
+        self.read_until(after, i64::MAX, most, most_bytes)
+    }
+
+    /// As [`read`](ChangeLog::read), but none with a seq above `end`.
+    pub fn read_until(
+        &self,
+        after: i64,
+        end: i64,
+        most: usize,
+        most_bytes: usize,
+    ) -> Result<Vec<Change>, Error> {
         let fail = Error::on(&self.file, "read the change log");
         let mut statement = self
             .connection
             .prepare_cached(
                 "SELECT seq, stream, id, number, hash, observed_at, json FROM version
-                 WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+                 WHERE seq > ?1 AND seq <= ?3 ORDER BY seq LIMIT ?2",
             )
             .map_err(&fail)?;
-        let mut rows = statement.query((after, most as i64)).map_err(&fail)?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let mut rows = statement.query((after, most, end)).map_err(&fail)?;
         let (mut changes, mut bytes) = (Vec::new(), 0);
         while let (true, Some(row)) = (bytes < most_bytes, rows.next().map_err(&fail)?) {
             let change = self.change(row)?;
             bytes += change.json.len();
             changes.push(change);
+        }
+        Ok(changes)
+    }
+
+    /// The versions that a statement selects.
+    pub(super) fn changes(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<Vec<Change>, Error> {
+        let fail = Error::on(&self.file, "read the change log");
+        let mut statement = self.connection.prepare_cached(sql).map_err(&fail)?;
+        let mut rows = statement.query(parameters).map_err(&fail)?;
+        let mut changes = Vec::new();
+        while let Some(row) = rows.next().map_err(&fail)? {
+            changes.push(self.change(row)?);
         }
         Ok(changes)
     }
@@ -85,6 +126,7 @@ impl ChangeLog {
             seq,
             stream,
             id,
+            number,
             idempotency_key,
             observed_at,
             json,
@@ -94,42 +136,6 @@ impl ChangeLog {
     /// The seq of the newest version; 0 before there is one.
     pub fn last_seq(&self) -> Result<i64, Error> {
         last_seq(&self.connection).map_err(Error::on(&self.file, "read the change log"))
-    }
-
-    /// A publisher's stored offset: the last seq that it has delivered, 0 before the first.
-    pub fn offset(&self, publisher: &str) -> Result<i64, Error> {
-        self.connection
-            .query_row(
-                "SELECT offset FROM publisher WHERE name = ?1",
-                [publisher],
-                |row| row.get(0),
-            )
-            .optional()
-            .map(Option::unwrap_or_default)
-            .map_err(Error::on(&self.file, "read a publisher's offset"))
-    }
-
-    /// Stores a publisher's offset, and why it does not deliver, if it does not.
-    pub fn store_offset(
-        &self,
-        publisher: &str,
-        kind: &str,
-        offset: i64,
-        error: Option<&str>,
-    ) -> Result<(), Error> {
-        let now = Timestamp::now().second();
-        let delivered_at: Option<Second> = error.is_none().then_some(now);
-        self.connection
-            .prepare_cached(
-                "INSERT INTO publisher (name, type, offset, delivered_at, error) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (name) DO UPDATE SET type = excluded.type, offset = excluded.offset,
-                     delivered_at = coalesce(excluded.delivered_at, delivered_at), error = excluded.error",
-            )
-            .and_then(|mut statement| {
-                statement.execute((publisher, kind, offset, delivered_at.map(|at| at.to_string()), error))
-            })
-            .map(|_| ())
-            .map_err(Error::on(&self.file, "store a publisher's offset"))
     }
 }
 

@@ -9,11 +9,13 @@
 
 mod commit;
 mod cursor;
+mod delivery;
 mod error;
 mod initiation;
 mod listing;
 mod log;
 mod overview;
+mod publishers;
 mod quarantine;
 mod schema;
 mod stamp;
@@ -34,11 +36,15 @@ use crate::api::{ContentHash, Record, Second, Stream, Timestamp, same_content};
 
 pub use commit::{Batch, PollRow, UNKNOWN_VALUES, Version};
 pub use cursor::{Cursor, Range};
+pub use delivery::{Delivered, Part, Payment, PaymentState, Progress};
 pub use error::Error;
 pub use initiation::{Entry, Journal, Outcome, Unsettled};
 pub use listing::{Listed, Listing, Selection};
 pub use log::{Change, ChangeLog};
-pub use overview::{CursorLine, ListingLine, Overview, PublisherLine, StreamCount, UnknownValue};
+pub use overview::{
+    CursorLine, LeftOut, ListingLine, Overview, PublisherLine, StreamCount, UnknownValue,
+};
+pub use publishers::{Publishers, Refusal};
 pub use quarantine::{Kind, Quarantine, Quarantined, Refused};
 pub use stamp::Stamp;
 pub use sweep::{Place, SweepRow};

@@ -115,6 +115,25 @@ pub struct PublisherLine {
     pub delivered_at: Option<String>,
     /// Why it does not deliver, while it does not.
     pub error: Option<String>,
+    /// Versions that the target refuses for their content. They are in quarantine.
+    pub refused: i64,
+    /// Versions that wait for the transaction that theirs relates to.
+    pub waiting: i64,
+    /// What the target has no place for, or not for all of it.
+    #[serde(rename = "leftOut")]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// What a target has no place for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// What, and why.
+    pub reason: String,
+    /// How many versions.
+    pub versions: i64,
+    /// The last of them.
+    #[serde(rename = "lastSeq")]
+    pub last_seq: i64,
 }
 
 impl Overview {
@@ -192,11 +211,18 @@ fn read(connection: &Connection, polls: usize) -> rusqlite::Result<Option<Overvi
         )?,
         publishers: all(
             connection,
-            "SELECT name, type, offset, delivered_at, error FROM publisher ORDER BY name",
+            "SELECT name, type, offset, delivered_at, error,
+                    (SELECT count(*) FROM refusal WHERE publisher = name),
+                    (SELECT count(*) FROM waiting WHERE publisher = name)
+             FROM publisher ORDER BY name",
             |row| {
                 let offset = row.get(2)?;
+                let name: String = row.get(0)?;
                 Ok(PublisherLine {
-                    name: row.get(0)?,
+                    refused: row.get(5)?,
+                    waiting: row.get(6)?,
+                    left_out: left_out(connection, &name)?,
+                    name,
                     kind: row.get(1)?,
                     offset,
                     lag: last_seq - offset,
@@ -243,6 +269,21 @@ fn read(connection: &Connection, polls: usize) -> rusqlite::Result<Option<Overvi
             |row| row.get(0),
         )?,
     }))
+}
+
+fn left_out(connection: &Connection, publisher: &str) -> rusqlite::Result<Vec<LeftOut>> {
+    connection
+        .prepare(
+            "SELECT reason, versions, seq FROM left_out WHERE publisher = ?1 ORDER BY versions DESC, reason",
+        )?
+        .query_map([publisher], |row| {
+            Ok(LeftOut {
+                reason: row.get(0)?,
+                versions: row.get(1)?,
+                last_seq: row.get(2)?,
+            })
+        })?
+        .collect()
 }
 
 fn poll_row(row: &Row) -> rusqlite::Result<PollRow> {

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::{Error, listing};
 
 /// The version of the layout below, kept in `user_version`.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// Marks the file as ours, kept in `application_id`: "gcon".
 const APPLICATION: i64 = 0x67_63_6f_6e;
@@ -134,7 +134,54 @@ const LAYOUT: &str = "
         type         TEXT NOT NULL,
         offset       INTEGER NOT NULL, -- the last seq delivered
         delivered_at TEXT,
-        error        TEXT              -- why it does not deliver, while it does not
+        error        TEXT,             -- why it does not deliver, while it does not
+        sending      INTEGER,          -- the end of the batch under way, where a batch is sent again as it was
+        target       TEXT,             -- formance: the id of the connector that has what is delivered
+        replay       INTEGER           -- to be delivered again: everything after this seq
+    ) STRICT, WITHOUT ROWID;
+
+    -- Versions that a target refuses for their content.
+    CREATE TABLE refusal (
+        publisher  TEXT NOT NULL,
+        seq        INTEGER NOT NULL,
+        reason     TEXT NOT NULL,    -- what the target answered
+        refused_at TEXT NOT NULL,
+        retry      INTEGER NOT NULL, -- 1: to be delivered again
+        PRIMARY KEY (publisher, seq)
+    ) STRICT, WITHOUT ROWID;
+
+    -- What a target has no place for, by reason. It is not delivered there.
+    CREATE TABLE left_out (
+        publisher TEXT NOT NULL,
+        reason    TEXT NOT NULL,
+        versions  INTEGER NOT NULL,
+        seq       INTEGER NOT NULL, -- the last of them
+        PRIMARY KEY (publisher, reason)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Versions that wait for the transaction that theirs relates to.
+    CREATE TABLE waiting (
+        publisher TEXT NOT NULL,
+        parent    TEXT NOT NULL,
+        seq       INTEGER NOT NULL,
+        PRIMARY KEY (publisher, parent, seq)
+    ) STRICT, WITHOUT ROWID;
+
+    -- What Formance has been told of each transaction. Amounts are decimal digits in minor units.
+    CREATE TABLE payment (
+        publisher  TEXT NOT NULL,
+        id         TEXT NOT NULL,    -- the transaction's
+        seq        INTEGER NOT NULL, -- its newest version that is delivered
+        status     TEXT NOT NULL,    -- of its newest adjustment
+        amount     TEXT NOT NULL,    -- the transaction's at that adjustment
+        metadata   BLOB,             -- a hash of what was last sent; none if there was none
+        parent     TEXT,             -- the transaction whose payment it belongs to; none if it has its own
+        type       TEXT,             -- from here on: of a payment of its own
+        initial    TEXT,             -- the initialAmount
+        shown      TEXT,             -- the amount, as the adjustments have moved it
+        newest     INTEGER,          -- the date of its newest adjustment, nanoseconds since 1970-01-01T00:00:00Z
+        is_open    INTEGER,          -- 1: authorised, and nothing of it counted yet
+        PRIMARY KEY (publisher, id)
     ) STRICT, WITHOUT ROWID;
 
     -- The last polls; accounts to transactions count the new versions.
@@ -187,8 +234,27 @@ const NEW_IN_3: [&str; 5] = [
     "INDEX unsettled",
 ];
 
+/// What brings a file of layout 3 to layout 4.
+const FROM_3_TO_4: &str = "
+    ALTER TABLE publisher ADD COLUMN sending INTEGER;
+    ALTER TABLE publisher ADD COLUMN target TEXT;
+    ALTER TABLE publisher ADD COLUMN replay INTEGER;
+";
+
+/// What layout 4 has beyond layout 3.
+const NEW_IN_4: [&str; 4] = [
+    "TABLE refusal",
+    "TABLE left_out",
+    "TABLE waiting",
+    "TABLE payment",
+];
+
 /// For each layout, what leads to the next one: changes of what is there, and what is new.
-const STEPS: [(&str, &[&str]); 2] = [(FROM_1_TO_2, &NEW_IN_2), (FROM_2_TO_3, &NEW_IN_3)];
+const STEPS: [(&str, &[&str]); 3] = [
+    (FROM_1_TO_2, &NEW_IN_2),
+    (FROM_2_TO_3, &NEW_IN_3),
+    (FROM_3_TO_4, &NEW_IN_4),
+];
 
 /// Lays out a new file, brings an old one to this layout, or checks that it has it. Nothing is written to a file that
 /// is refused, and a copy of an old one is kept beside it.

@@ -1,0 +1,75 @@
+use std::io::Write;
+
+use super::{Exit, Failure};
+use crate::api::escaped;
+use crate::cli::ConfigFile;
+use crate::config::{Config, Target, TargetKind};
+use crate::publish::{Finding, FormancePublisher, HttpPublisher};
+
+/// Looks at the configuration and at each target, and writes nothing anywhere.
+pub(super) fn run(options: &ConfigFile) -> Result<Exit, Failure> {
+    let config = Config::read(&options.config)?;
+    let mut report = Report::default();
+    report.say("ok", "configuration", &options.config.display().to_string());
+    for warning in &config.warnings {
+        report.say("WARNING", "configuration", warning);
+    }
+    if config.publish.is_none() && config.listen.is_none() {
+        report.say(
+            "WARNING",
+            "configuration",
+            super::run::NOTHING_TO_DELIVER_TO,
+        );
+    }
+    for target in config.publish.iter().flatten() {
+        for Finding { what, result } in findings(target) {
+            let what = format!("{}: {what}", escaped(&target.name));
+            match result {
+                Ok(found) => report.say("ok", &what, &found),
+                Err(wrong) => report.say("FAILED", &what, &wrong),
+            }
+        }
+    }
+    Ok(match report.has_failures {
+        true => Exit::Nothing,
+        false => Exit::Done,
+    })
+}
+
+fn findings(Target { name, kind }: &Target) -> Vec<Finding> {
+    match kind {
+        TargetKind::NdjsonStdout => Vec::new(),
+        TargetKind::NdjsonFile(path) => {
+            // The file is made when there is something to write.
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            let result = match folder {
+                Some(folder) if !folder.is_dir() => Err(format!(
+                    "there is no directory {}: make it, or set another \"path\"",
+                    folder.display()
+                )),
+                _ => Ok(path.display().to_string()),
+            };
+            vec![Finding {
+                what: "path".to_owned(),
+                result,
+            }]
+        }
+        TargetKind::Http(settings) => HttpPublisher::new(name, settings.clone()).check(),
+        TargetKind::Formance(settings) => FormancePublisher::new(name, settings.clone()).check(),
+    }
+}
+
+#[derive(Default)]
+struct Report {
+    has_failures: bool,
+}
+
+impl Report {
+    fn say(&mut self, verdict: &str, what: &str, text: &str) {
+        self.has_failures |= verdict == "FAILED";
+        // A reader that has gone has seen enough.
+        let _ = writeln!(std::io::stdout(), "{verdict:<8} {what}: {text}");
+    }
+}

@@ -1,0 +1,381 @@
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ureq::http::Method;
+
+use super::FormancePublisher;
+use super::client::Pushed;
+use super::object::{self, Transaction, asset_refused};
+use super::payment::{self, Event};
+use crate::publish::DeliveryError;
+use crate::store::{self, Change, ChangeLog, Delivered, Part, Payment};
+
+/// Transactions that belong to one payment, or may: those that relate to each other. What is told of a payment is told
+/// in order, so a group is pushed by one thread; groups do not touch each other.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    /// In the order of their seqs.
+    versions: Vec<Transaction>,
+    /// What the API has been told of them, and of those that they relate to.
+    told: BTreeMap<String, Payment>,
+    /// Versions that have waited since an earlier batch, by what they wait for.
+    waiting: BTreeMap<String, Vec<Transaction>>,
+}
+
+/// The groups of a batch's transactions. What the API has no place for is noted instead.
+pub(super) fn gather<'a>(
+    log: &ChangeLog,
+    publisher: &str,
+    changes: impl Iterator<Item = &'a Change>,
+    delivered: &mut Delivered,
+) -> Result<Vec<Group>, store::Error> {
+    let mut links = Links::default();
+    let mut told: BTreeMap<String, Payment> = BTreeMap::new();
+    let mut waiting: BTreeMap<String, Vec<Transaction>> = BTreeMap::new();
+    let mut versions = Vec::new();
+    let has_waiting = log.has_waiting(publisher)?;
+    let mut to_look_up = VecDeque::new();
+    for change in changes {
+        match Transaction::read(change) {
+            Ok(version) => {
+                to_look_up.push_back(version.reference.clone());
+                if let Some(parent) = &version.parent {
+                    links.join(&version.reference, parent);
+                    to_look_up.push_back(parent.clone());
+                }
+                versions.push(version);
+            }
+            Err(reason) => delivered.left_out.push((change.seq, reason)),
+        }
+    }
+    let mut looked_up = BTreeSet::new();
+    while let Some(id) = to_look_up.pop_front() {
+        if !looked_up.insert(id.clone()) {
+            continue;
+        }
+        if let Some(payment) = log.payment(publisher, &id)? {
+            if let Part::Of(parent) = &payment.part {
+                links.join(&id, parent);
+                to_look_up.push_back(parent.clone());
+            }
+            told.insert(id, payment);
+        } else if has_waiting {
+            let mut held = Vec::new();
+            for change in log.waiting(publisher, &id)? {
+                // It was read when it began to wait.
+                if let Ok(version) = Transaction::read(&change) {
+                    links.join(&version.reference, &id);
+                    to_look_up.push_back(version.reference.clone());
+                    held.push(version);
+                }
+            }
+            if !held.is_empty() {
+                waiting.insert(id, held);
+            }
+        }
+    }
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    for version in versions {
+        let group = groups.entry(links.root(&version.reference)).or_default();
+        group.versions.push(version);
+    }
+    // What nothing in the batch belongs to was looked up in vain.
+    for (id, payment) in told {
+        if let Some(group) = groups.get_mut(&links.root(&id)) {
+            group.told.insert(id, payment);
+        }
+    }
+    for (id, held) in waiting {
+        if let Some(group) = groups.get_mut(&links.root(&id)) {
+            group.waiting.insert(id, held);
+        }
+    }
+    Ok(groups.into_values().collect())
+}
+
+/// Which ids belong together.
+#[derive(Debug, Default)]
+struct Links(BTreeMap<String, String>);
+
+impl Links {
+    fn join(&mut self, one: &str, other: &str) {
+        let (one, other) = (self.root(one), self.root(other));
+        if one != other {
+            self.0.insert(one, other);
+        }
+    }
+
+    /// The same text for all that belong together.
+    fn root(&self, id: &str) -> String {
+        let mut id = id;
+        while let Some(next) = self.0.get(id) {
+            id = next;
+        }
+        id.to_owned()
+    }
+}
+
+/// What becomes of a group while it is pushed.
+struct Work<'a> {
+    publisher: &'a FormancePublisher,
+    told: BTreeMap<String, Payment>,
+    /// The transactions of which something new was told.
+    changed: BTreeSet<String>,
+    delivered: Delivered,
+}
+
+impl Group {
+    /// Pushes its versions in order, and what waited for one of them after it.
+    pub fn push(&self, publisher: &FormancePublisher) -> Result<Delivered, DeliveryError> {
+        let mut work = Work {
+            publisher,
+            told: self.told.clone(),
+            changed: BTreeSet::new(),
+            delivered: Delivered::default(),
+        };
+        let mut waiting: BTreeMap<&str, Vec<&Transaction>> = BTreeMap::new();
+        for (parent, held) in &self.waiting {
+            waiting.insert(parent, held.iter().collect());
+        }
+        let held_before: BTreeSet<i64> = self
+            .waiting
+            .values()
+            .flatten()
+            .map(|held| held.seq)
+            .collect();
+        let mut queue: VecDeque<&Transaction> = self.versions.iter().collect();
+        while let Some(version) = queue.pop_front() {
+            match work.part(version) {
+                Ok(part) => work.push(version, part)?,
+                Err(parent) => {
+                    waiting.entry(parent).or_default().push(version);
+                    continue;
+                }
+            }
+            if work.told.contains_key(&version.reference) {
+                let mut released = waiting.remove(&*version.reference).unwrap_or_default();
+                released.sort_by_key(|version| version.seq);
+                for version in released.into_iter().rev() {
+                    queue.push_front(version);
+                }
+            }
+        }
+        let still_waiting: BTreeSet<i64> = waiting
+            .values()
+            .flatten()
+            .map(|version| version.seq)
+            .collect();
+        for (parent, held) in &waiting {
+            let new = held
+                .iter()
+                .filter(|version| !held_before.contains(&version.seq));
+            work.delivered
+                .waiting
+                .extend(new.map(|version| (version.seq, (*parent).to_owned())));
+        }
+        for (parent, held) in &self.waiting {
+            let released = held
+                .iter()
+                .filter(|version| !still_waiting.contains(&version.seq));
+            work.delivered
+                .released
+                .extend(released.map(|version| (version.seq, parent.clone())));
+        }
+        let changed = work.changed.iter().filter_map(|id| work.told.get(id));
+        work.delivered.payments.extend(changed.cloned());
+        Ok(work.delivered)
+    }
+}
+
+impl Work<'_> {
+    /// Which payment a version is a part of. An error is the transaction that has to come first.
+    fn part<'v>(&self, version: &'v Transaction) -> Result<Part, &'v str> {
+        if let Some(told) = self.told.get(&version.reference) {
+            return Ok(match &told.part {
+                Part::Of(parent) => Part::Of(parent.clone()),
+                own => own.clone(),
+            });
+        }
+        let event = version.event(true);
+        match &version.parent {
+            None => Ok(Part::Own(payment::begin(version.kind, event))),
+            Some(parent) => match self.told.get(parent).map(|parent| &parent.part) {
+                Some(Part::Own(_)) => Ok(Part::Of(parent.clone())),
+                Some(Part::Of(root)) => Ok(Part::Of(root.clone())),
+                None => Err(parent),
+            },
+        }
+    }
+
+    /// Tells the API of a version, if it says anything new.
+    fn push(&mut self, version: &Transaction, part: Part) -> Result<(), DeliveryError> {
+        let before = self.told.get(&version.reference).cloned();
+        let before = before.as_ref();
+        if before.is_some_and(|before| before.seq >= version.seq) {
+            // A newer version of it is delivered, so this one has nothing left to say.
+            return Ok(());
+        }
+        self.note_what_is_lost(version);
+        let amount = version.amount.to_string();
+        let is_new =
+            before.is_none_or(|before| before.status != version.status || before.amount != amount);
+        let has_other_metadata =
+            before.is_some_and(|before| before.metadata != version.metadata_hash());
+        if is_new && !self.push_adjustment(version, &part)? {
+            return Ok(());
+        }
+        if has_other_metadata && !self.push_metadata(version, &part)? {
+            return Ok(());
+        }
+        // The payment's own state, as the adjustment has left it.
+        let part = match (&part, self.told.get(&version.reference)) {
+            (Part::Own(_), Some(told)) => told.part.clone(),
+            _ => part,
+        };
+        self.tell(Payment {
+            id: version.reference.clone(),
+            seq: version.seq,
+            status: version.status.to_owned(),
+            amount,
+            metadata: version.metadata_hash(),
+            part,
+        });
+        Ok(())
+    }
+
+    /// Pushes the adjustments that a version makes. False if the API does not take them.
+    fn push_adjustment(
+        &mut self,
+        version: &Transaction,
+        part: &Part,
+    ) -> Result<bool, DeliveryError> {
+        let (payment, mut state) = match part {
+            Part::Own(state) => (&version.reference, state.clone()),
+            Part::Of(root) => match self.told.get(root).map(|root| &root.part) {
+                Some(Part::Own(state)) => (root, state.clone()),
+                // A part's payment is always told of before the part.
+                _ => return Ok(false),
+            },
+        };
+        if self.publisher.refuses_asset(&version.asset) {
+            self.leave_out(version, asset_refused(&version.asset));
+            return Ok(false);
+        }
+        let before = state.clone();
+        let is_own = matches!(part, Part::Own(_));
+        let adjustments = payment::adjust(&mut state, version.event(is_own));
+        let connector = self.publisher.connector()?;
+        let (json, newest) = version.request(connector, payment, &before, &adjustments);
+        let pushed = self
+            .publisher
+            .client
+            .push(&Method::POST, "/payments", &json, newest)?;
+        if let Pushed::Refused(reason) = pushed {
+            self.refuse(version, reason);
+            return Ok(false);
+        }
+        let payment = payment.clone();
+        match self.told.get_mut(&payment) {
+            Some(told) => {
+                told.part = Part::Own(state);
+                self.changed.insert(payment);
+            }
+            None => self.tell(Payment {
+                id: payment,
+                seq: version.seq,
+                status: version.status.to_owned(),
+                amount: version.amount.to_string(),
+                metadata: version.metadata_hash(),
+                part: Part::Own(state),
+            }),
+        }
+        Ok(true)
+    }
+
+    /// Pushes metadata that has changed. False if the API does not take it.
+    fn push_metadata(&mut self, version: &Transaction, part: &Part) -> Result<bool, DeliveryError> {
+        let Part::Own(state) = part else {
+            let reason = "changed metadata of related transactions: the Payments API keeps that of an adjustment as it was first";
+            self.leave_out(version, reason.to_owned());
+            return Ok(true);
+        };
+        if version.metadata.is_empty() {
+            return Ok(true);
+        }
+        let id = self
+            .publisher
+            .connector()?
+            .payment(&version.reference, &state.kind);
+        let path = format!("/payments/{id}/metadata");
+        let json = object::as_json(&version.metadata);
+        let pushed = self.publisher.client.push(
+            &Method::PATCH,
+            &path,
+            &json,
+            crate::api::Timestamp::from_nanoseconds(0),
+        )?;
+        match pushed {
+            Pushed::Taken(_) => Ok(true),
+            Pushed::Refused(reason) => {
+                self.refuse(version, reason);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Counts what a payment cannot say of a version.
+    fn note_what_is_lost(&mut self, version: &Transaction) {
+        let Some(before) = self.told.get(&version.reference) else {
+            return;
+        };
+        let mut reasons = Vec::new();
+        if let Part::Own(state) = &before.part {
+            if state.kind != version.kind {
+                reasons
+                    .push("changed types: a payment keeps the type under which it was first seen");
+            }
+            if version.parent.is_some() {
+                reasons.push("transactions that relate to another one only later: they keep a payment of their own");
+            }
+        }
+        let moves_amount = matches!(version.status, "CAPTURE" | "REFUNDED" | "REFUND_REVERSED");
+        if before.amount != version.amount.to_string() && !moves_amount {
+            reasons.push(
+                "changed amounts without a capture or a refund: they are in the payment's history, and its amount stays",
+            );
+        }
+        for reason in reasons {
+            self.leave_out(version, reason.to_owned());
+        }
+    }
+
+    fn tell(&mut self, payment: Payment) {
+        self.changed.insert(payment.id.clone());
+        self.told.insert(payment.id.clone(), payment);
+    }
+
+    fn leave_out(&mut self, version: &Transaction, reason: String) {
+        self.delivered.left_out.push((version.seq, reason));
+    }
+
+    /// Notes that the API refuses a version: because of its asset, as it will refuse the next one, or of something else.
+    fn refuse(&mut self, version: &Transaction, reason: String) {
+        // The API names the field that is wrong: "Asset is invalid".
+        if reason.contains("Asset ") {
+            self.publisher.note_asset(&version.asset);
+            self.leave_out(version, asset_refused(&version.asset));
+        } else {
+            self.delivered.refused.push((version.seq, reason));
+        }
+    }
+}
+
+impl Transaction {
+    fn event(&self, is_own: bool) -> Event<'_> {
+        Event {
+            status: self.status,
+            amount: &self.amount,
+            at: self.updated_at,
+            is_own,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+
+/// The id of an installed connector, as the API gave it.
+///
+/// Ids of the Payments API are base64url without padding over canonical JSON, and those of accounts and payments embed
+/// the connector's. A connector id is never built: of a connector that was migrated from version 2 the provider is
+/// written otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ConnectorId {
+    /// As requests name it.
+    pub text: String,
+    /// The canonical JSON in it.
+    json: String,
+}
+
+impl ConnectorId {
+    /// Decodes an id; none if the text is none.
+    pub fn decode(text: &str) -> Option<ConnectorId> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Decoded {
+            #[serde(rename = "Provider")]
+            _provider: String,
+            #[serde(rename = "Reference")]
+            _reference: String,
+        }
+        let json = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        serde_json::from_str::<Decoded>(&json).ok()?;
+        Some(ConnectorId {
+            text: text.to_owned(),
+            json,
+        })
+    }
+
+    /// The id of an account or a beneficiary.
+    pub fn account(&self, reference: &str) -> String {
+        let reference = canonical(reference);
+        encode(&format!(
+            "{{\"ConnectorID\":{},\"Reference\":{reference}}}",
+            self.json
+        ))
+    }
+
+    /// The id of a payment of that type, as the API writes types.
+    pub fn payment(&self, reference: &str, kind: &str) -> String {
+        let (reference, kind) = (canonical(reference), canonical(kind));
+        encode(&format!(
+            "{{\"ConnectorID\":{},\"Reference\":{reference},\"Type\":{kind}}}",
+            self.json
+        ))
+    }
+}
+
+fn encode(json: &str) -> String {
+    URL_SAFE_NO_PAD.encode(json)
+}
+
+/// A string of canonical JSON: only the quotation mark, the backslash and control characters are escaped.
+fn canonical(text: &str) -> String {
+    let mut json = String::with_capacity(text.len() + 2);
+    json.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\u{8}' => json.push_str("\\b"),
+            '\t' => json.push_str("\\t"),
+            '\n' => json.push_str("\\n"),
+            '\u{c}' => json.push_str("\\f"),
+            '\r' => json.push_str("\\r"),
+            // Writing to a String cannot fail.
+            '\0'..='\u{1f}' => drop(write!(json, "\\u{:04X}", u32::from(character))),
+            other => json.push(other),
+        }
+    }
+    json.push('"');
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONNECTOR: &str = "eyJQcm92aWRlciI6ImdlbmVyaWMiLCJSZWZlcmVuY2UiOiIwYmE0MDNiYi0zYzlmLTQ2OTUtYmQxZC0yYmQ5ZDdiMjgwOTQifQ";
+
+    #[test]
+    fn ids_are_those_that_formance_makes() {
+        let connector = ConnectorId::decode(CONNECTOR).unwrap();
+        assert_eq!(
+            connector.account("acc-001"),
+            "eyJDb25uZWN0b3JJRCI6eyJQcm92aWRlciI6ImdlbmVyaWMiLCJSZWZlcmVuY2UiOiIwYmE0MDNiYi0zYzlmLTQ2OTUtYmQxZC0yYmQ5ZDdiMjgwOTQifSwiUmVmZXJlbmNlIjoiYWNjLTAwMSJ9"
+        );
+        assert_eq!(
+            connector.payment("tx-001", "PAY-IN"),
+            "eyJDb25uZWN0b3JJRCI6eyJQcm92aWRlciI6ImdlbmVyaWMiLCJSZWZlcmVuY2UiOiIwYmE0MDNiYi0zYzlmLTQ2OTUtYmQxZC0yYmQ5ZDdiMjgwOTQifSwiUmVmZXJlbmNlIjoidHgtMDAxIiwiVHlwZSI6IlBBWS1JTiJ9"
+        );
+    }
+
+    #[test]
+    fn only_what_must_be_is_escaped() {
+        assert_eq!(
+            canonical("a\"b\\c/d\u{8}\t\n\u{c}\r\u{1}\u{1f}\u{7f}é\u{2028}<&>😀"),
+            "\"a\\\"b\\\\c/d\\b\\t\\n\\f\\r\\u0001\\u001F\u{7f}é\u{2028}<&>😀\""
+        );
+    }
+
+    #[test]
+    fn a_name_is_no_id() {
+        for name in [
+            "",
+            "acme",
+            "acme-bank",
+            "e30",
+            CONNECTOR.trim_end_matches('Q'),
+        ] {
+            assert_eq!(ConnectorId::decode(name), None, "{name}");
+        }
+        assert_eq!(ConnectorId::decode(CONNECTOR).unwrap().text, CONNECTOR);
+    }
+}

@@ -1,0 +1,264 @@
+//! Pushes to the Payments API of a Formance stack, version 3: accounts, beneficiaries as external accounts, and
+//! transactions as payments with adjustments.
+//!
+//! Everything that is pushed may be pushed again: the API keeps an account once by its reference, a payment once by
+//! reference and type, and an adjustment once by payment, reference, date and status. So a batch is simply pushed anew
+//! after a failure, and what was told of each payment is stored with the offset: from the same versions the same
+//! requests follow. Where a rule is the API's, it was read in formancehq/payments v3.4.0.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `client` | tokens, the look-up of the connector, one request |
+//! | `ids` | the ids of accounts and payments |
+//! | `object` | the objects that are pushed, made of records |
+//! | `payment` | which adjustments a version makes |
+//! | `group` | the transactions of a batch that belong to one payment |
+
+mod client;
+mod group;
+mod ids;
+mod object;
+mod payment;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use serde::Deserialize;
+use ureq::http::Method;
+
+use super::target::{Finding, Settings as TargetSettings};
+use super::{DeliveryError, Publisher};
+use crate::api::{Stream, escaped};
+use crate::secret::{Origin, Secret};
+use crate::store::{Change, ChangeLog, Delivered};
+use client::{Client, Pushed};
+use ids::ConnectorId;
+use object::Account;
+
+/// Requests under way at once, each on a connection of its own.
+const CONNECTIONS: usize = 16;
+
+/// Which stack to push to.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How to reach the API; the URL is that of its version: `{stack}/api/payments/v3` or `{service}/v3`.
+    pub target: TargetSettings,
+    /// Where tokens are given: `{stack}/api/auth/oauth/token`.
+    pub token_url: String,
+    /// The name or the id of the connector that the objects are to belong to.
+    pub connector: String,
+    /// The OAuth2 client; none if the API wants no token.
+    pub credentials: Option<Credentials>,
+}
+
+/// An OAuth2 client of the stack.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The client's id.
+    pub id: String,
+    /// The client's secret.
+    pub secret: Secret,
+    /// Where the secret stands.
+    pub origin: Origin,
+}
+
+/// Pushes to a stack.
+#[derive(Debug)]
+pub struct FormancePublisher {
+    name: String,
+    client: Client,
+    /// The connector's name or id, as it is configured.
+    wanted: String,
+    connector: Option<ConnectorId>,
+    /// Assets that the API has refused since it was last asked for the connector.
+    refused_assets: Mutex<BTreeSet<String>>,
+}
+
+impl FormancePublisher {
+    /// A publisher to that stack.
+    pub fn new(name: &str, settings: Settings) -> FormancePublisher {
+        FormancePublisher {
+            name: name.to_owned(),
+            client: Client::new(&settings),
+            wanted: settings.connector,
+            connector: None,
+            refused_assets: Mutex::default(),
+        }
+    }
+
+    /// Looks at the stack without writing anything: the credentials and their scopes, and the connector.
+    pub fn check(&self) -> Vec<Finding> {
+        let connector = self.client.connector(&self.wanted);
+        let found = connector
+            .map(|_| {
+                format!(
+                    "the connector \"{}\" is installed and takes what is pushed",
+                    escaped(&self.wanted)
+                )
+            })
+            .map_err(|error| error.to_string());
+        let mut findings = vec![Finding::new("url, credentials and connector", found)];
+        if findings.iter().all(|finding| finding.result.is_ok()) {
+            let may_write = self
+                .client
+                .may_write()
+                .map(|()| "the client may write".to_owned())
+                .map_err(|error| error.to_string());
+            findings.push(Finding::new("scope payments:write", may_write));
+        }
+        findings
+    }
+
+    fn connector(&self) -> Result<&ConnectorId, DeliveryError> {
+        self.connector
+            .as_ref()
+            .ok_or_else(|| DeliveryError::down("the connector is not looked up yet"))
+    }
+
+    /// Pushes an account or a beneficiary.
+    fn push_account(&self, change: &Change) -> Result<Delivered, DeliveryError> {
+        #[derive(Deserialize)]
+        struct Stored<'a> {
+            #[serde(borrow)]
+            data: Kind<'a>,
+        }
+        #[derive(Deserialize)]
+        struct Kind<'a> {
+            #[serde(rename = "type", borrow)]
+            kind: std::borrow::Cow<'a, str>,
+        }
+        let mut delivered = Delivered::default();
+        let account = match Account::read(change, &self.connector()?.text) {
+            Ok(account) => account,
+            Err(reason) => {
+                delivered.left_out.push((change.seq, reason));
+                return Ok(delivered);
+            }
+        };
+        let json = object::as_json(&account);
+        match self
+            .client
+            .push(&Method::POST, "/accounts", &json, account.created_at)?
+        {
+            Pushed::Refused(reason) => delivered.refused.push((change.seq, reason)),
+            Pushed::Taken(answer) => {
+                let stored = serde_json::from_slice::<Stored>(&answer).ok();
+                let reason = match stored {
+                    Some(stored) if stored.data.kind != account.kind => {
+                        "an account and a beneficiary have the same id: Formance has the one that came first"
+                    }
+                    _ if change.number > 1 => {
+                        "changed accounts and beneficiaries: the Payments API writes them once and keeps the first name and metadata"
+                    }
+                    _ => return Ok(delivered),
+                };
+                delivered.left_out.push((change.seq, reason.to_owned()));
+            }
+        }
+        Ok(delivered)
+    }
+
+    /// Notes that the API refuses an asset.
+    fn note_asset(&self, asset: &str) {
+        self.refused_assets().insert(asset.to_owned());
+    }
+
+    fn refuses_asset(&self, asset: &str) -> bool {
+        self.refused_assets().contains(asset)
+    }
+
+    fn refused_assets(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        // A set of texts is good whatever happened to the thread that wrote it.
+        self.refused_assets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Publisher for FormancePublisher {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "formance"
+    }
+
+    /// Looks the connector up. One with another id than the last has nothing: it was reset, or is another one.
+    fn resume(&mut self, log: &ChangeLog, stored: i64) -> Result<i64, DeliveryError> {
+        let connector = self.client.connector(&self.wanted)?;
+        self.refused_assets().clear();
+        let before = log.progress(&self.name)?.target;
+        let is_same = before.as_deref() == Some(&*connector.text);
+        if !is_same {
+            if before.is_some() {
+                log::warn!(
+                    "publisher \"{}\": the connector \"{}\" has a new id, so it was reset or is another one: everything is delivered \
+                     to it from the beginning",
+                    self.name,
+                    escaped(&self.wanted)
+                );
+            }
+            log.begin_target(&self.name, &connector.text)?;
+        }
+        self.connector = Some(connector);
+        Ok(if is_same { stored } else { 0 })
+    }
+
+    fn deliver(&mut self, log: &ChangeLog, changes: &[Change]) -> Result<Delivered, DeliveryError> {
+        let of = |streams: &'static [Stream]| {
+            changes
+                .iter()
+                .filter(move |change| streams.contains(&change.stream))
+        };
+        let mut delivered = Delivered::default();
+        for change in of(&[Stream::Balances]) {
+            let reason = "balances: no API of Formance takes them; let Connectivity poll this program (\"listen\")";
+            delivered.left_out.push((change.seq, reason.to_owned()));
+        }
+        // First, so that a payment names accounts that are there.
+        let accounts: Vec<&Change> = of(&[Stream::Accounts, Stream::Beneficiaries]).collect();
+        for pushed in at_once(&accounts, |change| self.push_account(change))? {
+            delivered.add(pushed);
+        }
+        let transactions = of(&[Stream::Transactions]);
+        let groups = group::gather(log, &self.name, transactions, &mut delivered)?;
+        for pushed in at_once(&groups, |group| group.push(self))? {
+            delivered.add(pushed);
+        }
+        Ok(delivered)
+    }
+}
+
+/// Does something with each of the items, with several at once. Ends early if one of them fails.
+fn at_once<T: Sync>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<Delivered, DeliveryError> + Sync,
+) -> Result<Vec<Delivered>, DeliveryError> {
+    let next = AtomicUsize::new(0);
+    let has_failed = AtomicBool::new(false);
+    let results = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..CONNECTIONS.min(items.len()) {
+            scope.spawn(|| {
+                while let (false, Some(item)) = (
+                    has_failed.load(Relaxed),
+                    items.get(next.fetch_add(1, Relaxed)),
+                ) {
+                    let result = work(item);
+                    has_failed.fetch_or(result.is_err(), Relaxed);
+                    results
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(result);
+                }
+            });
+        }
+    });
+    results
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .into_iter()
+        .collect()
+}
