@@ -18,6 +18,8 @@ mod listed;
 mod listener;
 mod ndjson;
 mod once;
+mod push_formance;
+mod push_http;
 mod quarantine;
 mod quiet;
 mod regressions;

@@ -42,6 +42,8 @@ pub struct Standing {
     pub offset: i64,
     /// When it last delivered, or began.
     pub advanced_at: Instant,
+    /// Whether it has looked for everything that there is to do, once at least.
+    pub has_looked: bool,
     /// Versions that were put into quarantine since it began, because the target refuses them.
     pub refused: usize,
     /// Why it does not deliver, while it does not.
@@ -76,8 +78,9 @@ impl Delivery {
             .map_err(|error| failed(&error))?;
         let progress = log.progress(&name).map_err(|error| failed(&error))?;
         let standing = Arc::new(Mutex::new(Standing {
-            offset: progress.offset,
+            offset: progress.replay.unwrap_or(progress.offset),
             advanced_at: Instant::now(),
+            has_looked: false,
             refused: 0,
             error: None,
         }));
@@ -125,7 +128,9 @@ impl Deliveries {
         for delivery in &self.0 {
             loop {
                 let standing = delivery.standing();
-                if standing.offset >= seq {
+                // One that cannot even look has said why.
+                let has_looked = standing.has_looked || standing.error.is_some();
+                if standing.offset >= seq && has_looked {
                     break;
                 }
                 let since = standing.advanced_at.max(waited_since);
@@ -137,11 +142,11 @@ impl Deliveries {
                         .error
                         .map(|error| format!(": {error}"))
                         .unwrap_or_default();
-                    let missing = seq - standing.offset;
-                    remaining.push(format!(
-                        "publisher \"{}\" has {missing} changes to deliver{reason}",
-                        delivery.name
-                    ));
+                    let missing = match seq - standing.offset {
+                        0 => "has not answered".to_owned(),
+                        missing => format!("has {missing} changes to deliver"),
+                    };
+                    remaining.push(format!("publisher \"{}\" {missing}{reason}", delivery.name));
                     break;
                 }
             }
@@ -185,6 +190,7 @@ impl Worker {
                 Ok(true) => wait = FIRST_WAIT,
                 Ok(false) => {
                     wait = FIRST_WAIT;
+                    self.change(|standing| standing.has_looked = true);
                     select! {
                         recv(woken) -> signal => if signal.is_err() { return },
                         recv(stop.receiver()) -> _ => return,

@@ -12,6 +12,8 @@ pub struct Progress {
     pub sending: Option<i64>,
     /// What has what was delivered, as the target names it.
     pub target: Option<String>,
+    /// The seq after which someone wants everything to be delivered again.
+    pub replay: Option<i64>,
 }
 
 /// What became of versions that were delivered, beside that they were.
@@ -94,13 +96,14 @@ impl ChangeLog {
     /// A publisher's progress.
     pub fn progress(&self, publisher: &str) -> Result<Progress, Error> {
         self.connection
-            .prepare_cached("SELECT offset, sending, target FROM publisher WHERE name = ?1")
+            .prepare_cached("SELECT offset, sending, target, replay FROM publisher WHERE name = ?1")
             .and_then(|mut statement| {
                 let progress = statement.query_row([publisher], |row| {
                     Ok(Progress {
                         offset: row.get(0)?,
                         sending: row.get(1)?,
                         target: row.get(2)?,
+                        replay: row.get(3)?,
                     })
                 });
                 progress.optional()

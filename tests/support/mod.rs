@@ -1,6 +1,7 @@
-//! What the tests share: a runner for the binary, a fake Integration Service, a model of Formance that polls, a server
-//! that sends raw bytes, a proxy that breaks one exchange.
+//! What the tests share: a runner for the binary, a fake Integration Service, a model of Formance that polls, a fake of
+//! Formance's Payments API, servers that answer as they are told or send raw bytes, a proxy that breaks one exchange.
 
+mod connectivity;
 mod formance;
 mod go;
 mod history;
@@ -8,6 +9,7 @@ mod listening;
 mod proxy;
 mod psp;
 mod raw;
+mod web;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+pub use connectivity::{CLIENT_SECRET, CONNECTOR_SECRET, Connectivity, Payment};
 pub use formance::Poller;
 pub use go::{Date, Fields, Kind, escaped_target};
 pub use history::{BEGINNING, Event, Habits, History, Lost, appears, directly, numbered};
@@ -25,6 +28,7 @@ pub use listening::{LISTEN_KEY, Listening};
 pub use proxy::{Fault, Proxy, answer_of};
 pub use psp::{FakePsp, Manners, Reply, transaction};
 pub use raw::{RawServer, Send};
+pub use web::{Answer, Asked, Mishap, Web};
 
 /// A connector's folder: its configuration, its state, what it delivered.
 pub struct Place {
