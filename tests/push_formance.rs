@@ -243,41 +243,45 @@ fn amounts_of_captures_and_refunds_come_out_right() {
     let psp = FakePsp::start();
     let stack = Connectivity::start();
     let place = place(&psp, &stack);
-    let histories: [(&str, &[(&str, &str)], i64); 7] = [
+    let histories = [
         (
             "captured",
-            &[("AUTHORISATION", "100"), ("CAPTURE", "100")],
+            vec![("AUTHORISATION", "100"), ("CAPTURE", "100")],
             100,
         ),
         (
             "first-seen-captured",
-            &[("CAPTURE", "100"), ("CAPTURE", "100")],
+            vec![("CAPTURE", "100"), ("CAPTURE", "100")],
             100,
         ),
         (
             "authorised",
-            &[("AUTHORISATION", "100"), ("AUTHORISATION", "100")],
+            vec![("AUTHORISATION", "100"), ("AUTHORISATION", "100")],
             0,
         ),
-        ("refunded", &[("SUCCEEDED", "100"), ("REFUNDED", "30")], 70),
+        (
+            "refunded",
+            vec![("SUCCEEDED", "100"), ("REFUNDED", "30")],
+            70,
+        ),
         (
             "first-seen-refunded",
-            &[("REFUNDED", "100"), ("REFUNDED", "100")],
+            vec![("REFUNDED", "100"), ("REFUNDED", "100")],
             0,
         ),
         (
             "reversed",
-            &[("REFUNDED", "100"), ("REFUND_REVERSED", "100")],
+            vec![("REFUNDED", "100"), ("REFUND_REVERSED", "100")],
             100,
         ),
         (
             "missed",
-            &[("AUTHORISATION", "100"), ("SUCCEEDED", "100")],
+            vec![("AUTHORISATION", "100"), ("SUCCEEDED", "100")],
             100,
         ),
     ];
     for step in 0..2 {
-        for (id, history, _) in histories {
+        for (id, history, _) in &histories {
             let (status, amount) = history[step];
             let at = format!("2024-02-01T00:0{step}:00Z");
             match step {
@@ -290,9 +294,9 @@ fn amounts_of_captures_and_refunds_come_out_right() {
         }
         place.poll_well();
     }
-    for (id, history, amount) in histories {
+    for (id, history, amount) in &histories {
         let payment = stack.payment(id);
-        assert_eq!(payment.amount, number(amount), "{id}");
+        assert_eq!(payment.amount, number(*amount), "{id}");
         assert_eq!(payment.initial_amount, number(100), "{id}");
         assert_eq!(payment.status(), history[1].0, "{id}");
     }
