@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, KEY, Place, binary, run};
+use crate::support::{Answer, CLIENT_SECRET, Connectivity, FakePsp, KEY, Place, Web, binary, run};
 
 const ENDPOINT: &str = "http://127.0.0.1:9";
 
@@ -277,8 +277,113 @@ fn the_shipped_example_is_valid() {
     config["endpoint"] = psp.url().into();
     config["apiKey"] = KEY.into();
     config["stateDir"] = "state".into();
-    config["publish"][0]["path"] = "state/changes.ndjson".into();
+    let stack = Connectivity::start();
+    config["publish"][0]["url"] = stack.url().into();
+    config["publish"][0]["clientId"] = stack.entry()["clientId"].clone();
+    config["publish"][0]["connector"] = "acme".into();
+    let warehouse = Web::start(|_| Answer::new(200, ""));
+    config["publish"][1]["url"] = format!("http://{}/changes", warehouse.address()).into();
+    config["publish"][2]["path"] = "state/changes.ndjson".into();
     fs::write(place.config(), config.to_string()).unwrap();
-    place.poll_well();
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(78), "{ran}");
+    assert!(
+        ran.stderr
+            .contains("LoadCredential=formance.clientSecret:/path/to/it"),
+        "{ran}"
+    );
+    // As systemd hands it over.
+    fs::write(place.path().join("formance.clientSecret"), CLIENT_SECRET).unwrap();
+    fs::set_permissions(
+        place.path().join("formance.clientSecret"),
+        fs::Permissions::from_mode(0o440),
+    )
+    .unwrap();
+    let mut command = place.command("poll");
+    command.env("CREDENTIALS_DIRECTORY", place.path());
+    let ran = run(command);
+    assert_eq!(ran.code, Some(0), "{ran}");
     assert_eq!(place.changes().len(), 255);
+    assert_eq!(stack.payments().len(), 250);
+}
+
+#[test]
+fn a_target_that_cannot_be_used_is_named_with_its_fix() {
+    let formance = |fields: Value| {
+        let mut entry = json!({
+            "type": "formance", "url": "https://stack.example.com", "connector": "acme", "clientId": "id",
+            "clientSecret": "se-cret",
+        });
+        for (key, value) in fields.as_object().unwrap() {
+            entry[key] = value.clone();
+        }
+        entry
+    };
+    let http = |url: &str| json!({ "type": "http", "url": url });
+    for (entries, said) in [
+        (
+            json!([{ "type": "kafka" }]),
+            "publish: \"type\" is \"kafka\": the known types are \"formance\", \"http\" and \"ndjson\"",
+        ),
+        (
+            json!([formance(json!({ "url": null }))]),
+            "the entry \"formance\" needs a \"url\", such as",
+        ),
+        (
+            json!([formance(json!({ "url": "stack" }))]),
+            "publish: \"url\" is \"stack\": begin it with https://",
+        ),
+        (
+            json!([formance(json!({ "url": "https://u:p4ss@x" }))]),
+            "publish: \"url\" has a bad value (not shown)",
+        ),
+        (
+            json!([formance(json!({ "connector": null }))]),
+            "needs a \"connector\": the name or the id of a connector",
+        ),
+        (
+            json!([formance(json!({ "clientId": null }))]),
+            "has a \"clientSecret\" and no \"clientId\"",
+        ),
+        (
+            json!([formance(json!({ "clientSecret": null }))]),
+            "has a \"clientId\" and no secret: set \"clientSecret\"",
+        ),
+        (
+            json!([formance(json!({ "clientSecretFile": "x" }))]),
+            "both \"clientSecret\" and \"clientSecretFile\" are set",
+        ),
+        (
+            json!([formance(
+                json!({ "clientSecret": null, "clientSecretFile": "nowhere" })
+            )]),
+            "publisher \"formance\": \"clientSecretFile\": cannot read",
+        ),
+        (
+            json!([formance(json!({ "requestTimeout": "0s" }))]),
+            "\"requestTimeout\" is \"0s\": it must be longer",
+        ),
+        (
+            json!([formance(json!({ "caFile": "nowhere" }))]),
+            "\"caFile\" is \"nowhere\": cannot read",
+        ),
+        (
+            json!([formance(json!({ "apiKey": "x" }))]),
+            "unknown key \"apiKey\"",
+        ),
+        (
+            json!([http("https://x/?a=b")]),
+            "leave the query and the fragment out",
+        ),
+        (json!([http("https://x"), http("https://y")]), "\"name\""),
+    ] {
+        let place = Place::new("http://127.0.0.1:1", json!({ "publish": entries }));
+        let ran = run(place.command("check"));
+        assert_eq!(ran.code, Some(78), "{said}: {ran}");
+        assert!(ran.stderr.contains(said), "{said}: {ran}");
+        assert!(
+            !ran.stderr.contains("se-cret") && !ran.stderr.contains("p4ss"),
+            "{ran}"
+        );
+    }
 }

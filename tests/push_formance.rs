@@ -9,6 +9,7 @@ use std::time::Duration;
 use num_bigint::BigInt;
 use serde_json::{Value, json};
 
+use crate::formance::sandbox;
 use crate::support::{
     Answer, Asked, CLIENT_SECRET, CONNECTOR_SECRET, Connectivity, FakePsp, Mishap, Payment, Place,
     Ran, Running, run, transaction, wait_until,
@@ -1046,6 +1047,44 @@ fn random_histories_end_in_the_right_amounts_statuses_and_histories() {
         assert_eq!(history(&payment), *statuses, "{id}");
         assert_eq!(payment.amount, number(100), "{id}");
     }
+    replayed(&place, &stack);
+}
+
+/// The directory that BANK_DATA names holds 49,102 transactions of a real bank, 4,500 accounts and 6,446 beneficiaries.
+#[test]
+fn all_of_a_real_bank_is_pushed() {
+    let Some(data) = std::env::var_os("BANK_DATA") else {
+        println!("skipped: BANK_DATA names no directory");
+        return;
+    };
+    let sandbox = sandbox(Some(data.into()));
+    let stack = Connectivity::start();
+    let place = Place::new(&sandbox.url(), json!({ "publish": [stack.entry()] }));
+    let begun = std::time::Instant::now();
+    place.poll_well();
+    println!(
+        "imported and pushed in {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
+    let payments = stack.payments();
+    assert_eq!(payments.len(), 49_102);
+    assert!(
+        payments
+            .values()
+            .all(|payment| payment.adjustments.len() == 1)
+    );
+    let of_kind = |kind: &str| {
+        stack
+            .accounts()
+            .values()
+            .filter(|account| account.kind == kind)
+            .count()
+    };
+    assert_eq!((of_kind("INTERNAL"), of_kind("EXTERNAL")), (4_500, 6_446));
+    assert_eq!(
+        left_out(&place),
+        BTreeMap::from([("balances".to_owned(), 4_500)])
+    );
     replayed(&place, &stack);
 }
 

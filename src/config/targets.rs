@@ -126,11 +126,11 @@ impl Reader<'_> {
         let credentials = match (id, secret) {
             (Some(id), Some((secret, origin))) => Some(Credentials { id, secret, origin }),
             (Some(_), None) => {
-                return Err(
-                    "\"publish\": the formance entry has a \"clientId\" and no secret: set \"clientSecret\", or \
-                     \"clientSecretFile\" to a file that holds it"
-                        .to_owned(),
-                );
+                return Err(format!(
+                    "\"publish\": the formance entry has a \"clientId\" and no secret: set \"clientSecret\", or \"clientSecretFile\" \
+                     to a file that holds it, or give the systemd unit LoadCredential={}.clientSecret:/path/to/it",
+                    self.name
+                ));
             }
             (None, _) => {
                 for name in [CLIENT_SECRET.key, CLIENT_SECRET.key_file] {
