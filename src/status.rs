@@ -148,6 +148,14 @@ fn warnings(overview: &Overview, period: Duration, now: Second) -> Vec<String> {
     if overview.free_bytes.is_some_and(|free| free < LITTLE_ROOM) {
         warnings.push("the disk of the state is nearly full".to_owned());
     }
+    for publisher in &overview.publishers {
+        if let Some(error) = &publisher.error {
+            warnings.push(format!(
+                "publisher \"{}\" does not deliver, and has {} versions to deliver: {error}",
+                publisher.name, publisher.lag
+            ));
+        }
+    }
     let unknown = overview
         .unsettled
         .iter()

@@ -642,6 +642,57 @@ fn the_process_may_end_at_any_step() {
 }
 
 #[test]
+fn the_process_may_be_killed_at_any_moment() {
+    let psp = FakePsp::start();
+    for number in 0..1_500 {
+        let at = format!("2024-02-01T00:{:02}:{:02}Z", number / 60, number % 60);
+        psp.add_raw_transaction(with_status(
+            &format!("tx-{number:04}"),
+            &at,
+            "AUTHORISATION",
+            "100",
+        ));
+    }
+    let stack = Connectivity::start();
+    let place = Place::new(
+        &psp.url(),
+        json!({ "publish": [stack.entry()], "batchRecords": 100, "pollingPeriod": "50ms" }),
+    );
+    let mut random = fastrand::Rng::new();
+    for kill in 0..12 {
+        let mut command = place.command("run");
+        command.stderr(Stdio::null());
+        let mut running = Running::start(command);
+        std::thread::sleep(Duration::from_millis(random.u64(10..250)));
+        running.signal(nix::sys::signal::Signal::SIGKILL);
+        running.ended();
+        let id = format!("tx-{:04}", kill * 100);
+        psp.change_transaction(
+            &id,
+            json!({ "status": "CAPTURE", "updatedAt": format!("2024-02-01T01:{kill:02}:00Z") }),
+        );
+    }
+    place.poll_well();
+    assert_eq!(stack.payments().len(), 1_500);
+    for ((id, _), payment) in stack.payments() {
+        let is_captured = history(&payment).last().unwrap() == "CAPTURE";
+        assert_eq!(
+            payment.amount,
+            number(if is_captured { 100 } else { 0 }),
+            "{id}"
+        );
+        assert!(payment.adjustments.len() <= 2, "{id}: {payment:?}");
+    }
+    for kill in 0..12 {
+        assert_eq!(
+            stack.payment(&format!("tx-{:04}", kill * 100)).status(),
+            "CAPTURE"
+        );
+    }
+    replayed(&place, &stack);
+}
+
+#[test]
 fn a_target_that_is_down_holds_up_no_poll_and_gets_everything_afterwards() {
     let psp = FakePsp::with_a_bank();
     let mut stack = Connectivity::start();
@@ -739,9 +790,8 @@ fn tokens_and_secrets_change_while_it_runs() {
         config.replace(CLIENT_SECRET, "another secret"),
     )
     .unwrap();
-    wait_until("it goes on", || {
-        stack.payment("tx-1").adjustments.len() == 2
-    });
+    // The metadata comes last.
+    wait_until("it goes on", || stack.payment("tx-1").metadata.len() == 1);
     is_right(&stack, "after the rotation");
     running.signal(nix::sys::signal::Signal::SIGTERM);
     assert_eq!(running.ended().0, Some(0));

@@ -315,7 +315,11 @@ fn a_key_that_is_rotated_is_read_again() {
         .web
         .script(|asked| match asked.header("authorization") {
             Some("Bearer the-next-key") => Mishap::None,
-            _ => Mishap::Instead(Answer::new(401, "")),
+            // As some echo what they were sent.
+            _ => Mishap::Instead(Answer::new(
+                401,
+                format!("not with {:?}", asked.header("authorization")),
+            )),
         });
     let ran = run(place.command("poll --delivery-patience 200ms"));
     assert_eq!(ran.code, Some(1), "{ran}");
@@ -324,7 +328,10 @@ fn a_key_that_is_rotated_is_read_again() {
             .contains("the target refuses the key; put the right one into \"apiKey\" or its file"),
         "{ran}"
     );
-    assert!(!ran.stderr.contains(TARGET_KEY), "{ran}");
+    assert!(
+        ran.stderr.contains("Bearer [redacted]") && !ran.stderr.contains(TARGET_KEY),
+        "{ran}"
+    );
     let log = fs::File::create(place.path().join("log")).unwrap();
     let mut command = place.command("run");
     command.stderr(log);
@@ -429,6 +436,35 @@ fn a_replay_is_taken_up_by_a_connector_that_runs() {
     assert_eq!(receiver.seqs()[255..], [254, 255]);
     running.signal(nix::sys::signal::Signal::SIGTERM);
     assert_eq!(running.ended().0, Some(0));
+}
+
+#[test]
+fn what_was_stored_while_the_target_was_down_arrives_in_order() {
+    let psp = FakePsp::start();
+    for number in 0..5_000 {
+        let (minute, second) = (number / 60 % 60, number % 60);
+        let at = format!("2024-02-01T{:02}:{minute:02}:{second:02}Z", number / 3_600);
+        psp.add_transaction(&format!("tx-{number:04}"), &at);
+    }
+    let receiver = Receiver::start();
+    receiver.web.script(|_| Mishap::Cut);
+    let more = json!({ "publish": [receiver.entry()], "batchRecords": 500 });
+    let place = Place::new(&psp.url(), more);
+    let ran = run(place.command("poll --delivery-patience 1ms"));
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(
+        ran.stderr.contains("poll 1 complete: 5000 new versions"),
+        "{ran}"
+    );
+    receiver.web.script(|_| Mishap::None);
+    place.poll_well();
+    assert_eq!(receiver.seqs(), up_to(5_000));
+    // In batches, and not line by line.
+    assert!(
+        receiver.batches().len() <= 15,
+        "{}",
+        receiver.batches().len()
+    );
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -186,7 +187,7 @@ impl Worker {
     fn run(mut self, woken: &Receiver<()>, stop: &Stop) {
         let mut wait = FIRST_WAIT;
         while !stop.requested() {
-            match self.step() {
+            match self.step_or_panic() {
                 Ok(true) => wait = FIRST_WAIT,
                 Ok(false) => {
                     wait = FIRST_WAIT;
@@ -215,6 +216,16 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// As [`step`](Worker::step). A panic, which no input is known to cause, is a failure like any other: a thread that
+    /// ended by it would stand still unseen.
+    fn step_or_panic(&mut self) -> Result<bool, DeliveryError> {
+        panic::catch_unwind(AssertUnwindSafe(|| self.step())).unwrap_or_else(|_| {
+            Err(DeliveryError::down(
+                "delivery panicked: this is a bug, please report it with the lines before this one",
+            ))
+        })
     }
 
     /// Delivers the next changes. False if there are none.

@@ -56,7 +56,7 @@ impl HttpPublisher {
     /// Looks at the target without delivering anything: whether it answers, and whether it takes the key.
     pub fn check(&self) -> Vec<Finding> {
         let key = self.key.as_ref().map(Rotating::current);
-        let authorization = key.map(|key| format!("Bearer {}", key.expose()));
+        let authorization = key.as_ref().map(|key| format!("Bearer {}", key.expose()));
         let headers: Vec<_> = authorization
             .iter()
             .map(|value| ("Authorization", value.as_str()))
@@ -66,6 +66,7 @@ impl HttpPublisher {
             url: &self.url,
             headers: &headers,
             body: b"",
+            secret: key.as_ref(),
         });
         let result = match answered {
             Err(error) => Err(error.to_string()),
@@ -99,6 +100,7 @@ impl HttpPublisher {
                 url: &self.url,
                 headers: &headers,
                 body,
+                secret: key.as_ref(),
             })?;
             match answer.status {
                 200..=299 => return Ok(()),

@@ -4,6 +4,7 @@ use ureq::http::{Method, Request};
 
 use super::DeliveryError;
 use crate::api::{ErrorBody, Timestamp, escaped};
+use crate::secret::Secret;
 use crate::transport::{self, Transport, header, retry_after};
 
 /// Bytes. What is read of an answer: the longest is a list of connectors with their configurations.
@@ -53,6 +54,8 @@ pub(super) struct Ask<'a> {
     pub url: &'a str,
     pub headers: &'a [(&'static str, &'a str)],
     pub body: &'a [u8],
+    /// What the request carries that no error may show, should the target's answer repeat it.
+    pub secret: Option<&'a Secret>,
 }
 
 /// A complete answer of any status.
@@ -114,7 +117,8 @@ impl Target {
             .limit(ANSWER_LIMIT)
             .read_to_vec();
         let body = match body {
-            Ok(body) => body,
+            Ok(body) if status < 300 => body,
+            Ok(body) => without(body, ask.secret),
             // The status says what became of the request.
             Err(ureq::Error::BodyExceedsLimit(_)) => Vec::new(),
             Err(error) => return Err(down(&error)),
@@ -127,6 +131,19 @@ impl Target {
             wait,
             location,
         })
+    }
+}
+
+/// A body without a secret.
+fn without(body: Vec<u8>, secret: Option<&Secret>) -> Vec<u8> {
+    match secret
+        .map(Secret::expose)
+        .filter(|secret| !secret.is_empty())
+    {
+        Some(secret) => String::from_utf8_lossy(&body)
+            .replace(secret, "[redacted]")
+            .into_bytes(),
+        None => body,
     }
 }
 

@@ -195,6 +195,7 @@ impl Client {
                 url: &url,
                 headers: &headers,
                 body,
+                secret: token.as_ref(),
             })?;
             match (answer.status, &token) {
                 (401, Some(refused)) if !is_renewed => {
@@ -262,6 +263,7 @@ impl Client {
                 url: &self.token_url,
                 headers: &[("Content-Type", "application/x-www-form-urlencoded")],
                 body: form.as_bytes(),
+                secret: Some(&current),
             })?;
             match answer.status {
                 200 => {

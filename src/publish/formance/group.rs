@@ -6,6 +6,7 @@ use super::FormancePublisher;
 use super::client::Pushed;
 use super::object::{self, Transaction, asset_refused};
 use super::payment::{self, Event};
+use crate::api::Timestamp;
 use crate::publish::DeliveryError;
 use crate::store::{self, Change, ChangeLog, Delivered, Part, Payment};
 
@@ -311,7 +312,7 @@ impl Work<'_> {
             &Method::PATCH,
             &path,
             &json,
-            crate::api::Timestamp::from_nanoseconds(0),
+            Timestamp::from_nanoseconds(0),
         )?;
         match pushed {
             Pushed::Taken(_) => Ok(true),
@@ -374,7 +375,8 @@ impl Transaction {
         Event {
             status: self.status,
             amount: &self.amount,
-            at: self.updated_at,
+            // As the state can keep it, so that the same follows from it before and after.
+            at: Timestamp::from_nanoseconds(self.updated_at.nanoseconds()),
             is_own,
         }
     }
