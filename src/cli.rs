@@ -164,6 +164,14 @@ pub enum Publisher {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Forget one that the configuration no longer has, with how far it came and what its target refused
+    Remove {
+        /// The name that it had
+        name: String,
+        /// The configuration.
+        #[command(flatten)]
+        config: ConfigFile,
+    },
 }
 
 /// Options of `sandbox`.

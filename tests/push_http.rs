@@ -411,12 +411,23 @@ fn publishers_go_on_side_by_side_at_their_own_pace() {
     assert_eq!((lines(), receiver.seqs().len()), (258, 256));
     place.poll_well();
     assert_eq!(lines(), 258);
+    // One that is no longer wanted is not shown for ever.
+    let removed = run(place.command("publisher remove other"));
+    assert!(
+        removed
+            .stderr
+            .contains("is in the configuration: take its entry out"),
+        "{removed}"
+    );
+    place.configure(&psp.url(), with(json!([receiver.entry(), ndjson])));
+    assert_eq!(run(place.command("publisher remove other")).code, Some(0));
+    assert!(!run(place.command("status")).stdout.contains("other"));
     let nobody = run(place.command("publisher replay nobody"));
     assert_eq!(nobody.code, Some(1), "{nobody}");
     assert!(
-        nobody.stderr.contains(
-            "there is no publisher \"nobody\" in the state, which has: http, ndjson, other"
-        ),
+        nobody
+            .stderr
+            .contains("there is no publisher \"nobody\" in the state, which has: http, ndjson"),
         "{nobody}"
     );
 }

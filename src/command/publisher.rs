@@ -7,15 +7,29 @@ use crate::store::Publishers;
 
 /// Asks a publisher for something, beside a connector that may be running.
 pub(super) fn run(action: &cli::Publisher) -> Result<Exit, Failure> {
-    let cli::Publisher::Replay { name, from, config } = action;
+    let (cli::Publisher::Replay { config, .. } | cli::Publisher::Remove { config, .. }) = action;
     let directory = config::state_directory(&config.config)?;
     let publishers = Publishers::open(&directory).map_err(Failure::other)?;
-    publishers.replay(name, from - 1).map_err(Failure::other)?;
+    let done = match action {
+        cli::Publisher::Replay { name, from, .. } => {
+            publishers.replay(name, from - 1).map_err(Failure::other)?;
+            format!(
+                "the publisher \"{name}\" delivers everything from seq {from} on again: with the next poll if the connector runs, \
+                 else when it does"
+            )
+        }
+        cli::Publisher::Remove { name, config } => {
+            if config::publisher_names(&config.config)?.contains(name) {
+                return Err(Failure::Other(format!(
+                    "the publisher \"{name}\" is in the configuration: take its entry out of \"publish\" and restart the \
+                     connector first"
+                )));
+            }
+            publishers.remove(name).map_err(Failure::other)?;
+            format!("the publisher \"{name}\" is forgotten")
+        }
+    };
     // A reader that has gone has seen enough.
-    let _ = writeln!(
-        std::io::stdout(),
-        "the publisher \"{name}\" delivers everything from seq {from} on again: with the next poll if the connector runs, else \
-         when it does"
-    );
+    let _ = writeln!(std::io::stdout(), "{done}");
     Ok(Exit::Done)
 }

@@ -107,6 +107,15 @@ pub fn polling_period(file: &Path) -> Result<Duration, Error> {
     })
 }
 
+/// The names of the publishers of a configuration file, checked no further than that.
+pub fn publisher_names(file: &Path) -> Result<Vec<String>, Error> {
+    let find = || targets::names(&mut Keys::parse(&text_of(file)?)?);
+    find().map_err(|problem| Error {
+        file: file.to_owned(),
+        problem,
+    })
+}
+
 fn period_of(keys: &mut Keys) -> Result<Duration, String> {
     keys.duration("pollingPeriod", Duration::from_secs(120))
 }

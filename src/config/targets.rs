@@ -68,6 +68,16 @@ pub(super) fn read(
     Ok(Some(targets))
 }
 
+/// The names of the entries of `publish`, as far as they have one.
+pub(super) fn names(keys: &mut Keys) -> Result<Vec<String>, String> {
+    let mut names = Vec::new();
+    for mut entry in keys.objects("publish")?.unwrap_or_default() {
+        let kind = entry.text("type")?;
+        names.extend(entry.text("name")?.or(kind));
+    }
+    Ok(names)
+}
+
 /// Reads one entry.
 struct Reader<'a> {
     entry: &'a mut Keys,

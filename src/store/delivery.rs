@@ -328,7 +328,7 @@ fn note(
 }
 
 /// Forgets what became of versions after that seq, which are delivered again.
-fn forget(connection: &Connection, publisher: &str, after: i64) -> rusqlite::Result<()> {
+pub(super) fn forget(connection: &Connection, publisher: &str, after: i64) -> rusqlite::Result<()> {
     connection.execute(
         "DELETE FROM refusal WHERE publisher = ?1 AND seq > ?2",
         (publisher, after),

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
+use super::delivery::forget;
 use super::{Error, Stream};
 use crate::api::Second;
 
@@ -70,6 +71,20 @@ impl Publishers {
             )
             .map(|_| ())
             .map_err(&fail)
+    }
+
+    /// Forgets a publisher that nobody uses any more, and what became of what it delivered.
+    pub fn remove(&self, publisher: &str) -> Result<(), Error> {
+        let fail = Error::on(&self.file, "forget a publisher");
+        let transaction = self.connection.unchecked_transaction().map_err(&fail)?;
+        let removed = transaction
+            .execute("DELETE FROM publisher WHERE name = ?1", [publisher])
+            .map_err(&fail)?;
+        if removed == 0 {
+            return Err(self.no_publisher(publisher));
+        }
+        forget(&transaction, publisher, 0).map_err(&fail)?;
+        transaction.commit().map_err(&fail)
     }
 
     /// Every version that a target refuses, by publisher and seq.
