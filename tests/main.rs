@@ -6,6 +6,7 @@ mod support;
 
 mod atomic;
 mod bounded;
+mod check;
 mod complete;
 mod configuration;
 mod crash;
@@ -18,6 +19,7 @@ mod listed;
 mod listener;
 mod ndjson;
 mod once;
+mod push_faults;
 mod push_formance;
 mod push_http;
 mod quarantine;

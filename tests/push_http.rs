@@ -477,39 +477,3 @@ fn what_was_stored_while_the_target_was_down_arrives_in_order() {
         receiver.batches().len()
     );
 }
-
-#[test]
-fn check_says_whether_the_target_answers() {
-    let psp = FakePsp::start();
-    let web = Web::start(|asked| {
-        assert_eq!(asked.method, "HEAD");
-        Answer::new(405, "")
-    });
-    let check = |url: String| {
-        let entry = json!({ "type": "http", "url": url, "apiKey": TARGET_KEY });
-        let missing = json!({ "type": "ndjson", "path": "nowhere/changes" });
-        let place = Place::new(&psp.url(), json!({ "publish": [entry, missing] }));
-        run(place.command("check"))
-    };
-    let url = format!("http://{}/changes", web.address());
-    let checked = check(url.clone());
-    assert_eq!(checked.code, Some(1), "{checked}");
-    assert!(
-        checked.stdout.contains("ok       http: url: HEAD")
-            && checked
-                .stdout
-                .contains("FAILED   ndjson: path: there is no directory"),
-        "{checked}"
-    );
-    web.script(|_| Mishap::Instead(Answer::new(401, "")));
-    let checked = check(url.clone());
-    assert!(
-        checked.stdout.contains("FAILED   http: url: HEAD")
-            && checked.stdout.contains("refuses the key"),
-        "{checked}"
-    );
-    drop(web);
-    let checked = check(url);
-    assert!(checked.stdout.contains("connection refused"), "{checked}");
-    assert!(!checked.stdout.contains(TARGET_KEY));
-}

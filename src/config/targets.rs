@@ -2,14 +2,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys::Keys;
-use super::{KeyNames, Place, Target, TargetKind, check_endpoint, is_loopback};
+use super::{API_KEY, KeyNames, Place, Target, TargetKind, check_endpoint, is_loopback};
 use crate::publish::{self, Credentials};
 use crate::secret::{Origin, Secret};
-
-const API_KEY: KeyNames = KeyNames {
-    key: "apiKey",
-    key_file: "apiKeyFile",
-};
 
 const CLIENT_SECRET: KeyNames = KeyNames {
     key: "clientSecret",

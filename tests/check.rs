@@ -1,0 +1,155 @@
+//! The command `check`: it finds what is wrong with the configuration and the targets, says how to mend it, and writes
+//! nothing.
+
+use serde_json::{Value, json};
+
+use crate::push_faults::{changed, is_right, small_bank};
+use crate::push_formance::place;
+use crate::support::{
+    Answer, CLIENT_SECRET, CONNECTOR_SECRET, Connectivity, FakePsp, Mishap, Place, Ran, Web, run,
+};
+
+/// A place whose entry differs.
+fn differing(psp: &FakePsp, stack: &Connectivity, fields: Value) -> Place {
+    let mut entry = stack.entry();
+    for (key, value) in fields.as_object().unwrap() {
+        entry[key] = value.clone();
+    }
+    Place::new(&psp.url(), json!({ "publish": [entry] }))
+}
+
+fn check(place: &Place) -> Ran {
+    run(place.command("check"))
+}
+
+#[test]
+fn check_finds_what_is_wrong_and_writes_nothing() {
+    let psp = FakePsp::start();
+    let mut stack = Connectivity::start();
+    let good = place(&psp, &stack);
+    let checked = check(&good);
+    assert_eq!(checked.code, Some(0), "{checked}");
+    assert!(
+        checked.stdout.contains(
+            "ok       formance: url, credentials and connector: the connector \"acme\" is installed"
+        ) && checked
+            .stdout
+            .contains("ok       formance: scope payments:write: the client may write"),
+        "{checked}"
+    );
+    assert!(!good.state().exists());
+    assert!(stack.accounts().is_empty());
+    let id = stack.connector_id();
+    let by_id = differing(&psp, &stack, json!({ "connector": id }));
+    assert_eq!(check(&by_id).code, Some(0));
+    for (fields, said) in [
+        (
+            json!({ "connector": "acme-bank" }),
+            "has no connector whose name is \"acme-bank\"",
+        ),
+        (
+            json!({ "connector": "cards" }),
+            "is of provider \"stripe\", to which nothing can be pushed",
+        ),
+        (
+            json!({ "clientSecret": "wrong" }),
+            "Formance gives no token; check \"clientId\"",
+        ),
+        (
+            json!({ "clientId": "wrong" }),
+            "Formance gives no token; check \"clientId\"",
+        ),
+        (
+            json!({ "clientId": null, "clientSecret": null }),
+            "the API wants a token; set \"clientId\"",
+        ),
+        (
+            json!({ "url": format!("{}/nowhere", stack.url()) }),
+            "answered 404",
+        ),
+    ] {
+        let checked = check(&differing(&psp, &stack, fields));
+        assert_eq!(checked.code, Some(1), "{checked}");
+        assert!(
+            checked.stdout.contains("FAILED   formance:") && checked.stdout.contains(said),
+            "{said}: {checked}"
+        );
+        assert!(
+            !checked.stdout.contains(CONNECTOR_SECRET) && !checked.stdout.contains(CLIENT_SECRET)
+        );
+    }
+    stack.scopes(&["payments:read"]);
+    let checked = check(&good);
+    assert!(
+        checked
+            .stdout
+            .contains("FAILED   formance: scope payments:write:")
+            && checked
+                .stdout
+                .contains("allow the client the scopes payments:read and payments:write"),
+        "{checked}"
+    );
+    stack.go_down();
+    let checked = check(&good);
+    assert!(checked.stdout.contains("connection refused"), "{checked}");
+}
+
+#[test]
+fn a_bare_service_wants_no_token() {
+    let psp = small_bank();
+    let stack = Connectivity::start();
+    stack.without_auth();
+    let place = differing(
+        &psp,
+        &stack,
+        json!({ "clientId": null, "clientSecret": null }),
+    );
+    assert_eq!(check(&place).code, Some(0));
+    place.poll_well();
+    changed(&psp);
+    place.poll_well();
+    is_right(&stack, "without a token");
+    assert_eq!(stack.tokens_given(), 0);
+    assert!(
+        stack
+            .exchanges()
+            .iter()
+            .all(|(asked, _)| asked.path.starts_with("/v3/"))
+    );
+}
+
+#[test]
+fn check_says_whether_the_target_answers() {
+    let psp = FakePsp::start();
+    let web = Web::start(|asked| {
+        assert_eq!(asked.method, "HEAD");
+        Answer::new(405, "")
+    });
+    let check = |url: String| {
+        let entry = json!({ "type": "http", "url": url, "apiKey": "key-of-the-target" });
+        let missing = json!({ "type": "ndjson", "path": "nowhere/changes" });
+        let place = Place::new(&psp.url(), json!({ "publish": [entry, missing] }));
+        run(place.command("check"))
+    };
+    let url = format!("http://{}/changes", web.address());
+    let checked = check(url.clone());
+    assert_eq!(checked.code, Some(1), "{checked}");
+    assert!(
+        checked.stdout.contains("ok       http: url: HEAD")
+            && checked
+                .stdout
+                .contains("FAILED   ndjson: path: there is no directory"),
+        "{checked}"
+    );
+    web.script(|_| Mishap::Instead(Answer::new(401, "")));
+    let checked = check(url.clone());
+    assert!(
+        checked.stdout.contains("FAILED   http: url: HEAD")
+            && checked.stdout.contains("refuses the key"),
+        "{checked}"
+    );
+    drop(web);
+    let checked = check(url);
+    assert!(checked.stdout.contains("connection refused"), "{checked}");
+    assert!(!checked.stdout.contains("key-of-the-target"));
+}
