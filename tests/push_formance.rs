@@ -416,6 +416,7 @@ fn what_the_api_cannot_take_is_counted_and_holds_nothing_up() {
         psp.add_raw_transaction(transaction);
     }
     psp.add_transaction("t1", "2024-02-02T00:00:00Z");
+    psp.add_transaction(&"é".repeat(451), "2024-02-02T00:00:00Z");
     let ran = place.poll_well();
     assert_eq!(stack.payments().len(), 250, "{ran}");
     psp.change_account("acc-2", json!({ "accountName": "Another name" }));
@@ -427,6 +428,7 @@ fn what_the_api_cannot_take_is_counted_and_holds_nothing_up() {
     let expected = [
         ("balances", 3),
         ("ids of fewer than 3 characters", 2),
+        ("ids of more than 900 bytes", 1),
         ("an account and a beneficiary have the same id", 1),
         ("asset BTC/8", 2),
         ("asset JPY", 1),

@@ -11,6 +11,10 @@ use crate::store::{Change, PaymentState};
 
 /// Characters. The API takes no shorter reference, of an account, a payment or an adjustment.
 const SHORTEST_REFERENCE: usize = 3;
+/// Bytes. PostgreSQL indexes no more than 2,704 (a third of a page), and Formance's ids are in base64: that of an account
+/// has its reference once, that of an adjustment has the payment's and its own.
+const LONGEST_ACCOUNT: usize = 1_800;
+const LONGEST_TRANSACTION: usize = 900;
 /// Characters. The longest name of an account.
 const LONGEST_NAME: usize = 1_000;
 /// Digits that a number of Formance's database has at most (PostgreSQL, `numeric`).
@@ -71,7 +75,7 @@ impl<'a> Account<'a> {
             Stream::Beneficiaries => ("ownerName", "EXTERNAL"),
             _ => ("accountName", "INTERNAL"),
         };
-        let reference = reference(&record)?;
+        let reference = reference(&record, LONGEST_ACCOUNT)?;
         let name = match optional(&record, field) {
             Some(name) => name.chars().take(LONGEST_NAME).collect(),
             None => reference.clone(),
@@ -113,7 +117,7 @@ impl Transaction {
     pub fn read(change: &Change) -> Result<Transaction, String> {
         let json = without_nul(&change.json);
         let record = Members::read(&json).map_err(|error| error.to_string())?;
-        let reference = reference(&record)?;
+        let reference = reference(&record, LONGEST_TRANSACTION)?;
         let known = |field: &str, among: &[&'static str]| {
             let value = record.text(field).unwrap_or_default();
             among.iter().find(|known| **known == value).copied()
@@ -267,7 +271,7 @@ fn number(digits: &str) -> Option<Box<RawValue>> {
     RawValue::from_string(digits.to_owned()).ok()
 }
 
-fn reference(record: &Members) -> Result<String, String> {
+fn reference(record: &Members, longest: usize) -> Result<String, String> {
     let id = record
         .text("id")
         .map_err(|invalid| invalid.to_string())?
@@ -275,6 +279,11 @@ fn reference(record: &Members) -> Result<String, String> {
     if id.chars().count() < SHORTEST_REFERENCE {
         return Err(format!(
             "ids of fewer than {SHORTEST_REFERENCE} characters: the Payments API takes none"
+        ));
+    }
+    if id.len() > longest {
+        return Err(format!(
+            "ids of more than {longest} bytes: Formance's database cannot index them"
         ));
     }
     Ok(id)
