@@ -164,6 +164,17 @@ pub enum Publisher {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Put a version into quarantine that it cannot get past, and let it go on behind it
+    Skip {
+        /// Its name in the configuration
+        name: String,
+        /// The version, as the publisher's error names it
+        #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+        seq: i64,
+        /// The configuration.
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Forget one that the configuration no longer has, with how far it came and what its target refused
     Remove {
         /// The name that it had

@@ -403,6 +403,49 @@ fn a_target_whose_clock_is_behind_is_waited_for() {
 }
 
 #[test]
+fn what_never_passes_is_named_and_can_be_skipped() {
+    let psp = small_bank();
+    let stack = Connectivity::start();
+    let place = place(&psp, &stack);
+    stack.script(|asked| match asked.text().contains("\"tx-1\"") {
+        true => Mishap::Instead(Answer::new(
+            500,
+            r#"{"errorCode":"INTERNAL","errorMessage":"no"}"#,
+        )),
+        false => Mishap::None,
+    });
+    let ran = run(place.command("poll --delivery-patience 300ms"));
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(
+        ran.stderr.contains("\"tx-1\" (seq 4): POST") && ran.stderr.contains("publisher skip"),
+        "{ran}"
+    );
+    let wrong = run(place.command("publisher skip formance 99"));
+    assert!(
+        wrong
+            .stderr
+            .contains("99 is not among what it has yet to deliver"),
+        "{wrong}"
+    );
+    assert_eq!(
+        run(place.command("publisher skip formance 4")).code,
+        Some(0)
+    );
+    place.poll_well();
+    assert_eq!(publisher(&place)["lag"], 0);
+    assert_eq!(
+        (stack.payments().len(), &publisher(&place)["refused"]),
+        (1, &json!(1))
+    );
+    stack.script(|_| Mishap::None);
+    run(place.command("quarantine retry formance/4"));
+    changed(&psp);
+    place.poll_well();
+    // The retry comes first.
+    is_right(&stack, "after the retry");
+}
+
+#[test]
 fn what_is_refused_goes_into_quarantine_and_can_be_tried_again() {
     let psp = small_bank();
     let stack = Connectivity::start();

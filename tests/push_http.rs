@@ -286,11 +286,23 @@ fn what_is_refused_is_narrowed_down_kept_and_can_be_tried_again() {
         listed.contains("http/255") && !listed.contains("http/8"),
         "{listed}"
     );
+    // One that is skipped is not sent, and no batch reaches over it.
+    receiver.web.script(|_| Mishap::Cut);
+    psp.add_transaction("one", "2024-03-01T00:00:00Z");
+    psp.add_transaction("two", "2024-03-01T00:00:01Z");
+    psp.add_transaction("three", "2024-03-01T00:00:02Z");
+    run(place.command("poll --delivery-patience 300ms"));
+    assert_eq!(run(place.command("publisher skip http 257")).code, Some(0));
+    receiver.web.script(|_| Mishap::None);
+    let before = receiver.seqs().len();
+    place.poll_well();
+    assert_eq!(receiver.seqs()[before..], [256, 258]);
+    run(place.command("quarantine drop http/257"));
     // A replay is everything, also what was refused.
     let before = receiver.seqs().len();
     run(place.command("publisher replay http --from 250"));
     place.poll_well();
-    assert_eq!(receiver.seqs()[before..], [250, 251, 252, 253, 254, 255]);
+    assert_eq!(receiver.seqs()[before..], (250..=258).collect::<Vec<i64>>());
     let listed = run(place.command("quarantine list")).stdout;
     assert!(!listed.contains("http/"), "{listed}");
 }

@@ -7,7 +7,9 @@ use crate::store::Publishers;
 
 /// Asks a publisher for something, beside a connector that may be running.
 pub(super) fn run(action: &cli::Publisher) -> Result<Exit, Failure> {
-    let (cli::Publisher::Replay { config, .. } | cli::Publisher::Remove { config, .. }) = action;
+    let (cli::Publisher::Replay { config, .. }
+    | cli::Publisher::Skip { config, .. }
+    | cli::Publisher::Remove { config, .. }) = action;
     let directory = config::state_directory(&config.config)?;
     let publishers = Publishers::open(&directory).map_err(Failure::other)?;
     let done = match action {
@@ -16,6 +18,13 @@ pub(super) fn run(action: &cli::Publisher) -> Result<Exit, Failure> {
             format!(
                 "the publisher \"{name}\" delivers everything from seq {from} on again: with the next poll if the connector runs, \
                  else when it does"
+            )
+        }
+        cli::Publisher::Skip { name, seq, .. } => {
+            publishers.skip(name, *seq).map_err(Failure::other)?;
+            format!(
+                "the publisher \"{name}\" goes on behind seq {seq}, with its next try; to deliver it after all: quarantine retry \
+                 {name}/{seq}"
             )
         }
         cli::Publisher::Remove { name, config } => {

@@ -242,9 +242,16 @@ impl Worker {
             self.set_offset(after);
         }
         self.retry_refused()?;
-        let changes = self.next_batch()?;
+        let refused = self
+            .log
+            .next_refused(self.publisher.name(), self.standing().offset)?;
+        let changes = self.next_batch(refused.map_or(i64::MAX, |seq| seq - 1))?;
         let Some(last) = changes.last() else {
-            return Ok(false);
+            return match refused {
+                // What is in quarantine is not delivered.
+                Some(seq) => self.advance(seq, &Delivered::default()).map(|()| true),
+                None => Ok(false),
+            };
         };
         match self.publisher.deliver(&self.log, &changes) {
             Ok(delivered) => self.advance(last.seq, &delivered)?,
@@ -282,13 +289,15 @@ impl Worker {
         Ok(())
     }
 
-    /// The changes to send next: as they were sent before, if they were; half of what was refused, if it was.
-    fn next_batch(&mut self) -> Result<Vec<Change>, DeliveryError> {
+    /// The changes to send next, up to that seq: as they were sent before, if they were; half of what was refused, if it
+    /// was.
+    fn next_batch(&mut self, most: i64) -> Result<Vec<Change>, DeliveryError> {
         let offset = self.standing().offset;
+        self.sending = self.sending.filter(|end| *end <= most);
         if let Some(end) = self.sending {
             return Ok(self.log.read_until(offset, end, usize::MAX, usize::MAX)?);
         }
-        let end = self.suspect.unwrap_or(i64::MAX);
+        let end = self.suspect.unwrap_or(i64::MAX).min(most);
         let mut changes = self.log.read_until(offset, end, MOST_CHANGES, MOST_BYTES)?;
         if self.suspect.is_some() {
             changes.truncate(changes.len().div_ceil(2));

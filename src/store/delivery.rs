@@ -204,6 +204,14 @@ impl ChangeLog {
         Ok(Some(after))
     }
 
+    /// The first version after that seq that is in quarantine already.
+    pub fn next_refused(&self, publisher: &str, after: i64) -> Result<Option<i64>, Error> {
+        self.connection
+            .prepare_cached("SELECT min(seq) FROM refusal WHERE publisher = ?1 AND seq > ?2")
+            .and_then(|mut statement| statement.query_row((publisher, after), |row| row.get(0)))
+            .map_err(Error::on(&self.file, "read the quarantine"))
+    }
+
     /// Refused versions that someone wants to be delivered again, at most so many.
     pub fn retries(&self, publisher: &str, most: usize) -> Result<Vec<Change>, Error> {
         self.changes(

@@ -143,6 +143,22 @@ pub enum Error {
     )]
     FromTheBeginning(String),
 
+    /// A version that is to be skipped is not one that the publisher has yet to deliver.
+    #[error(
+        "the publisher \"{publisher}\" has delivered everything up to seq {offset}, and the last is {last}: {seq} is not among what it \
+         has yet to deliver"
+    )]
+    NotToBeDelivered {
+        /// The publisher.
+        publisher: String,
+        /// The version.
+        seq: i64,
+        /// The last seq delivered.
+        offset: i64,
+        /// The seq of the newest version.
+        last: i64,
+    },
+
     /// A version is not refused by that publisher's target.
     #[error("\"{publisher}/{seq}\" is not in quarantine: quarantine list shows what is")]
     NotRefused {

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::delivery::forget;
 use super::{Error, Stream};
-use crate::api::Second;
+use crate::api::{Second, Timestamp};
 
 /// The publishers' progress, beside the process that delivers: for whoever looks after it.
 #[derive(Debug)]
@@ -68,6 +68,38 @@ impl Publishers {
             .execute(
                 "UPDATE publisher SET replay = ?2 WHERE name = ?1",
                 (publisher, after),
+            )
+            .map(|_| ())
+            .map_err(&fail)
+    }
+
+    /// Puts a version into quarantine that a publisher has yet to deliver.
+    pub fn skip(&self, publisher: &str, seq: i64) -> Result<(), Error> {
+        let fail = Error::on(&self.file, "put a version into quarantine");
+        let offset: Option<i64> = self
+            .connection
+            .query_row(
+                "SELECT offset FROM publisher WHERE name = ?1",
+                [publisher],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(&fail)?;
+        let offset = offset.ok_or_else(|| self.no_publisher(publisher))?;
+        let last = super::log::last_seq(&self.connection).map_err(&fail)?;
+        if !(offset + 1..=last).contains(&seq) {
+            return Err(Error::NotToBeDelivered {
+                publisher: publisher.to_owned(),
+                seq,
+                offset,
+                last,
+            });
+        }
+        self.connection
+            .execute(
+                "INSERT OR REPLACE INTO refusal (publisher, seq, reason, refused_at, retry)
+                 VALUES (?1, ?2, 'put aside by hand', ?3, 0)",
+                (publisher, seq, Timestamp::now().second().to_string()),
             )
             .map(|_| ())
             .map_err(&fail)

@@ -123,9 +123,10 @@ impl Client {
         }
     }
 
-    /// Pushes an object. `newest` is the newest date in it: it must not lie in the target's future.
+    /// Pushes an object, which errors call so. `newest` is the newest date in it: it must not lie in the target's future.
     pub fn push(
         &self,
+        what: &str,
         method: &Method,
         path: &str,
         json: &str,
@@ -149,6 +150,10 @@ impl Client {
                     answer.told()
                 )))
             }
+            (500, Some(_)) => Err(DeliveryError::down(format!(
+                "{what}: {}; if this does not pass, it is about its content: publisher skip puts it into quarantine",
+                answer.told()
+            ))),
             (400 | 413 | 422, _) => match answer.date {
                 Some(date) if newest >= date => Err(ahead(&answer, newest, date)),
                 _ => Ok(Pushed::Refused(answer.told())),

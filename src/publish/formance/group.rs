@@ -266,10 +266,13 @@ impl Work<'_> {
         let adjustments = payment::adjust(&mut state, version.event(is_own));
         let connector = self.publisher.connector()?;
         let (json, newest) = version.request(connector, payment, &before, &adjustments);
-        let pushed = self
-            .publisher
-            .client
-            .push(&Method::POST, "/payments", &json, newest)?;
+        let pushed = self.publisher.client.push(
+            &version.named(),
+            &Method::POST,
+            "/payments",
+            &json,
+            newest,
+        )?;
         if let Pushed::Refused(reason) = pushed {
             self.refuse(version, reason);
             return Ok(false);
@@ -309,6 +312,7 @@ impl Work<'_> {
         let path = format!("/payments/{id}/metadata");
         let json = object::as_json(&version.metadata);
         let pushed = self.publisher.client.push(
+            &version.named(),
             &Method::PATCH,
             &path,
             &json,
@@ -371,6 +375,10 @@ impl Work<'_> {
 }
 
 impl Transaction {
+    fn named(&self) -> String {
+        super::named(&self.reference, self.seq)
+    }
+
     fn event(&self, is_own: bool) -> Event<'_> {
         Event {
             status: self.status,

@@ -137,9 +137,10 @@ impl FormancePublisher {
             }
         };
         let json = object::as_json(&account);
+        let what = named(&account.reference, change.seq);
         match self
             .client
-            .push(&Method::POST, "/accounts", &json, account.created_at)?
+            .push(&what, &Method::POST, "/accounts", &json, account.created_at)?
         {
             Pushed::Refused(reason) => delivered.refused.push((change.seq, reason)),
             Pushed::Taken(answer) => {
@@ -229,6 +230,11 @@ impl Publisher for FormancePublisher {
         }
         Ok(delivered)
     }
+}
+
+/// A version as errors call it.
+fn named(reference: &str, seq: i64) -> String {
+    format!("\"{}\" (seq {seq})", escaped(reference))
 }
 
 /// Does something with each of the items, with several at once. Ends early if one of them fails.
