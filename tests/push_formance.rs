@@ -509,6 +509,60 @@ fn random_histories_end_in_the_right_amounts_statuses_and_histories() {
     replayed(&place, &stack);
 }
 
+/// Captures, refunds and relations in any order: poll by poll the same is told as in one go.
+#[test]
+fn a_story_is_the_same_however_it_is_cut_into_polls() {
+    let seed: u64 =
+        std::env::var("PUSH_SEED").map_or_else(|_| fastrand::u64(..), |text| text.parse().unwrap());
+    println!("PUSH_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let psp = FakePsp::start();
+    let stack = Connectivity::start();
+    let place = place(&psp, &stack);
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for minute in 0..8 {
+        for _ in 0..8 {
+            let number = random.u8(..20);
+            let id = format!("tx-{number}");
+            let at = format!("2024-02-01T00:0{minute}:{:02}Z", random.u8(..60));
+            let status = random.choice(generic_connector::api::STATUSES).unwrap();
+            let amount = random.u8(..150).to_string();
+            if known.insert(id.clone()) {
+                let mut transaction = with_status(&id, &at, status, &amount);
+                // Some relate to one that comes later, or never, or in a circle.
+                if random.bool() {
+                    transaction["relatedTransactionID"] = json!(format!("tx-{}", random.u8(..22)));
+                }
+                psp.add_raw_transaction(transaction);
+            } else {
+                psp.change_transaction(
+                    &id,
+                    json!({ "updatedAt": at, "status": status, "amount": amount }),
+                );
+            }
+        }
+        place.poll_well();
+    }
+    for payment in stack.payments().values() {
+        assert!(payment.amount >= number(0), "{payment:?}");
+    }
+    // What is told is told once, or waits.
+    let told: BTreeSet<String> = stack
+        .payments()
+        .values()
+        .flat_map(|payment| payment.adjustments.clone())
+        .map(|adjustment| adjustment.reference)
+        .collect();
+    let waiting = publisher(&place)["waiting"].as_i64().unwrap();
+    assert!(
+        told.len() == known.len() || waiting > 0,
+        "{told:?} of {known:?}"
+    );
+    assert_eq!(publisher(&place)["refused"], 0);
+    replayed(&place, &stack);
+    assert_eq!(publisher(&place)["waiting"], waiting);
+}
+
 /// The directory that BANK_DATA names holds 49,102 transactions of a real bank, 4,500 accounts and 6,446 beneficiaries.
 #[test]
 fn all_of_a_real_bank_is_pushed() {
