@@ -18,7 +18,10 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, Failure> {
         report.say(
             "WARNING",
             "configuration",
-            super::run::NOTHING_TO_DELIVER_TO,
+            &format!(
+                "good for poll, which then writes changes.ndjson, and not for run: {}",
+                super::run::NOTHING_TO_DELIVER_TO
+            ),
         );
     }
     for target in config.publish.iter().flatten() {
