@@ -372,7 +372,7 @@ fn a_target_that_cannot_be_used_is_named_with_its_fix() {
             "unknown key \"apiKey\"",
         ),
         (
-            json!([http("https://x/?a=b")]),
+            json!([formance(json!({ "url": "https://x/?a=se-cret" }))]),
             "leave the query and the fragment out",
         ),
         (json!([http("https://x"), http("https://y")]), "\"name\""),

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Asked, FakePsp, Mishap, Place, Running, Web, run, wait_until};
 
 const TARGET_KEY: &str = "key-of-the-target";
+/// Some put their key into the URL.
+const TARGET_TOKEN: &str = "t0k3n";
 
 /// A target that keeps what it has acknowledged.
 struct Receiver {
@@ -38,7 +40,10 @@ impl Receiver {
     }
 
     fn url(&self) -> String {
-        format!("http://{}/changes", self.web.address())
+        format!(
+            "http://{}/changes/?token={TARGET_TOKEN}",
+            self.web.address()
+        )
     }
 
     fn entry(&self) -> Value {
@@ -59,7 +64,10 @@ impl Receiver {
 
 /// Reads what was POSTed.
 fn batch(asked: &Asked) -> Batch {
-    assert_eq!(asked.method, "POST");
+    assert_eq!(
+        (asked.method.as_str(), asked.path.as_str()),
+        ("POST", "/changes/?token=t0k3n")
+    );
     assert_eq!(asked.header("content-type"), Some("application/x-ndjson"));
     assert_eq!(asked.header("content-encoding"), Some("gzip"));
     let mut text = String::new();
@@ -136,6 +144,8 @@ fn a_batch_whose_answer_was_lost_is_sent_again_as_it_was_also_after_a_crash() {
     // More to send, which must not get into the batch that was sent already.
     psp.add_transaction("more", "2024-03-01T00:00:00Z");
     wait_until("it is stored", || status(&place)["lastSeq"] == 256);
+    let sent = lost.lock().unwrap().len();
+    wait_until("it is sent again", || lost.lock().unwrap().len() > sent);
     running.signal(nix::sys::signal::Signal::SIGKILL);
     running.ended();
     receiver.web.script(|_| Mishap::None);
@@ -146,7 +156,16 @@ fn a_batch_whose_answer_was_lost_is_sent_again_as_it_was_also_after_a_crash() {
     let arrived = &receiver.batches()[batches..];
     assert_eq!(arrived[0], lost[0]);
     assert_eq!(arrived.last().unwrap().lines.last().unwrap()["id"], "more");
-    assert!(log_of(&place).contains("publisher \"http\" cannot deliver"));
+    let log = log_of(&place);
+    assert_eq!(
+        log.matches("publisher \"http\" cannot deliver").count(),
+        1,
+        "{log}"
+    );
+    assert!(
+        !log.contains("delivers again") && !log.contains(TARGET_TOKEN),
+        "{log}"
+    );
 }
 
 fn log_of(place: &Place) -> String {
@@ -285,6 +304,13 @@ fn what_is_refused_is_narrowed_down_kept_and_can_be_tried_again() {
     assert!(
         listed.contains("http/255") && !listed.contains("http/8"),
         "{listed}"
+    );
+    let beyond = run(place.command("publisher replay http --from 999"));
+    assert!(
+        beyond
+            .stderr
+            .contains("has delivered everything up to seq 255 only"),
+        "{beyond}"
     );
     // One that is skipped is not sent, and no batch reaches over it.
     receiver.web.script(|_| Mishap::Cut);
@@ -453,6 +479,9 @@ fn a_replay_is_taken_up_by_a_connector_that_runs() {
     command.stderr(Stdio::null());
     let mut running = Running::start(command);
     wait_until("it is delivered", || receiver.seqs().len() == 255);
+    wait_until("that is known", || {
+        status(&place)["publishers"][0]["lag"] == 0
+    });
     let asked = run(place.command("publisher replay http --from 254"));
     assert_eq!(asked.code, Some(0), "{asked}");
     wait_until("it is delivered again", || receiver.seqs().len() == 257);

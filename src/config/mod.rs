@@ -229,27 +229,32 @@ fn state_directory_of(keys: &mut Keys, folder: &Path) -> Result<PathBuf, String>
 
 /// The endpoint without its trailing slashes, or what is wrong with it.
 fn check_endpoint(endpoint: &str) -> Result<String, &'static str> {
-    let uri: Uri = endpoint
-        .parse()
-        .map_err(|_| "use a URL such as \"https://integration.example.com\"")?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err("begin it with https:// (or http:// on this machine)");
-    }
-    let authority = uri
-        .authority()
-        .ok_or("name a host, as in \"https://integration.example.com\"")?;
-    if authority.as_str().contains('@') {
-        return Err("leave user and password out; the key goes into \"apiKey\" or \"apiKeyFile\"");
-    }
-    if authority.host().is_empty() {
-        return Err("name a host, as in \"https://integration.example.com\"");
-    }
-    if uri.query().is_some() || endpoint.contains('#') {
+    check_url(endpoint)?;
+    if endpoint.contains(['?', '#']) {
         return Err(
             "leave the query and the fragment out; it is a base URL, to which paths are appended",
         );
     }
     Ok(endpoint.trim_end_matches('/').to_owned())
+}
+
+/// What is wrong with a URL, if anything is.
+fn check_url(url: &str) -> Result<(), &'static str> {
+    const NO_HOST: &str = "name a host, as in \"https://integration.example.com\"";
+    let uri: Uri = url
+        .parse()
+        .map_err(|_| "use a URL such as \"https://integration.example.com\"")?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("begin it with https:// (or http:// on this machine)");
+    }
+    let authority = uri.authority().ok_or(NO_HOST)?;
+    if authority.as_str().contains('@') {
+        return Err("leave user and password out; the key goes into \"apiKey\" or \"apiKeyFile\"");
+    }
+    match authority.host().is_empty() {
+        true => Err(NO_HOST),
+        false => Ok(()),
+    }
 }
 
 /// Whether the endpoint is on this machine.

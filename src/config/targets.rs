@@ -108,13 +108,17 @@ impl Reader<'_> {
     }
 
     fn http(&mut self) -> Result<TargetKind, String> {
-        let target = self.target("https://example.com/changes")?;
+        let mut target = self.target("https://example.com/changes", |url| {
+            super::check_url(url).map(|()| url.to_owned())
+        })?;
+        // A fragment is never sent.
+        target.url = target.url.split('#').next().unwrap_or_default().to_owned();
         let key = self.secret(&API_KEY)?;
         Ok(TargetKind::Http(publish::HttpSettings { target, key }))
     }
 
     fn formance(&mut self) -> Result<TargetKind, String> {
-        let mut target = self.target("https://stack.example.com")?;
+        let mut target = self.target("https://stack.example.com", check_endpoint)?;
         let connector = self
             .entry
             .text("connector")?
@@ -159,7 +163,11 @@ impl Reader<'_> {
     }
 
     /// How to reach a target.
-    fn target(&mut self, example: &str) -> Result<publish::TargetSettings, String> {
+    fn target(
+        &mut self,
+        example: &str,
+        check: impl Fn(&str) -> Result<String, &'static str>,
+    ) -> Result<publish::TargetSettings, String> {
         let entry = &mut *self.entry;
         let url = entry.text("url")?.ok_or_else(|| {
             format!(
@@ -167,14 +175,14 @@ impl Reader<'_> {
                 self.name
             )
         })?;
-        let url = check_endpoint(&url).map_err(|fix| match url.contains('@') {
-            // A password may stand before it.
+        let url = check(&url).map_err(|fix| match url.contains(['@', '?']) {
+            // A password may stand before it, or in the query.
             true => entry.bad_secret("url", fix),
             false => entry.bad("url", fix),
         })?;
         if !url.starts_with("https:") && !is_loopback(&url) {
             self.warnings.push(format!(
-                "\"url\" of the publisher \"{}\" is {url:?}: the key and the data cross the network unencrypted; use https",
+                "\"url\" of the publisher \"{}\" begins with http: the key and the data cross the network unencrypted; use https",
                 self.name
             ));
         }

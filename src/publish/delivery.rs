@@ -191,6 +191,7 @@ impl Worker {
                 Ok(true) => wait = FIRST_WAIT,
                 Ok(false) => {
                     wait = FIRST_WAIT;
+                    self.note_recovery();
                     self.change(|standing| standing.has_looked = true);
                     select! {
                         recv(woken) -> signal => if signal.is_err() { return },
@@ -241,7 +242,8 @@ impl Worker {
             (self.sending, self.suspect) = (None, None);
             self.set_offset(after);
         }
-        self.retry_refused()?;
+        // First, because it is older. If it cannot be delivered now, that holds up nothing else.
+        let retried = self.retry_refused();
         let refused = self
             .log
             .next_refused(self.publisher.name(), self.standing().offset)?;
@@ -250,7 +252,7 @@ impl Worker {
             return match refused {
                 // What is in quarantine is not delivered.
                 Some(seq) => self.advance(seq, &Delivered::default()).map(|()| true),
-                None => Ok(false),
+                None => retried.map(|()| false),
             };
         };
         match self.publisher.deliver(&self.log, &changes) {
@@ -280,13 +282,10 @@ impl Worker {
         if offset != stored {
             (self.sending, self.suspect) = (None, None);
         }
-        if offset != stored || self.standing().error.is_some() {
-            // What the target holds counts, also while it cannot be written down.
-            if let Err(error) = self.advance(offset, &Delivered::default()) {
-                self.note_failure(&error.to_string());
-            }
+        match offset == stored {
+            true => Ok(()),
+            false => self.advance(offset, &Delivered::default()),
         }
-        Ok(())
     }
 
     /// The changes to send next, up to that seq: as they were sent before, if they were; half of what was refused, if it
@@ -341,7 +340,6 @@ impl Worker {
     /// Notes that everything up to that seq is delivered, and what became of it. That it is cannot be undone by an
     /// offset that is not stored.
     fn advance(&mut self, offset: i64, delivered: &Delivered) -> Result<(), DeliveryError> {
-        let before = self.standing();
         crash::point();
         if delivered.is_plain() {
             self.set_offset(offset);
@@ -350,13 +348,8 @@ impl Worker {
         self.set_offset(offset);
         self.sending = None;
         self.suspect = self.suspect.filter(|end| *end > offset);
-        self.change(|standing| {
-            standing.error = None;
-            standing.refused += delivered.refused.len();
-        });
-        if before.error.is_some() {
-            log::info!("publisher \"{}\" delivers again", self.publisher.name());
-        }
+        self.change(|standing| standing.refused += delivered.refused.len());
+        self.note_recovery();
         if let Some((seq, reason)) = delivered.refused.first() {
             log::warn!(
                 "publisher \"{}\": {} changes are refused by the target and kept in quarantine, the first of them seq {seq}: \
@@ -368,6 +361,18 @@ impl Worker {
         Ok(())
     }
 
+    /// Notes that what kept it from delivering does so no more.
+    fn note_recovery(&self) {
+        if self.standing().error.is_none() {
+            return;
+        }
+        log::info!("publisher \"{}\" delivers again", self.publisher.name());
+        if let Err(error) = self.log.note_error(self.publisher.name(), None) {
+            log::error!("{error}");
+        }
+        self.change(|standing| standing.error = None);
+    }
+
     fn note_failure(&self, reason: &str) {
         // Said once, not at every try.
         if self.standing().error.as_deref() != Some(reason) {
@@ -375,7 +380,7 @@ impl Worker {
                 "publisher \"{}\" cannot deliver, and tries again until it can: {reason}",
                 self.publisher.name()
             );
-            let noted = self.log.note_error(self.publisher.name(), reason);
+            let noted = self.log.note_error(self.publisher.name(), Some(reason));
             if let Err(error) = noted {
                 log::error!("{error}");
             }

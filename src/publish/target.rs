@@ -86,7 +86,9 @@ impl Target {
 
     /// Makes one request. An error if there is no complete answer.
     pub fn ask(&self, ask: Ask) -> Result<Answer, DeliveryError> {
-        let request = format!("{} {}", ask.method, escaped(ask.url));
+        // A query is long, and may hold a key.
+        let address = ask.url.split('?').next().unwrap_or_default();
+        let request = format!("{} {}", ask.method, escaped(address));
         let down = |error: &ureq::Error| {
             let cause = self.0.explain(error).cause;
             DeliveryError::down(format!("{request}: {cause}"))

@@ -161,8 +161,8 @@ impl ChangeLog {
         })
     }
 
-    /// Notes why a publisher does not deliver.
-    pub fn note_error(&self, publisher: &str, error: &str) -> Result<(), Error> {
+    /// Notes why a publisher does not deliver, or that it does.
+    pub fn note_error(&self, publisher: &str, error: Option<&str>) -> Result<(), Error> {
         self.connection
             .prepare_cached("UPDATE publisher SET error = ?2 WHERE name = ?1")
             .and_then(|mut statement| statement.execute((publisher, error)))

@@ -143,6 +143,17 @@ pub enum Error {
     )]
     FromTheBeginning(String),
 
+    /// A replay was asked for that would begin behind what was delivered.
+    #[error(
+        "the publisher \"{publisher}\" has delivered everything up to seq {offset} only: begin there or before"
+    )]
+    NotDelivered {
+        /// The publisher.
+        publisher: String,
+        /// The last seq delivered.
+        offset: i64,
+    },
+
     /// A version that is to be skipped is not one that the publisher has yet to deliver.
     #[error(
         "the publisher \"{publisher}\" has delivered everything up to seq {offset}, and the last is {last}: {seq} is not among what it \

@@ -48,19 +48,26 @@ impl Publishers {
     /// begin anywhere but at the beginning.
     pub fn replay(&self, publisher: &str, after: i64) -> Result<(), Error> {
         let fail = Error::on(&self.file, "ask for a replay");
-        let kind: Option<String> = self
+        let known: Option<(String, i64)> = self
             .connection
             .query_row(
-                "SELECT type FROM publisher WHERE name = ?1",
+                "SELECT type, offset FROM publisher WHERE name = ?1",
                 [publisher],
-                |row| row.get(0),
+                |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()
             .map_err(&fail)?;
-        match kind.as_deref() {
+        match known {
             None => return Err(self.no_publisher(publisher)),
-            Some("formance") if after > 0 => {
+            Some((kind, _)) if kind == "formance" && after > 0 => {
                 return Err(Error::FromTheBeginning(publisher.to_owned()));
+            }
+            // What it has yet to deliver would be left out.
+            Some((_, offset)) if after > offset => {
+                return Err(Error::NotDelivered {
+                    publisher: publisher.to_owned(),
+                    offset,
+                });
             }
             Some(_) => {}
         }
