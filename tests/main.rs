@@ -11,6 +11,7 @@ mod complete;
 mod configuration;
 mod crash;
 mod demo;
+mod figures;
 mod formance;
 mod go;
 mod initiations;

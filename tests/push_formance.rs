@@ -3,15 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::time::Duration;
 
 use num_bigint::BigInt;
 use serde_json::{Value, json};
 
 use crate::formance::sandbox;
 use crate::support::{
-    Asked, CLIENT_SECRET, CONNECTOR_SECRET, Connectivity, FakePsp, Payment, Place, Running, run,
-    transaction,
+    Asked, CLIENT_SECRET, CONNECTOR_SECRET, Connectivity, FakePsp, Payment, Place, run, transaction,
 };
 
 /// A connector that pushes there.
@@ -599,51 +597,4 @@ fn all_of_a_real_bank_is_pushed() {
         BTreeMap::from([("balances".to_owned(), 4_500)])
     );
     replayed(&place, &stack);
-}
-
-/// How fast a bank is pushed, and what that costs: `PUSH_RECORDS` and `PUSH_LATENCY` (milliseconds) set the size.
-#[test]
-#[ignore = "a benchmark: cargo test --release --test promises figures -- --ignored --nocapture"]
-fn figures() {
-    let set = |name: &str, default: u64| {
-        std::env::var(name).map_or(default, |text| text.parse().unwrap())
-    };
-    let (records, latency) = (set("PUSH_RECORDS", 10_000), set("PUSH_LATENCY", 0));
-    let psp = FakePsp::start();
-    for number in 0..records {
-        let (minute, second) = (number / 60 % 60, number % 60);
-        let at = format!(
-            "2024-02-{:02}T{:02}:{minute:02}:{second:02}Z",
-            1 + number / 86_400,
-            number / 3_600 % 24
-        );
-        psp.add_transaction(&format!("tx-{number:07}"), &at);
-    }
-    let mut stack = Connectivity::start();
-    let place = Place::new(
-        &psp.url(),
-        json!({ "publish": [stack.entry()], "pageSize": 10_000 }),
-    );
-    stack.go_down();
-    run(place.command("poll --delivery-patience 1ms"));
-    stack.come_up();
-    stack.latency(Duration::from_millis(latency));
-    let begun = std::time::Instant::now();
-    let mut polling = Running::start(place.command("poll"));
-    let mut memory = String::new();
-    while polling.0.try_wait().unwrap().is_none() {
-        let status =
-            fs::read_to_string(format!("/proc/{}/status", polling.0.id())).unwrap_or_default();
-        memory = status
-            .lines()
-            .find(|line| line.starts_with("VmHWM"))
-            .map_or(memory, str::to_owned);
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let took = begun.elapsed().as_secs_f64();
-    assert_eq!(stack.payments().len() as u64, records);
-    println!(
-        "{records} records at {latency} ms: {took:.1} s, {:.0} a second; {memory}",
-        records as f64 / took
-    );
 }
