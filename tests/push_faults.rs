@@ -537,3 +537,142 @@ fn what_is_refused_goes_into_quarantine_and_can_be_tried_again() {
         quarantine()
     );
 }
+
+#[test]
+fn a_target_that_lets_only_some_through_at_once_gets_everything() {
+    let psp = FakePsp::start();
+    for number in 0..600 {
+        let at = format!("2024-02-01T00:{:02}:{:02}Z", number / 60, number % 60);
+        psp.add_transaction(&format!("tx-{number:03}"), &at);
+    }
+    let stack = Connectivity::start();
+    let place = place(&psp, &stack);
+    // Every hundredth request fails, and of the others no more than forty pass between two look-ups.
+    let (mut passed, mut number) = (0, 0);
+    stack.script(move |asked| {
+        if asked.method == "GET" {
+            passed = 0;
+        }
+        passed += 1;
+        number += 1;
+        match passed > 40 || number % 100 == 0 {
+            true => Mishap::Instead(Answer::new(429, "").with("Retry-After", "0")),
+            false => Mishap::None,
+        }
+    });
+    place.poll_well();
+    assert_eq!(stack.payments().len(), 600);
+}
+
+#[test]
+fn a_page_that_stands_before_the_api_takes_nothing() {
+    let psp = small_bank();
+    let stack = Connectivity::start();
+    let place = place(&psp, &stack);
+    stack.script(
+        |asked| match is_post(asked, "/accounts") || is_post(asked, "/payments") {
+            true => Mishap::Instead(Answer::new(200, "<html>down for maintenance</html>")),
+            false => Mishap::None,
+        },
+    );
+    let ran = run(place.command("poll --delivery-patience 300ms"));
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(
+        ran.stderr.contains("which is not the API's answer"),
+        "{ran}"
+    );
+    stack.script(|_| Mishap::None);
+    changed(&psp);
+    place.poll_well();
+    stack.script(|asked| match asked.method == "PATCH" {
+        true => Mishap::Instead(Answer::new(200, "<html>down for maintenance</html>")),
+        false => Mishap::None,
+    });
+    psp.change_transaction(
+        "tx-2",
+        json!({ "updatedAt": "2024-02-01T00:05:00Z", "metadata": { "a": "1" } }),
+    );
+    let ran = run(place.command("poll --delivery-patience 300ms"));
+    assert_eq!(ran.code, Some(1), "{ran}");
+    stack.script(|_| Mishap::None);
+    place.poll_well();
+    assert_eq!(stack.payment("tx-2").metadata.len(), 1);
+}
+
+#[test]
+fn what_is_told_late_is_not_told_twice_by_a_replay() {
+    let psp = FakePsp::start();
+    let stack = Connectivity::start();
+    let place = place(&psp, &stack);
+    let refund = |id: &str, at: &str| {
+        let mut refund = with_status(id, at, "REFUNDED", "30");
+        refund["relatedTransactionID"] = json!("paid");
+        refund
+    };
+    psp.add_raw_transaction(with_status(
+        "paid",
+        "2024-02-01T00:00:00Z",
+        "SUCCEEDED",
+        "100",
+    ));
+    psp.add_raw_transaction(with_status(
+        "held",
+        "2024-02-01T00:00:00Z",
+        "AUTHORISATION",
+        "100",
+    ));
+    psp.add_raw_transaction(refund("refund-1", "2024-02-01T00:01:00Z"));
+    psp.add_raw_transaction(refund("refund-2", "2024-02-01T00:02:00Z"));
+    let refuse = |what: &'static str| {
+        move |asked: &Asked| match is_post(asked, "/payments") && asked.text().contains(what) {
+            true => Mishap::Instead(Answer::new(
+                400,
+                r#"{"errorCode":"VALIDATION","errorMessage":"no"}"#,
+            )),
+            false => Mishap::None,
+        }
+    };
+    stack.script(refuse("\"reference\":\"refund-1\""));
+    assert_eq!(place.poll().code, Some(2));
+    // Part of a capture is refused, too, before the rest of it is not.
+    stack.script(refuse("\"amount\":40"));
+    psp.change_transaction(
+        "held",
+        json!({ "status": "CAPTURE", "amount": "40", "updatedAt": "2024-02-01T00:03:00Z" }),
+    );
+    assert_eq!(place.poll().code, Some(2));
+    stack.script(|_| Mishap::None);
+    psp.change_transaction(
+        "held",
+        json!({ "status": "CAPTURE", "amount": "60", "updatedAt": "2024-02-01T00:04:00Z" }),
+    );
+    place.poll_well();
+    assert_eq!(stack.payment("paid").amount, number(70));
+    assert_eq!(stack.payment("held").amount, number(60));
+    run(place.command("quarantine retry formance/3 formance/5"));
+    let ran = place.poll_well();
+    assert_eq!(publisher(&place)["refused"], 0, "{ran}");
+    assert_eq!(stack.payment("paid").amount, number(40));
+    assert_eq!(stack.payment("held").amount, number(100));
+    replayed(&place, &stack);
+}
+
+#[test]
+fn a_publisher_of_another_type_under_the_same_name_begins_at_the_beginning() {
+    let psp = small_bank();
+    let stack = Connectivity::start();
+    let entry = json!({ "type": "ndjson", "name": "out", "path": "changes" });
+    let place = Place::new(&psp.url(), json!({ "publish": [entry] }));
+    place.poll_well();
+    let mut entry = stack.entry();
+    entry["name"] = json!("out");
+    place.configure(&psp.url(), json!({ "publish": [entry] }));
+    let ran = place.poll_well();
+    assert!(
+        ran.stderr.contains("\"out\" has another type than it had"),
+        "{ran}"
+    );
+    changed(&psp);
+    place.poll_well();
+    is_right(&stack, "another type");
+}

@@ -340,7 +340,7 @@ fn related_transactions_are_adjustments_of_their_parent_whenever_it_comes() {
     assert_eq!(publisher(&place)["lag"], 0);
     psp.add_raw_transaction(with_status(
         "payment",
-        "2024-02-01T00:03:03Z",
+        "2024-02-01T00:02:50Z",
         "SUCCEEDED",
         "100",
     ));
@@ -378,8 +378,8 @@ fn related_transactions_are_adjustments_of_their_parent_whenever_it_comes() {
         told,
         [
             ("payment", "SUCCEEDED"),
-            ("refund", "REFUNDED"),
             ("reversal", "REFUND_REVERSED"),
+            ("refund", "REFUNDED"),
             ("refund", "REFUNDED_FAILURE"),
         ]
     );
@@ -414,19 +414,36 @@ fn what_the_api_cannot_take_is_counted_and_holds_nothing_up() {
         psp.add_raw_transaction(transaction);
     }
     psp.add_transaction("t1", "2024-02-02T00:00:00Z");
-    psp.add_transaction(&"é".repeat(451), "2024-02-02T00:00:00Z");
+    psp.add_transaction(&"é".repeat(460), "2024-02-02T00:00:00Z");
+    let mut far = transaction("far", "2024-02-02T00:00:00Z");
+    far["sourceAccountID"] = json!("é".repeat(1_000));
+    psp.add_raw_transaction(far);
     let ran = place.poll_well();
-    assert_eq!(stack.payments().len(), 250, "{ran}");
+    assert_eq!(stack.payments().len(), 251, "{ran}");
+    assert_eq!(stack.payment("far").source, None);
     psp.change_account("acc-2", json!({ "accountName": "Another name" }));
     psp.change_transaction(
         "tx-001",
         json!({ "type": "PAYOUT", "amount": "77", "updatedAt": "2024-02-03T00:00:00Z" }),
     );
+    psp.change_transaction(
+        "tx-002",
+        json!({ "currency": "USD/2", "status": "REFUNDED", "updatedAt": "2024-02-03T00:00:00Z" }),
+    );
     run(place.command("poll --sweep"));
     let expected = [
         ("balances", 3),
         ("ids of fewer than 3 characters", 2),
-        ("ids of more than 900 bytes", 1),
+        ("ids so long that Formance's database cannot index them", 1),
+        (
+            "accounts of transactions whose ids Formance's database cannot index",
+            1,
+        ),
+        ("changed assets, schemes, accounts or creation dates", 1),
+        (
+            "captures and refunds in another asset than their payment's",
+            1,
+        ),
         ("an account and a beneficiary have the same id", 1),
         ("asset BTC/8", 2),
         ("asset JPY", 1),
@@ -446,6 +463,7 @@ fn what_the_api_cannot_take_is_counted_and_holds_nothing_up() {
         "{status}"
     );
     assert_eq!(stack.payment("tx-001").adjustments.len(), 2);
+    assert_eq!(stack.payment("tx-002").amount, number(100));
     assert_eq!(stack.accounts()["acc-2"].name, "Account acc-2");
 }
 

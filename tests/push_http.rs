@@ -432,8 +432,8 @@ fn publishers_go_on_side_by_side_at_their_own_pace() {
             .count()
     };
     assert_eq!(lines(), 256);
-    let status = run(place.command("status")).stdout;
-    assert!(status.contains("does not deliver: POST"), "{status}");
+    let shown = run(place.command("status")).stdout;
+    assert!(shown.contains("does not deliver: POST"), "{shown}");
     down.web.script(|_| Mishap::None);
     place.poll_well();
     assert_eq!(down.seqs(), up_to(256));
@@ -458,6 +458,18 @@ fn publishers_go_on_side_by_side_at_their_own_pace() {
         "{removed}"
     );
     place.configure(&psp.url(), with(json!([receiver.entry(), ndjson])));
+    let mut running = Running::start({
+        let mut command = place.command("run");
+        command.stderr(Stdio::null());
+        command
+    });
+    let polls = || status(&place)["polls"][0]["number"].as_i64();
+    let before = polls();
+    wait_until("it runs", || polls() > before);
+    let removed = run(place.command("publisher remove other"));
+    assert!(removed.stderr.contains("in use by another"), "{removed}");
+    running.signal(nix::sys::signal::Signal::SIGTERM);
+    running.ended();
     assert_eq!(run(place.command("publisher remove other")).code, Some(0));
     assert!(!run(place.command("status")).stdout.contains("other"));
     let nobody = run(place.command("publisher replay nobody"));

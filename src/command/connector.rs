@@ -84,7 +84,16 @@ impl<'a> Connector<'a> {
     /// Waits until everything committed is delivered; what remains if it is not, one message for each publisher.
     pub fn deliver_all(&self, patience: Duration, stop: &Stop) -> Result<Vec<String>, Failure> {
         let last = self.poller.last_seq().map_err(Failure::other)?;
-        Ok(self.deliveries.wait_for(last, patience, stop))
+        Ok(self.deliveries.wait_for(last, patience, None, stop))
+    }
+
+    /// As [`deliver_all`](Connector::deliver_all), but for no longer than that, and although stopping is requested.
+    pub fn deliver_last(&self, time: Duration) -> Result<Vec<String>, Failure> {
+        let last = self.poller.last_seq().map_err(Failure::other)?;
+        let deadline = Some(Instant::now() + time);
+        Ok(self
+            .deliveries
+            .wait_for(last, time, deadline, &Stop::never()))
     }
 
     /// Versions that targets have refused for their content since delivery began.

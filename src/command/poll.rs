@@ -9,10 +9,9 @@ use crate::config::Config;
 use crate::logging::ERASE_LINE;
 use crate::poll::{PollOutcome, Progress, Summary, Swept, Watch};
 use crate::signals;
-use crate::stop::Stop;
 
-/// How long a publisher may go on without progress after a signal.
-const LAST_DELIVERIES: Duration = Duration::from_millis(500);
+/// How long publishers may go on after a signal.
+const LAST_DELIVERIES: Duration = Duration::from_secs(1);
 
 /// Polls until caught up and delivers everything.
 pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
@@ -37,7 +36,7 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
     let interrupted = stop.requested();
     let remaining = match interrupted {
         // The signal was for polling; what is committed gets a moment to arrive.
-        true => connector.deliver_all(LAST_DELIVERIES, &Stop::never()),
+        true => connector.deliver_last(LAST_DELIVERIES),
         false => connector.deliver_all(options.delivery_patience, &stop),
     };
     let refused = connector.refused();

@@ -114,8 +114,9 @@ fn in_words(Status { overview, warnings }: &Status) -> String {
         }
         if publisher.waiting > 0 {
             text += &format!(
-                "  {} versions wait for the transaction that theirs relates to\n",
-                publisher.waiting
+                "  {} versions wait for the transaction that theirs relates to, such as \"{}\", which is not delivered\n",
+                publisher.waiting,
+                escaped(publisher.waiting_for.as_deref().unwrap_or_default())
             );
         }
         for left_out in &publisher.left_out {

@@ -169,6 +169,14 @@ fn check(text: &str, file: &Path) -> Result<Config, String> {
     let listen = listen(&mut keys, &place, &mut warnings)?;
     let publish = targets::read(&mut keys, &place, request_timeout, &mut warnings)?;
     keys.finish()?;
+    let pushes = |target: &Target| matches!(target.kind, TargetKind::Formance(_));
+    if listen.is_some() && publish.iter().flatten().any(pushes) {
+        warnings.push(
+            "\"listen\" is set and a publisher pushes to Formance: the connector that is pushed to must not be one that polls \
+             here or the service, or its payments are told in two ways"
+                .to_owned(),
+        );
+    }
 
     Ok(Config {
         identity: store::Identity {

@@ -10,8 +10,8 @@ use crate::crash;
 use crate::stop::Stop;
 use crate::store::{Change, ChangeLog, Delivered};
 
-/// Changes delivered at once, at most.
-const MOST_CHANGES: usize = 1_000;
+/// What was refused is tried again in slices of so many.
+const RETRIES: usize = 16;
 /// Bytes of records delivered at once, after which no further change is added.
 const MOST_BYTES: usize = 1 << 20;
 /// The first wait after a failure; each further one is twice as long.
@@ -60,6 +60,8 @@ struct Worker {
     resumed_at: Option<Instant>,
     /// The end of the batch under way, if it is to be sent as it was begun.
     sending: Option<i64>,
+    /// Changes delivered at once, at most: fewer while the target fails on many at once.
+    most: usize,
     /// The end of a batch that was refused and has more than one change: one of those up to there is why.
     suspect: Option<i64>,
 }
@@ -75,8 +77,14 @@ impl Delivery {
         let name = publisher.name().to_owned();
         let failed = |error: &dyn std::fmt::Display| format!("publisher \"{name}\": {error}");
         publisher.open(&log).map_err(|error| failed(&error))?;
-        log.register(&name, publisher.kind())
+        let is_another = log
+            .register(&name, publisher.kind())
             .map_err(|error| failed(&error))?;
+        if is_another {
+            log::warn!(
+                "publisher \"{name}\" has another type than it had: everything is delivered from the beginning"
+            );
+        }
         let progress = log.progress(&name).map_err(|error| failed(&error))?;
         let standing = Arc::new(Mutex::new(Standing {
             offset: progress.replay.unwrap_or(progress.offset),
@@ -87,6 +95,7 @@ impl Delivery {
         }));
         let (wake, woken) = bounded(1);
         let worker = Worker {
+            most: publisher.most_changes(),
             publisher,
             log,
             standing: standing.clone(),
@@ -121,9 +130,16 @@ impl Deliveries {
             .collect()
     }
 
-    /// Waits until each has delivered everything up to `seq`. Gives up on one that has not advanced for `patience`, and
-    /// when stopping is requested. What remains, one message for each publisher that has not finished.
-    pub fn wait_for(&self, seq: i64, patience: Duration, stop: &Stop) -> Vec<String> {
+    /// Waits until each has delivered everything up to `seq`, until the deadline if there is one. Gives up on one that has
+    /// not advanced for `patience`, and when stopping is requested. What remains, one message for each publisher that
+    /// has not finished.
+    pub fn wait_for(
+        &self,
+        seq: i64,
+        patience: Duration,
+        deadline: Option<Instant>,
+        stop: &Stop,
+    ) -> Vec<String> {
         let waited_since = Instant::now();
         let mut remaining = Vec::new();
         for delivery in &self.0 {
@@ -136,6 +152,7 @@ impl Deliveries {
                 }
                 let since = standing.advanced_at.max(waited_since);
                 if since.elapsed() >= patience
+                    || deadline.is_some_and(|deadline| Instant::now() >= deadline)
                     || delivery.thread.is_finished()
                     || stop.wait(Duration::from_millis(10))
                 {
@@ -239,7 +256,7 @@ impl Worker {
                 "publisher \"{}\" delivers everything after seq {after} again, as asked",
                 self.publisher.name()
             );
-            (self.sending, self.suspect) = (None, None);
+            self.suspect = None;
             self.set_offset(after);
         }
         // First, because it is older. If it cannot be delivered now, that holds up nothing else.
@@ -249,14 +266,25 @@ impl Worker {
             .next_refused(self.publisher.name(), self.standing().offset)?;
         let changes = self.next_batch(refused.map_or(i64::MAX, |seq| seq - 1))?;
         let Some(last) = changes.last() else {
-            return match refused {
+            let offset = self.standing().offset;
+            return match self.log.read(offset, 1, 1)?.first() {
                 // What is in quarantine is not delivered.
-                Some(seq) => self.advance(seq, &Delivered::default()).map(|()| true),
+                Some(next) if refused == Some(next.seq) => {
+                    self.advance(next.seq, &Delivered::default())?;
+                    Ok(true)
+                }
+                Some(_) => {
+                    self.suspect = None;
+                    Ok(true)
+                }
                 None => retried.map(|()| false),
             };
         };
         match self.publisher.deliver(&self.log, &changes) {
-            Ok(delivered) => self.advance(last.seq, &delivered)?,
+            Ok(delivered) => {
+                self.advance(last.seq, &delivered)?;
+                self.most = self.publisher.most_changes().min(self.most * 2);
+            }
             Err(DeliveryError::Refused(reason)) if changes.len() == 1 => {
                 let refused = vec![(last.seq, reason)];
                 let delivered = Delivered {
@@ -269,7 +297,11 @@ impl Worker {
                 self.suspect = Some(last.seq);
                 self.sending = None;
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                // A target that fails now and then, or lets only so many through, must get to the end of a batch.
+                self.most = (self.most / 2).max(1);
+                return Err(error);
+            }
         }
         Ok(true)
     }
@@ -279,12 +311,12 @@ impl Worker {
         let stored = self.standing().offset;
         let offset = self.publisher.resume(&self.log, stored)?;
         self.resumed_at = Some(Instant::now());
-        if offset != stored {
-            (self.sending, self.suspect) = (None, None);
-        }
         match offset == stored {
             true => Ok(()),
-            false => self.advance(offset, &Delivered::default()),
+            false => {
+                self.suspect = None;
+                self.advance(offset, &Delivered::default())
+            }
         }
     }
 
@@ -297,7 +329,7 @@ impl Worker {
             return Ok(self.log.read_until(offset, end, usize::MAX, usize::MAX)?);
         }
         let end = self.suspect.unwrap_or(i64::MAX).min(most);
-        let mut changes = self.log.read_until(offset, end, MOST_CHANGES, MOST_BYTES)?;
+        let mut changes = self.log.read_until(offset, end, self.most, MOST_BYTES)?;
         if self.suspect.is_some() {
             changes.truncate(changes.len().div_ceil(2));
         }
@@ -314,7 +346,7 @@ impl Worker {
     /// Delivers what was refused before and someone wants to be tried again.
     fn retry_refused(&mut self) -> Result<(), DeliveryError> {
         let name = self.publisher.name().to_owned();
-        for change in self.log.retries(&name, MOST_CHANGES)? {
+        for change in self.log.retries(&name, RETRIES)? {
             let seq = change.seq;
             let delivered = match self.publisher.deliver(&self.log, &[change]) {
                 Ok(delivered) => delivered,
@@ -346,7 +378,6 @@ impl Worker {
         }
         self.log.advance(self.publisher.name(), offset, delivered)?;
         self.set_offset(offset);
-        self.sending = None;
         self.suspect = self.suspect.filter(|end| *end > offset);
         self.change(|standing| standing.refused += delivered.refused.len());
         self.note_recovery();
@@ -395,7 +426,9 @@ impl Worker {
             .clone()
     }
 
-    fn set_offset(&self, offset: i64) {
+    fn set_offset(&mut self, offset: i64) {
+        // A batch that was begun from elsewhere is none.
+        self.sending = None;
         self.change(|standing| {
             standing.offset = offset;
             standing.advanced_at = Instant::now();

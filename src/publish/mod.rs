@@ -39,6 +39,11 @@ pub trait Publisher: Send {
         Ok(())
     }
 
+    /// Changes delivered at once, at most.
+    fn most_changes(&self) -> usize {
+        1_000
+    }
+
     /// Whether the target tells batches apart by where they begin and end, so that one that was begun before a crash is
     /// to be sent again as it was.
     fn keeps_batches(&self) -> bool {

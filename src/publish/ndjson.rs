@@ -163,7 +163,7 @@ fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), Deli
         Some(line) => {
             let head: Head = serde_json::from_slice(line)
                 .map_err(|_| foreign("ends with a line that is no change"))?;
-            let known = log.read(head.seq - 1, 1, 1)?;
+            let known = log.read(head.seq.saturating_sub(1), 1, 1)?;
             match known.first() {
                 Some(change)
                     if change.seq == head.seq && change.idempotency_key == head.idempotency_key =>

@@ -44,6 +44,10 @@ pub struct Payment {
     pub amount: String,
     /// A hash of the metadata that was last sent; none if there was none.
     pub metadata: Option<[u8; 16]>,
+    /// A hash of what Formance keeps as it was first told.
+    pub kept: [u8; 16],
+    /// The date of its newest adjustment.
+    pub newest: Timestamp,
     /// The transaction whose payment it belongs to, or what is known of its own payment.
     pub part: Part,
 }
@@ -62,12 +66,12 @@ pub enum Part {
 pub struct PaymentState {
     /// The type under which it is known, as Formance writes it.
     pub kind: String,
+    /// The asset of its amounts.
+    pub asset: String,
     /// The `initialAmount`: decimal digits, minor units.
     pub initial: String,
     /// The `amount`, as the adjustments have moved it.
     pub shown: String,
-    /// The date of its newest adjustment.
-    pub newest: Timestamp,
     /// Whether it is authorised and nothing of it is counted yet.
     pub is_open: bool,
 }
@@ -112,16 +116,30 @@ impl ChangeLog {
             .map_err(Error::on(&self.file, "read a publisher's offset"))
     }
 
-    /// Notes that there is such a publisher.
-    pub fn register(&self, publisher: &str, kind: &str) -> Result<(), Error> {
-        self.connection
-            .execute(
-                "INSERT INTO publisher (name, type, offset) VALUES (?1, ?2, 0)
-                 ON CONFLICT (name) DO UPDATE SET type = excluded.type WHERE type <> excluded.type",
-                (publisher, kind),
+    /// Notes that there is such a publisher. One that had another type delivers to something else now, which has
+    /// nothing yet; true if that is so.
+    pub fn register(&self, publisher: &str, kind: &str) -> Result<bool, Error> {
+        let fail = Error::on(&self.file, "note a publisher");
+        let known: Option<String> = self
+            .connection
+            .query_row(
+                "SELECT type FROM publisher WHERE name = ?1",
+                [publisher],
+                |row| row.get(0),
             )
-            .map(|_| ())
-            .map_err(Error::on(&self.file, "note a publisher"))
+            .optional()
+            .map_err(&fail)?;
+        if known.as_deref() == Some(kind) {
+            return Ok(false);
+        }
+        self.in_transaction("note a publisher", |connection| {
+            connection.execute(
+                "INSERT OR REPLACE INTO publisher (name, type, offset) VALUES (?1, ?2, 0)",
+                (publisher, kind),
+            )?;
+            forget(connection, publisher, 0)
+        })?;
+        Ok(known.is_some())
     }
 
     /// Notes how far a batch reaches that is about to be sent.
@@ -195,8 +213,9 @@ impl ChangeLog {
             .map_err(Error::on(&self.file, "read a publisher's offset"))?;
         let Some(after) = asked else { return Ok(None) };
         self.in_transaction("begin a replay", |connection| {
+            // One that was asked for meanwhile stays.
             connection.execute(
-                "UPDATE publisher SET offset = ?2, sending = NULL, replay = NULL WHERE name = ?1",
+                "UPDATE publisher SET offset = ?2, sending = NULL, replay = nullif(replay, ?2) WHERE name = ?1",
                 (publisher, after),
             )?;
             forget(connection, publisher, after)
@@ -226,7 +245,7 @@ impl ChangeLog {
     pub fn payment(&self, publisher: &str, id: &str) -> Result<Option<Payment>, Error> {
         self.connection
             .prepare_cached(
-                "SELECT id, seq, status, amount, metadata, parent, type, initial, shown, newest, is_open
+                "SELECT id, seq, status, amount, metadata, kept, newest, parent, type, asset, initial, shown, is_open
                  FROM payment WHERE publisher = ?1 AND id = ?2",
             )
             .and_then(|mut statement| statement.query_row((publisher, id), payment).optional())
@@ -314,8 +333,8 @@ fn note(
         connection
             .prepare_cached(
                 "INSERT OR REPLACE INTO payment
-                 (publisher, id, seq, status, amount, metadata, parent, type, initial, shown, newest, is_open)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                 (publisher, id, seq, status, amount, metadata, kept, newest, parent, type, asset, initial, shown, is_open)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             )?
             .execute((
                 publisher,
@@ -324,11 +343,13 @@ fn note(
                 &payment.status,
                 &payment.amount,
                 payment.metadata,
+                payment.kept,
+                payment.newest.nanoseconds(),
                 parent,
                 own.map(|own| &own.kind),
+                own.map(|own| &own.asset),
                 own.map(|own| &own.initial),
                 own.map(|own| &own.shown),
-                own.map(|own| own.newest.nanoseconds()),
                 own.map(|own| own.is_open),
             ))?;
     }
@@ -353,21 +374,23 @@ pub(super) fn forget(connection: &Connection, publisher: &str, after: i64) -> ru
 }
 
 fn payment(row: &Row) -> rusqlite::Result<Payment> {
-    let parent: Option<String> = row.get(5)?;
+    let parent: Option<String> = row.get(7)?;
     Ok(Payment {
         id: row.get(0)?,
         seq: row.get(1)?,
         status: row.get(2)?,
         amount: row.get(3)?,
         metadata: row.get(4)?,
+        kept: row.get(5)?,
+        newest: Timestamp::from_nanoseconds(row.get(6)?),
         part: match parent {
             Some(parent) => Part::Of(parent),
             None => Part::Own(PaymentState {
-                kind: row.get(6)?,
-                initial: row.get(7)?,
-                shown: row.get(8)?,
-                newest: Timestamp::from_nanoseconds(row.get(9)?),
-                is_open: row.get(10)?,
+                kind: row.get(8)?,
+                asset: row.get(9)?,
+                initial: row.get(10)?,
+                shown: row.get(11)?,
+                is_open: row.get(12)?,
             }),
         },
     })

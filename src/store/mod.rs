@@ -112,24 +112,9 @@ impl Store {
             .mode(0o700)
             .create(directory)
             .map_err(io("make the state directory", directory))?;
-        let mut owner_only = fs::OpenOptions::new();
-        owner_only
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600);
-        let lock_file = directory.join(LOCK);
-        let lock = owner_only
-            .open(&lock_file)
-            .map_err(io("open the lock", &lock_file))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(Error::Locked(directory.to_owned())),
-            Err(fs::TryLockError::Error(source)) => return Err(io("lock", &lock_file)(source)),
-        }
+        let lock = lock(directory)?;
         let file = directory.join(FILE);
-        owner_only
+        owner_only()
             .open(&file)
             .map_err(io("open the state", &file))?;
         let mut connection = connect(&file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -297,6 +282,37 @@ impl Store {
     /// A connection of its own to the journal of payouts and transfers. There must be no other one.
     pub fn journal(&self) -> Result<Journal, Error> {
         Journal::open(&self.file)
+    }
+}
+
+/// How files of the state are opened, and made if they do not exist.
+fn owner_only() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600);
+    options
+}
+
+/// Keeps every other process out of the state until it is dropped. An error if another one has it.
+fn lock(directory: &Path) -> Result<File, Error> {
+    let path = directory.join(LOCK);
+    let io = |doing| {
+        let path = path.clone();
+        move |source| Error::Io {
+            doing,
+            path,
+            source,
+        }
+    };
+    let lock = owner_only().open(&path).map_err(io("open the lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Locked(directory.to_owned())),
+        Err(fs::TryLockError::Error(source)) => Err(io("lock")(source)),
     }
 }
 

@@ -119,6 +119,9 @@ pub struct PublisherLine {
     pub refused: i64,
     /// Versions that wait for the transaction that theirs relates to.
     pub waiting: i64,
+    /// One of the transactions that they wait for.
+    #[serde(rename = "waitingFor")]
+    pub waiting_for: Option<String>,
     /// What the target has no place for, or not for all of it.
     #[serde(rename = "leftOut")]
     pub left_out: Vec<LeftOut>,
@@ -213,7 +216,8 @@ fn read(connection: &Connection, polls: usize) -> rusqlite::Result<Option<Overvi
             connection,
             "SELECT name, type, offset, delivered_at, error,
                     (SELECT count(*) FROM refusal WHERE publisher = name),
-                    (SELECT count(*) FROM waiting WHERE publisher = name)
+                    (SELECT count(*) FROM waiting WHERE publisher = name),
+                    (SELECT min(parent) FROM waiting WHERE publisher = name)
              FROM publisher ORDER BY name",
             |row| {
                 let offset = row.get(2)?;
@@ -221,6 +225,7 @@ fn read(connection: &Connection, polls: usize) -> rusqlite::Result<Option<Overvi
                 Ok(PublisherLine {
                     refused: row.get(5)?,
                     waiting: row.get(6)?,
+                    waiting_for: row.get(7)?,
                     left_out: left_out(connection, &name)?,
                     name,
                     kind: row.get(1)?,

@@ -93,6 +93,17 @@ impl Publishers {
             .optional()
             .map_err(&fail)?;
         let offset = offset.ok_or_else(|| self.no_publisher(publisher))?;
+        // One that was to be tried again, and fails again, stays where it is.
+        let kept = self
+            .connection
+            .execute(
+                "UPDATE refusal SET retry = 0 WHERE publisher = ?1 AND seq = ?2",
+                (publisher, seq),
+            )
+            .map_err(&fail)?;
+        if kept > 0 {
+            return Ok(());
+        }
         let last = super::log::last_seq(&self.connection).map_err(&fail)?;
         if !(offset + 1..=last).contains(&seq) {
             return Err(Error::NotToBeDelivered {
@@ -113,8 +124,11 @@ impl Publishers {
     }
 
     /// Forgets a publisher that nobody uses any more, and what became of what it delivered.
+    /// An error while a connector runs on the state.
     pub fn remove(&self, publisher: &str) -> Result<(), Error> {
         let fail = Error::on(&self.file, "forget a publisher");
+        let directory = self.file.parent().unwrap_or(Path::new("."));
+        let _lock = super::lock(directory)?;
         let transaction = self.connection.unchecked_transaction().map_err(&fail)?;
         let removed = transaction
             .execute("DELETE FROM publisher WHERE name = ?1", [publisher])

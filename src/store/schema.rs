@@ -175,11 +175,13 @@ const LAYOUT: &str = "
         status     TEXT NOT NULL,    -- of its newest adjustment
         amount     TEXT NOT NULL,    -- the transaction's at that adjustment
         metadata   BLOB,             -- a hash of what was last sent; none if there was none
+        kept       BLOB NOT NULL,    -- a hash of what Formance keeps as it was first told
+        newest     INTEGER NOT NULL, -- the date of its newest adjustment, nanoseconds since 1970-01-01T00:00:00Z
         parent     TEXT,             -- the transaction whose payment it belongs to; none if it has its own
         type       TEXT,             -- from here on: of a payment of its own
+        asset      TEXT,
         initial    TEXT,             -- the initialAmount
         shown      TEXT,             -- the amount, as the adjustments have moved it
-        newest     INTEGER,          -- the date of its newest adjustment, nanoseconds since 1970-01-01T00:00:00Z
         is_open    INTEGER,          -- 1: authorised, and nothing of it counted yet
         PRIMARY KEY (publisher, id)
     ) STRICT, WITHOUT ROWID;

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 use ureq::http::Method;
 
@@ -135,7 +136,17 @@ impl Client {
         let answer = self.ask(method, path, json.as_bytes())?;
         let error = FormanceError::read(&answer.body);
         match (answer.status, error) {
-            (200..=299, _) => Ok(Pushed::Taken(answer.body)),
+            // As the API answers, and no page that stands before it.
+            (200 | 201, _) if is_data(&answer.body) => Ok(Pushed::Taken(answer.body)),
+            (204, _) if *method == Method::PATCH => Ok(Pushed::Taken(answer.body)),
+            (200..=299, _) => Err(DeliveryError::down(format!(
+                "{what}: {}, which is not the API's answer: is \"url\" right, and does something else answer there?",
+                answer.told()
+            ))),
+            (404, _) if *method == Method::PATCH => Err(DeliveryError::down(format!(
+                "{what}: {}: the payment is gone there; if that stays so, publisher replay delivers everything again",
+                answer.told()
+            ))),
             // Something on the way says so, and not the API.
             (400, None) => Err(answer.down("")),
             (400, Some(error)) if error.message.contains("connector_id") => {
@@ -155,7 +166,9 @@ impl Client {
                 answer.told()
             ))),
             (400 | 413 | 422, _) => match answer.date {
-                Some(date) if newest >= date => Err(ahead(&answer, newest, date)),
+                Some(date) if newest >= date && answer.told().contains("CreatedAt") => {
+                    Err(ahead(what, &answer, newest, date))
+                }
                 _ => Ok(Pushed::Refused(answer.told())),
             },
             _ => Err(answer.down("")),
@@ -250,7 +263,7 @@ impl Client {
         #[derive(Deserialize)]
         struct Given {
             access_token: String,
-            #[serde(default)]
+            #[serde(default = "some_minutes")]
             expires_in: u64,
         }
         let mut current = secret.current();
@@ -263,7 +276,7 @@ impl Client {
                 encoded(SCOPE)
             );
             let asked_at = Instant::now();
-            let answer = self.target.ask(Ask {
+            let mut answer = self.target.ask(Ask {
                 method: &Method::POST,
                 url: &self.token_url,
                 headers: &[("Content-Type", "application/x-www-form-urlencoded")],
@@ -299,10 +312,29 @@ impl Client {
                         )));
                     }
                 },
-                _ => return Err(answer.down("")),
+                _ => {
+                    // It may repeat what it was sent.
+                    answer.body.clear();
+                    return Err(answer.down(""));
+                }
             }
         }
     }
+}
+
+/// Seconds. A token that does not say how long it is good for.
+fn some_minutes() -> u64 {
+    300
+}
+
+/// Whether a body is what the API answers: an object with `data`.
+fn is_data(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(rename = "data")]
+        _data: IgnoredAny,
+    }
+    serde_json::from_slice::<Body>(body).is_ok()
 }
 
 /// A page of the list of connectors.
@@ -340,13 +372,13 @@ fn usable(connector: Connector) -> Result<ConnectorId, DeliveryError> {
 }
 
 /// A date that the target does not take yet, because its clock is behind.
-fn ahead(answer: &Answer, newest: Timestamp, date: Timestamp) -> DeliveryError {
+fn ahead(what: &str, answer: &Answer, newest: Timestamp, date: Timestamp) -> DeliveryError {
     // The answer's date is cut off to a second.
     let wait = newest.since(date) + Duration::from_secs(1);
     DeliveryError::Down {
         reason: format!(
-            "{}: the newest date in it lies {:.0} s after the target's clock ({date}); it is sent again when that has passed. Is \
-             this machine's clock right?",
+            "{what}: {}: the newest date in it lies {:.0} s after the target's clock ({date}); it is sent again when that has passed. Is \
+             this machine's clock right? (publisher skip puts it into quarantine.)",
             answer.told(),
             newest.since(date).as_secs_f64().ceil()
         ),

@@ -1,14 +1,19 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use num_bigint::BigInt;
 use ureq::http::Method;
 
 use super::FormancePublisher;
 use super::client::Pushed;
+use super::ids::LONGEST_ID;
 use super::object::{self, Transaction, asset_refused};
 use super::payment::{self, Event};
 use crate::api::Timestamp;
 use crate::publish::DeliveryError;
 use crate::store::{self, Change, ChangeLog, Delivered, Part, Payment};
+
+/// Why an id is not pushed.
+pub(super) const TOO_LONG: &str = "ids so long that Formance's database cannot index them";
 
 /// Transactions that belong to one payment, or may: those that relate to each other. What is told of a payment is told
 /// in order, so a group is pushed by one thread; groups do not touch each other.
@@ -198,7 +203,11 @@ impl Work<'_> {
         }
         let event = version.event(true);
         match &version.parent {
-            None => Ok(Part::Own(payment::begin(version.kind, event))),
+            None => Ok(Part::Own(payment::begin(
+                version.kind,
+                &version.asset,
+                event,
+            ))),
             Some(parent) => match self.told.get(parent).map(|parent| &parent.part) {
                 Some(Part::Own(_)) => Ok(Part::Of(parent.clone())),
                 Some(Part::Of(root)) => Ok(Part::Of(root.clone())),
@@ -212,8 +221,7 @@ impl Work<'_> {
         let before = self.told.get(&version.reference).cloned();
         let before = before.as_ref();
         if before.is_some_and(|before| before.seq >= version.seq) {
-            // A newer version of it is delivered, so this one has nothing left to say.
-            return Ok(());
+            return self.push_late(version, &part);
         }
         self.note_what_is_lost(version);
         let amount = version.amount.to_string();
@@ -221,11 +229,15 @@ impl Work<'_> {
             before.is_none_or(|before| before.status != version.status || before.amount != amount);
         let has_other_metadata =
             before.is_some_and(|before| before.metadata != version.metadata_hash());
-        if is_new && !self.push_adjustment(version, &part)? {
-            return Ok(());
+        let mut newest = before.map(|before| before.newest);
+        if is_new {
+            match self.push_adjustment(version, &part, newest)? {
+                Some(date) => newest = Some(date),
+                None => return Ok(()),
+            }
         }
-        if has_other_metadata && !self.push_metadata(version, &part)? {
-            return Ok(());
+        if has_other_metadata {
+            self.push_metadata(version, &part)?;
         }
         // The payment's own state, as the adjustment has left it.
         let part = match (&part, self.told.get(&version.reference)) {
@@ -238,33 +250,68 @@ impl Work<'_> {
             status: version.status.to_owned(),
             amount,
             metadata: version.metadata_hash(),
+            kept: before.map_or_else(|| version.kept_hash(), |before| before.kept),
+            newest: newest.unwrap_or(version.updated_at),
             part,
         });
         Ok(())
     }
 
-    /// Pushes the adjustments that a version makes. False if the API does not take them.
+    /// Tells the API of a version that had been refused, after a newer one of it: of what moves amounts only, and with
+    /// its own date, under which a replay would tell it, too.
+    fn push_late(&mut self, version: &Transaction, part: &Part) -> Result<(), DeliveryError> {
+        match payment::moves_amount(version.status) {
+            true => self.push_adjustment(version, part, None).map(|_| ()),
+            false => {
+                let reason = "versions that were tried again after a newer one of them was delivered: it says what they would";
+                self.leave_out(version, reason.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// Pushes the adjustments that a version makes after those of that date. The newest one's date, or none if the API
+    /// does not take them.
     fn push_adjustment(
         &mut self,
         version: &Transaction,
         part: &Part,
-    ) -> Result<bool, DeliveryError> {
+        newest: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, DeliveryError> {
         let (payment, mut state) = match part {
             Part::Own(state) => (&version.reference, state.clone()),
             Part::Of(root) => match self.told.get(root).map(|root| &root.part) {
                 Some(Part::Own(state)) => (root, state.clone()),
                 // A part's payment is always told of before the part.
-                _ => return Ok(false),
+                _ => return Ok(None),
             },
         };
         if self.publisher.refuses_asset(&version.asset) {
             self.leave_out(version, asset_refused(&version.asset));
-            return Ok(false);
+            return Ok(None);
+        }
+        let connector = self.publisher.connector()?;
+        if connector.adjustment_length(payment, &version.reference) > LONGEST_ID {
+            self.leave_out(version, TOO_LONG.to_owned());
+            return Ok(None);
+        }
+        if version
+            .accounts()
+            .any(|account| connector.account(account).len() > LONGEST_ID)
+        {
+            let reason = "accounts of transactions whose ids Formance's database cannot index: the payment names none";
+            self.leave_out(version, reason.to_owned());
         }
         let before = state.clone();
         let is_own = matches!(part, Part::Own(_));
-        let adjustments = payment::adjust(&mut state, version.event(is_own));
-        let connector = self.publisher.connector()?;
+        let mut event = version.event(is_own);
+        if version.asset != state.asset && payment::moves_amount(version.status) {
+            event.amount = &BigInt::ZERO;
+            let reason = "captures and refunds in another asset than their payment's: they are in its history, and its amount stays";
+            self.leave_out(version, reason.to_owned());
+        }
+        let adjustments = payment::adjust(&mut state, newest, event);
+        let told_last = adjustments.last().map(|last| last.created_at);
         let (json, newest) = version.request(connector, payment, &before, &adjustments);
         let pushed = self.publisher.client.push(
             &version.named(),
@@ -275,7 +322,7 @@ impl Work<'_> {
         )?;
         if let Pushed::Refused(reason) = pushed {
             self.refuse(version, reason);
-            return Ok(false);
+            return Ok(None);
         }
         let payment = payment.clone();
         match self.told.get_mut(&payment) {
@@ -289,21 +336,26 @@ impl Work<'_> {
                 status: version.status.to_owned(),
                 amount: version.amount.to_string(),
                 metadata: version.metadata_hash(),
+                kept: version.kept_hash(),
+                newest: told_last.unwrap_or(version.updated_at),
                 part: Part::Own(state),
             }),
         }
-        Ok(true)
+        Ok(told_last)
     }
 
-    /// Pushes metadata that has changed. False if the API does not take it.
-    fn push_metadata(&mut self, version: &Transaction, part: &Part) -> Result<bool, DeliveryError> {
+    /// Pushes metadata that has changed. What the API does not take of it is counted, and not tried again: the adjustment
+    /// of the same version is told already.
+    fn push_metadata(&mut self, version: &Transaction, part: &Part) -> Result<(), DeliveryError> {
         let Part::Own(state) = part else {
             let reason = "changed metadata of related transactions: the Payments API keeps that of an adjustment as it was first";
             self.leave_out(version, reason.to_owned());
-            return Ok(true);
+            return Ok(());
         };
         if version.metadata.is_empty() {
-            return Ok(true);
+            let reason = "removed metadata: the Payments API only adds to it";
+            self.leave_out(version, reason.to_owned());
+            return Ok(());
         }
         let id = self
             .publisher
@@ -318,13 +370,10 @@ impl Work<'_> {
             &json,
             Timestamp::from_nanoseconds(0),
         )?;
-        match pushed {
-            Pushed::Taken(_) => Ok(true),
-            Pushed::Refused(reason) => {
-                self.refuse(version, reason);
-                Ok(false)
-            }
+        if let Pushed::Refused(reason) = pushed {
+            self.leave_out(version, format!("refused metadata: {reason}"));
         }
+        Ok(())
     }
 
     /// Counts what a payment cannot say of a version.
@@ -338,12 +387,16 @@ impl Work<'_> {
                 reasons
                     .push("changed types: a payment keeps the type under which it was first seen");
             }
+            if before.kept != version.kept_hash() {
+                reasons.push(
+                    "changed assets, schemes, accounts or creation dates: a payment keeps those that it had first",
+                );
+            }
             if version.parent.is_some() {
                 reasons.push("transactions that relate to another one only later: they keep a payment of their own");
             }
         }
-        let moves_amount = matches!(version.status, "CAPTURE" | "REFUNDED" | "REFUND_REVERSED");
-        if before.amount != version.amount.to_string() && !moves_amount {
+        if before.amount != version.amount.to_string() && !payment::moves_amount(version.status) {
             reasons.push(
                 "changed amounts without a capture or a refund: they are in the payment's history, and its amount stays",
             );

@@ -4,6 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
+/// Bytes. PostgreSQL indexes at most 2,704 of a value (a third of a page, less what a row takes), and answers what is
+/// longer with an error that Formance does not tell from one of its own.
+pub(super) const LONGEST_ID: usize = 2_680;
+
 /// The id of an installed connector, as the API gave it.
 ///
 /// Ids of the Payments API are base64url without padding over canonical JSON, and those of accounts and payments embed
@@ -52,6 +56,14 @@ impl ConnectorId {
             "{{\"ConnectorID\":{},\"Reference\":{reference},\"Type\":{kind}}}",
             self.json
         ))
+    }
+
+    /// How long the id of an adjustment is, at most.
+    pub fn adjustment_length(&self, payment: &str, reference: &str) -> usize {
+        // The names of the fields, the date, the longest status and the longest type.
+        const REST: usize = 160;
+        let length = self.json.len() + canonical(payment).len() + canonical(reference).len() + REST;
+        length.div_ceil(3) * 4
     }
 }
 

@@ -33,7 +33,7 @@ use crate::api::{Stream, escaped};
 use crate::secret::{Origin, Secret};
 use crate::store::{Change, ChangeLog, Delivered};
 use client::{Client, Pushed};
-use ids::ConnectorId;
+use ids::{ConnectorId, LONGEST_ID};
 use object::Account;
 
 /// Requests under way at once, each on a connection of its own.
@@ -136,6 +136,12 @@ impl FormancePublisher {
                 return Ok(delivered);
             }
         };
+        if self.connector()?.account(&account.reference).len() > LONGEST_ID {
+            delivered
+                .left_out
+                .push((change.seq, group::TOO_LONG.to_owned()));
+            return Ok(delivered);
+        }
         let json = object::as_json(&account);
         let what = named(&account.reference, change.seq);
         match self
@@ -205,6 +211,11 @@ impl Publisher for FormancePublisher {
         }
         self.connector = Some(connector);
         Ok(if is_same { stored } else { 0 })
+    }
+
+    fn most_changes(&self) -> usize {
+        // A request each. If it takes a second, a batch takes a quarter of a minute.
+        256
     }
 
     fn deliver(&mut self, log: &ChangeLog, changes: &[Change]) -> Result<Delivered, DeliveryError> {

@@ -5,16 +5,13 @@ use num_bigint::BigInt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::ids::LONGEST_ID;
 use super::payment::Adjustment;
 use crate::api::{Amount, ContentHash, Members, STATUSES, Stream, Timestamp, without_nul};
 use crate::store::{Change, PaymentState};
 
 /// Characters. The API takes no shorter reference, of an account, a payment or an adjustment.
 const SHORTEST_REFERENCE: usize = 3;
-/// Bytes. PostgreSQL indexes no more than 2,704 (a third of a page), and Formance's ids are in base64: that of an account
-/// has its reference once, that of an adjustment has the payment's and its own.
-const LONGEST_ACCOUNT: usize = 1_800;
-const LONGEST_TRANSACTION: usize = 900;
 /// Characters. The longest name of an account.
 const LONGEST_NAME: usize = 1_000;
 /// Digits that a number of Formance's database has at most (PostgreSQL, `numeric`).
@@ -75,7 +72,7 @@ impl<'a> Account<'a> {
             Stream::Beneficiaries => ("ownerName", "EXTERNAL"),
             _ => ("accountName", "INTERNAL"),
         };
-        let reference = reference(&record, LONGEST_ACCOUNT)?;
+        let reference = reference(&record)?;
         let name = match optional(&record, field) {
             Some(name) => name.chars().take(LONGEST_NAME).collect(),
             None => reference.clone(),
@@ -117,7 +114,7 @@ impl Transaction {
     pub fn read(change: &Change) -> Result<Transaction, String> {
         let json = without_nul(&change.json);
         let record = Members::read(&json).map_err(|error| error.to_string())?;
-        let reference = reference(&record, LONGEST_TRANSACTION)?;
+        let reference = reference(&record)?;
         let known = |field: &str, among: &[&'static str]| {
             let value = record.text(field).unwrap_or_default();
             among.iter().find(|known| **known == value).copied()
@@ -166,6 +163,23 @@ impl Transaction {
         has_some.then(|| ContentHash::of(&as_json(&self.metadata)).0)
     }
 
+    /// A hash of what the API keeps of a payment as it was first told.
+    pub fn kept_hash(&self) -> [u8; 16] {
+        let kept = (
+            &self.asset,
+            self.scheme,
+            &self.source,
+            &self.destination,
+            self.created_at.to_string(),
+        );
+        ContentHash::of(&as_json(&kept)).0
+    }
+
+    /// The accounts that it names.
+    pub fn accounts(&self) -> impl Iterator<Item = &String> {
+        self.source.iter().chain(&self.destination)
+    }
+
     /// The request that tells the API of adjustments which this version makes. `before` is the payment as the API has
     /// it, or is to begin it; `payment` is the id of the transaction whose payment it is.
     pub fn request(
@@ -179,8 +193,10 @@ impl Transaction {
             .iter()
             .map(|adjustment| adjustment.created_at)
             .fold(self.created_at, Timestamp::max);
-        let account =
-            |reference: &Option<String>| reference.as_ref().map(|id| connector.account(id));
+        let account = |reference: &Option<String>| {
+            let id = reference.as_ref().map(|id| connector.account(id));
+            id.filter(|id| id.len() <= LONGEST_ID)
+        };
         let request = PaymentRequest {
             reference: payment,
             connector_id: &connector.text,
@@ -271,7 +287,7 @@ fn number(digits: &str) -> Option<Box<RawValue>> {
     RawValue::from_string(digits.to_owned()).ok()
 }
 
-fn reference(record: &Members, longest: usize) -> Result<String, String> {
+fn reference(record: &Members) -> Result<String, String> {
     let id = record
         .text("id")
         .map_err(|invalid| invalid.to_string())?
@@ -279,11 +295,6 @@ fn reference(record: &Members, longest: usize) -> Result<String, String> {
     if id.chars().count() < SHORTEST_REFERENCE {
         return Err(format!(
             "ids of fewer than {SHORTEST_REFERENCE} characters: the Payments API takes none"
-        ));
-    }
-    if id.len() > longest {
-        return Err(format!(
-            "ids of more than {longest} bytes: Formance's database cannot index them"
         ));
     }
     Ok(id)

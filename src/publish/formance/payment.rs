@@ -13,7 +13,7 @@ use num_bigint::{BigInt, BigUint, Sign};
 use crate::api::Timestamp;
 use crate::store::PaymentState;
 
-/// Two adjustments of a payment lie so many nanoseconds apart at least: Formance's database keeps microseconds.
+/// Two adjustments of a transaction lie so many nanoseconds apart at least: Formance's database keeps microseconds.
 const APART: i64 = 1_000;
 
 /// What an adjustment is made of.
@@ -35,12 +35,12 @@ pub(super) struct Adjustment {
     pub status: String,
     /// Minor units.
     pub amount: BigInt,
-    /// Later than every other one of the payment.
+    /// The event's, but later than every other one of the transaction before it.
     pub created_at: Timestamp,
 }
 
 /// A payment that Formance has not been told of: how it begins, before its first adjustment.
-pub(super) fn begin(kind: &str, first: Event) -> PaymentState {
+pub(super) fn begin(kind: &str, asset: &str, first: Event) -> PaymentState {
     let counts_later = matches!(
         first.status,
         "AUTHORISATION" | "CAPTURE" | "CAPTURE_FAILED" | "REFUND_REVERSED"
@@ -48,34 +48,47 @@ pub(super) fn begin(kind: &str, first: Event) -> PaymentState {
     let initial = first.amount.to_string();
     PaymentState {
         kind: kind.to_owned(),
+        asset: asset.to_owned(),
         shown: if counts_later {
             "0".to_owned()
         } else {
             initial.clone()
         },
         initial,
-        newest: first.at.plus_nanoseconds(-APART),
         is_open: matches!(first.status, "AUTHORISATION" | "CAPTURE_FAILED"),
     }
 }
 
-/// What an event adds to a payment, in this order. The state becomes what Formance then has.
-pub(super) fn adjust(state: &mut PaymentState, event: Event) -> Vec<Adjustment> {
-    let mut adjustments = Vec::new();
+/// Whether an adjustment of that status moves the payment's amount.
+pub(super) fn moves_amount(status: &str) -> bool {
+    matches!(status, "CAPTURE" | "REFUNDED" | "REFUND_REVERSED")
+}
+
+/// What an event of a transaction adds to a payment, in this order. The state becomes what Formance then has. `newest`
+/// is the date of the transaction's newest adjustment before.
+pub(super) fn adjust(
+    state: &mut PaymentState,
+    newest: Option<Timestamp>,
+    event: Event,
+) -> Vec<Adjustment> {
+    let mut adjustments: Vec<Adjustment> = Vec::new();
+    let mut date = newest.map_or(event.at, |newest| {
+        event.at.max(newest.plus_nanoseconds(APART))
+    });
     let has_settled = matches!(
         event.status,
         "SUCCEEDED" | "REFUNDED_FAILURE" | "DISPUTE" | "DISPUTE_WON" | "DISPUTE_LOST"
     );
     if state.is_open && event.is_own && has_settled {
-        adjustments.push(one(
-            state,
-            Event {
-                status: "CAPTURE",
-                ..event
-            },
-        ));
+        let capture = Event {
+            status: "CAPTURE",
+            at: date,
+            ..event
+        };
+        adjustments.push(one(state, capture));
+        date = date.plus_nanoseconds(APART);
     }
-    adjustments.push(one(state, event));
+    adjustments.push(one(state, Event { at: date, ..event }));
     adjustments
 }
 
@@ -113,14 +126,13 @@ fn one(state: &mut PaymentState, event: Event) -> Adjustment {
         }
         _ => event.amount.clone(),
     };
-    if matches!(event.status, "REFUNDED" | "CAPTURE" | "REFUND_REVERSED") {
+    if moves_amount(event.status) {
         state.is_open = false;
     }
-    state.newest = event.at.max(state.newest.plus_nanoseconds(APART));
     Adjustment {
         status: event.status.to_owned(),
         amount: sent,
-        created_at: state.newest,
+        created_at: event.at,
     }
 }
 
@@ -148,7 +160,7 @@ mod tests {
 
     /// Tells a history of (status, amount) and says what Formance shows.
     fn told(history: &[(&str, i64)]) -> (String, Vec<(String, String)>) {
-        let mut told = Vec::new();
+        let mut told: Vec<Adjustment> = Vec::new();
         let mut state = None;
         let mut base = BigInt::ZERO;
         for (second, (status, amount)) in history.iter().enumerate() {
@@ -160,11 +172,12 @@ mod tests {
                 is_own: true,
             };
             let state = state.get_or_insert_with(|| {
-                let begun = begin("PAY-IN", event);
+                let begun = begin("PAY-IN", "EUR/2", event);
                 base = begun.shown.parse().unwrap();
                 begun
             });
-            told.extend(adjust(state, event));
+            let newest = told.last().map(|last: &Adjustment| last.created_at);
+            told.extend(adjust(state, newest, event));
             assert_eq!(moved(&base, &told).to_string(), state.shown);
         }
         let adjustments = told
@@ -263,24 +276,24 @@ mod tests {
             at: at(second),
             is_own: false,
         };
-        let mut state = begin("PAY-IN", own("SUCCEEDED", 0));
-        adjust(&mut state, own("SUCCEEDED", 0));
-        adjust(&mut state, related("REFUNDED", 1));
-        adjust(&mut state, related("REFUNDED", 2));
+        let mut state = begin("PAY-IN", "EUR/2", own("SUCCEEDED", 0));
+        adjust(&mut state, None, own("SUCCEEDED", 0));
+        adjust(&mut state, None, related("REFUNDED", 1));
+        adjust(&mut state, None, related("REFUNDED", 2));
         assert_eq!(state.shown, "40");
         // The rest, and not the whole once more.
-        let last = adjust(&mut state, own("REFUNDED", 3));
+        let last = adjust(&mut state, None, own("REFUNDED", 3));
         assert_eq!(last[0].amount, BigInt::from(40));
         assert_eq!(state.shown, "0");
         // A fee that succeeds captures nothing.
-        let mut state = begin("PAY-IN", own("AUTHORISATION", 0));
-        adjust(&mut state, own("AUTHORISATION", 0));
-        assert_eq!(adjust(&mut state, related("SUCCEEDED", 1)).len(), 1);
+        let mut state = begin("PAY-IN", "EUR/2", own("AUTHORISATION", 0));
+        adjust(&mut state, None, own("AUTHORISATION", 0));
+        assert_eq!(adjust(&mut state, None, related("SUCCEEDED", 1)).len(), 1);
         assert_eq!(state.shown, "0");
     }
 
     #[test]
-    fn the_last_one_told_has_the_newest_date() {
+    fn each_is_dated_later_than_the_one_before() {
         let amount = BigInt::from(1);
         let event = |second| Event {
             status: "PENDING",
@@ -288,10 +301,15 @@ mod tests {
             at: at(second),
             is_own: true,
         };
-        let mut state = begin("OTHER", event(10));
+        let mut state = begin("OTHER", "EUR/2", event(10));
+        let mut newest = None;
         let dates: Vec<Timestamp> = [10, 10, 5, 20, 20]
             .into_iter()
-            .map(|second| adjust(&mut state, event(second))[0].created_at)
+            .map(|second| {
+                let created_at = adjust(&mut state, newest, event(second))[0].created_at;
+                newest = Some(created_at);
+                created_at
+            })
             .collect();
         assert_eq!(dates[0], at(10));
         assert_eq!(dates[3], at(20));
