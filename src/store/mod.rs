@@ -1,11 +1,11 @@
 //! The state: one SQLite file that holds the newest version of every record, the change log, the cursors with what is
-//! known of the service, the quarantine, the publishers' offsets, and the last polls and sweeps. The only module that
-//! touches the disk for state.
+//! known of the service, the quarantine, the publishers' offsets with what became of what they delivered, and the last
+//! polls and sweeps. The only module that touches the disk for state.
 //!
 //! The `version` table **is** the change log: append-only, numbered by `seq`, and everything downstream reads it by
-//! `seq` above a number. The poll loop owns the one [`Store`] and writes through [`Store::commit`]; publishers, `status`
-//! and `quarantine` work on connections of their own ([`ChangeLog`], [`Overview`], [`Quarantine`]), so neither waits for
-//! the other: the journal is a write-ahead log. A commit is synced to the disk before it returns (`synchronous=FULL`).
+//! `seq` above a number. The poll loop owns the one [`Store`] and writes through [`Store::commit`]; publishers and
+//! the commands beside it work on connections of their own ([`ChangeLog`], [`Overview`], [`Quarantine`],
+//! [`Publishers`]), so neither waits for the other: the journal is a write-ahead log. A commit is synced to the disk before it returns (`synchronous=FULL`).
 
 mod commit;
 mod cursor;
