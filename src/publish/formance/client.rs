@@ -22,6 +22,8 @@ const BEFORE_ITS_END: Duration = Duration::from_secs(60);
 const PROVIDERS: [&str; 2] = ["generic", "dummypay"];
 /// The most connectors that a page of their list has.
 const PAGE_SIZE: usize = 100;
+/// A list of connectors that is longer than so many pages has no end.
+const MOST_PAGES: usize = 1_000;
 
 /// The client of a stack's Payments API.
 #[derive(Debug)]
@@ -85,7 +87,9 @@ impl Client {
         let query = json!({ "$match": { key: wanted } }).to_string();
         let query = utf8_percent_encode(&query, NON_ALPHANUMERIC);
         let mut path = format!("/connectors?pageSize={PAGE_SIZE}&query={query}");
+        let mut pages = 0;
         loop {
+            pages += 1;
             let page = self.connectors(&path)?;
             for connector in page.data {
                 let given = match key {
@@ -97,7 +101,7 @@ impl Client {
                 }
             }
             match page.next {
-                Some(next) if page.has_more => {
+                Some(next) if page.has_more && pages < MOST_PAGES => {
                     path = format!(
                         "/connectors?cursor={}",
                         utf8_percent_encode(&next, NON_ALPHANUMERIC)
