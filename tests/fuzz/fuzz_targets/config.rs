@@ -15,12 +15,17 @@ const FILE: &str = "/nonexistent/fuzzing/generic.json";
 fuzz_target!(|text: &str| {
     let value: Option<Value> = serde_json::from_str(text).ok();
     // Nothing on this machine but the text may decide, and a device might never end.
-    let leaves_the_folder = |key: &str| {
-        let path = value.as_ref().and_then(|value| value[key].as_str());
-        path.is_some_and(|path| Path::new(path).is_absolute())
+    let leaves_the_folder = |value: &Value| {
+        ["apiKeyFile", "caFile", "listenKeyFile", "clientSecretFile"]
+            .iter()
+            .filter_map(|key| value[key].as_str())
+            .any(|path| Path::new(path).is_absolute())
     };
-    if leaves_the_folder("apiKeyFile") || leaves_the_folder("caFile") {
-        return;
+    if let Some(value) = &value {
+        let entries = value["publish"].as_array().into_iter().flatten();
+        if std::iter::once(value).chain(entries).any(leaves_the_folder) {
+            return;
+        }
     }
     check(text);
     if let Some(Value::Object(object)) = value {
@@ -85,11 +90,7 @@ fn check_targets(targets: Option<&[Target]>) {
     for (index, target) in targets.iter().enumerate() {
         assert!(!target.name.is_empty() && !target.name.contains(char::is_control));
         let earlier = &targets[..index];
-        assert!(
-            !earlier
-                .iter()
-                .any(|it| it.name == target.name || it.kind == target.kind)
-        );
+        assert!(!earlier.iter().any(|it| it.name == target.name));
     }
 }
 
@@ -97,7 +98,11 @@ fn check_targets(targets: Option<&[Target]>) {
 fn check_secrecy(object: Map<String, Value>) {
     check_password("endpoint", object.clone());
     check_password("proxy", object.clone());
-    check_key(object);
+    check_key(object.clone(), &[]);
+    let entries = object.get("publish").and_then(Value::as_array);
+    for index in 0..entries.map_or(0, Vec::len).min(4) {
+        check_key(object.clone(), &[index]);
+    }
 }
 
 fn check_password(place: &str, mut object: Map<String, Value>) {
@@ -125,19 +130,36 @@ fn check_password(place: &str, mut object: Map<String, Value>) {
     assert_eq!(shown, check(&Value::Object(object).to_string()));
 }
 
-fn check_key(mut object: Map<String, Value>) {
-    let Some(Value::String(key)) = object.get("apiKey") else {
-        return;
-    };
-    let key = key.trim();
-    let others = match key.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
-        _ if key.is_empty() => return,
-        true => ["one-key", "another-secret"],
-        false => ["clé", "\u{7f}-secret"],
-    };
-    let shown = check(&Value::Object(object.clone()).to_string());
-    for other in others {
-        object.insert("apiKey".to_owned(), other.into());
-        assert_eq!(shown, check(&Value::Object(object.clone()).to_string()));
+/// The keys of the whole configuration, or of an entry of `publish`.
+fn check_key(object: Map<String, Value>, entry: &[usize]) {
+    let whole = Value::Object(object);
+    for name in ["apiKey", "clientSecret", "listenKey"] {
+        let mut changed = whole.clone();
+        let place = match entry {
+            [] => &mut changed,
+            [index, ..] => &mut changed["publish"][*index],
+        };
+        let Some(Value::String(key)) = place.get(name) else {
+            continue;
+        };
+        let key = key.trim().to_owned();
+        let others = match key.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+            _ if key.is_empty() => continue,
+            true => ["one-key-of-all-there-are", "another-secret-key"],
+            false => ["clé-de-la-maison-entière", "\u{7f}-secret-of-some-length"],
+        };
+        // A short listenKey is warned of.
+        if name == "listenKey" && key.len() < 16 {
+            continue;
+        }
+        let shown = check(&whole.to_string());
+        for other in others {
+            let place = match entry {
+                [] => &mut changed,
+                [index, ..] => &mut changed["publish"][*index],
+            };
+            place[name] = other.into();
+            assert_eq!(shown, check(&changed.to_string()));
+        }
     }
 }
