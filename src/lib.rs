@@ -13,37 +13,53 @@
 //!
 //! | room | what it is |
 //! |---|---|
-//! | [`api`] | the Generic Connector API's vocabulary: pages, records, dates, amounts |
-//! | [`transport`] | what the clients send with: connections, deadlines, TLS |
-//! | [`psp`] | the client of the Integration Service: one request, one typed answer |
-//! | [`poll`] | the main loop, the workers, the cursor walk, the publish step |
-//! | [`store`] | the state, one SQLite file: the change log, the newest versions, the cursors, the journal |
-//! | [`publish`] | publishers and their delivery threads |
-//! | [`serve`] | the listener: the API over the store, payouts and transfers, health |
-//! | [`status`] | what an operator is told |
-//! | [`sandbox`] | a sample Integration Service, for the demo and the tests |
-//! | [`config`] | the configuration file, read and checked |
-//! | [`command`] | the commands of the command line, one a file |
+//! | `api` | the Generic Connector API's vocabulary: pages, records, dates, amounts |
+//! | `transport` | what the clients send with: connections, deadlines, TLS |
+//! | `psp` | the client of the Integration Service: one request, one typed answer |
+//! | `poll` | the main loop, the workers, the cursor walk, the publish step |
+//! | `store` | the state, one SQLite file: the change log, the newest versions, the cursors, the journal |
+//! | `publish` | publishers and their delivery threads |
+//! | `serve` | the listener: the API over the store, payouts and transfers, health |
+//! | `status` | what an operator is told |
+//! | `sandbox` | a sample Integration Service, for the demo and the tests |
+//! | `config` | the configuration file, read and checked |
+//! | `command` | the commands of the command line, one a file |
 //!
 //! `api` is the ground floor; `transport` and `store` stand on it, `psp` on `transport`, `poll` on `psp` and `store`,
 //! `publish` on `transport` and `store`, `serve` on `store`, `psp` and `poll`, `command` on all.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-pub mod api;
+mod api;
 pub mod cli;
 pub mod command;
-pub mod config;
+mod config;
 mod crash;
 mod logging;
-pub mod poll;
-pub mod psp;
-pub mod publish;
+mod poll;
+mod psp;
+mod publish;
 pub mod sandbox;
-pub mod secret;
-pub mod serve;
+mod secret;
+mod serve;
 mod signals;
-pub mod status;
-pub mod stop;
-pub mod store;
-pub mod transport;
+mod status;
+mod stop;
+mod store;
+mod transport;
+
+// For the tests: the vocabulary in which their models of Formance and of services speak.
+pub use api::{Amount, Asset, STATUSES, Stream, Timestamp};
+
+/// What the fuzz targets feed with bytes from outside.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::api::{
+        Amount, Asset, ContentHash, ErrorBody, Initiated, InitiationRequest, Invalid, Members,
+        Page, Record, Second, Stream, Timestamp, Unusable, balances_record, read_record,
+        same_balances, same_content,
+    };
+    pub use crate::config::{Config, Target};
+    pub use crate::psp::retry::{Decision, Failure, Retry};
+    pub use crate::transport::retry_after;
+}

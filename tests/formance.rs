@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use generic_connector::api::Stream;
+use generic_connector::Stream;
 use generic_connector::sandbox::{Sandbox, Settings};
 use serde_json::{Value, json};
 

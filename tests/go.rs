@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use generic_connector::api::Stream;
+use generic_connector::Stream;
 use serde_json::json;
 
 use crate::support::{

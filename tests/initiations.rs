@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use generic_connector::api::Stream;
+use generic_connector::Stream;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -330,7 +330,7 @@ fn a_hundred_requests_with_one_key_are_one_for_the_service() {
             std::thread::spawn(move || {
                 wait_until("it is made", || {
                     ask(&listening, &format!("k-{number}"), "1").0 == 201
-                })
+                });
             })
         })
         .collect();

@@ -1,6 +1,6 @@
 //! What the listener lists: Formance's own poller gets everything through it, and can read everything.
 
-use generic_connector::api::{Stream, Timestamp};
+use generic_connector::{Stream, Timestamp};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 

@@ -389,7 +389,7 @@ fn a_target_whose_clock_is_behind_is_waited_for() {
     let stack = Connectivity::start();
     stack.clock_behind(Duration::from_secs(3));
     let place = place(&psp, &stack);
-    let now = generic_connector::api::Timestamp::now().second();
+    let now = generic_connector::Timestamp::now().second();
     psp.add_transaction("old", "2024-02-01T00:00:00Z");
     psp.add_transaction("new", &now.to_string());
     let ran = place.poll_well();
@@ -488,7 +488,7 @@ fn what_is_refused_goes_into_quarantine_and_can_be_tried_again() {
         assert_eq!(
             run(place.command("quarantine retry formance/4")).code,
             Some(0)
-        )
+        );
     };
     retry();
     let ran = place.poll_well();

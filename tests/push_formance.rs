@@ -230,9 +230,7 @@ fn values_are_written_as_the_api_wants_them() {
         ("JPY/0", "OTHER")
     );
     assert_eq!(&other.created_at.to_string()[..4], "1970");
-    assert!(
-        stack.payment("tx-3").adjustments[0].created_at < generic_connector::api::Timestamp::now()
-    );
+    assert!(stack.payment("tx-3").adjustments[0].created_at < generic_connector::Timestamp::now());
     replayed(&place, &stack);
 }
 
@@ -541,7 +539,7 @@ fn a_story_is_the_same_however_it_is_cut_into_polls() {
             let number = random.u8(..20);
             let id = format!("tx-{number}");
             let at = format!("2024-02-01T00:0{minute}:{:02}Z", random.u8(..60));
-            let status = random.choice(generic_connector::api::STATUSES).unwrap();
+            let status = random.choice(generic_connector::STATUSES).unwrap();
             let amount = random.u8(..150).to_string();
             if known.insert(id.clone()) {
                 let mut transaction = with_status(&id, &at, status, &amount);

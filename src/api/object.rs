@@ -12,9 +12,6 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Account<'a> {
-    /// The key.
-    #[serde(borrow)]
-    pub id: Cow<'a, str>,
     /// What people call it.
     #[serde(borrow)]
     pub account_name: Cow<'a, str>,
@@ -23,9 +20,6 @@ pub struct Account<'a> {
 /// The amounts that an account holds, one for each asset.
 #[derive(Debug, Deserialize)]
 pub struct Balances<'a> {
-    /// The account.
-    #[serde(borrow, rename = "accountID")]
-    pub account_id: Cow<'a, str>,
     /// The amounts.
     #[serde(borrow)]
     pub balances: Vec<Balance<'a>>,
@@ -46,9 +40,6 @@ pub struct Balance<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Beneficiary<'a> {
-    /// The key.
-    #[serde(borrow)]
-    pub id: Cow<'a, str>,
     /// Whose account it is.
     #[serde(borrow)]
     pub owner_name: Cow<'a, str>,
@@ -57,9 +48,6 @@ pub struct Beneficiary<'a> {
 /// A movement of money.
 #[derive(Debug, Deserialize)]
 pub struct Transaction<'a> {
-    /// The key.
-    #[serde(borrow)]
-    pub id: Cow<'a, str>,
     /// The asset, in UMN notation.
     #[serde(borrow)]
     pub currency: Cow<'a, str>,

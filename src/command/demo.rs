@@ -106,7 +106,7 @@ impl Folder {
             let path = std::env::temp_dir().join(format!("generic-connector-demo-{number}"));
             match fs::DirBuilder::new().mode(0o700).create(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    number = number.wrapping_add(1)
+                    number = number.wrapping_add(1);
                 }
                 made => return made.map(|()| Folder(path)),
             }

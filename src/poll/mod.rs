@@ -34,7 +34,6 @@ use cycle::{Cycle, Requests};
 use sweep::{SliceEnd, Sweep};
 use workers::{Answer, Job, Outcome, Workers};
 
-pub use cursor::LARGEST_PAGE;
 pub use cycle::STANDING_POLLS;
 
 /// How long requests in flight may go on once stopping is requested; then their connections are cut.

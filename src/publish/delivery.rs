@@ -359,7 +359,9 @@ impl Worker {
             self.log.settle(&name, seq, &delivered)?;
             match delivered.refused.first() {
                 None => {
-                    log::info!("publisher \"{name}\": seq {seq} is settled, which had been refused")
+                    log::info!(
+                        "publisher \"{name}\": seq {seq} is settled, which had been refused"
+                    );
                 }
                 Some((_, reason)) => {
                     log::warn!("publisher \"{name}\": seq {seq} is refused again: {reason}");

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::store::{self, Change, ChangeLog, Delivered};
 
-pub use delivery::{Deliveries, Delivery, Standing};
+pub use delivery::{Deliveries, Delivery};
 pub use formance::{Credentials, FormancePublisher, Settings as FormanceSettings};
 pub use http::{HttpPublisher, Settings as HttpSettings};
 pub use ndjson::NdjsonPublisher;

@@ -148,7 +148,7 @@ impl Handler for Routes {
             Some(Route::Poll { wait }) => self.poll(wait, responder),
             // The loop answers itself: one that hangs does not.
             Some(Route::Health) => {
-                self.ask(Ask::Alive(Box::new(|| responder.answer(ok("turning")))))
+                self.ask(Ask::Alive(Box::new(|| responder.answer(ok("turning")))));
             }
             Some(Route::Readiness) => responder.answer(self.lists.readiness()),
             Some(Route::Status) => responder.answer(self.status()),

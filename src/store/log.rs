@@ -132,11 +132,6 @@ impl ChangeLog {
             json,
         })
     }
-
-    /// The seq of the newest version; 0 before there is one.
-    pub fn last_seq(&self) -> Result<i64, Error> {
-        last_seq(&self.connection).map_err(Error::on(&self.file, "read the change log"))
-    }
 }
 
 pub(super) fn last_seq(connection: &Connection) -> rusqlite::Result<i64> {

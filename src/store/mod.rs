@@ -36,14 +36,12 @@ use crate::api::{ContentHash, Record, Second, Stream, Timestamp, same_content};
 
 pub use commit::{Batch, PollRow, UNKNOWN_VALUES, Version};
 pub use cursor::{Cursor, Range};
-pub use delivery::{Delivered, Part, Payment, PaymentState, Progress};
+pub use delivery::{Delivered, Part, Payment, PaymentState};
 pub use error::Error;
 pub use initiation::{Entry, Journal, Outcome, Unsettled};
 pub use listing::{Listed, Listing, Selection};
 pub use log::{Change, ChangeLog};
-pub use overview::{
-    CursorLine, LeftOut, ListingLine, Overview, PublisherLine, StreamCount, UnknownValue,
-};
+pub use overview::Overview;
 pub use publishers::{Publishers, Refusal};
 pub use quarantine::{Kind, Quarantine, Quarantined, Refused};
 pub use stamp::Stamp;

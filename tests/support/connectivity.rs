@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use generic_connector::api::{STATUSES, Timestamp};
+use generic_connector::{STATUSES, Timestamp};
 use num_bigint::BigInt;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Duration;
 
-use generic_connector::api::{Amount, Asset, Stream};
+use generic_connector::{Amount, Asset, Stream};
 use serde_json::Value;
 
 use super::go::{self, Date, Fields, Kind, escaped_target, page_of};

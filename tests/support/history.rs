@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use generic_connector::api::Stream;
+use generic_connector::Stream;
 use serde_json::json;
 
 use super::{FakePsp, KEY, Poller};
@@ -63,7 +63,7 @@ impl Event {
         match self {
             Event::Appears { id, at } => service.add_transaction(id, &date(*at)),
             Event::Changes { id, at, status } => {
-                service.change_transaction(id, json!({ "status": status, "updatedAt": date(*at) }))
+                service.change_transaction(id, json!({ "status": status, "updatedAt": date(*at) }));
             }
         }
     }
@@ -155,7 +155,7 @@ impl Lost {
 pub fn directly(history: &History, service: &FakePsp) -> (Lost, Poller) {
     let mut poller = Poller::new(&service.url(), KEY);
     history.live(service, |between| {
-        poller.run_with(Stream::Transactions, between).unwrap()
+        poller.run_with(Stream::Transactions, between).unwrap();
     });
     (Lost::of(service, &poller), poller)
 }

@@ -194,7 +194,7 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Dates in the state are whole seconds.
 pub fn wait_a_second() {
-    let now = || generic_connector::api::Timestamp::now().second();
+    let now = || generic_connector::Timestamp::now().second();
     let before = now();
     wait_until("the next second", || now() > before);
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
-use generic_connector::api::Timestamp;
+use generic_connector::Timestamp;
 use generic_connector::sandbox::HttpServer;
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 use serde_json::{Value, json};
@@ -115,7 +115,7 @@ impl FakePsp {
         }));
         let answering = inner.clone();
         let server = HttpServer::start(([127, 0, 0, 1], 0).into(), move |request| {
-            answer(&answering, request)
+            answer(&answering, request);
         })
         .unwrap();
         FakePsp {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use generic_connector::api::Timestamp;
+use generic_connector::Timestamp;
 
 /// A request that a [`Web`] was asked.
 #[derive(Clone, Debug)]

@@ -391,7 +391,7 @@ impl Walk {
             _ if page.length() == 0 => {}
             // What shifted over the edge of the two pages lies no later than where this one begins.
             (Phase::Reading { .. }, Some(edge), Some((first, _))) => {
-                self.read_by_number(edge.max(first))
+                self.read_by_number(edge.max(first));
             }
             (Phase::Plain { .. }, ..) => self.read_by_number(Second::MAX),
             _ => {}
@@ -420,7 +420,7 @@ impl Walk {
                 match goal {
                     Goal::GoOn(..) => self.late = back,
                     Goal::Begin if back > self.lookback && !self.begins_early(dates) => {
-                        self.stepped_back = back
+                        self.stepped_back = back;
                     }
                     Goal::Begin | Goal::ReadAgain(_) => {}
                 }

@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Option<(Head, Framing)>, u16> {
-        Head::parse(text.as_bytes(), &Limits::default()).map_err(|refusal| refusal.status())
+        Head::parse(text.as_bytes(), &Limits::default()).map_err(|refusal| refusal.status)
     }
 
     fn framing(text: &str) -> Framing {

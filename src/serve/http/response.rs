@@ -5,7 +5,7 @@ use ureq::http::StatusCode;
 /// The server adds `Date`, `Content-Length` and `Connection`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    status: u16,
+    pub(super) status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
 }
@@ -70,11 +70,6 @@ impl Response {
         let value = value.into().replace(|c: char| c.is_control(), " ");
         self.headers.push((name, value));
         self
-    }
-
-    /// The status code.
-    pub fn status(&self) -> u16 {
-        self.status
     }
 
     /// The bytes to send: the head, and the body.

@@ -1,7 +1,7 @@
 //! Amounts, against arbitrary-precision integers. Two lines: the amount, then the decimals it is shown with.
 #![no_main]
 
-use generic_connector::api::Amount;
+use generic_connector::fuzzing::Amount;
 use generic_connector_fuzz::assert_message;
 use libfuzzer_sys::fuzz_target;
 use num_bigint::BigInt;

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use generic_connector::api::Asset;
+use generic_connector::fuzzing::Asset;
 use generic_connector_fuzz::assert_message;
 use libfuzzer_sys::fuzz_target;
 use regex_lite::Regex;

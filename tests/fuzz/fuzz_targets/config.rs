@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use generic_connector::config::{Config, Target};
+use generic_connector::fuzzing::{Config, Target};
 use generic_connector_fuzz::assert_message;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};

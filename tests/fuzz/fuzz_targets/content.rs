@@ -1,7 +1,7 @@
 //! Which texts are the same object. Two or three lines, one text on each.
 #![no_main]
 
-use generic_connector::api::{ContentHash, same_balances, same_content};
+use generic_connector::fuzzing::{ContentHash, same_balances, same_content};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

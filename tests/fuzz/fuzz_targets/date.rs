@@ -1,7 +1,7 @@
 //! Dates, against the calendar's own arithmetic.
 #![no_main]
 
-use generic_connector::api::{Second, Timestamp};
+use generic_connector::fuzzing::{Second, Timestamp};
 use generic_connector_fuzz::assert_message;
 use libfuzzer_sys::fuzz_target;
 

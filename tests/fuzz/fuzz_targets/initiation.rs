@@ -1,6 +1,6 @@
 #![no_main]
 
-use generic_connector::api::{Amount, Asset, Initiated, InitiationRequest, Members, Timestamp};
+use generic_connector::fuzzing::{Amount, Asset, Initiated, InitiationRequest, Members, Timestamp};
 use libfuzzer_sys::fuzz_target;
 
 // A line with a request, and the service's answer: whatever is answered, Formance's client can read.

@@ -1,7 +1,7 @@
 //! The body of an answer: of a list, of an account's balances, of an error.
 #![no_main]
 
-use generic_connector::api::{ErrorBody, Page, Record, Stream, Unusable, balances_record, read_record};
+use generic_connector::fuzzing::{ErrorBody, Page, Record, Stream, Unusable, balances_record, read_record};
 use generic_connector_fuzz::assert_message;
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use generic_connector::api::Timestamp;
-use generic_connector::psp::retry::{Decision, Failure, Retry};
-use generic_connector::transport::retry_after;
+use generic_connector::fuzzing::Timestamp;
+use generic_connector::fuzzing::{Decision, Failure, Retry};
+use generic_connector::fuzzing::retry_after;
 use libfuzzer_sys::fuzz_target;
 
 /// However often a service asks for patience, a request waits no longer for it in all.
