@@ -44,7 +44,7 @@ fn in_words(Status { overview, warnings }: &Status) -> String {
             (_, None) => "-",
         };
         text += &format!("{:<14}{:>12}  {position}\n", count.stream, count.records);
-        for found in cursor.map_or(&[][..], |cursor| &cursor.traits) {
+        for found in cursor.map_or(&[][..], |cursor| &cursor.quirks) {
             text += &format!("  {found}\n");
         }
     }

@@ -7,7 +7,7 @@ use super::workers::{Answer, Job, Outcome};
 use super::{Settings, Summary};
 use crate::api::{self, Record, Second, Stream, Timestamp, Unusable, escaped};
 use crate::psp::{self, Listed};
-use crate::store::{self, Batch, Cursor, Kind, PollRow, Store, Traits};
+use crate::store::{self, Batch, Cursor, Kind, PollRow, Quirks, Store};
 
 /// How many known accounts are read from the store at once.
 const ACCOUNTS_AT_ONCE: usize = 1_000;
@@ -336,7 +336,7 @@ impl Cycle {
         )?;
         for (stream, cursor) in moved {
             if let Some(list) = self.list(stream) {
-                log_traits(stream, &list.committed.traits, &cursor.traits);
+                log_quirks(stream, &list.committed.quirks, &cursor.quirks);
                 list.committed = cursor;
             }
         }
@@ -452,7 +452,7 @@ impl Cycle {
             Step::Ask => list.state = ListState::Ready,
             Step::End => {
                 list.end();
-                if let Some(reason) = list.walk.cursor().traits.incomplete.clone() {
+                if let Some(reason) = list.walk.cursor().quirks.incomplete.clone() {
                     // Said once, when it is found out; the poll is not complete all the same.
                     self.failed[stream as usize] += 1;
                     self.failures[stream as usize]
@@ -600,7 +600,7 @@ impl Cycle {
 }
 
 /// Logs what was found out of the service, and what is no longer so. Each once.
-pub fn log_traits(stream: Stream, before: &Traits, now: &Traits) {
+pub fn log_quirks(stream: Stream, before: &Quirks, now: &Quirks) {
     let (before, now) = (before.describe(), now.describe());
     for found in &now {
         if !before.iter().any(|known| known.name == found.name) {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::Settings;
 use super::batch::{DUPLICATE, Pending, Taken, Verdict};
 use super::cursor::{Step, Walk};
-use super::cycle::{log_traits, quarantined};
+use super::cycle::{log_quirks, quarantined};
 use super::workers::Job;
 use crate::api::{self, Record, Second, Stream, Timestamp, escaped};
 use crate::psp::{self, Listed};
@@ -49,7 +49,7 @@ impl Sweep {
         let now = Timestamp::now().second();
         let doubtful = Stream::LISTED
             .into_iter()
-            .map(|stream| Ok(store.cursor(stream)?.traits.doubtful_since()))
+            .map(|stream| Ok(store.cursor(stream)?.quirks.doubtful_since()))
             .collect::<Result<Vec<_>, store::Error>>()?
             .into_iter()
             .max()
@@ -87,7 +87,7 @@ impl Sweep {
         let cursor = store.cursor(row.stream)?;
         let poll = store.next_poll()? - 1;
         Ok(Sweep {
-            walk: Walk::sweep(cursor.traits.clone(), page_size, row.place.clone(), now),
+            walk: Walk::sweep(cursor.quirks.clone(), page_size, row.place.clone(), now),
             pending: Pending::new(store, poll, Some(row.number), settings.batch_records)?,
             page_size,
             lookback: settings.lookback,
@@ -106,7 +106,7 @@ impl Sweep {
         self.cursor = store.cursor(self.row.stream)?;
         let may_have_shifted = !fresh && !self.in_flight;
         self.walk
-            .go_on(self.cursor.traits.clone(), may_have_shifted);
+            .go_on(self.cursor.quirks.clone(), may_have_shifted);
         self.pending.go_on(store, store.next_poll()? - 1)
     }
 
@@ -215,7 +215,7 @@ impl Sweep {
 
     fn commit(&mut self, store: &mut Store) -> Result<(), store::Error> {
         let before = self.cursor.clone();
-        self.cursor.traits = self.walk.cursor().traits.clone();
+        self.cursor.quirks = self.walk.cursor().quirks.clone();
         let moved = [(self.row.stream, self.cursor.clone())];
         let cursors = match before == self.cursor {
             true => &[],
@@ -229,7 +229,7 @@ impl Sweep {
                 ..Batch::default()
             },
         )?;
-        log_traits(self.row.stream, &before.traits, &self.cursor.traits);
+        log_quirks(self.row.stream, &before.quirks, &self.cursor.quirks);
         Ok(())
     }
 
@@ -268,7 +268,7 @@ impl Sweep {
                 self.row.place = Place::start(self.page_size);
                 self.cursor = store.cursor(next)?;
                 self.walk = Walk::sweep(
-                    self.cursor.traits.clone(),
+                    self.cursor.quirks.clone(),
                     self.page_size,
                     self.row.place.clone(),
                     Timestamp::now().second(),

@@ -108,7 +108,7 @@ impl Store {
                         position: super::optional_second(row, 0)?,
                         numbered: super::from_json(row, 1)?,
                         again: super::from_json(row, 2)?,
-                        traits: super::from_json(row, 3)?,
+                        quirks: super::from_json(row, 3)?,
                         ended_at: super::optional_second(row, 4)?,
                         standing: row.get(5)?,
                     })
@@ -199,7 +199,7 @@ fn write(transaction: &Transaction, batch: &Batch) -> rusqlite::Result<()> {
                 cursor.position.map(String::from),
                 super::to_json(&cursor.numbered),
                 super::to_json(&cursor.again),
-                super::to_json(&cursor.traits),
+                super::to_json(&cursor.quirks),
                 cursor.ended_at.map(String::from),
                 cursor.standing,
             ))?;

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::Traits;
+use super::Quirks;
 use crate::api::Second;
 
 /// The first and the last second of a range.
@@ -16,7 +16,7 @@ pub struct Cursor {
     /// The ranges that are still to be read again.
     pub again: BTreeSet<Range>,
     /// What the service's answers have shown of it.
-    pub traits: Traits,
+    pub quirks: Quirks,
     /// When the list was last read to its end.
     pub ended_at: Option<Second>,
     /// How many polls in a row have left the position where it was although they read newer records.

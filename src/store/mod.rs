@@ -17,10 +17,10 @@ mod log;
 mod overview;
 mod publishers;
 mod quarantine;
+mod quirks;
 mod schema;
 mod stamp;
 mod sweep;
-mod traits;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -44,9 +44,9 @@ pub use log::{Change, ChangeLog};
 pub use overview::Overview;
 pub use publishers::{Publishers, Refusal};
 pub use quarantine::{Kind, Quarantine, Quarantined, Refused};
+pub use quirks::{FARTHEST_SHIFT, Quirk, Quirks};
 pub use stamp::Stamp;
 pub use sweep::{Place, SweepRow};
-pub use traits::{FARTHEST_SHIFT, Trait, Traits};
 
 /// The state file's name within `stateDir`.
 pub const FILE: &str = "state.sqlite3";

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OpenFlags, Row};
 use serde::Serialize;
 
 use super::{
-    Error, Identity, PollRow, Stamp, SweepRow, Trait, Traits, Unsettled, initiation, sweep,
+    Error, Identity, PollRow, Quirk, Quirks, Stamp, SweepRow, Unsettled, initiation, sweep,
 };
 use crate::api::Stream;
 
@@ -82,7 +82,7 @@ pub struct CursorLine {
     /// How many polls in a row have left the position where it was although they read newer records.
     pub standing: i64,
     /// How the service departs from what one would hope for.
-    pub traits: Vec<Trait>,
+    pub quirks: Vec<Quirk>,
 }
 
 /// A list that Connectivity has asked for.
@@ -202,13 +202,13 @@ fn read(connection: &Connection, polls: usize) -> rusqlite::Result<Option<Overvi
             connection,
             "SELECT stream, position, ended_at, standing, traits FROM cursor ORDER BY stream",
             |row| {
-                let traits: Traits = super::from_json(row, 4)?;
+                let quirks: Quirks = super::from_json(row, 4)?;
                 Ok(CursorLine {
                     stream: row.get(0)?,
                     position: row.get(1)?,
                     ended_at: row.get(2)?,
                     standing: row.get(3)?,
-                    traits: traits.describe(),
+                    quirks: quirks.describe(),
                 })
             },
         )?,

@@ -17,8 +17,8 @@ impl Walk {
             && earliest < from
         {
             self.begins_early = true;
-            let traits = &mut self.cursor.traits;
-            traits.filters_early_by = traits.filters_early_by.max(from.since(earliest));
+            let quirks = &mut self.cursor.quirks;
+            quirks.filters_early_by = quirks.filters_early_by.max(from.since(earliest));
         }
     }
 
@@ -111,8 +111,8 @@ impl Walk {
 
     /// Looks whether the filter is what it seemed to be: has the service improved, or was it a record that had moved?
     pub(super) fn check_filter(&mut self) -> Step {
-        let traits = &self.cursor.traits;
-        let sorted = traits.unsorted_since.is_none();
+        let quirks = &self.cursor.quirks;
+        let sorted = quirks.unsorted_since.is_none();
         match self.newest {
             Some(newest) if sorted && (self.first_ever || self.lateness() > 0) => {
                 self.size = self.page_size;
@@ -126,7 +126,7 @@ impl Walk {
 
     /// By how many seconds the filter begins too late, as far as anything shows.
     pub(super) fn lateness(&self) -> u64 {
-        let known = self.cursor.traits.filters_late_by;
+        let known = self.cursor.quirks.filters_late_by;
         self.late
             .max(self.stepped_back)
             .max(known)
@@ -146,7 +146,7 @@ impl Walk {
             };
             return Step::Ask;
         }
-        self.cursor.traits.filters_late_by = match back {
+        self.cursor.quirks.filters_late_by = match back {
             _ if !holds_newest => self.lateness(),
             0 => 0,
             1 => self.lateness().max(1),
@@ -158,7 +158,7 @@ impl Walk {
 
     pub(super) fn check_filter_early(&mut self) -> Step {
         match self.newest {
-            Some(newest) if self.cursor.traits.filters_early_by > 0 && !self.begins_early => {
+            Some(newest) if self.cursor.quirks.filters_early_by > 0 && !self.begins_early => {
                 self.size = self.page_size;
                 self.begin_list(Some(newest.next()));
                 self.phase = Phase::CheckingEarly { newest };
@@ -170,7 +170,7 @@ impl Walk {
 
     pub(super) fn check_early(&mut self, newest: Second, dates: Dates) -> Step {
         if dates.earliest.is_none_or(|earliest| earliest > newest) {
-            self.cursor.traits.filters_early_by = 0;
+            self.cursor.quirks.filters_early_by = 0;
         }
         Step::End
     }

@@ -21,7 +21,7 @@
 //!   read, and records appear late.
 //! * **The position** moves to a second once a record beyond it was read, to the newest second read at the walk's end,
 //!   and never to one that lies in the future.
-//! * **Traits.** What a service turns out to do otherwise is kept with the cursor ([`Traits`]). One that does not sort
+//! * **Quirks.** What a service turns out to do otherwise is kept with the cursor ([`Quirks`]). One that does not sort
 //!   or filter is read plainly, from page 1 on by number; one that ignores `page`, or changes its order from request to
 //!   request, is asked for larger pages, until a tie fits on one. A trait of the filter is looked at again at the end of
 //!   each walk, with a request of its own; that of the order in each sweep.
@@ -39,7 +39,7 @@ mod order;
 use std::collections::{BTreeSet, HashSet};
 
 use crate::api::{Page, Query, Record, Second, Timestamp};
-use crate::store::{Cursor, Place, Range, Traits};
+use crate::store::{Cursor, Place, Quirks, Range};
 use dates::Dates;
 use filter::farther_than;
 use order::{hashes, page_hash};
@@ -55,7 +55,7 @@ const REMEMBERED: usize = 100_000;
 pub enum Step {
     /// Ask for the page that [`Walk::request`] describes.
     Ask,
-    /// The stream is read to its end, or as far as it can be ([`Traits::incomplete`]).
+    /// The stream is read to its end, or as far as it can be ([`Quirks::incomplete`]).
     End,
 }
 
@@ -189,8 +189,8 @@ enum Goal {
 impl Walk {
     /// A walk from the cursor on. `lookback` is in whole seconds, `now` is our clock.
     pub fn new(cursor: Cursor, page_size: u32, lookback: u64, now: Second) -> Walk {
-        let plainly = cursor.traits.read_plainly();
-        let back = lookback + cursor.traits.filters_late_by;
+        let plainly = cursor.quirks.read_plainly();
+        let back = lookback + cursor.quirks.filters_late_by;
         let phase = match cursor.position {
             Some(target) if plainly => Phase::Plain {
                 unproven: Some((target, back)),
@@ -213,9 +213,9 @@ impl Walk {
     }
 
     /// A sweep: the whole list, plainly, from that place on.
-    pub fn sweep(traits: Traits, page_size: u32, place: Place, now: Second) -> Walk {
+    pub fn sweep(quirks: Quirks, page_size: u32, place: Place, now: Second) -> Walk {
         let mut cursor = Cursor {
-            traits,
+            quirks,
             ..Cursor::default()
         };
         let mut walk = if place.anchored {
@@ -293,7 +293,7 @@ impl Walk {
             began: None,
             now,
             anchored: None,
-            late: cursor.traits.filters_late_by,
+            late: cursor.quirks.filters_late_by,
             stepped_back: 0,
             begins_early: false,
             list: List::new(from, page_size),
@@ -346,8 +346,8 @@ impl Walk {
     }
 
     /// Goes on with a sweep after a poll has found out these traits, and after so long that the list may have shifted.
-    pub fn go_on(&mut self, traits: Traits, may_have_shifted: bool) {
-        self.cursor.traits = traits;
+    pub fn go_on(&mut self, quirks: Quirks, may_have_shifted: bool) {
+        self.cursor.quirks = quirks;
         self.sweep = self.place();
         if let (true, Phase::Plain { .. }) = (may_have_shifted, &self.phase) {
             self.rejoin();
@@ -484,7 +484,7 @@ impl Walk {
             return self.next_page(page, dates);
         };
         let edge = self.edge();
-        if !dates.ascends || self.cursor.traits.unsorted_since.is_some() {
+        if !dates.ascends || self.cursor.quirks.unsorted_since.is_some() {
             self.phase = Phase::Plain { unproven: None };
             return self.read_plainly(page, dates);
         }
@@ -500,7 +500,7 @@ impl Walk {
         let full = page.length() >= self.full();
         if !(ascends_over_seconds && later)
             && full
-            && self.cursor.traits.unstable_since.is_some()
+            && self.cursor.quirks.unstable_since.is_some()
             && self.enlarge(page)
         {
             return Step::Ask;
@@ -508,7 +508,7 @@ impl Walk {
         self.next_page(page, dates);
         if ascends_over_seconds && later {
             // The next page of a service that ignores "page" says nothing.
-            match full || self.cursor.traits.ignores_page {
+            match full || self.cursor.quirks.ignores_page {
                 true => self.anchor(last),
                 false => self.phase = Phase::Probing { last },
             }
@@ -622,15 +622,15 @@ impl Walk {
         let Some(place) = &self.sweep else {
             return;
         };
-        let traits = &mut self.cursor.traits;
+        let quirks = &mut self.cursor.quirks;
         if !place.unsorted && place.several_seconds && !place.anchored {
-            traits.unsorted_since = None;
+            quirks.unsorted_since = None;
         }
         if !place.unstable {
-            traits.unstable_since = None;
+            quirks.unstable_since = None;
         }
         if !place.incomplete {
-            traits.incomplete = None;
+            quirks.incomplete = None;
         }
     }
 }

@@ -343,7 +343,7 @@ fn poll(
 fn sweep(copy: &mut Copy, service: &mut Service, page_size: u32, slice: usize) -> usize {
     let mut place = Place::start(page_size);
     let mut walk = Walk::sweep(
-        copy.cursor.traits.clone(),
+        copy.cursor.quirks.clone(),
         page_size,
         place.clone(),
         timestamp(service.now).second(),
@@ -352,19 +352,19 @@ fn sweep(copy: &mut Copy, service: &mut Service, page_size: u32, slice: usize) -
         let page = service.answer(&walk.request());
         let stored = copy.take(&page, Some(copy.cursor.position.unwrap_or(Second::MIN)));
         let step = walk.step(&page, &stored, timestamp(service.now));
-        copy.cursor.traits = walk.cursor().traits.clone();
+        copy.cursor.quirks = walk.cursor().quirks.clone();
         if step == Step::End {
             return requests;
         }
         // Every slice begins in a process of its own here. Where larger pages are asked for, it takes some requests to
         // come any farther.
-        let traits = &copy.cursor.traits;
-        let larger_pages = traits.ignores_page || traits.unstable_since.is_some();
+        let quirks = &copy.cursor.quirks;
+        let larger_pages = quirks.ignores_page || quirks.unstable_since.is_some();
         let slice = if larger_pages { 1_000 } else { slice };
         if requests % slice == 0 {
             place = walk.place().unwrap();
             walk = Walk::sweep(
-                copy.cursor.traits.clone(),
+                copy.cursor.quirks.clone(),
                 page_size,
                 place.clone(),
                 timestamp(service.now).second(),
@@ -458,7 +458,7 @@ fn most_requests(service: &Service, cursor: &Cursor, page_size: u32) -> usize {
                 Filter::Honoured | Filter::ExcludesTheSecond | Filter::ExcludesTheInstant
             )
         })
-        .map(|position| position.earlier(LOOKBACK + cursor.traits.filters_late_by));
+        .map(|position| position.earlier(LOOKBACK + cursor.quirks.filters_late_by));
     let listed = service
         .records
         .iter()
@@ -477,7 +477,7 @@ fn most_requests(service: &Service, cursor: &Cursor, page_size: u32) -> usize {
 /// Whether part of such a service's list cannot be read at all, which is said where it can be known.
 fn may_be_incomplete(departures: &Departures, cursor: &Cursor) -> bool {
     let capped = departures.cap.is_some();
-    let said = cursor.traits.incomplete.is_some();
+    let said = cursor.quirks.incomplete.is_some();
     // A page that is capped and comes again looks like the short page of a list that ends there.
     capped
         && (departures.paging == Paging::Ignored || departures.order == Order::UnstableTies && said)
@@ -572,7 +572,7 @@ proptest! {
         let least = service.records.len().div_ceil(page_size as usize);
         prop_assert!(requests <= least + 2 * seconds.len() + 3, "{} requests, {} pages, {} seconds", requests, least, seconds.len());
         prop_assert!(copy.cursor.numbered.iter().all(|range| range.1 < Second::MAX), "{:?}", copy.cursor);
-        prop_assert_eq!(copy.cursor.traits, Default::default());
+        prop_assert_eq!(copy.cursor.quirks, Default::default());
     }
 }
 

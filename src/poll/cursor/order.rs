@@ -63,7 +63,7 @@ impl Walk {
             false => self.page > 1 && known.iter().skip(again).any(|known| *known),
         };
         if self.page > 1 && again == 0 {
-            self.cursor.traits.ignores_page = false;
+            self.cursor.quirks.ignores_page = false;
             if (1..self.full()).contains(&self.previous.length) {
                 self.note_cap(self.list.longest);
             }
@@ -71,14 +71,14 @@ impl Walk {
         let begins_alike = hashes(page).next().as_ref() == self.previous.hashes.first();
         if self.page > 1 && begins_alike && !repeats && self.list.distinct <= 1 {
             // The first page once more, but for what has changed on it.
-            self.cursor.traits.ignores_page = true;
+            self.cursor.quirks.ignores_page = true;
             if page.length() >= self.full() && self.enlarge(page) {
                 return Some(Step::Ask);
             }
         }
-        let cap = self.cursor.traits.caps_page_size_at;
+        let cap = self.cursor.quirks.caps_page_size_at;
         if cap.is_some_and(|cap| page.length() > cap) {
-            self.cursor.traits.caps_page_size_at =
+            self.cursor.quirks.caps_page_size_at =
                 Some(page.length()).filter(|length| *length < self.size as usize);
         }
         let edges = self.edge().zip(dates.seconds);
@@ -97,7 +97,7 @@ impl Walk {
             return Some(Step::Ask);
         }
         if scrambled {
-            self.cursor.traits.unstable_since.get_or_insert(self.now);
+            self.cursor.quirks.unstable_since.get_or_insert(self.now);
             if let Some(place) = &mut self.sweep {
                 place.unstable = true;
             }
@@ -115,14 +115,14 @@ impl Walk {
                 self.largest = self.size;
                 let in_a_tie =
                     dates.within_one_second() && matches!(self.phase, Phase::Reading { .. });
-                (self.cursor.traits.ignores_page && in_a_tie).then(|| self.give_up_tie(page, dates))
+                (self.cursor.quirks.ignores_page && in_a_tie).then(|| self.give_up_tie(page, dates))
             }
             _ => None,
         }
     }
 
     pub(super) fn note_unsorted(&mut self) {
-        self.cursor.traits.unsorted_since.get_or_insert(self.now);
+        self.cursor.quirks.unsorted_since.get_or_insert(self.now);
         if let Some(place) = &mut self.sweep {
             place.unsorted = true;
         }
@@ -130,7 +130,7 @@ impl Walk {
 
     pub(super) fn note_cap(&mut self, length: usize) {
         if length > 0 && length < self.size as usize {
-            self.cursor.traits.caps_page_size_at = Some(length);
+            self.cursor.quirks.caps_page_size_at = Some(length);
         }
     }
 
@@ -138,7 +138,7 @@ impl Walk {
         if let Some(place) = &mut self.sweep {
             place.incomplete = true;
         }
-        self.cursor.traits.incomplete = Some(reason);
+        self.cursor.quirks.incomplete = Some(reason);
     }
 
     pub(super) fn note_unreadable_tie(&mut self, tie: Second, length: usize) {
@@ -149,12 +149,12 @@ impl Walk {
 
     /// How many elements a full page has.
     pub(super) fn full(&self) -> usize {
-        let cap = self.cursor.traits.caps_page_size_at;
+        let cap = self.cursor.quirks.caps_page_size_at;
         cap.unwrap_or(usize::MAX).min(self.size as usize)
     }
 
     pub(super) fn telling_repeats(&self) -> u32 {
-        match self.cursor.traits.ignores_page {
+        match self.cursor.quirks.ignores_page {
             true => 1,
             false => TELLING_REPEATS,
         }
@@ -176,7 +176,7 @@ impl Walk {
                 _ => self.end_of_list(),
             };
         }
-        self.cursor.traits.ignores_page = true;
+        self.cursor.quirks.ignores_page = true;
         if self.enlarge(page) {
             return Step::Ask;
         }
@@ -235,7 +235,7 @@ impl Walk {
     }
 
     pub(super) fn can_enlarge(&self) -> bool {
-        let cap = self.cursor.traits.caps_page_size_at;
+        let cap = self.cursor.quirks.caps_page_size_at;
         self.size < self.largest && cap.is_none_or(|cap| cap >= self.size as usize)
     }
 }

@@ -32,14 +32,14 @@ fn at(second: usize) -> String {
     )
 }
 
-fn traits(place: &Place) -> Vec<String> {
+fn quirks(place: &Place) -> Vec<String> {
     let status = run(place.command("status --json"));
     let status: Value = serde_json::from_str(&status.stdout).unwrap();
     let cursors = status["cursors"].as_array().unwrap();
     let cursor = cursors
         .iter()
         .find(|cursor| cursor["stream"] == "transactions");
-    let names = cursor.unwrap()["traits"].as_array().unwrap().iter();
+    let names = cursor.unwrap()["quirks"].as_array().unwrap().iter();
     names
         .map(|found| found["name"].as_str().unwrap().to_owned())
         .collect()
@@ -74,9 +74,9 @@ fn found(manners: Manners, name: &str, cost: Cost) {
     assert_eq!(place.ids("transactions").len(), 200, "each once");
 
     assert!(
-        traits(&place).contains(&name.to_owned()),
+        quirks(&place).contains(&name.to_owned()),
         "{:?}",
-        traits(&place)
+        quirks(&place)
     );
     let table = run(place.command("status"));
     assert!(
@@ -115,7 +115,7 @@ fn found(manners: Manners, name: &str, cost: Cost) {
             .contains(&format!("it is no longer so that the service {name}")),
         "{better}"
     );
-    assert!(traits(&place).is_empty(), "{:?}", traits(&place));
+    assert!(quirks(&place).is_empty(), "{:?}", quirks(&place));
     assert_eq!(place.ids("transactions").len(), 202);
 }
 
@@ -127,7 +127,7 @@ fn a_service_that_keeps_the_rules_has_no_traits() {
     let (import, _) = (requests(&psp), place.poll_well());
     let quiet = requests(&psp);
     run(place.command("poll --sweep"));
-    assert!(traits(&place).is_empty());
+    assert!(quirks(&place).is_empty());
     // The least would be 21 and 1. A page begins with the second that the one before ended in; after the last one comes
     // an empty one; and once, the filter is looked at.
     assert!(import <= 31 && quiet <= 2, "{import} {quiet}");
@@ -206,7 +206,7 @@ fn found_with_old_records(manners: Manners, name: &str, cost: Cost) {
     let first = place.poll_well();
     let import = requests(&psp);
     assert_eq!(place.ids("transactions").len(), 200);
-    assert_eq!(traits(&place), [name], "{first}");
+    assert_eq!(quirks(&place), [name], "{first}");
     place.poll_well();
     let quiet = requests(&psp);
     assert!(
@@ -297,7 +297,7 @@ fn a_service_that_ignores_page() {
     let place = Place::new(&psp.url(), json!({ "pageSize": PAGE }));
     let first = place.poll_well();
     assert_eq!(place.ids("transactions").len(), 100);
-    assert_eq!(traits(&place), ["ignores page"], "{first}");
+    assert_eq!(quirks(&place), ["ignores page"], "{first}");
     let import = requests(&psp);
     assert!(import <= 20, "{import}");
     place.poll_well();
@@ -308,7 +308,7 @@ fn a_service_that_ignores_page() {
     place.poll_well();
     assert_eq!(place.ids("transactions").len(), 101);
     run(place.command("poll --sweep"));
-    assert!(traits(&place).is_empty(), "{:?}", traits(&place));
+    assert!(quirks(&place).is_empty(), "{:?}", quirks(&place));
 }
 
 #[test]

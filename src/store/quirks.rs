@@ -14,7 +14,7 @@ pub const FARTHEST_SHIFT: u64 = 1 << 18;
 /// service improves.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Traits {
+pub struct Quirks {
     /// It puts at most so many elements on a page, although more were asked for.
     pub caps_page_size_at: Option<usize>,
     /// When it was found not to sort: its list is read from page 1 to the end.
@@ -33,18 +33,18 @@ pub struct Traits {
 
 /// One departure, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Trait {
+pub struct Quirk {
     /// What it is, always in the same words.
     pub name: &'static str,
     /// What it costs and what to mend in the service.
     pub detail: String,
 }
 
-impl Traits {
+impl Quirks {
     /// Every departure, in words for a person.
-    pub fn describe(&self) -> Vec<Trait> {
-        let mut traits = Vec::new();
-        let mut add = |name, detail: String| traits.push(Trait { name, detail });
+    pub fn describe(&self) -> Vec<Quirk> {
+        let mut quirks = Vec::new();
+        let mut add = |name, detail: String| quirks.push(Quirk { name, detail });
         if let Some(most) = self.caps_page_size_at {
             add(
                 "caps pageSize",
@@ -103,7 +103,7 @@ impl Traits {
         if let Some(reason) = &self.incomplete {
             add("cannot be read completely", reason.clone());
         }
-        traits
+        quirks
     }
 
     /// Whether lists are read from their first page to their last, without going on from the newest date.
@@ -117,7 +117,7 @@ impl Traits {
     }
 }
 
-impl fmt::Display for Trait {
+impl fmt::Display for Quirk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the service {}: {}", self.name, self.detail)
     }
