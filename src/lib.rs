@@ -14,6 +14,7 @@
 //! | room | what it is |
 //! |---|---|
 //! | `api` | the Generic Connector API's vocabulary: pages, records, dates, amounts |
+//! | `http` | the HTTP server under the listener and the sandbox; it knows nothing of what they serve |
 //! | `transport` | what the clients send with: connections, deadlines, TLS |
 //! | `psp` | the client of the Integration Service: one request, one typed answer |
 //! | `poll` | the main loop, the workers, the cursor walk, the publish step |
@@ -25,8 +26,9 @@
 //! | `config` | the configuration file, read and checked |
 //! | `command` | the commands of the command line, one a file |
 //!
-//! `api` is the ground floor; `transport` and `store` stand on it, `psp` on `transport`, `poll` on `psp` and `store`,
-//! `publish` on `transport` and `store`, `serve` on `store`, `psp` and `poll`, `command` on all.
+//! `api` and `http` are the ground floor. `transport` and `store` stand on `api`, `psp` on `transport`, `poll` on `psp` and
+//! `store`, `publish` on `transport` and `store`, `serve` on `http`, `store`, `psp` and `poll`, `sandbox` on `http`,
+//! `command` on all.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -35,6 +37,7 @@ pub mod cli;
 pub mod command;
 mod config;
 mod crash;
+mod http;
 mod logging;
 mod poll;
 mod psp;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::json;
 
-use super::http::{Responder, Response};
 use crate::api::{Initiated, Initiation, InitiationRequest, escaped, same_content};
 use crate::crash;
+use crate::http::{Responder, Response};
 use crate::psp::{self, Client, NotInitiated};
 use crate::store::{Entry, Journal, Outcome};
 

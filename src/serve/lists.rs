@@ -4,9 +4,9 @@ use std::sync::{Mutex, PoisonError, TryLockError};
 
 use serde_json::json;
 
-use super::http::Response;
 use super::shown::shown;
 use crate::api::{ListRequest, Stream, Timestamp, escaped};
+use crate::http::Response;
 use crate::store::{self, Listing, Selection};
 
 /// More on one page is refused: a page is put together in memory.

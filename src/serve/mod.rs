@@ -7,13 +7,11 @@
 //! | `lists` | accounts, balances, beneficiaries and transactions, from the store |
 //! | `shown` | a version as Formance's client can read it |
 //! | `initiations` | payouts and transfers, journalled and forwarded |
-//! | [`http`] | the server, which knows nothing of what is served |
 //!
 //! Formance's own `generic` connector is pointed here instead of at the Integration Service. Polled directly, it loses
 //! records that share a date, appear late or move while it reads; every list here is append-only, and dated by stamps
 //! that are unique and increase ([`crate::store::Stamp`]), so that it reads each version once.
 
-pub mod http;
 mod initiations;
 mod key;
 mod lists;
@@ -27,11 +25,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+use crate::http::{Limits, Server};
 use crate::poll::Ask;
 use crate::psp::Client;
 use crate::secret::{Origin, Secret};
 use crate::store::{self, Store};
-use http::{Limits, Server};
 use initiations::Desk;
 use key::Key;
 use lists::Lists;

@@ -7,11 +7,11 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::PATIENCE;
-use super::http::{Admission, Handler, Head, Request, Responder, Response};
 use super::initiations::Desk;
 use super::key::Key;
 use super::lists::Lists;
 use crate::api::{Initiation, Stream, escaped};
+use crate::http::{Admission, Handler, Head, Request, Responder, Response};
 use crate::poll::Ask;
 use crate::status::{Status, summary_in_json};
 

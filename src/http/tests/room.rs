@@ -49,8 +49,7 @@ fn without_file_descriptors_the_server_waits_for_better_times() {
     if std::env::var_os(EXHAUSTED).is_some() {
         return exhaust_descriptors();
     }
-    let name =
-        "serve::http::tests::room::without_file_descriptors_the_server_waits_for_better_times";
+    let name = "http::tests::room::without_file_descriptors_the_server_waits_for_better_times";
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
         .env(EXHAUSTED, "1")

@@ -368,7 +368,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::serve::http::{Admission, Responder};
+    use crate::http::{Admission, Responder};
 
     struct Admits;
 
