@@ -5,6 +5,7 @@
 //! in folders of their own choice, find the same files.
 
 mod keys;
+mod secrets;
 mod targets;
 
 use std::fs;
@@ -16,9 +17,9 @@ use std::time::Duration;
 use ureq::http::Uri;
 
 use crate::api::escaped;
-use crate::secret::{Origin, Secret};
 use crate::{poll, psp, publish, serve, store};
 use keys::Keys;
+use secrets::{API_KEY, LISTEN_KEY};
 
 /// A configuration that has been checked.
 #[derive(Debug)]
@@ -152,7 +153,7 @@ fn check(text: &str, file: &Path) -> Result<Config, String> {
         file,
         folder: &folder,
     };
-    let (api_key, api_key_origin) = API_KEY.read(&mut keys, &place, &mut warnings)?;
+    let api_key = API_KEY.read(&mut keys, &place, &mut warnings)?;
 
     let period = period_of(&mut keys)?;
     let page_size = keys.number("pageSize", 100, 1, 10_000)? as u32;
@@ -186,7 +187,6 @@ fn check(text: &str, file: &Path) -> Result<Config, String> {
         service: psp::Settings {
             endpoint,
             api_key,
-            api_key_origin,
             request_timeout,
             max_body_bytes,
             max_requests_per_second,
@@ -285,109 +285,6 @@ struct Place<'a> {
     folder: &'a Path,
 }
 
-/// A secret, which may stand in the file itself, in a file of its own, or where systemd puts credentials.
-struct KeyNames {
-    /// In the file itself; also the credential's name.
-    key: &'static str,
-    /// The path of a file of its own.
-    key_file: &'static str,
-}
-
-const API_KEY: KeyNames = KeyNames {
-    key: "apiKey",
-    key_file: "apiKeyFile",
-};
-
-const LISTEN_KEY: KeyNames = KeyNames {
-    key: "listenKey",
-    key_file: "listenKeyFile",
-};
-
-impl KeyNames {
-    fn read(
-        &self,
-        keys: &mut Keys,
-        Place { file, folder }: &Place,
-        warnings: &mut Vec<String>,
-    ) -> Result<(Secret, Origin), String> {
-        let KeyNames { key, key_file } = self;
-        let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
-            .map(|directory| Path::new(&directory).join(key));
-        let inline_origin = Origin::Key((*file).to_owned(), key);
-        self.find(keys, &Place { file, folder }, inline_origin, credential, warnings)?
-            .ok_or_else(|| {
-                format!(
-                    "no key: set \"{key}\", or \"{key_file}\" to a file that holds it, or give the systemd unit \
-                     LoadCredential={key}:/path/to/it"
-                )
-            })
-    }
-
-    /// The secret and where it stands. `credential` is where systemd may have put it.
-    fn find(
-        &self,
-        keys: &mut Keys,
-        Place { file, folder }: &Place,
-        inline_origin: Origin,
-        credential: Option<PathBuf>,
-        warnings: &mut Vec<String>,
-    ) -> Result<Option<(Secret, Origin)>, String> {
-        let KeyNames { key, key_file } = self;
-        let inline = keys.secret(key)?;
-        let named = keys.text(key_file)?;
-        let (inline, origin, name) = match (inline, named) {
-            (Some(_), Some(_)) => {
-                return Err(format!(
-                    "both \"{key}\" and \"{key_file}\" are set: keep one"
-                ));
-            }
-            (Some(secret), None) => {
-                if others_may_read(file) {
-                    warnings.push(format!(
-                        "\"{key}\" stands in {}, which every user of this machine can read; run: chmod o-r {0}",
-                        shown(file)
-                    ));
-                }
-                (
-                    Some(Secret::new(secret)),
-                    inline_origin,
-                    format!("\"{key}\""),
-                )
-            }
-            (None, Some(path)) => {
-                let path = folder.join(path);
-                let name = format!("\"{key_file}\" ({})", shown(&path));
-                (None, Origin::File(path), name)
-            }
-            (None, None) => match credential {
-                Some(path) => {
-                    let name = format!("the credential {}", shown(&path));
-                    (None, Origin::File(path), name)
-                }
-                None => return Ok(None),
-            },
-        };
-        let secret = match inline {
-            Some(secret) => secret,
-            None => origin
-                .read()
-                .map_err(|error| format!("\"{key_file}\": {error}"))?,
-        };
-        if let Origin::File(path) = &origin
-            && others_may_read(path)
-        {
-            return Err(format!(
-                "\"{key_file}\": every user of this machine can read {}; run: chmod o-rwx {0}",
-                shown(path)
-            ));
-        }
-        match secret.problem() {
-            Some(problem) => Err(format!("{name} {problem}")),
-            None => Ok(Some((secret, origin))),
-        }
-    }
-}
-
 /// Where to listen. A key is always needed: a reverse proxy makes loopback public.
 fn listen(
     keys: &mut Keys,
@@ -412,8 +309,8 @@ fn listen(
             "use an IP address of this machine and a port, such as \"127.0.0.1:8080\"",
         )
     })?;
-    let (key, key_origin) = LISTEN_KEY.read(keys, place, warnings)?;
-    if key.expose().len() < SHORTEST_KEY {
+    let key = LISTEN_KEY.read(keys, place, warnings)?;
+    if key.current().expose().len() < SHORTEST_KEY {
         warnings.push(format!(
             "the key of \"listen\" has fewer than {SHORTEST_KEY} characters and can be guessed; make a longer one, as with: \
              openssl rand -hex 32"
@@ -425,11 +322,7 @@ fn listen(
              speaks TLS and \"listen\" is 127.0.0.1"
         ));
     }
-    Ok(Some(serve::Settings {
-        address,
-        key,
-        key_origin,
-    }))
+    Ok(Some(serve::Settings { address, key }))
 }
 
 /// A path may hold anything, line breaks too.

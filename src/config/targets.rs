@@ -2,9 +2,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys::Keys;
-use super::{API_KEY, KeyNames, Place, Target, TargetKind, check_endpoint, is_loopback};
+use super::secrets::{API_KEY, KeyNames, Origin};
+use super::{Place, Target, TargetKind, check_endpoint, is_loopback};
 use crate::publish::{self, Credentials};
-use crate::secret::{Origin, Secret};
+use crate::secret::Rotating;
 
 const CLIENT_SECRET: KeyNames = KeyNames {
     key: "clientSecret",
@@ -133,7 +134,7 @@ impl Reader<'_> {
             None => None,
         };
         let credentials = match (id, secret) {
-            (Some(id), Some((secret, origin))) => Some(Credentials { id, secret, origin }),
+            (Some(id), Some(secret)) => Some(Credentials { id, secret }),
             (Some(_), None) => {
                 return Err(format!(
                     "\"publish\": the formance entry has a \"clientId\" and no secret: set \"clientSecret\", or \"clientSecretFile\" \
@@ -195,7 +196,7 @@ impl Reader<'_> {
     }
 
     /// A secret of this entry: in the file, in one of its own, or a credential of systemd, `<name>.<key>`.
-    fn secret(&mut self, names: &KeyNames) -> Result<Option<(Secret, Origin)>, String> {
+    fn secret(&mut self, names: &KeyNames) -> Result<Option<Rotating>, String> {
         let inline_origin =
             Origin::EntryKey(self.place.file.to_owned(), self.name.to_owned(), names.key);
         let credential = std::env::var_os("CREDENTIALS_DIRECTORY")

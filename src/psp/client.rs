@@ -8,7 +8,7 @@ use super::Error;
 use super::pace::Pace;
 use super::retry::{Decision, Failure, Retry, RetryBudget};
 use crate::api::{self, ErrorBody, Initiation, Page, Query, Record, Stream, Timestamp, Unusable};
-use crate::secret::{Origin, Rotating, Secret};
+use crate::secret::{Rotating, Secret};
 use crate::stop::Stop;
 use crate::transport::{self, NoAnswer, Transport, header, retry_after};
 
@@ -20,10 +20,8 @@ const ERROR_BODY_LIMIT: u64 = 64 * 1024;
 pub struct Settings {
     /// The base URL, without a trailing slash.
     pub endpoint: String,
-    /// The bearer key.
-    pub api_key: Secret,
-    /// Where the key stands, to be read again when the service refuses it.
-    pub api_key_origin: Origin,
+    /// The bearer key, read again when the service refuses it.
+    pub api_key: Rotating,
     /// The deadline of one try of a request, from looking up the host to the body's last byte.
     pub request_timeout: Duration,
     /// The most bytes that an answer's body may have once decompressed.
@@ -119,7 +117,7 @@ impl Client {
         });
         Client {
             transport,
-            key: Rotating::new(settings.api_key.clone(), settings.api_key_origin.clone()),
+            key: settings.api_key.clone(),
             pace: Pace::new(settings.max_requests_per_second),
             settings,
             stop,

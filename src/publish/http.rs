@@ -7,7 +7,7 @@ use ureq::http::Method;
 
 use super::target::{Ask, Finding, Settings as TargetSettings, Target};
 use super::{DeliveryError, Publisher, change_line};
-use crate::secret::{Origin, Rotating, Secret};
+use crate::secret::Rotating;
 use crate::store::{Change, ChangeLog, Delivered};
 
 /// What a header's value cannot carry, and `%`, which stands for it.
@@ -20,8 +20,8 @@ const FIX_OF_KEY: &str = "the target refuses the key; put the right one into \"a
 pub struct Settings {
     /// The URL and how to reach it.
     pub target: TargetSettings,
-    /// The bearer key and where it stands, if there is one.
-    pub key: Option<(Secret, Origin)>,
+    /// The bearer key, if there is one.
+    pub key: Option<Rotating>,
 }
 
 /// POSTs change lines to a URL, in gzip.
@@ -46,9 +46,7 @@ impl HttpPublisher {
             name: name.to_owned(),
             target: Target::new(&settings.target, 1),
             url: settings.target.url,
-            key: settings
-                .key
-                .map(|(secret, origin)| Rotating::new(secret, origin)),
+            key: settings.key,
             state_id: None,
         }
     }

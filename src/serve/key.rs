@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 
-use crate::secret::{Origin, Secret};
+use crate::secret::{Rotating, Secret};
 
 /// A wrong key lets the right one be read again, but not more often than this.
 const REREAD_AFTER: Duration = Duration::from_secs(1);
@@ -13,17 +13,17 @@ const REREAD_AFTER: Duration = Duration::from_secs(1);
 /// The key that requests to the listener must carry.
 #[derive(Debug)]
 pub(super) struct Key {
-    origin: Origin,
-    /// What it is now, and when it was read.
-    current: Mutex<(Secret, Instant)>,
+    secret: Rotating,
+    /// When it was read last.
+    read_at: Mutex<Instant>,
 }
 
 impl Key {
-    /// The key as it was read from there.
-    pub fn new(key: Secret, origin: Origin) -> Key {
+    /// A key that was read just now.
+    pub fn new(secret: Rotating) -> Key {
         Key {
-            origin,
-            current: Mutex::new((key, Instant::now())),
+            secret,
+            read_at: Mutex::new(Instant::now()),
         }
     }
 
@@ -34,26 +34,25 @@ impl Key {
             return false;
         };
         let matches = |key: &Secret| bool::from(key.expose().as_bytes().ct_eq(&presented));
-        // A text and an instant are good whatever happened to the thread that wrote them.
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches(&current.0) {
+        // Locked while the key is read again: requests that bring the new one at the same time wait for it. The instant
+        // is valid even if a thread panicked while it held the lock.
+        let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.secret.current();
+        if matches(&current) {
             return true;
         }
-        if current.1.elapsed() < REREAD_AFTER {
+        if read_at.elapsed() < REREAD_AFTER {
             return false;
         }
-        current.1 = Instant::now();
-        match self.origin.read() {
-            Ok(key) if key != current.0 && key.problem().is_none() => {
-                log::info!(
-                    "another key than before stands where \"listenKey\" was read: it counts from now on"
-                );
-                current.0 = key;
-                matches(&current.0)
-            }
-            // One that cannot be read now is being written.
-            _ => false,
-        }
+        *read_at = Instant::now();
+        let announce = || {
+            log::info!(
+                "another key than before stands where \"listenKey\" was read: it counts from now on"
+            );
+        };
+        self.secret
+            .replaced(&current, announce)
+            .is_some_and(|key| matches(&key))
     }
 }
 
@@ -77,11 +76,7 @@ mod tests {
 
     #[test]
     fn the_key_is_a_bearer_token_or_the_password_of_basic() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let key = Key::new(
-            Secret::new("a:key".to_owned()),
-            Origin::File(file.path().to_owned()),
-        );
+        let key = Key::new(Rotating::new(Secret::new("a:key".to_owned()), || None));
         let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
         for right in [
             "Bearer a:key".to_owned(),

@@ -28,7 +28,7 @@ use crossbeam_channel::Sender;
 use crate::http::{Limits, Server};
 use crate::poll::Ask;
 use crate::psp::Client;
-use crate::secret::{Origin, Secret};
+use crate::secret::Rotating;
 use crate::store::{self, Store};
 use initiations::Desk;
 use key::Key;
@@ -43,10 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub struct Settings {
     /// The address. Port 0 chooses a free one.
     pub address: SocketAddr,
-    /// The key that requests must carry.
-    pub key: Secret,
-    /// Where the key stands, to be read again when a request has another one.
-    pub key_origin: Origin,
+    /// The key that requests must carry, read again when a request has another one.
+    pub key: Rotating,
 }
 
 /// What the answers of a listener are about.
@@ -94,7 +92,7 @@ impl Listener {
     pub fn start(settings: Settings, subject: Subject) -> Result<Listener, Error> {
         let desk = Arc::new(Desk::new(subject.store.journal()?, subject.client));
         let routes = Routes {
-            key: Key::new(settings.key, settings.key_origin),
+            key: Key::new(settings.key),
             lists: Lists::new(subject.state_directory.clone()),
             desk: desk.clone(),
             ask: subject.ask,

@@ -8,7 +8,7 @@ use serde_json::json;
 use ureq::http::Method;
 
 use super::ids::ConnectorId;
-use super::{CONNECTIONS, Settings};
+use super::{CONNECTIONS, Credentials, Settings};
 use crate::api::{Timestamp, escaped};
 use crate::publish::DeliveryError;
 use crate::publish::target::{Answer, Ask, FormanceError, Target};
@@ -33,7 +33,7 @@ pub(super) struct Client {
     base: String,
     token_url: String,
     /// The client's id and secret, unless the API wants none.
-    credentials: Option<(String, Rotating)>,
+    credentials: Option<Credentials>,
     token: Mutex<Option<Token>>,
 }
 
@@ -70,10 +70,7 @@ impl Client {
             target: Target::new(&settings.target, CONNECTIONS),
             base: settings.target.url.clone(),
             token_url: settings.token_url.clone(),
-            credentials: settings.credentials.clone().map(|credentials| {
-                let secret = Rotating::new(credentials.secret, credentials.origin);
-                (credentials.id, secret)
-            }),
+            credentials: settings.credentials.clone(),
             token: Mutex::new(None),
         }
     }
@@ -246,7 +243,7 @@ impl Client {
 
     /// A token that is good for a while, and is not the one that was refused. None if the API wants none.
     fn token(&self, refused: Option<&Secret>) -> Result<Option<Secret>, DeliveryError> {
-        let Some((id, secret)) = &self.credentials else {
+        let Some(Credentials { id, secret }) = &self.credentials else {
             return Ok(None);
         };
         // Held while one is fetched, so that one request does it for all.

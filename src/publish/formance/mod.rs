@@ -30,7 +30,7 @@ use ureq::http::Method;
 use super::target::{Finding, Settings as TargetSettings};
 use super::{DeliveryError, Publisher};
 use crate::api::{Stream, escaped};
-use crate::secret::{Origin, Secret};
+use crate::secret::Rotating;
 use crate::store::{Change, ChangeLog, Delivered};
 use client::{Client, Pushed};
 use ids::{ConnectorId, LONGEST_ID};
@@ -58,9 +58,7 @@ pub struct Credentials {
     /// The client's id.
     pub id: String,
     /// The client's secret.
-    pub secret: Secret,
-    /// Where the secret stands.
-    pub origin: Origin,
+    pub secret: Rotating,
 }
 
 /// Pushes to a stack.

@@ -56,7 +56,8 @@ fn check(text: &str) -> String {
     let again = Config::parse(&again.to_string(), Path::new(FILE)).expect("what was accepted");
     assert_eq!(again.identity.endpoint, *endpoint);
 
-    let key = config.service.api_key.expose();
+    let key = config.service.api_key.current();
+    let key = key.expose();
     assert!(!key.is_empty() && key.chars().all(|c| c == ' ' || c.is_ascii_graphic()));
     assert!((1..=10_000).contains(&config.polling.page_size));
     assert!((1..=512).contains(&config.polling.workers));
