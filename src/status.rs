@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api::{Second, Stream, Timestamp};
+use crate::api::{Second, Timestamp};
 use crate::poll::{LITTLE_ROOM, SILENT_PERIODS, STANDING_POLLS, Summary};
 use crate::store::{self, Overview};
 
@@ -44,7 +44,7 @@ impl Status {
                     "startedAt": poll.started_at.to_string(),
                     "endedAt": poll.ended_at.map(|second| second.to_string()),
                     "outcome": poll.outcome,
-                    "newVersions": by_stream(poll.versions),
+                    "newVersions": poll.versions,
                     "requests": poll.requests,
                     "retries": poll.retries,
                     "quarantined": poll.quarantined,
@@ -93,7 +93,7 @@ pub fn summary_in_json(summary: &Summary) -> Value {
     json!({
         "number": summary.number,
         "outcome": summary.outcome.name(),
-        "newVersions": by_stream(summary.versions),
+        "newVersions": summary.versions,
         "requests": summary.requests,
         "retries": summary.retries,
         "quarantined": summary.quarantined,
@@ -101,15 +101,6 @@ pub fn summary_in_json(summary: &Summary) -> Value {
         "error": summary.first_failure,
         "seconds": summary.elapsed.as_secs_f64(),
     })
-}
-
-fn by_stream(versions: [i64; 4]) -> Value {
-    let counts: serde_json::Map<_, _> = Stream::ALL
-        .into_iter()
-        .zip(versions)
-        .map(|(stream, count)| (stream.name().to_owned(), count.into()))
-        .collect();
-    counts.into()
 }
 
 /// What an operator should look at, as the log has said it or will.

@@ -31,7 +31,7 @@ pub use members::{Members, without_nul};
 pub use page::{Page, Unusable, balances_record, read_record};
 pub use query::{Query, balances_path};
 pub use record::Record;
-pub use stream::Stream;
+pub use stream::{PerStream, Stream};
 pub use timestamp::{Second, Timestamp};
 
 /// Why a text is not the value of the API that it should be. Says what the value was and what the rule is.

@@ -1,4 +1,7 @@
 use std::fmt;
+use std::ops::{Index, IndexMut};
+
+use serde::{Serialize, Serializer};
 
 /// One of the four kinds of record that a service lists.
 ///
@@ -67,5 +70,71 @@ impl Stream {
 impl fmt::Display for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// One value for each stream. Serialised as a map from the streams' names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PerStream<T>([T; Stream::ALL.len()]);
+
+impl<T> PerStream<T> {
+    /// The values that `value` gives, stream by stream, or its first error.
+    pub fn try_from_fn<E>(
+        mut value: impl FnMut(Stream) -> Result<T, E>,
+    ) -> Result<PerStream<T>, E> {
+        let [a, b, c, d] = Stream::ALL;
+        Ok(PerStream([value(a)?, value(b)?, value(c)?, value(d)?]))
+    }
+
+    /// Each stream with its value, in the order of the change log.
+    pub fn iter(&self) -> impl Iterator<Item = (Stream, &T)> {
+        Stream::ALL.into_iter().zip(&self.0)
+    }
+
+    /// The values alone, in the order of the change log.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.iter()
+    }
+}
+
+impl<T> Index<Stream> for PerStream<T> {
+    type Output = T;
+
+    fn index(&self, stream: Stream) -> &T {
+        &self.0[stream as usize]
+    }
+}
+
+impl<T> IndexMut<Stream> for PerStream<T> {
+    fn index_mut(&mut self, stream: Stream) -> &mut T {
+        &mut self.0[stream as usize]
+    }
+}
+
+impl<T: Serialize> Serialize for PerStream<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(stream, value)| (stream.name(), value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stream_has_a_value_of_its_own() {
+        let length = |stream: Stream| Ok::<_, ()>(stream.name().len());
+        let mut lengths = PerStream::try_from_fn(length).unwrap();
+        lengths[Stream::Balances] += 100;
+        for (stream, length) in lengths.iter() {
+            let added = if stream == Stream::Balances { 100 } else { 0 };
+            assert_eq!(*length, stream.name().len() + added);
+            assert_eq!(*length, lengths[stream]);
+        }
+        assert_eq!(PerStream::<()>::try_from_fn(Err), Err(Stream::Accounts));
+        assert_eq!(
+            serde_json::to_string(&lengths).unwrap(),
+            r#"{"accounts":8,"balances":108,"beneficiaries":13,"transactions":12}"#
+        );
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::connector::{Connector, default_target, publishers};
 use super::{Exit, Failure};
 use crate::api::object::{Account, Balances, Beneficiary, Transaction};
-use crate::api::{Amount, Asset, Stream, escaped};
+use crate::api::{Amount, Asset, PerStream, Stream, escaped};
 use crate::cli;
 use crate::config::Config;
 use crate::poll::{Summary, Watch};
@@ -125,7 +125,7 @@ impl Drop for Folder {
 struct Totals {
     polls: u64,
     requests: u64,
-    versions: [i64; 4],
+    versions: PerStream<i64>,
     complete: bool,
 }
 
@@ -133,19 +133,18 @@ impl Watch for Totals {
     fn ended(&mut self, summary: &Summary) {
         self.polls += 1;
         self.requests += summary.requests;
-        self.versions
-            .iter_mut()
-            .zip(summary.versions)
-            .for_each(|(total, new)| *total += new);
+        for (stream, new) in summary.versions.iter() {
+            self.versions[stream] += new;
+        }
         self.complete = summary.failed == 0;
     }
 }
 
 impl Totals {
     fn show(&self, elapsed: Duration) {
-        let versions: Vec<String> = Stream::ALL
-            .into_iter()
-            .zip(self.versions)
+        let versions: Vec<String> = self
+            .versions
+            .iter()
             .map(|(stream, new)| format!("{new} {stream}"))
             .collect();
         say(&format!(

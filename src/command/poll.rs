@@ -3,7 +3,6 @@ use std::time::{Duration, Instant};
 
 use super::connector::{Connector, default_target, publishers};
 use super::{Exit, Failure};
-use crate::api::Stream;
 use crate::cli;
 use crate::config::Config;
 use crate::logging::ERASE_LINE;
@@ -80,7 +79,7 @@ impl ProgressLine {
             return;
         }
         let mut text = ERASE_LINE.to_owned();
-        for (stream, new) in Stream::ALL.into_iter().zip(summary.versions) {
+        for (stream, new) in summary.versions.iter() {
             text += &format!("{stream:<14}{new:>12} new\n");
         }
         text += &format!("{:<14}{:>12}\n", "requests", summary.requests);
@@ -97,7 +96,7 @@ impl Watch for ProgressLine {
             return;
         }
         self.drawn = Instant::now();
-        let records: i64 = progress.versions.iter().sum();
+        let records: i64 = progress.versions.values().sum();
         let rate = records as f64 / progress.elapsed.as_secs_f64().max(0.001);
         let line = format!(
             "{ERASE_LINE}{records} new versions, {rate:.0} a second, {} requests ",

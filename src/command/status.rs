@@ -157,7 +157,7 @@ fn line(poll: &PollRow) -> String {
         poll.number,
         poll.started_at.to_string(),
         poll.outcome,
-        poll.versions.iter().sum::<i64>(),
+        poll.versions.values().sum::<i64>(),
         poll.requests,
         poll.retries,
         poll.quarantined,

@@ -5,7 +5,7 @@ use super::batch::{DUPLICATE, Pending, Taken, Verdict};
 use super::cursor::{Step, Walk};
 use super::workers::{Answer, Job, Outcome};
 use super::{Settings, Summary};
-use crate::api::{self, Record, Second, Stream, Timestamp, Unusable, escaped};
+use crate::api::{self, PerStream, Record, Second, Stream, Timestamp, Unusable, escaped};
 use crate::psp::{self, Listed};
 use crate::store::{self, Batch, Cursor, Kind, PollRow, Quirks, Store};
 
@@ -35,10 +35,10 @@ pub struct Cycle {
     succeeded: bool,
     /// Accounts in a row whose balances could not be had.
     balances_failed_in_a_row: usize,
-    versions: [i64; 4],
-    quarantined: [usize; 4],
-    failures: [Vec<String>; 4],
-    failed: [usize; 4],
+    versions: PerStream<i64>,
+    quarantined: PerStream<usize>,
+    failures: PerStream<Vec<String>>,
+    failed: PerStream<usize>,
     /// Why nothing more is asked in this poll.
     abandoned: Option<String>,
     interrupted: bool,
@@ -112,10 +112,10 @@ impl Cycle {
             in_flight: 0,
             succeeded: false,
             balances_failed_in_a_row: 0,
-            versions: [0; 4],
-            quarantined: [0; 4],
-            failures: Default::default(),
-            failed: [0; 4],
+            versions: PerStream::default(),
+            quarantined: PerStream::default(),
+            failures: PerStream::default(),
+            failed: PerStream::default(),
             abandoned: None,
             interrupted: false,
         };
@@ -153,7 +153,7 @@ impl Cycle {
             match read {
                 Ok(record) => {
                     self.pending.accept(store, quarantined.number, &record)?;
-                    self.versions[stream as usize] += 1;
+                    self.versions[stream] += 1;
                 }
                 Err(reason) => {
                     log::warn!(
@@ -344,7 +344,7 @@ impl Cycle {
     }
 
     /// New versions of each stream read so far.
-    pub fn versions(&self) -> [i64; 4] {
+    pub fn versions(&self) -> PerStream<i64> {
         self.versions
     }
 
@@ -361,8 +361,8 @@ impl Cycle {
             versions: self.versions,
             requests: requests.made,
             retries: requests.retries,
-            quarantined: self.quarantined.iter().sum(),
-            failed: self.failed.iter().sum(),
+            quarantined: self.quarantined.values().sum(),
+            failed: self.failed.values().sum(),
             first_failure: self.first_failure(),
             elapsed: self.started.elapsed(),
         }
@@ -373,7 +373,7 @@ impl Cycle {
         if self.outcome() == super::PollOutcome::Failed {
             return;
         }
-        for (stream, quarantined) in Stream::ALL.into_iter().zip(self.quarantined) {
+        for (stream, &quarantined) in self.quarantined.iter() {
             if quarantined > QUARANTINED_LOGGED {
                 log::warn!(
                     "{stream}: {} further records put into quarantine",
@@ -381,7 +381,7 @@ impl Cycle {
                 );
             }
         }
-        for (stream, failed) in Stream::ALL.into_iter().zip(self.failed) {
+        for (stream, &failed) in self.failed.iter() {
             if failed > FAILURES_LOGGED {
                 log::error!(
                     "{stream}: {} further requests failed",
@@ -405,14 +405,19 @@ impl Cycle {
             requests: requests.made as i64,
             retries: requests.retries as i64,
             versions: self.versions,
-            quarantined: self.quarantined.iter().sum::<usize>() as i64,
+            quarantined: self.quarantined.values().sum::<usize>() as i64,
             error: self.first_failure(),
         }
     }
 
     fn outcome(&self) -> super::PollOutcome {
         use super::PollOutcome::{Complete, Failed, Interrupted, Partial};
-        let faultless = self.failed.iter().chain(&self.quarantined).sum::<usize>() == 0;
+        let faultless = self
+            .failed
+            .values()
+            .chain(self.quarantined.values())
+            .sum::<usize>()
+            == 0;
         match () {
             () if self.interrupted => Interrupted,
             () if !self.succeeded => Failed,
@@ -424,7 +429,7 @@ impl Cycle {
     fn first_failure(&self) -> Option<String> {
         self.abandoned
             .clone()
-            .or_else(|| self.failures.iter().flatten().next().cloned())
+            .or_else(|| self.failures.values().flatten().next().cloned())
     }
 
     fn collect_page(
@@ -454,8 +459,8 @@ impl Cycle {
                 list.end();
                 if let Some(reason) = list.walk.cursor().quirks.incomplete.clone() {
                     // Said once, when it is found out; the poll is not complete all the same.
-                    self.failed[stream as usize] += 1;
-                    self.failures[stream as usize]
+                    self.failed[stream] += 1;
+                    self.failures[stream]
                         .push(format!("the list cannot be read completely: {reason}"));
                 }
             }
@@ -468,7 +473,7 @@ impl Cycle {
         let stream = record.stream;
         match taken.verdict {
             Verdict::New { number } => {
-                self.versions[stream as usize] += 1;
+                self.versions[stream] += 1;
                 if number == 1 && stream == Stream::Accounts {
                     self.fresh.push_back(record.id.clone());
                 }
@@ -505,9 +510,8 @@ impl Cycle {
     }
 
     fn tell_quarantined(&mut self, stream: Stream, newly: bool, id: Option<&str>, reason: &str) {
-        let place = stream as usize;
-        self.quarantined[place] += usize::from(newly);
-        if newly && self.quarantined[place] <= QUARANTINED_LOGGED {
+        self.quarantined[stream] += usize::from(newly);
+        if newly && self.quarantined[stream] <= QUARANTINED_LOGGED {
             log::warn!("{}", quarantined(stream, id, reason));
         }
     }
@@ -516,7 +520,7 @@ impl Cycle {
         if !self.succeeded {
             self.succeeded = true;
             // What was held back was no failure of the whole service.
-            for (stream, failures) in Stream::ALL.into_iter().zip(&self.failures) {
+            for (stream, failures) in self.failures.iter() {
                 failures
                     .iter()
                     .for_each(|failure| log::error!("{stream}: {failure}"));
@@ -571,20 +575,19 @@ impl Cycle {
             for list in &mut self.lists {
                 if list.state == ListState::Ready {
                     list.state = ListState::Ended;
-                    self.failed[list.stream as usize] += 1;
+                    self.failed[list.stream] += 1;
                 }
             }
         }
     }
 
     fn report(&mut self, stream: Stream, failure: String) {
-        let place = stream as usize;
-        self.failed[place] += 1;
-        if self.failed[place] <= FAILURES_LOGGED {
+        self.failed[stream] += 1;
+        if self.failed[stream] <= FAILURES_LOGGED {
             if self.succeeded {
                 log::error!("{stream}: {failure}");
             }
-            self.failures[place].push(failure);
+            self.failures[stream].push(failure);
         }
     }
 

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Select, Sender, never, unbounded};
 
+use crate::api::PerStream;
 use crate::psp::Client;
 use crate::stop::Stop;
 use crate::store::{self, Store};
@@ -126,8 +127,8 @@ pub struct Summary {
     pub number: i64,
     /// How it ended.
     pub outcome: PollOutcome,
-    /// New versions of each stream, in the order of [`crate::api::Stream::ALL`].
-    pub versions: [i64; 4],
+    /// New versions.
+    pub versions: PerStream<i64>,
     /// HTTP requests, retries included.
     pub requests: u64,
     /// Retries.
@@ -156,8 +157,8 @@ pub struct Swept {
 /// How far a running poll has come.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    /// New versions of each stream so far.
-    pub versions: [i64; 4],
+    /// New versions so far.
+    pub versions: PerStream<i64>,
     /// HTTP requests so far.
     pub requests: u64,
     /// How long it has been running.
@@ -689,13 +690,17 @@ fn wake(publishers: &[Sender<()>]) {
 }
 
 fn log_summary(summary: &Summary) {
-    let [accounts, balances, beneficiaries, transactions] = summary.versions;
-    let new: i64 = summary.versions.iter().sum();
+    let new: i64 = summary.versions.values().sum();
+    let by_stream: Vec<String> = summary
+        .versions
+        .iter()
+        .map(|(stream, new)| format!("{stream} {new}"))
+        .collect();
     let mut line = format!(
-        "poll {} {}: {new} new versions (accounts {accounts}, balances {balances}, beneficiaries {beneficiaries}, \
-         transactions {transactions}), {} requests, {} retries, {:.1} s",
+        "poll {} {}: {new} new versions ({}), {} requests, {} retries, {:.1} s",
         summary.number,
         summary.outcome.name(),
+        by_stream.join(", "),
         summary.requests,
         summary.retries,
         summary.elapsed.as_secs_f64()

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior};
 
 use super::{Cursor, Error, Refused, Store, SweepRow, listing::Stamping, quarantine, sweep};
-use crate::api::{Record, Second, Stream, Timestamp};
+use crate::api::{PerStream, Record, Second, Stream, Timestamp};
 use crate::crash;
 
 /// How many polls are remembered.
@@ -37,8 +37,8 @@ pub struct PollRow {
     pub requests: i64,
     /// Those of them that were retries.
     pub retries: i64,
-    /// New versions of each stream, in the order of [`Stream::ALL`].
-    pub versions: [i64; 4],
+    /// New versions.
+    pub versions: PerStream<i64>,
     /// Records newly put into quarantine.
     pub quarantined: i64,
     /// What went wrong first.
@@ -216,7 +216,6 @@ fn write(transaction: &Transaction, batch: &Batch) -> rusqlite::Result<()> {
 }
 
 fn put_poll(transaction: &Transaction, poll: &PollRow) -> rusqlite::Result<()> {
-    let [accounts, balances, beneficiaries, transactions] = poll.versions;
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO poll
@@ -231,10 +230,10 @@ fn put_poll(transaction: &Transaction, poll: &PollRow) -> rusqlite::Result<()> {
             &poll.outcome,
             poll.requests,
             poll.retries,
-            accounts,
-            balances,
-            beneficiaries,
-            transactions,
+            poll.versions[Stream::Accounts],
+            poll.versions[Stream::Balances],
+            poll.versions[Stream::Beneficiaries],
+            poll.versions[Stream::Transactions],
             poll.quarantined,
             &poll.error,
         ))?;

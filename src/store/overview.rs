@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     Error, Identity, PollRow, Quirk, Quirks, Stamp, SweepRow, Unsettled, initiation, sweep,
 };
-use crate::api::Stream;
+use crate::api::{PerStream, Stream};
 
 /// How many payouts and transfers that are not settled are shown.
 const UNSETTLED: usize = 20;
@@ -299,7 +299,7 @@ fn poll_row(row: &Row) -> rusqlite::Result<PollRow> {
         outcome: row.get(3)?,
         requests: row.get(4)?,
         retries: row.get(5)?,
-        versions: [row.get(6)?, row.get(7)?, row.get(8)?, row.get(9)?],
+        versions: PerStream::try_from_fn(|stream| row.get(stream.name()))?,
         quarantined: row.get(10)?,
         error: row.get(11)?,
     })
