@@ -1,8 +1,6 @@
 //! Bounded: nothing is polled twice at once, batches are committed as they fill, connections are used again.
 
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -60,26 +58,23 @@ fn workers_share_the_work_and_no_more_requests_run_than_there_are_workers() {
     for number in 0..60 {
         psp.add_account(&format!("acc-{number}"), "2024-01-01T00:00:00Z");
     }
-    let running = Arc::new(AtomicUsize::new(0));
-    let most = Arc::new(AtomicUsize::new(0));
-    // A request counts as running for the 20 ms that its answer is held back, at least.
-    let (started, highest) = (running.clone(), most.clone());
+    // The first six requests for balances are held back until the sixth is there.
+    let (release, released) = crossbeam_channel::bounded::<()>(0);
+    let mut release = Some(release);
+    let mut asked = 0;
     psp.script(move |path| {
         if !path.ends_with("/balances") {
             return Reply::Usual;
         }
-        highest.fetch_max(started.fetch_add(1, SeqCst) + 1, SeqCst);
-        let ended = started.clone();
-        std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(15));
-            ended.fetch_sub(1, SeqCst);
-        });
-        Reply::After(Duration::from_millis(20))
+        asked += 1;
+        if asked == 6 {
+            drop(release.take());
+        }
+        Reply::When(released.clone())
     });
     let place = Place::new(&psp.url(), json!({ "workers": 6 }));
     place.poll_well();
-    let most = most.load(SeqCst);
-    assert!((2..=6).contains(&most), "{most} at once");
+    assert_eq!(psp.most_under_way(), 6);
 }
 
 fn gzipped(body: &[u8]) -> Reply {

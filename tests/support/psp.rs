@@ -56,6 +56,9 @@ struct Inner {
     /// Looks at a request's path and query before it is answered as usual.
     script: Box<dyn FnMut(&str) -> Reply + Send>,
     requests: Vec<String>,
+    /// How many requests have no answer yet, and how many that were at most.
+    under_way: usize,
+    most_under_way: usize,
     /// The headers of the last request.
     headers: Vec<(String, String)>,
     /// The path and body of each POST.
@@ -108,6 +111,8 @@ impl FakePsp {
             transactions: vec![],
             script: Box::new(|_| Reply::Usual),
             requests: vec![],
+            under_way: 0,
+            most_under_way: 0,
             headers: vec![],
             posts: vec![],
             initiations: BTreeMap::new(),
@@ -226,6 +231,12 @@ impl FakePsp {
         self.inner.lock().unwrap().requests.clone()
     }
 
+    /// How many requests were under way at once, at most. A request is under way until its answer is about to be sent,
+    /// so a client that waits for each answer has one of them per thread.
+    pub fn most_under_way(&self) -> usize {
+        self.inner.lock().unwrap().most_under_way
+    }
+
     /// A header of the last request.
     pub fn last_header(&self, name: &str) -> Option<String> {
         let inner = self.inner.lock().unwrap();
@@ -270,6 +281,8 @@ fn answer(inner: &Mutex<Inner>, mut request: Request) {
     let (reply, made, held) = {
         let mut inner = inner.lock().unwrap();
         inner.requests.push(target.clone());
+        inner.under_way += 1;
+        inner.most_under_way = inner.most_under_way.max(inner.under_way);
         let headers = request.headers().iter();
         inner.headers = headers
             .map(|header| (header.field.to_string(), header.value.to_string()))
@@ -286,27 +299,31 @@ fn answer(inner: &Mutex<Inner>, mut request: Request) {
         (reply, made, inner.held.clone())
     };
     let answered = || made.unwrap_or_else(|| usual(&inner.lock().unwrap(), &target));
-    let (status, headers, body) = match reply {
-        _ if !authorized => (
+    let said = match reply {
+        _ if !authorized => Some((
             401,
             vec![],
             br#"{"Title":"Unauthorized","Detail":"who are you?"}"#.to_vec(),
-        ),
-        Reply::With(status, headers, body) => (status, headers, body),
+        )),
+        Reply::With(status, headers, body) => Some((status, headers, body)),
         Reply::After(delay) => {
             std::thread::sleep(delay);
-            answered()
+            Some(answered())
         }
         Reply::When(told) => {
             crossbeam_channel::select! { recv(told) -> _ => {} recv(held) -> _ => {} }
-            answered()
+            Some(answered())
         }
         Reply::Never => {
             let _ = held.recv();
-            return cut(&request);
+            None
         }
-        Reply::Cut => return cut(&request),
-        Reply::Usual => answered(),
+        Reply::Cut => None,
+        Reply::Usual => Some(answered()),
+    };
+    inner.lock().unwrap().under_way -= 1;
+    let Some((status, headers, body)) = said else {
+        return cut(&request);
     };
     let mut response = Response::from_data(body)
         .with_status_code(status)
