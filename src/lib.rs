@@ -54,6 +54,10 @@ mod transport;
 // For the tests: the vocabulary in which their models of Formance and of services speak.
 pub use api::{Amount, Asset, STATUSES, Stream, Timestamp};
 
+// For the manual, which a test compares with them.
+#[doc(hidden)]
+pub use config::{ConfigKey, ENTRY_KEYS, FILE_KEYS};
+
 /// What the fuzz targets feed with bytes from outside.
 #[doc(hidden)]
 pub mod fuzzing {
@@ -62,7 +66,7 @@ pub mod fuzzing {
         Page, Record, Second, Stream, Timestamp, Unusable, balances_record, read_record,
         same_balances, same_content,
     };
-    pub use crate::config::{Config, Target};
+    pub use crate::config::{Config, TargetConfig};
     pub use crate::psp::retry::{Decision, Failure, Retry};
     pub use crate::transport::retry_after;
 }

@@ -3,14 +3,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use generic_connector::{ConfigKey, ENTRY_KEYS, FILE_KEYS};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, CLIENT_SECRET, Connectivity, FakePsp, KEY, Place, Web, binary, run};
 
 const ENDPOINT: &str = "http://127.0.0.1:9";
 
-/// Every command that reads the configuration refuses it so.
-fn refused(more: Value, said: &[&str]) {
+/// Every command that starts a connector ends with that error.
+fn rejected(more: Value, said: &[&str]) {
     let place = Place::new(ENDPOINT, more);
     for command in ["poll", "run"] {
         let ran = run(place.command(command));
@@ -38,10 +39,20 @@ fn a_missing_file() {
 #[test]
 fn what_is_not_json_or_no_object() {
     let place = Place::new(ENDPOINT, json!({}));
+    fs::write(place.config(), b"\xff\xfe{\0}\0").unwrap();
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(78), "{ran}");
+    assert!(ran.stderr.contains("not UTF-8"), "{ran}");
     for (text, said) in [
         ("name = x", "not JSON"),
         ("[]", "not a JSON object"),
         ("", "not JSON"),
+        ("{ \"name\": \"test\", }", "not JSON"),
+        ("{} {}", "not JSON"),
+        (
+            "\u{feff}{}",
+            "begins with a byte order mark: save it as UTF-8",
+        ),
     ] {
         fs::write(place.config(), text).unwrap();
         let ran = place.poll();
@@ -52,150 +63,269 @@ fn what_is_not_json_or_no_object() {
 
 #[test]
 fn an_unknown_key_names_the_nearest_known_one() {
-    refused(
+    rejected(
         json!({ "pagesize": 5 }),
         &["unknown key \"pagesize\"", "did you mean \"pageSize\"?"],
     );
-    refused(
+    rejected(
         json!({ "poolingPeriod": "2m" }),
         &["did you mean \"pollingPeriod\"?"],
     );
-    refused(
+    rejected(
         json!({ "zzz": 1 }),
         &["unknown key \"zzz\"", "the known keys are"],
     );
     let publish = json!([{ "type": "ndjson", "pth": "x", "path": "y" }]);
-    refused(
+    rejected(
         json!({ "publish": publish }),
         &["publish: unknown key \"pth\"", "did you mean \"path\"?"],
     );
 }
 
 #[test]
+fn a_key_given_twice_is_an_error() {
+    let place = Place::new(ENDPOINT, json!({}));
+    for (keys, said) in [
+        (
+            r#""pageSize": 5, "pageSize": 6"#,
+            "\"pageSize\" is given twice",
+        ),
+        (
+            r#""pageSize": null, "pageSize": 6"#,
+            "\"pageSize\" is given twice",
+        ),
+        (
+            r#""apiKey": "se-cret""#,
+            "\"apiKey\" is given twice: keep one",
+        ),
+        (
+            r#""publish": [{ "type": "ndjson", "path": "a", "path": "b" }]"#,
+            "publish: \"path\" is given twice",
+        ),
+    ] {
+        let text =
+            format!(r#"{{ "name": "test", "endpoint": "{ENDPOINT}", "apiKey": "{KEY}", {keys} }}"#);
+        fs::write(place.config(), text).unwrap();
+        let ran = place.poll();
+        assert_eq!(ran.code, Some(78), "{ran}");
+        assert!(ran.stderr.contains(said), "{said}: {ran}");
+        assert!(
+            !ran.stderr.contains("se-cret") && !ran.stderr.contains(KEY),
+            "{ran}"
+        );
+    }
+}
+
+#[test]
+fn a_value_that_may_hold_a_secret_is_not_shown() {
+    for (more, key) in [
+        (json!({ "apiKey": 5314 }), "\"apiKey\""),
+        (json!({ "apiKey": ["5314"] }), "\"apiKey\""),
+        (json!({ "listenKey": { "a": "5314" } }), "\"listenKey\""),
+        (json!({ "proxy": "5314://" }), "\"proxy\""),
+        (json!({ "endpoint": "https://u:5314@x" }), "\"endpoint\""),
+        (
+            json!({ "endpoint": "https://x?token=5314" }),
+            "\"endpoint\"",
+        ),
+        // A brace in the wrong place.
+        (json!({ "name": { "apiKey": "5314" } }), "\"name\""),
+        (json!({ "publish": { "apiKey": "5314" } }), "\"publish\""),
+        (
+            json!({ "publish": [{ "type": "http", "apiKey": 5314 }] }),
+            "publish: \"apiKey\"",
+        ),
+    ] {
+        let place = Place::new(ENDPOINT, more);
+        let ran = place.poll();
+        assert_eq!(ran.code, Some(78), "{ran}");
+        assert!(
+            ran.stderr
+                .contains(&format!("{key} has a bad value (not shown)")),
+            "{ran}"
+        );
+        assert!(!ran.stderr.contains("5314"), "{ran}");
+    }
+}
+
+#[test]
+fn null_counts_as_absent() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    let keys: String = FILE_KEYS
+        .iter()
+        .filter(|key| !["name", "endpoint", "apiKey"].contains(&key.name))
+        .map(|key| format!(", \"{}\": null", key.name))
+        .collect();
+    let text = format!(
+        r#"{{ "name": "test", "endpoint": "{}", "apiKey": "{KEY}"{keys} }}"#,
+        psp.url()
+    );
+    fs::write(place.config(), text).unwrap();
+    place.poll_well();
+}
+
+/// Rows of the file's keys have a default and a meaning; those of an entry have its types in between.
+#[test]
+fn the_readme_has_every_key() {
+    let is_row = |line: &&str| line.starts_with("| `");
+    let cells = |line: &'static str| line.split('|').map(str::trim).collect();
+    let rows: Vec<Vec<&str>> = include_str!("../README.md")
+        .lines()
+        .filter(is_row)
+        .map(cells)
+        .collect();
+    let names = |row: &[&str], key: &ConfigKey| row[1].contains(&format!("`{}`", key.name));
+    for key in FILE_KEYS {
+        let row = rows.iter().find(|row| names(row, key));
+        let default = row.map(|row| row[2].replace('`', ""));
+        assert_eq!(default.as_deref(), Some(key.default), "{}", key.name);
+    }
+    for key in ENTRY_KEYS {
+        for kind in key.of.split(", ") {
+            let is_its_row =
+                |row: &Vec<&str>| row.len() == 6 && names(row, key) && row[2].contains(kind);
+            assert!(rows.iter().any(is_its_row), "{} of {kind}", key.name);
+        }
+    }
+}
+
+#[test]
+fn every_key_has_a_sentence() {
+    for key in FILE_KEYS.iter().chain(ENTRY_KEYS) {
+        assert!(
+            key.about.ends_with('.') && !key.form.is_empty(),
+            "{}",
+            key.name
+        );
+    }
+}
+
+#[test]
 fn wrong_types_and_values() {
-    refused(
+    rejected(
         json!({ "name": 5 }),
         &["\"name\" is 5", "text in double quotes"],
     );
-    refused(json!({ "name": null }), &["\"name\" is missing"]);
-    refused(json!({ "name": "a/b" }), &["\"name\" is \"a/b\""]);
-    refused(
+    rejected(json!({ "name": null }), &["\"name\" is missing"]);
+    rejected(json!({ "name": "a/b" }), &["\"name\" is \"a/b\""]);
+    rejected(
         json!({ "pageSize": 0 }),
         &["\"pageSize\" is 0", "from 1 to"],
     );
-    refused(
+    rejected(
         json!({ "pageSize": "100" }),
         &["\"pageSize\" is \"100\"", "whole number"],
     );
-    refused(json!({ "workers": 0 }), &["\"workers\" is 0", "from 1 to"]);
-    refused(json!({ "batchRecords": -1 }), &["\"batchRecords\" is -1"]);
-    refused(json!({ "maxBodyBytes": 1.5 }), &["\"maxBodyBytes\" is 1.5"]);
-    refused(
+    rejected(json!({ "workers": 0 }), &["\"workers\" is 0", "from 1 to"]);
+    rejected(json!({ "batchRecords": -1 }), &["\"batchRecords\" is -1"]);
+    rejected(json!({ "maxBodyBytes": 1.5 }), &["\"maxBodyBytes\" is 1.5"]);
+    rejected(
         json!({ "maxRequestsPerSecond": 0 }),
         &["\"maxRequestsPerSecond\" is 0"],
     );
-    refused(
+    rejected(
         json!({ "pollingPeriod": "soon" }),
         &["\"pollingPeriod\" is \"soon\"", "\"1h30m0s\""],
     );
-    refused(
+    rejected(
         json!({ "pollingPeriod": "0s" }),
         &["\"pollingPeriod\" is \"0s\"", "longer than 0"],
     );
-    refused(
+    rejected(
         json!({ "requestTimeout": "-1s" }),
         &["\"requestTimeout\" is \"-1s\""],
     );
-    refused(
+    rejected(
         json!({ "lookback": 60 }),
         &["\"lookback\" is 60", "duration"],
     );
-    refused(
+    rejected(
         json!({ "publish": {} }),
         &["\"publish\"", "list of objects"],
     );
-    refused(json!({ "publish": [] }), &["\"publish\" is an empty list"]);
-    refused(
+    rejected(json!({ "publish": [] }), &["\"publish\" is an empty list"]);
+    rejected(
         json!({ "publish": [{ "type": "kafka" }] }),
         &["\"type\" is \"kafka\"", "ndjson"],
     );
-    refused(
+    rejected(
         json!({ "publish": [{ "type": "ndjson" }] }),
         &["needs a \"path\""],
     );
     let twice = json!([{ "type": "ndjson", "path": "a" }, { "type": "ndjson", "path": "b" }]);
-    refused(
+    rejected(
         json!({ "publish": twice }),
         &["\"name\" that no other one has"],
     );
     let two_lines = json!([{ "type": "ndjson", "path": "a", "name": "a\nb" }]);
-    refused(
+    rejected(
         json!({ "publish": two_lines }),
         &["without control characters"],
     );
     let same =
         json!([{ "type": "ndjson", "path": "a" }, { "type": "ndjson", "name": "b", "path": "a" }]);
-    refused(json!({ "publish": same }), &["writes there already"]);
-    refused(json!({ "proxy": "http://" }), &["\"proxy\""]);
-    refused(json!({ "stateDir": "" }), &["\"stateDir\""]);
+    rejected(json!({ "publish": same }), &["writes there already"]);
+    rejected(json!({ "proxy": "http://" }), &["\"proxy\""]);
+    rejected(json!({ "stateDir": "" }), &["\"stateDir\""]);
 }
 
 #[test]
 fn endpoints() {
-    refused(json!({ "endpoint": null }), &["\"endpoint\" is missing"]);
-    refused(
+    rejected(json!({ "endpoint": null }), &["\"endpoint\" is missing"]);
+    rejected(
         json!({ "endpoint": "integration.example.com" }),
         &["\"endpoint\" is", "https://"],
     );
-    refused(
+    rejected(
         json!({ "endpoint": "ftp://example.com" }),
         &["begin it with https://"],
     );
-    refused(
+    rejected(
         json!({ "endpoint": "https://u:p@example.com" }),
         &["leave user and password out", "not shown"],
     );
-    refused(
+    rejected(
         json!({ "endpoint": "https://example.com/?a=b" }),
         &["leave the query"],
     );
-    refused(
+    rejected(
         json!({ "endpoint": "https://example.com/#x" }),
         &["leave the query and the fragment out"],
     );
-    refused(json!({ "endpoint": "https://" }), &["\"endpoint\" is"]);
+    rejected(json!({ "endpoint": "https://" }), &["\"endpoint\" is"]);
 }
 
 #[test]
 fn keys() {
-    refused(json!({ "apiKey": null }), &["no key: set \"apiKey\""]);
-    refused(json!({ "apiKey": "" }), &["\"apiKey\" is empty"]);
-    refused(json!({ "apiKey": "  " }), &["\"apiKey\" is empty"]);
-    refused(
+    rejected(json!({ "apiKey": null }), &["no key: set \"apiKey\""]);
+    rejected(json!({ "apiKey": "" }), &["\"apiKey\" is empty"]);
+    rejected(json!({ "apiKey": "  " }), &["\"apiKey\" is empty"]);
+    rejected(
         json!({ "apiKey": "a\nb" }),
         &["characters that an HTTP header cannot carry"],
     );
-    refused(json!({ "apiKey": 5 }), &["\"apiKey\"", "not shown"]);
-    refused(
+    rejected(json!({ "apiKey": 5 }), &["\"apiKey\"", "not shown"]);
+    rejected(
         json!({ "apiKeyFile": "key" }),
         &["both \"apiKey\" and \"apiKeyFile\""],
     );
-    refused(
+    rejected(
         json!({ "apiKey": null, "apiKeyFile": "nowhere" }),
         &["\"apiKeyFile\"", "nowhere", "No such file"],
     );
-    refused(
+    rejected(
         json!({ "apiKey": null, "apiKeyFile": "no\nwhere" }),
         &["no\\nwhere", "No such file"],
     );
-    refused(
+    rejected(
         json!({ "caFile": "nowhere" }),
         &["\"caFile\"", "nowhere", "No such file"],
     );
 }
 
 #[test]
-fn a_key_file_that_others_can_read_is_refused() {
+fn a_key_file_that_others_can_read_is_an_error() {
     let psp = FakePsp::with_a_bank();
     let place = Place::new(&psp.url(), json!({ "apiKey": null, "apiKeyFile": "key" }));
     let file = place.path().join("key");

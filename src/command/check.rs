@@ -3,7 +3,7 @@ use std::io::Write;
 use super::{Exit, Failure};
 use crate::api::escaped;
 use crate::cli::ConfigFile;
-use crate::config::{Config, Target, TargetKind};
+use crate::config::{Config, TargetConfig, TargetKind};
 use crate::publish::{Finding, FormancePublisher, HttpPublisher};
 
 /// Looks at the configuration and at each target, and writes nothing anywhere.
@@ -39,7 +39,7 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, Failure> {
     })
 }
 
-fn findings(Target { name, kind }: &Target) -> Vec<Finding> {
+fn findings(TargetConfig { name, kind }: &TargetConfig) -> Vec<Finding> {
     match kind {
         TargetKind::NdjsonStdout => Vec::new(),
         TargetKind::NdjsonFile(path) => {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Failure;
-use crate::config::{Config, Target, TargetKind};
+use crate::config::{Config, TargetConfig, TargetKind};
 use crate::poll::{Poller, Watch};
 use crate::psp::Client;
 use crate::publish::{
@@ -112,10 +112,10 @@ impl<'a> Connector<'a> {
 }
 
 /// The publishers of a configuration.
-pub(super) fn publishers(targets: &[Target]) -> Vec<Box<dyn Publisher>> {
+pub(super) fn publishers(targets: &[TargetConfig]) -> Vec<Box<dyn Publisher>> {
     targets
         .iter()
-        .map(|Target { name, kind }| -> Box<dyn Publisher> {
+        .map(|TargetConfig { name, kind }| -> Box<dyn Publisher> {
             match kind {
                 TargetKind::NdjsonFile(path) => Box::new(NdjsonPublisher::to_file(name, path)),
                 TargetKind::NdjsonStdout => Box::new(NdjsonPublisher::to_stdout(name)),
@@ -129,9 +129,9 @@ pub(super) fn publishers(targets: &[Target]) -> Vec<Box<dyn Publisher>> {
 }
 
 /// What `poll` and `demo` deliver to when nothing is configured: `changes.ndjson` in the state directory.
-pub(super) fn default_target(config: &Config) -> Target {
+pub(super) fn default_target(config: &Config) -> TargetConfig {
     let path = config.state_directory.join("changes.ndjson");
-    Target {
+    TargetConfig {
         name: "ndjson".to_owned(),
         kind: TargetKind::NdjsonFile(path),
     }

@@ -2,7 +2,7 @@ use std::io::Write;
 
 use super::{Exit, Failure};
 use crate::cli;
-use crate::config;
+use crate::config::Outline;
 use crate::store::Publishers;
 
 /// Asks a publisher for something, beside a connector that may be running.
@@ -10,8 +10,8 @@ pub(super) fn run(action: &cli::Publisher) -> Result<Exit, Failure> {
     let (cli::Publisher::Replay { config, .. }
     | cli::Publisher::Skip { config, .. }
     | cli::Publisher::Remove { config, .. }) = action;
-    let directory = config::state_directory(&config.config)?;
-    let publishers = Publishers::open(&directory).map_err(Failure::other)?;
+    let outline = Outline::read(&config.config)?;
+    let publishers = Publishers::open(&outline.state_directory).map_err(Failure::other)?;
     let done = match action {
         cli::Publisher::Replay { name, from, .. } => {
             publishers.replay(name, from - 1).map_err(Failure::other)?;
@@ -27,8 +27,8 @@ pub(super) fn run(action: &cli::Publisher) -> Result<Exit, Failure> {
                  {name}/{seq}"
             )
         }
-        cli::Publisher::Remove { name, config } => {
-            if config::publisher_names(&config.config)?.contains(name) {
+        cli::Publisher::Remove { name, .. } => {
+            if outline.publishers.contains(name) {
                 return Err(Failure::Other(format!(
                     "the publisher \"{name}\" is in the configuration: take its entry out of \"publish\" and restart the \
                      connector first"

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Exit, Failure};
 use crate::api::escaped;
 use crate::cli::{self, Number};
-use crate::config;
+use crate::config::Outline;
 use crate::store::{Publishers, Quarantine, Quarantined, Refusal};
 
 /// Shows or changes what is in quarantine, beside a connector that may be running.
@@ -14,7 +14,7 @@ pub(super) fn run(action: &cli::Quarantine) -> Result<Exit, Failure> {
     | cli::Quarantine::Show { config, .. }
     | cli::Quarantine::Retry { config, .. }
     | cli::Quarantine::Drop { config, .. }) = action;
-    let directory = config::state_directory(&config.config)?;
+    let directory = Outline::read(&config.config)?.state_directory;
     let quarantine = Quarantine::open(&directory).map_err(Failure::other)?;
     let publishers = Publishers::open(&directory).map_err(Failure::other)?;
     match action {

@@ -3,15 +3,15 @@ use std::io::Write;
 use super::{Exit, Failure};
 use crate::api::{Second, escaped};
 use crate::cli;
-use crate::config;
+use crate::config::Outline;
 use crate::status::Status;
 use crate::store::{PollRow, SweepRow};
 
 /// Shows the state as a table or as JSON.
 pub(super) fn run(options: &cli::Status) -> Result<Exit, Failure> {
-    let directory = config::state_directory(&options.config.config)?;
-    let period = config::polling_period(&options.config.config)?;
-    let status = Status::read(&directory, period).map_err(Failure::other)?;
+    let outline = Outline::read(&options.config.config)?;
+    let status =
+        Status::read(&outline.state_directory, outline.polling_period).map_err(Failure::other)?;
     let text = match options.json {
         true => format!("{:#}\n", status.in_json()),
         false => in_words(&status),

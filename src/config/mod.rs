@@ -1,25 +1,37 @@
 //! The configuration: one JSON file with the keys of Formance's own connector configuration, and more, all with
-//! defaults. Read whole and checked before anything starts; an error names the key, the value and the fix.
+//! defaults. It is read whole and checked before anything starts. An error names the key, the value and the fix.
 //!
-//! Relative paths are taken from the configuration file's own folder, so that cron and systemd, which start programs
-//! in folders of their own choice, find the same files.
+//! ```text
+//!  text ─ file (schema, values, urls) ─► File ─ check (secrets, targets) ─► Config
+//! ```
+//!
+//! What one key alone can get wrong is checked by the type of its value, when the text is read. What takes more than
+//! one key, or another file, is checked afterwards.
+//!
+//! Relative paths begin at the configuration's own folder, because cron and systemd start programs in folders of their
+//! own choice.
 
-mod keys;
+mod file;
+mod schema;
 mod secrets;
 mod targets;
+mod urls;
+mod values;
 
-use std::fs;
-use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ureq::http::Uri;
-
 use crate::api::escaped;
-use crate::{poll, psp, publish, serve, store};
-use keys::Keys;
-use secrets::{API_KEY, LISTEN_KEY};
+use crate::{poll, psp, serve, store};
+use file::File;
+use secrets::SecretSource;
+use urls::BaseUrl;
+use values::{ConnectorName, Directory, Period, Rate, Span, Whole};
+
+pub use file::{ENTRY_KEYS, FILE_KEYS};
+pub use schema::ConfigKey;
+pub use targets::{TargetConfig, TargetKind};
 
 /// A configuration that has been checked.
 #[derive(Debug)]
@@ -32,34 +44,23 @@ pub struct Config {
     pub polling: poll::Settings,
     /// The directory that holds the state.
     pub state_directory: PathBuf,
-    /// Where to listen; none if the configuration has no `listen`.
+    /// Where to listen. None if the configuration has no `listen`.
     pub listen: Option<serve::Settings>,
-    /// Where to deliver; none if the configuration has no `publish`.
-    pub publish: Option<Vec<Target>>,
+    /// Where to deliver. None if the configuration has no `publish`.
+    pub publish: Option<Vec<TargetConfig>>,
     /// What is legal but should be looked at.
     pub warnings: Vec<String>,
 }
 
-/// One entry of `publish`.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// Unique; its offset is kept under it.
-    pub name: String,
-    /// What it is.
-    pub kind: TargetKind,
-}
-
-/// What a publisher delivers to.
-#[derive(Debug, Clone)]
-pub enum TargetKind {
-    /// A file, one change a line.
-    NdjsonFile(PathBuf),
-    /// Standard output, one change a line.
-    NdjsonStdout,
-    /// A URL that change lines are POSTed to.
-    Http(publish::HttpSettings),
-    /// The Payments API of a Formance stack.
-    Formance(publish::FormanceSettings),
+/// What commands need that only look at the state. No secret and no other file is read for it.
+#[derive(Debug)]
+pub struct Outline {
+    /// The directory that holds the state.
+    pub state_directory: PathBuf,
+    /// The time from the start of one poll to the start of the next.
+    pub polling_period: Duration,
+    /// The names of the publishers.
+    pub publishers: Vec<String>,
 }
 
 /// A configuration that cannot be used. The message names the file, the key, the value and the fix.
@@ -70,254 +71,198 @@ pub struct Error {
     problem: String,
 }
 
+/// What checks need beside the keys.
+struct Context<'a> {
+    /// The configuration file.
+    file: &'a Path,
+    /// Its folder, where relative paths begin.
+    folder: &'a Path,
+    /// What is legal but should be looked at.
+    warnings: Vec<String>,
+}
+
 impl Config {
     /// Reads and checks a configuration file.
-    pub fn read(file: &Path) -> Result<Config, Error> {
-        let checked = text_of(file).and_then(|text| check(&text, file));
-        checked.map_err(|problem| Error {
+    pub fn read(path: &Path) -> Result<Config, Error> {
+        let checked = File::read(path).and_then(|file| check(file, path));
+        checked.map_err(|problem| Error::new(path, problem))
+    }
+
+    /// Checks a text as [`read`](Config::read) checks a file. `path` need not exist: relative paths begin at its folder.
+    pub fn parse(text: &str, path: &Path) -> Result<Config, Error> {
+        let checked = File::parse(text).and_then(|file| check(file, path));
+        checked.map_err(|problem| Error::new(path, problem))
+    }
+}
+
+impl Outline {
+    /// Reads a configuration file and checks no more than its keys and their values.
+    pub fn read(path: &Path) -> Result<Outline, Error> {
+        let outline = File::read(path).and_then(|file| {
+            let entries = file.entries()?.unwrap_or_default();
+            Ok(Outline {
+                polling_period: polling_period(&file),
+                publishers: targets::names(&entries),
+                state_directory: state_directory(file.state_directory, folder_of(path)),
+            })
+        });
+        outline.map_err(|problem| Error::new(path, problem))
+    }
+}
+
+impl Error {
+    fn new(file: &Path, problem: String) -> Error {
+        Error {
             file: file.to_owned(),
             problem,
-        })
-    }
-
-    /// Checks a text as [`read`](Config::read) checks the file that holds it. `file` need not exist: its folder is where
-    /// relative paths begin.
-    pub fn parse(text: &str, file: &Path) -> Result<Config, Error> {
-        check(text, file).map_err(|problem| Error {
-            file: file.to_owned(),
-            problem,
-        })
+        }
     }
 }
 
-/// The state directory of a configuration file, checked no further than that: for commands that only read the state.
-pub fn state_directory(file: &Path) -> Result<PathBuf, Error> {
-    let find = || state_directory_of(&mut Keys::parse(&text_of(file)?)?, &folder_of(file));
-    find().map_err(|problem| Error {
-        file: file.to_owned(),
-        problem,
-    })
-}
-
-/// The polling period of a configuration file, checked no further than that.
-pub fn polling_period(file: &Path) -> Result<Duration, Error> {
-    let find = || period_of(&mut Keys::parse(&text_of(file)?)?);
-    find().map_err(|problem| Error {
-        file: file.to_owned(),
-        problem,
-    })
-}
-
-/// The names of the publishers of a configuration file, checked no further than that.
-pub fn publisher_names(file: &Path) -> Result<Vec<String>, Error> {
-    let find = || targets::names(&mut Keys::parse(&text_of(file)?)?);
-    find().map_err(|problem| Error {
-        file: file.to_owned(),
-        problem,
-    })
-}
-
-fn period_of(keys: &mut Keys) -> Result<Duration, String> {
-    keys.duration("pollingPeriod", Duration::from_secs(120))
-}
-
-fn check(text: &str, file: &Path) -> Result<Config, String> {
-    let folder = folder_of(file);
-    let mut keys = Keys::parse(text)?;
-    let mut warnings = Vec::new();
-
-    let name = keys
-        .text("name")?
-        .ok_or("\"name\" is missing: give the connector a name, such as \"acme-bank\"")?;
-    if name.is_empty() || name.len() > 500 || name.chars().any(|c| c.is_control() || c == '/') {
-        return Err(keys.bad(
-            "name",
-            "use 1 to 500 characters without \"/\", such as \"acme-bank\"",
-        ));
-    }
-    let endpoint = keys.text("endpoint")?.ok_or(
-        "\"endpoint\" is missing: set it to the base URL of the Integration Service, such as \
-         \"https://integration.example.com\"",
-    )?;
-    let endpoint = check_endpoint(&endpoint).map_err(|fix| match endpoint.contains('@') {
-        // A password may stand before it.
-        true => keys.bad_secret("endpoint", fix),
-        false => keys.bad("endpoint", fix),
-    })?;
-    if !endpoint.starts_with("https:") && !is_loopback(&endpoint) {
-        warnings.push(format!(
-            "\"endpoint\" is {endpoint:?}: the key and the data cross the network unencrypted; use https"
-        ));
-    }
-    let place = Place {
-        file,
-        folder: &folder,
+fn check(mut file: File, path: &Path) -> Result<Config, String> {
+    let mut context = Context {
+        file: path,
+        folder: folder_of(path),
+        warnings: Vec::new(),
     };
-    let api_key = API_KEY.read(&mut keys, &place, &mut warnings)?;
-
-    let period = period_of(&mut keys)?;
-    let page_size = keys.number("pageSize", 100, 1, 10_000)? as u32;
-    let workers = keys.number("workers", 16, 1, 512)? as usize;
-    let batch_records = keys.number("batchRecords", 20_000, 1, 1_000_000)? as usize;
-    let lookback = keys.duration_or_zero("lookback", Duration::from_secs(60))?;
-    let sweep_period = keys.duration("sweepPeriod", Duration::from_secs(86_400))?;
-    let request_timeout = keys.duration("requestTimeout", Duration::from_secs(30))?;
-    let max_body_bytes = keys.number("maxBodyBytes", 16 << 20, 1024, 1 << 30)? as u64;
-    let max_requests_per_second = keys.rate("maxRequestsPerSecond")?;
-    let root_certificates = root_certificates(&mut keys, &folder)?;
-    let proxy = proxy(&mut keys)?;
-    let state_directory = state_directory_of(&mut keys, &folder)?;
-    let listen = listen(&mut keys, &place, &mut warnings)?;
-    let publish = targets::read(&mut keys, &place, request_timeout, &mut warnings)?;
-    keys.finish()?;
-    let pushes = |target: &Target| matches!(target.kind, TargetKind::Formance(_));
+    let identity = identity(&mut file)?;
+    if urls::is_unencrypted(&identity.endpoint) {
+        context.warnings.push(format!(
+            "\"endpoint\" is {:?}: the key and the data cross the network unencrypted; use https",
+            identity.endpoint
+        ));
+    }
+    let service = service(&mut file, &identity.endpoint, &mut context)?;
+    let listen = listen(&mut file, &mut context)?;
+    let publish = file
+        .entries()?
+        .map(|entries| targets::check(entries, service.request_timeout, &mut context))
+        .transpose()?;
+    let pushes = |target: &TargetConfig| matches!(target.kind, TargetKind::Formance(_));
     if listen.is_some() && publish.iter().flatten().any(pushes) {
-        warnings.push(
+        context.warnings.push(
             "\"listen\" is set and a publisher pushes to Formance: the connector that is pushed to must not be one that polls \
              here or the service, or its payments are told in two ways"
                 .to_owned(),
         );
     }
-
     Ok(Config {
-        identity: store::Identity {
-            name,
-            endpoint: endpoint.clone(),
-        },
-        service: psp::Settings {
-            endpoint,
-            api_key,
-            request_timeout,
-            max_body_bytes,
-            max_requests_per_second,
-            connections: workers,
-            root_certificates,
-            proxy,
-        },
-        // Filters have whole seconds, so a part of one counts as one.
-        polling: poll::Settings {
-            page_size,
-            workers,
-            batch_records,
-            lookback: lookback.as_secs_f64().ceil() as u64,
-            period,
-            sweep_period,
-        },
-        state_directory,
+        identity,
+        service,
+        polling: polling(&file),
+        state_directory: state_directory(file.state_directory, context.folder),
         listen,
         publish,
-        warnings,
+        warnings: context.warnings,
     })
 }
 
-fn text_of(file: &Path) -> Result<String, String> {
-    fs::read_to_string(file).map_err(|error| {
-        format!("cannot read the configuration: {error}; name an existing file with --config")
+fn identity(file: &mut File) -> Result<store::Identity, String> {
+    let ConnectorName(name) = file
+        .name
+        .take()
+        .ok_or("\"name\" is missing: give the connector a name, such as \"acme-bank\"")?;
+    let BaseUrl(endpoint) = file.endpoint.take().ok_or(
+        "\"endpoint\" is missing: set it to the base URL of the Integration Service, such as \
+         \"https://integration.example.com\"",
+    )?;
+    Ok(store::Identity { name, endpoint })
+}
+
+fn service(
+    file: &mut File,
+    endpoint: &str,
+    context: &mut Context,
+) -> Result<psp::Settings, String> {
+    let key = SecretSource {
+        key: "apiKey",
+        inline: file.api_key.take(),
+        file: file.api_key_file.take(),
+    };
+    Ok(psp::Settings {
+        endpoint: endpoint.to_owned(),
+        api_key: secrets::require(key, |file| file.api_key, context)?,
+        request_timeout: file
+            .request_timeout
+            .map_or(Duration::from_secs(30), |Period(timeout)| timeout),
+        max_body_bytes: file
+            .max_body_bytes
+            .map_or(16 << 20, |Whole(bytes)| u64::from(bytes)),
+        max_requests_per_second: file.max_requests_per_second.map(|Rate(rate)| rate),
+        connections: workers(file),
+        root_certificates: urls::root_certificates(file.ca_file.as_deref(), context.folder)?,
+        proxy: file.proxy.take(),
     })
 }
 
-fn folder_of(file: &Path) -> PathBuf {
-    // Of a bare file name the parent is empty, which joins as the current folder does.
-    file.parent().map(Path::to_owned).unwrap_or_default()
-}
-
-fn state_directory_of(keys: &mut Keys, folder: &Path) -> Result<PathBuf, String> {
-    let given = keys.text("stateDir")?;
-    Ok(match given {
-        Some(path) if path.is_empty() => {
-            return Err(keys.bad("stateDir", "name a directory, or leave the key out"));
-        }
-        Some(path) => folder.join(path),
-        None => match std::env::var_os("STATE_DIRECTORY").filter(|path| !path.is_empty()) {
-            Some(path) => PathBuf::from(path),
-            None => folder.join("state"),
-        },
-    })
-}
-
-/// The endpoint without its trailing slashes, or what is wrong with it.
-fn check_endpoint(endpoint: &str) -> Result<String, &'static str> {
-    check_url(endpoint)?;
-    if endpoint.contains(['?', '#']) {
-        return Err(
-            "leave the query and the fragment out; it is a base URL, to which paths are appended",
-        );
-    }
-    Ok(endpoint.trim_end_matches('/').to_owned())
-}
-
-/// What is wrong with a URL, if anything is.
-fn check_url(url: &str) -> Result<(), &'static str> {
-    const NO_HOST: &str = "name a host, as in \"https://integration.example.com\"";
-    let uri: Uri = url
-        .parse()
-        .map_err(|_| "use a URL such as \"https://integration.example.com\"")?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err("begin it with https:// (or http:// on this machine)");
-    }
-    let authority = uri.authority().ok_or(NO_HOST)?;
-    if authority.as_str().contains('@') {
-        return Err("leave user and password out; the key goes into \"apiKey\" or \"apiKeyFile\"");
-    }
-    match authority.host().is_empty() {
-        true => Err(NO_HOST),
-        false => Ok(()),
+fn polling(file: &File) -> poll::Settings {
+    // Filters have whole seconds, so a part of one counts as one.
+    let seconds =
+        |Span(lookback): Span| lookback.as_secs() + u64::from(lookback.subsec_nanos() > 0);
+    poll::Settings {
+        page_size: file.page_size.map_or(100, |Whole(records)| records),
+        workers: workers(file),
+        batch_records: file
+            .batch_records
+            .map_or(20_000, |Whole(versions)| versions as usize),
+        lookback: file.lookback.map_or(60, seconds),
+        period: polling_period(file),
+        sweep_period: file
+            .sweep_period
+            .map_or(Duration::from_secs(86_400), |Period(period)| period),
     }
 }
 
-/// Whether the endpoint is on this machine.
-fn is_loopback(endpoint: &str) -> bool {
-    let uri: Option<Uri> = endpoint.parse().ok();
-    let host = uri
-        .as_ref()
-        .and_then(Uri::host)
-        .unwrap_or_default()
-        .trim_matches(['[', ']']);
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+fn workers(file: &File) -> usize {
+    file.workers.map_or(16, |Whole(workers)| workers as usize)
 }
 
-/// The configuration's file and folder.
-struct Place<'a> {
-    file: &'a Path,
-    folder: &'a Path,
+fn polling_period(file: &File) -> Duration {
+    file.polling_period
+        .map_or(Duration::from_secs(120), |Period(period)| period)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    // The parent of a bare file name is empty. Joined with a path, it is the current folder.
+    path.parent().unwrap_or(Path::new(""))
+}
+
+fn state_directory(given: Option<Directory>, folder: &Path) -> PathBuf {
+    if let Some(Directory(path)) = given {
+        return folder.join(path);
+    }
+    match env::var_os("STATE_DIRECTORY").filter(|path| !path.is_empty()) {
+        Some(path) => PathBuf::from(path),
+        None => folder.join("state"),
+    }
 }
 
 /// Where to listen. A key is always needed: a reverse proxy makes loopback public.
-fn listen(
-    keys: &mut Keys,
-    place: &Place,
-    warnings: &mut Vec<String>,
-) -> Result<Option<serve::Settings>, String> {
+fn listen(file: &mut File, context: &mut Context) -> Result<Option<serve::Settings>, String> {
     /// Characters. A shorter key can be guessed.
     const SHORTEST_KEY: usize = 16;
-    let Some(text) = keys.text("listen")? else {
-        for name in [LISTEN_KEY.key, LISTEN_KEY.key_file] {
-            if keys.text(name).is_ok_and(|value| value.is_some()) {
-                return Err(format!(
-                    "\"{name}\" is set, but \"listen\" is not: set it to an address and a port, such as \"127.0.0.1:8080\""
-                ));
-            }
-        }
-        return Ok(None);
+    let key = SecretSource {
+        key: "listenKey",
+        inline: file.listen_key.take(),
+        file: file.listen_key_file.take(),
     };
-    let address: SocketAddr = text.parse().map_err(|_| {
-        keys.bad(
-            "listen",
-            "use an IP address of this machine and a port, such as \"127.0.0.1:8080\"",
-        )
-    })?;
-    let key = LISTEN_KEY.read(keys, place, warnings)?;
+    let Some(address) = file.listen else {
+        return match key.given() {
+            None => Ok(None),
+            Some(key) => Err(format!(
+                "\"{key}\" is set, but \"listen\" is not: set it to an address and a port, such as \"127.0.0.1:8080\""
+            )),
+        };
+    };
+    let key = secrets::require(key, |file| file.listen_key, context)?;
     if key.current().expose().len() < SHORTEST_KEY {
-        warnings.push(format!(
+        context.warnings.push(format!(
             "the key of \"listen\" has fewer than {SHORTEST_KEY} characters and can be guessed; make a longer one, as with: \
              openssl rand -hex 32"
         ));
     }
     if !address.ip().is_loopback() {
-        warnings.push(format!(
+        context.warnings.push(format!(
             "\"listen\" is {address}: keys and data cross the network unencrypted unless a reverse proxy on this machine \
              speaks TLS and \"listen\" is 127.0.0.1"
         ));
@@ -330,50 +275,29 @@ fn shown(path: &Path) -> String {
     escaped(&path.to_string_lossy())
 }
 
-/// Whether the mode lets others than the owner and the group read. The group may: systemd shows credentials so.
-fn others_may_read(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn certificates(path: &Path) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {
-    let pem = fs::read(path).map_err(|error| format!("cannot read {}: {error}", shown(path)))?;
-    let mut certificates = Vec::new();
-    for item in ureq::tls::parse_pem(&pem) {
-        match item {
-            Ok(ureq::tls::PemItem::Certificate(certificate)) => certificates.push(certificate),
-            Ok(_) => {}
-            Err(error) => return Err(format!("{} is not a PEM file: {error}", shown(path))),
+    fn parsed(keys: &str) -> String {
+        let text = format!(r#"{{ "name": "a", "endpoint": "https://a", "apiKey": "a"{keys} }}"#);
+        format!(
+            "{:?}",
+            Config::parse(&text, Path::new("generic.json")).unwrap()
+        )
+    }
+
+    #[test]
+    fn the_table_has_the_defaults() {
+        let is_a_value = |key: &&ConfigKey| key.default.starts_with(|c: char| c.is_ascii_digit());
+        let keys: Vec<&ConfigKey> = FILE_KEYS.iter().filter(is_a_value).collect();
+        assert_eq!(keys.len(), 8);
+        for ConfigKey { name, default, .. } in keys {
+            let value = match default.parse::<u32>() {
+                Ok(number) => number.to_string(),
+                Err(_) => format!("{default:?}"),
+            };
+            assert_eq!(parsed(&format!(", {name:?}: {value}")), parsed(""));
         }
-    }
-    match certificates.is_empty() {
-        true => Err(format!(
-            "{} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)",
-            shown(path)
-        )),
-        false => Ok(certificates),
-    }
-}
-
-fn root_certificates(
-    keys: &mut Keys,
-    folder: &Path,
-) -> Result<Option<Vec<ureq::tls::Certificate<'static>>>, String> {
-    match keys.text("caFile")? {
-        Some(path) => certificates(&folder.join(&path))
-            .map(Some)
-            .map_err(|fix| keys.bad("caFile", fix)),
-        None => Ok(None),
-    }
-}
-
-fn proxy(keys: &mut Keys) -> Result<Option<ureq::Proxy>, String> {
-    match keys.secret("proxy")? {
-        Some(url) => ureq::Proxy::new(&url).map(Some).map_err(|_| {
-            keys.bad_secret(
-                "proxy",
-                "use a URL such as \"http://proxy.example.com:3128\"",
-            )
-        }),
-        None => Ok(None),
     }
 }

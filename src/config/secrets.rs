@@ -1,157 +1,119 @@
+//! Where secrets are kept: in the configuration itself, in files of their own, or among systemd's credentials.
+
+use std::env;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
-use super::keys::Keys;
-use super::{Place, others_may_read, shown};
-use crate::api::escaped;
+use super::file::File;
+use super::{Context, shown};
 use crate::secret::{Rotating, Secret};
 
-/// A secret, which may stand in the file itself, in a file of its own, or where systemd puts credentials.
-pub(super) struct KeyNames {
-    /// In the file itself; also the credential's name.
+/// What the configuration says about a secret.
+pub(super) struct SecretSource {
+    /// The key of the secret itself. That of its file has `File` behind it.
     pub key: &'static str,
-    /// The path of a file of its own.
-    pub key_file: &'static str,
+    /// The secret itself.
+    pub inline: Option<Secret>,
+    /// The path of a file that holds it.
+    pub file: Option<PathBuf>,
 }
 
-pub(super) const API_KEY: KeyNames = KeyNames {
-    key: "apiKey",
-    key_file: "apiKeyFile",
-};
-
-pub(super) const LISTEN_KEY: KeyNames = KeyNames {
-    key: "listenKey",
-    key_file: "listenKeyFile",
-};
-
-impl KeyNames {
-    pub fn read(
-        &self,
-        keys: &mut Keys,
-        Place { file, folder }: &Place,
-        warnings: &mut Vec<String>,
-    ) -> Result<Rotating, String> {
-        let KeyNames { key, key_file } = self;
-        let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
-            .map(|directory| Path::new(&directory).join(key));
-        let inline_origin = Origin::Key((*file).to_owned(), key);
-        self.find(keys, &Place { file, folder }, inline_origin, credential, warnings)?
-            .ok_or_else(|| {
-                format!(
-                    "no key: set \"{key}\", or \"{key_file}\" to a file that holds it, or give the systemd unit \
-                     LoadCredential={key}:/path/to/it"
-                )
-            })
+impl SecretSource {
+    /// The key that is given, if one is.
+    pub fn given(&self) -> Option<String> {
+        match (&self.inline, &self.file) {
+            (Some(_), _) => Some(self.key.to_owned()),
+            (None, Some(_)) => Some(format!("{}File", self.key)),
+            (None, None) => None,
+        }
     }
+}
 
-    /// The secret and where it stands. `credential` is where systemd may have put it.
-    pub fn find(
-        &self,
-        keys: &mut Keys,
-        Place { file, folder }: &Place,
-        inline_origin: Origin,
-        credential: Option<PathBuf>,
-        warnings: &mut Vec<String>,
-    ) -> Result<Option<Rotating>, String> {
-        let KeyNames { key, key_file } = self;
-        let inline = keys.secret(key)?;
-        let named = keys.text(key_file)?;
-        let (inline, origin, name) = match (inline, named) {
-            (Some(_), Some(_)) => {
-                return Err(format!(
-                    "both \"{key}\" and \"{key_file}\" are set: keep one"
-                ));
-            }
-            (Some(secret), None) => {
-                if others_may_read(file) {
-                    warnings.push(format!(
-                        "\"{key}\" stands in {}, which every user of this machine can read; run: chmod o-r {0}",
-                        shown(file)
-                    ));
-                }
-                (
-                    Some(Secret::new(secret)),
-                    inline_origin,
-                    format!("\"{key}\""),
-                )
-            }
-            (None, Some(path)) => {
-                let path = folder.join(path);
-                let name = format!("\"{key_file}\" ({})", shown(&path));
-                (None, Origin::File(path), name)
-            }
-            (None, None) => match credential {
-                Some(path) => {
-                    let name = format!("the credential {}", shown(&path));
-                    (None, Origin::File(path), name)
-                }
-                None => return Ok(None),
-            },
-        };
-        let secret = match inline {
-            Some(secret) => secret,
-            None => origin
-                .read()
-                .map_err(|error| format!("\"{key_file}\": {error}"))?,
-        };
-        if let Origin::File(path) = &origin
-            && others_may_read(path)
-        {
-            return Err(format!(
-                "\"{key_file}\": every user of this machine can read {}; run: chmod o-rwx {0}",
-                shown(path)
+/// The path of one of systemd's credentials, which need not exist.
+pub(super) fn credential(name: &str) -> Option<PathBuf> {
+    let directory = env::var_os("CREDENTIALS_DIRECTORY")?;
+    Some(Path::new(&directory).join(name))
+}
+
+/// Finds a secret that is required.
+pub(super) fn require(
+    source: SecretSource,
+    in_file: impl Fn(File) -> Option<Secret> + Send + Sync + 'static,
+    context: &mut Context,
+) -> Result<Rotating, String> {
+    let key = source.key;
+    find(source, credential(key), in_file, context)?.ok_or_else(|| {
+        format!(
+            "no key: set \"{key}\", or \"{key}File\" to a file that holds it, or give the systemd unit \
+             LoadCredential={key}:/path/to/it"
+        )
+    })
+}
+
+/// Finds a secret. `credential` is where systemd may have put it. `in_file` takes it out of the configuration when that
+/// is read again.
+pub(super) fn find(
+    SecretSource { key, inline, file }: SecretSource,
+    credential: Option<PathBuf>,
+    in_file: impl Fn(File) -> Option<Secret> + Send + Sync + 'static,
+    context: &mut Context,
+) -> Result<Option<Rotating>, String> {
+    if inline.is_some() && file.is_some() {
+        return Err(format!(
+            "both \"{key}\" and \"{key}File\" are set: keep one"
+        ));
+    }
+    if let Some(secret) = inline {
+        check(&secret, &format!("\"{key}\""))?;
+        if others_may_read(context.file) {
+            context.warnings.push(format!(
+                "\"{key}\" stands in {}, which every user of this machine can read; run: chmod o-r {0}",
+                shown(context.file)
             ));
         }
-        match secret.problem() {
-            Some(problem) => Err(format!("{name} {problem}")),
-            None => Ok(Some(Rotating::new(secret, move || origin.read().ok()))),
+        let file = context.file.to_owned();
+        let again = move || File::read(&file).ok().and_then(&in_file);
+        return Ok(Some(Rotating::new(secret, again)));
+    }
+    let (path, name) = match (file, credential) {
+        (Some(file), _) => {
+            let path = context.folder.join(file);
+            let name = format!("\"{key}File\" ({})", shown(&path));
+            (path, name)
         }
+        (None, Some(path)) => {
+            let name = format!("the credential {}", shown(&path));
+            (path, name)
+        }
+        (None, None) => return Ok(None),
+    };
+    let secret = read(&path).map_err(|error| format!("\"{key}File\": {error}"))?;
+    if others_may_read(&path) {
+        return Err(format!(
+            "\"{key}File\": every user of this machine can read {}; run: chmod o-rwx {0}",
+            shown(&path)
+        ));
+    }
+    check(&secret, &name)?;
+    Ok(Some(Rotating::new(secret, move || read(&path).ok())))
+}
+
+fn read(path: &Path) -> Result<Secret, String> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Secret::new(text.trim().to_owned())),
+        Err(error) => Err(format!("cannot read {}: {error}", shown(path))),
     }
 }
 
-/// Where a secret stands, so that it can be read again after it was rotated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// A file that holds nothing else.
-    File(PathBuf),
-    /// A key of a JSON file.
-    Key(PathBuf, &'static str),
-    /// A key of the entry of that name in the list `publish` of a JSON file.
-    EntryKey(PathBuf, String, &'static str),
+fn check(secret: &Secret, name: &str) -> Result<(), String> {
+    match secret.problem() {
+        Some(problem) => Err(format!("{name} {problem}")),
+        None => Ok(()),
+    }
 }
 
-impl Origin {
-    /// What stands there now, without the white space around it. The error names the file and never shows the text.
-    pub fn read(&self) -> Result<Secret, String> {
-        let (Origin::File(file) | Origin::Key(file, _) | Origin::EntryKey(file, ..)) = self;
-        let shown = || escaped(&file.to_string_lossy());
-        let text = fs::read_to_string(file)
-            .map_err(|error| format!("cannot read {}: {error}", shown()))?;
-        let in_json = |find: &dyn Fn(&Value) -> Option<String>, key: &str| {
-            serde_json::from_str::<Value>(&text)
-                .ok()
-                .and_then(|object| find(&object))
-                .ok_or_else(|| format!("\"{key}\" of {} is no text", shown()))
-        };
-        let text_of = |object: &Value, key: &str| Some(object.get(key)?.as_str()?.to_owned());
-        let secret = match self {
-            Origin::File(_) => text,
-            Origin::Key(_, key) => in_json(&|object| text_of(object, key), key)?,
-            Origin::EntryKey(_, name, key) => in_json(
-                &|object| {
-                    let entries = object.get("publish")?.as_array()?;
-                    let named = |entry: &&Value| {
-                        let is = |key: &str| entry.get(key).and_then(Value::as_str) == Some(name);
-                        // An entry without a name has its type's.
-                        is("name") || (entry.get("name").is_none_or(Value::is_null) && is("type"))
-                    };
-                    text_of(entries.iter().find(named)?, key)
-                },
-                key,
-            )?,
-        };
-        Ok(Secret::new(secret.trim().to_owned()))
-    }
+/// Whether the mode lets others than the owner and the group read. The group may: systemd's credentials are like that.
+fn others_may_read(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }

@@ -1,217 +1,232 @@
-use std::path::PathBuf;
+//! The list `publish`.
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::keys::Keys;
-use super::secrets::{API_KEY, KeyNames, Origin};
-use super::{Place, Target, TargetKind, check_endpoint, is_loopback};
+use super::Context;
+use super::file::{File, PublishEntry, PublisherType};
+use super::schema::bad;
+use super::secrets::{self, SecretSource};
+use super::urls::{self, Url};
+use super::values::Period;
 use crate::publish::{self, Credentials};
-use crate::secret::Rotating;
+use crate::secret::{Rotating, Secret};
 
-const CLIENT_SECRET: KeyNames = KeyNames {
-    key: "clientSecret",
-    key_file: "clientSecretFile",
-};
+/// One entry of `publish`, checked.
+#[derive(Debug, Clone)]
+pub struct TargetConfig {
+    /// Unique. The offset is kept under it.
+    pub name: String,
+    /// What it is.
+    pub kind: TargetKind,
+}
 
-/// The list `publish`. `request_timeout` is that of the service, and of a target that sets none.
-pub(super) fn read(
-    keys: &mut Keys,
-    place: &Place,
+/// What a publisher delivers to.
+#[derive(Debug, Clone)]
+pub enum TargetKind {
+    /// A file, one change a line.
+    NdjsonFile(PathBuf),
+    /// Standard output, one change a line.
+    NdjsonStdout,
+    /// A URL that change lines are POSTed to.
+    Http(publish::HttpSettings),
+    /// The Payments API of a Formance stack.
+    Formance(publish::FormanceSettings),
+}
+
+/// Checks the list. `request_timeout` is that of the service, and of a target that sets none.
+pub(super) fn check(
+    entries: Vec<PublishEntry>,
     request_timeout: Duration,
-    warnings: &mut Vec<String>,
-) -> Result<Option<Vec<Target>>, String> {
-    let Some(entries) = keys.objects("publish")? else {
-        return Ok(None);
-    };
-    let mut targets: Vec<Target> = Vec::new();
-    for mut entry in entries {
-        let kind = entry.text("type")?.ok_or(
+    context: &mut Context,
+) -> Result<Vec<TargetConfig>, String> {
+    if entries.is_empty() {
+        return Err("\"publish\" is an empty list: add an entry, or leave the key out".to_owned());
+    }
+    let mut targets: Vec<TargetConfig> = Vec::new();
+    for entry in entries {
+        let kind = entry.kind.ok_or(
             "\"publish\": an entry has no \"type\": set it to \"formance\", \"http\" or \"ndjson\"",
         )?;
-        let name = entry.text("name")?.unwrap_or_else(|| kind.clone());
+        let name = name_of(&entry).unwrap_or_default();
         if name.is_empty()
             || name.contains(char::is_control)
             || targets.iter().any(|target| target.name == name)
         {
-            return Err(entry.bad(
-                "name",
-                "each entry of \"publish\" needs a \"name\" that no other one has, without control characters",
-            ));
+            let fix = "each entry of \"publish\" needs a \"name\" that no other one has, without control characters";
+            return Err(format!("publish: {}", bad::<String>("name", &name, fix)));
         }
-        let mut reader = Reader {
-            entry: &mut entry,
-            name: &name,
-            place,
-            request_timeout,
-            warnings,
+        let kind = match kind {
+            PublisherType::Ndjson => ndjson(&entry, &targets, context.folder)?,
+            PublisherType::Http => http(entry, &name, request_timeout, context)?,
+            PublisherType::Formance => formance(entry, &name, request_timeout, context)?,
         };
-        let kind = match kind.as_str() {
-            "ndjson" => reader.ndjson(&targets)?,
-            "http" => reader.http()?,
-            "formance" => reader.formance()?,
-            _ => {
-                return Err(entry.bad(
-                    "type",
-                    "the known types are \"formance\", \"http\" and \"ndjson\"",
-                ));
-            }
-        };
-        entry.finish()?;
-        targets.push(Target { name, kind });
+        targets.push(TargetConfig { name, kind });
     }
-    if targets.is_empty() {
-        return Err("\"publish\" is an empty list: add an entry, or leave the key out".to_owned());
-    }
-    Ok(Some(targets))
+    Ok(targets)
 }
 
-/// The names of the entries of `publish`, as far as they have one.
-pub(super) fn names(keys: &mut Keys) -> Result<Vec<String>, String> {
-    let mut names = Vec::new();
-    for mut entry in keys.objects("publish")?.unwrap_or_default() {
-        let kind = entry.text("type")?;
-        names.extend(entry.text("name")?.or(kind));
-    }
-    Ok(names)
+/// The names of the entries, as far as they have one.
+pub(super) fn names(entries: &[PublishEntry]) -> Vec<String> {
+    entries.iter().filter_map(name_of).collect()
 }
 
-/// Reads one entry.
-struct Reader<'a> {
-    entry: &'a mut Keys,
-    name: &'a str,
-    place: &'a Place<'a>,
+/// The name of an entry: without one, its type.
+fn name_of(entry: &PublishEntry) -> Option<String> {
+    let default = entry.kind.map(|kind| kind.as_str().to_owned());
+    entry.name.clone().or(default)
+}
+
+fn ndjson(
+    entry: &PublishEntry,
+    others: &[TargetConfig],
+    folder: &Path,
+) -> Result<TargetKind, String> {
+    let path = entry.path.as_deref().unwrap_or(Path::new(""));
+    let kind = match path.to_str() {
+        Some("") => {
+            return Err(
+                "\"publish\": the ndjson entry needs a \"path\": a file, or \"-\" for stdout"
+                    .to_owned(),
+            );
+        }
+        Some("-") => TargetKind::NdjsonStdout,
+        _ => TargetKind::NdjsonFile(folder.join(path)),
+    };
+    let writes_there = |other: &TargetConfig| match (&other.kind, &kind) {
+        (TargetKind::NdjsonFile(other), TargetKind::NdjsonFile(path)) => other == path,
+        (TargetKind::NdjsonStdout, TargetKind::NdjsonStdout) => true,
+        _ => false,
+    };
+    if others.iter().any(writes_there) {
+        let fix = "another entry of \"publish\" writes there already";
+        let problem = bad::<PathBuf>("path", &path.to_string_lossy(), fix);
+        return Err(format!("publish: {problem}"));
+    }
+    Ok(kind)
+}
+
+fn http(
+    mut entry: PublishEntry,
+    name: &str,
     request_timeout: Duration,
-    warnings: &'a mut Vec<String>,
+    context: &mut Context,
+) -> Result<TargetKind, String> {
+    let source = SecretSource {
+        key: "apiKey",
+        inline: entry.api_key.take(),
+        file: entry.api_key_file.take(),
+    };
+    let Url(url) = url_of(&mut entry, name, "https://example.com/changes")?;
+    // A fragment is never sent.
+    let url = url.split('#').next().unwrap_or_default().to_owned();
+    Ok(TargetKind::Http(publish::HttpSettings {
+        target: target(entry, url, name, request_timeout, context)?,
+        key: secret(source, name, |entry| entry.api_key, context)?,
+    }))
 }
 
-impl Reader<'_> {
-    fn ndjson(&mut self, others: &[Target]) -> Result<TargetKind, String> {
-        let path = match self.entry.text("path")?.as_deref() {
-            Some("-") => None,
-            Some(path) if !path.is_empty() => Some(self.place.folder.join(path)),
-            _ => {
-                return Err(
-                    "\"publish\": the ndjson entry needs a \"path\": a file, or \"-\" for stdout"
-                        .into(),
-                );
-            }
-        };
-        let writes_there = |other: &Target| match (&other.kind, &path) {
-            (TargetKind::NdjsonFile(other), Some(path)) => other == path,
-            (TargetKind::NdjsonStdout, None) => true,
-            _ => false,
-        };
-        if others.iter().any(writes_there) {
-            return Err(self
-                .entry
-                .bad("path", "another entry of \"publish\" writes there already"));
-        }
-        Ok(path.map_or(TargetKind::NdjsonStdout, TargetKind::NdjsonFile))
-    }
+fn formance(
+    mut entry: PublishEntry,
+    name: &str,
+    request_timeout: Duration,
+    context: &mut Context,
+) -> Result<TargetKind, String> {
+    let url = url_of(&mut entry, name, "https://stack.example.com")?;
+    let url =
+        urls::base(&url).map_err(|fix| format!("publish: {}", bad::<Url>("url", &url.0, &fix)))?;
+    let connector = entry
+        .connector
+        .take()
+        .filter(|connector| !connector.is_empty())
+        .ok_or(
+            "\"publish\": the formance entry needs a \"connector\": the name or the id of a connector of provider generic \
+             that is installed in the stack",
+        )?;
+    let credentials = credentials(&mut entry, name, context)?;
+    let (base, token_url) = addresses(&url, credentials.is_some());
+    Ok(TargetKind::Formance(publish::FormanceSettings {
+        target: target(entry, base, name, request_timeout, context)?,
+        token_url,
+        connector,
+        credentials,
+    }))
+}
 
-    fn http(&mut self) -> Result<TargetKind, String> {
-        let mut target = self.target("https://example.com/changes", |url| {
-            super::check_url(url).map(|()| url.to_owned())
-        })?;
-        // A fragment is never sent.
-        target.url = target.url.split('#').next().unwrap_or_default().to_owned();
-        let key = self.secret(&API_KEY)?;
-        Ok(TargetKind::Http(publish::HttpSettings { target, key }))
-    }
-
-    fn formance(&mut self) -> Result<TargetKind, String> {
-        let mut target = self.target("https://stack.example.com", check_endpoint)?;
-        let connector = self
-            .entry
-            .text("connector")?
-            .filter(|connector| !connector.is_empty())
-            .ok_or(
-                "\"publish\": the formance entry needs a \"connector\": the name or the id of a connector of provider generic \
-                 that is installed in the stack",
-            )?;
-        let id = self.entry.text("clientId")?.filter(|id| !id.is_empty());
-        let secret = match &id {
-            Some(_) => self.secret(&CLIENT_SECRET)?,
-            None => None,
+fn credentials(
+    entry: &mut PublishEntry,
+    name: &str,
+    context: &mut Context,
+) -> Result<Option<Credentials>, String> {
+    let source = SecretSource {
+        key: "clientSecret",
+        inline: entry.client_secret.take(),
+        file: entry.client_secret_file.take(),
+    };
+    let Some(id) = entry.client_id.take().filter(|id| !id.is_empty()) else {
+        return match source.given() {
+            None => Ok(None),
+            Some(key) => Err(format!(
+                "\"publish\": the formance entry has a \"{key}\" and no \"clientId\": set it to the id of the client"
+            )),
         };
-        let credentials = match (id, secret) {
-            (Some(id), Some(secret)) => Some(Credentials { id, secret }),
-            (Some(_), None) => {
-                return Err(format!(
-                    "\"publish\": the formance entry has a \"clientId\" and no secret: set \"clientSecret\", or \"clientSecretFile\" \
-                     to a file that holds it, or give the systemd unit LoadCredential={}.clientSecret:/path/to/it",
-                    self.name
-                ));
-            }
-            (None, _) => {
-                for name in [CLIENT_SECRET.key, CLIENT_SECRET.key_file] {
-                    if self.entry.text(name).is_ok_and(|value| value.is_some()) {
-                        return Err(format!(
-                            "\"publish\": the formance entry has a \"{name}\" and no \"clientId\": set it to the id of the client"
-                        ));
-                    }
-                }
-                None
-            }
-        };
-        let (base, token_url) = addresses(&target.url, credentials.is_some());
-        target.url = base;
-        Ok(TargetKind::Formance(publish::FormanceSettings {
-            target,
-            token_url,
-            connector,
-            credentials,
-        }))
+    };
+    match secret(source, name, |entry| entry.client_secret, context)? {
+        Some(secret) => Ok(Some(Credentials { id, secret })),
+        None => Err(format!(
+            "\"publish\": the formance entry has a \"clientId\" and no secret: set \"clientSecret\", or \"clientSecretFile\" \
+             to a file that holds it, or give the systemd unit LoadCredential={name}.clientSecret:/path/to/it"
+        )),
     }
+}
 
-    /// How to reach a target.
-    fn target(
-        &mut self,
-        example: &str,
-        check: impl Fn(&str) -> Result<String, &'static str>,
-    ) -> Result<publish::TargetSettings, String> {
-        let entry = &mut *self.entry;
-        let url = entry.text("url")?.ok_or_else(|| {
-            format!(
-                "\"publish\": the entry \"{}\" needs a \"url\", such as \"{example}\"",
-                self.name
-            )
-        })?;
-        let url = check(&url).map_err(|fix| match url.contains(['@', '?']) {
-            // A password may stand before it, or in the query.
-            true => entry.bad_secret("url", fix),
-            false => entry.bad("url", fix),
-        })?;
-        if !url.starts_with("https:") && !is_loopback(&url) {
-            self.warnings.push(format!(
-                "\"url\" of the publisher \"{}\" begins with http: the key and the data cross the network unencrypted; use https",
-                self.name
-            ));
-        }
-        Ok(publish::TargetSettings {
-            url,
-            request_timeout: entry.duration("requestTimeout", self.request_timeout)?,
-            root_certificates: super::root_certificates(entry, self.place.folder)?,
-            proxy: super::proxy(entry)?,
-        })
-    }
+fn url_of(entry: &mut PublishEntry, name: &str, example: &str) -> Result<Url, String> {
+    entry.url.take().ok_or_else(|| {
+        format!("\"publish\": the entry \"{name}\" needs a \"url\", such as \"{example}\"")
+    })
+}
 
-    /// A secret of this entry: in the file, in one of its own, or a credential of systemd, `<name>.<key>`.
-    fn secret(&mut self, names: &KeyNames) -> Result<Option<Rotating>, String> {
-        let inline_origin =
-            Origin::EntryKey(self.place.file.to_owned(), self.name.to_owned(), names.key);
-        let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
-            .map(|directory| PathBuf::from(directory).join(format!("{}.{}", self.name, names.key)))
-            .filter(|path| path.exists());
-        names
-            .find(
-                self.entry,
-                self.place,
-                inline_origin,
-                credential,
-                self.warnings,
-            )
-            .map_err(|error| format!("publisher \"{}\": {error}", self.name))
+/// How to reach a target.
+fn target(
+    entry: PublishEntry,
+    url: String,
+    name: &str,
+    request_timeout: Duration,
+    context: &mut Context,
+) -> Result<publish::TargetSettings, String> {
+    if urls::is_unencrypted(&url) {
+        context.warnings.push(format!(
+            "\"url\" of the publisher \"{name}\" begins with http: the key and the data cross the network unencrypted; use https"
+        ));
     }
+    Ok(publish::TargetSettings {
+        url,
+        request_timeout: entry
+            .request_timeout
+            .map_or(request_timeout, |Period(timeout)| timeout),
+        root_certificates: urls::root_certificates(entry.ca_file.as_deref(), context.folder)
+            .map_err(|problem| format!("publish: {problem}"))?,
+        proxy: entry.proxy,
+    })
+}
+
+/// A secret of an entry: in the file, in one of its own, or a credential of systemd, `<name>.<key>`.
+fn secret(
+    source: SecretSource,
+    name: &str,
+    in_entry: fn(PublishEntry) -> Option<Secret>,
+    context: &mut Context,
+) -> Result<Option<Rotating>, String> {
+    let credential =
+        secrets::credential(&format!("{name}.{}", source.key)).filter(|path| path.exists());
+    let wanted = name.to_owned();
+    let in_file = move |file: File| {
+        let entries = file.entries().ok()??;
+        let is_wanted = |entry: &PublishEntry| name_of(entry).as_ref() == Some(&wanted);
+        entries.into_iter().find(is_wanted).and_then(in_entry)
+    };
+    secrets::find(source, credential, in_file, context)
+        .map_err(|problem| format!("publisher \"{name}\": {problem}"))
 }
 
 /// Where the Payments API and its tokens are. A URL without a path is that of a stack, or of the service alone if it

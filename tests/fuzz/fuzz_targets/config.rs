@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use generic_connector::fuzzing::{Config, Target};
+use generic_connector::fuzzing::{Config, TargetConfig};
 use generic_connector_fuzz::assert_message;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
@@ -83,7 +83,7 @@ fn check(text: &str) -> String {
     format!("{config:?}")
 }
 
-fn check_targets(targets: Option<&[Target]>) {
+fn check_targets(targets: Option<&[TargetConfig]>) {
     let Some(targets) = targets else {
         return;
     };
