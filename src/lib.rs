@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `api` | the Generic Connector API's vocabulary: pages, records, dates, amounts |
 //! | `http` | the HTTP server under the listener and the sandbox; it knows nothing of what they serve |
+//! | `formance` | what Formance can take: its Go client, its Payments API, its database |
 //! | `transport` | what the clients send with: connections, deadlines, TLS |
 //! | `psp` | the client of the Integration Service: one request, one typed answer |
 //! | `poll` | the main loop, the workers, the cursor walk, the publish step |
@@ -26,9 +27,9 @@
 //! | `config` | the configuration file, read and checked |
 //! | `command` | the commands of the command line, one a file |
 //!
-//! `api` and `http` are the ground floor. `transport` and `store` stand on `api`, `psp` on `transport`, `poll` on `psp` and
-//! `store`, `publish` on `transport` and `store`, `serve` on `http`, `store`, `psp` and `poll`, `sandbox` on `http`,
-//! `command` on all.
+//! `api` and `http` are the ground floor. `formance`, `transport` and `store` stand on `api`, `psp` on `transport`, `poll`
+//! on `psp` and `store`, `publish` on `formance`, `transport` and `store`, `serve` on `formance`, `http`, `store`, `psp` and
+//! `poll`, `sandbox` on `http`, `command` on all.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -37,6 +38,7 @@ pub mod cli;
 pub mod command;
 mod config;
 mod crash;
+mod formance;
 mod http;
 mod logging;
 mod poll;
@@ -62,11 +64,12 @@ pub use config::{ConfigKey, ENTRY_KEYS, FILE_KEYS};
 #[doc(hidden)]
 pub mod fuzzing {
     pub use crate::api::{
-        Amount, Asset, ContentHash, ErrorBody, Initiated, InitiationRequest, Invalid, Members,
-        Page, Record, Second, Stream, Timestamp, Unusable, balances_record, read_record,
-        same_balances, same_content,
+        Amount, Asset, ContentHash, ErrorBody, InitiationRequest, Invalid, Members, Page, Record,
+        Second, Stream, Timestamp, Unusable, balances_record, read_record, same_balances,
+        same_content,
     };
     pub use crate::config::{Config, TargetConfig};
+    pub use crate::formance::read_initiated;
     pub use crate::psp::retry::{Decision, Failure, Retry};
     pub use crate::transport::retry_after;
 }

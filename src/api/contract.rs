@@ -1,8 +1,7 @@
-//! The rules of the API that a record must keep to be accepted, beside having a key and a date.
+//! The rules of the API that a record must keep to be accepted.
 //!
-//! Checked on the record's own text, one field at a time, so that the reason names the field. What the rules do not
-//! speak of is nobody's business here: unknown fields, names that are missing, values of `type` and `status` that the
-//! API does not know.
+//! They are checked on the record's own text, one field at a time, so that the reason names the field. Unknown fields,
+//! missing names, and values of `type` and `status` that the API does not know break no rule.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -35,13 +34,13 @@ pub const STATUSES: [&str; 15] = [
     "OTHER",
 ];
 
-/// The most characters that an id may have.
+/// The greatest length of an id, in characters.
 const LONGEST_ID: usize = 1_000;
 
-/// The fields that the rules speak of. Each is read on its own, so that one wrong field does not hide the others.
+/// The fields that have rules. Each is kept as raw text first, so that one wrong field does not hide the others.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Fields<'a> {
+pub(super) struct RecordFields<'a> {
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "accountID")]
@@ -66,7 +65,7 @@ pub(super) struct Fields<'a> {
     status: Option<&'a RawValue>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> RecordFields<'a> {
     /// The record's key.
     pub fn key(&self, stream: Stream) -> Result<Cow<'a, str>, String> {
         let field = stream.key_field();
@@ -97,7 +96,7 @@ impl<'a> Fields<'a> {
         date(stream.date_field(), value)
     }
 
-    /// The first of the other rules that the record breaks.
+    /// Checks the rules other than those of the key and the date. The error is the first one that the record breaks.
     pub fn check(&self, stream: Stream) -> Result<(), String> {
         match stream {
             Stream::Accounts | Stream::Beneficiaries => {}
@@ -137,12 +136,12 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A text, borrowed where it has no escapes.
+/// A JSON string, borrowed if it has no escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
-/// The string that a field's JSON is.
+/// Reads the JSON of a field as a string.
 pub(super) fn text<'a>(field: &str, json: Option<&'a str>) -> Result<Cow<'a, str>, String> {
     match json {
         None | Some("null") => Err(format!("\"{field}\" is missing")),
@@ -173,7 +172,7 @@ fn check_currency(value: Option<&RawValue>) -> Result<(), String> {
 
 fn check_balances(value: Option<&RawValue>) -> Result<(), String> {
     #[derive(Deserialize)]
-    struct Balance<'a> {
+    struct BalanceFields<'a> {
         #[serde(borrow, default)]
         amount: Option<&'a RawValue>,
         #[serde(borrow, default)]
@@ -183,7 +182,7 @@ fn check_balances(value: Option<&RawValue>) -> Result<(), String> {
         None | Some("null") => return Err("\"balances\" is missing".to_owned()),
         Some(json) => json,
     };
-    let balances: Vec<Balance> = serde_json::from_str(json).map_err(|_| {
+    let balances: Vec<BalanceFields> = serde_json::from_str(json).map_err(|_| {
         format!(
             "\"balances\" is {}, not a list of objects",
             super::escaped(json)
@@ -195,8 +194,8 @@ fn check_balances(value: Option<&RawValue>) -> Result<(), String> {
     })
 }
 
-/// Null, or an object whose values are strings.
-pub(super) fn check_metadata(metadata: &str) -> Result<(), String> {
+/// Checks that metadata is null or an object of strings.
+pub fn check_metadata(metadata: &str) -> Result<(), String> {
     struct Strings;
     impl<'de> Deserialize<'de> for Strings {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Strings, D::Error> {
@@ -229,7 +228,7 @@ mod tests {
     use super::*;
 
     fn broken(stream: Stream, json: &str) -> String {
-        let fields: Fields = serde_json::from_str(json).unwrap();
+        let fields: RecordFields = serde_json::from_str(json).unwrap();
         fields.check(stream).err().unwrap_or_default()
     }
 
@@ -289,13 +288,13 @@ mod tests {
     #[test]
     fn unknown_values_are_named_and_break_no_rule() {
         let json = r#"{"type":"ACH","status":7}"#;
-        let fields: Fields = serde_json::from_str(json).unwrap();
+        let fields: RecordFields = serde_json::from_str(json).unwrap();
         assert_eq!(
             fields.unknown_values(Stream::Transactions),
             [("type", "ACH".to_owned()), ("status", "7".to_owned())]
         );
         let json = r#"{"type":"PAYIN"}"#;
-        let fields: Fields = serde_json::from_str(json).unwrap();
+        let fields: RecordFields = serde_json::from_str(json).unwrap();
         assert_eq!(
             fields.unknown_values(Stream::Transactions),
             [("status", "(missing)".to_owned())]

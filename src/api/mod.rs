@@ -1,9 +1,9 @@
-//! The vocabulary of the Generic Connector API: what both ends of a wire mean by a page, a record, a date, an amount.
+//! The vocabulary of the Generic Connector API: pages, records, dates, amounts, as both ends of the wire mean them.
 //!
-//! The ground floor of the house: nothing here knows of HTTP, of threads or of the disk. A record keeps the exact text
-//! that the service sent ([`Record::json`]), so that fields which this program does not know survive; the few typed
-//! values that code needs stand beside it. The objects of the API ([`object`]) are read from that text where a reader
-//! wants more than the key and the date.
+//! This is the ground floor: nothing here knows of HTTP, threads, the disk, or of any program that speaks the API. A
+//! record keeps the exact text that the service sent ([`Record::json`]), so that fields which this program does not know
+//! survive, next to the few typed values that code needs. A reader that wants more than the key and the date reads the
+//! API's objects ([`object`]) from that text, or edits the text member by member ([`Members`]).
 
 mod amount;
 mod asset;
@@ -17,30 +17,32 @@ pub mod object;
 mod page;
 mod query;
 mod record;
+mod second;
 mod stream;
 mod timestamp;
 
 pub use amount::Amount;
 pub use asset::Asset;
 pub use content::{ContentHash, same_balances, same_content};
-pub use contract::{STATUSES, TYPES};
+pub use contract::{STATUSES, TYPES, check_metadata};
 pub use error_body::ErrorBody;
 pub use initiation::{Initiated, Initiation, InitiationRequest};
 pub use list_request::ListRequest;
-pub use members::{Members, without_nul};
-pub use page::{Page, Unusable, balances_record, read_record};
+pub use members::Members;
+pub use page::{Page, balances_record};
 pub use query::{Query, balances_path};
-pub use record::Record;
+pub use record::{Record, Unusable, read_record};
+pub use second::Second;
 pub use stream::{PerStream, Stream};
-pub use timestamp::{Second, Timestamp};
+pub use timestamp::Timestamp;
 
-/// Why a text is not the value of the API that it should be. Says what the value was and what the rule is.
+/// Why a text is not the value that the API wants. It names the value and the rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Invalid(pub(crate) String);
 
-/// Text from outside, made safe for a log line or an error message: control characters are escaped, so that it cannot
-/// forge a line or move a terminal's cursor, and it is cut at 200 characters.
+/// Makes text from outside safe for a log line or an error message: escapes control characters, so that it cannot forge
+/// a line or move a terminal's cursor, and cuts it at 200 characters.
 pub fn escaped(text: &str) -> String {
     const LONGEST: usize = 200;
     let mut safe: String = text

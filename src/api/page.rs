@@ -1,33 +1,21 @@
 use serde_json::value::RawValue;
 
-use super::contract::Fields;
-use super::{Invalid, Record, Stream};
+use super::{Invalid, Record, Stream, Unusable, read_record};
 
-/// One list answer, read.
+/// The answer to a request for a page of a list.
 #[derive(Debug, Default)]
 pub struct Page {
     /// The records that keep the API's rules, in the order of the answer.
     pub records: Vec<Record>,
-    /// The elements that do not.
+    /// The elements that break a rule.
     pub unusable: Vec<Unusable>,
-}
-
-/// An element of a page, or a Balances object, that cannot be kept as a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unusable {
-    /// Its key, where that much could be read.
-    pub id: Option<String>,
-    /// Why it cannot be kept, in words for a person.
-    pub reason: String,
-    /// The exact text that the service sent.
-    pub json: Box<str>,
 }
 
 impl Page {
     /// Reads the body of a list answer: a bare JSON array.
     ///
-    /// An element that breaks the API's rules is set aside with the reason, and the rest of the page goes on. A body
-    /// that is no JSON array at all is an error that says what stands there instead.
+    /// An element that breaks a rule does not affect the others. A body that is not a JSON array is an error, which
+    /// shows how the body begins.
     pub fn read(stream: Stream, body: &[u8]) -> Result<Page, Invalid> {
         let elements: Vec<&RawValue> =
             serde_json::from_slice(body).map_err(|error| not_json("a JSON array", body, &error))?;
@@ -42,7 +30,7 @@ impl Page {
         Ok(page)
     }
 
-    /// How many elements the answer held.
+    /// The number of elements in the answer.
     pub fn length(&self) -> usize {
         self.records.len() + self.unusable.len()
     }
@@ -50,62 +38,32 @@ impl Page {
 
 /// Reads the answer to a request for one account's balances: a bare JSON object.
 ///
-/// The outer error is a body that is no JSON at all; the inner one an object that cannot be kept, also because it
-/// speaks of another account than the one that was asked about.
+/// The outer error is a body that is not a JSON object. The inner error is an object that breaks a rule, or that has
+/// the balances of another account.
 pub fn balances_record(account_id: &str, body: &[u8]) -> Result<Result<Record, Unusable>, Invalid> {
     let object: &RawValue =
         serde_json::from_slice(body).map_err(|error| not_json("a JSON object", body, &error))?;
     if !object.get().starts_with('{') {
         return Err(not_json("a JSON object", body, &"it is something else"));
     }
-    Ok(
-        read_record(Stream::Balances, object.get()).and_then(|record| {
-            match record.id == account_id {
-                true => Ok(record),
-                false => Err(Unusable {
-                    reason: format!(
-                        "\"accountID\" is {:?}, not the account asked about",
-                        super::escaped(&record.id)
-                    ),
-                    id: Some(account_id.to_owned()),
-                    json: record.json,
-                }),
-            }
-        }),
-    )
-}
-
-/// Reads one record of a stream. The text is that of one JSON value.
-pub fn read_record(stream: Stream, json: &str) -> Result<Record, Unusable> {
-    let unusable = |id: Option<&str>, reason: String| Unusable {
-        id: id.map(str::to_owned),
-        reason,
-        json: json.into(),
+    let record = match read_record(Stream::Balances, object.get()) {
+        Ok(record) if record.id != account_id => record,
+        read => return Ok(read),
     };
-    if !json.starts_with('{') {
-        let shown = super::escaped(json);
-        return Err(unusable(None, format!("{shown:?} is not an object")));
-    }
-    let fields: Fields =
-        serde_json::from_str(json).map_err(|error| unusable(None, error.to_string()))?;
-    let id = fields
-        .key(stream)
-        .map_err(|reason| unusable(None, reason))?;
-    let read = fields
-        .date(stream)
-        .and_then(|timestamp| fields.check(stream).map(|()| timestamp));
-    let timestamp = read.map_err(|reason| unusable(Some(&id), reason))?;
-    Ok(Record {
-        unknown_values: fields.unknown_values(stream),
-        ..Record::new(stream, id.into_owned(), timestamp, json)
-    })
+    let other = super::escaped(&record.id);
+    Ok(Err(Unusable {
+        id: Some(account_id.to_owned()),
+        reason: format!("\"accountID\" is {other:?}, not the account asked about"),
+        json: record.json,
+    }))
 }
 
 fn not_json(wanted: &str, body: &[u8], error: &dyn std::fmt::Display) -> Invalid {
+    /// Bytes.
     const SHOWN: usize = 80;
     let start = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
     let start = super::escaped(start.trim());
-    // A string in place of the array would stand in it whole.
+    // If the body is a string, serde_json's error contains all of it.
     let error = super::escaped(&error.to_string());
     Invalid(match body.len() {
         0 => format!("the body is empty where {wanted} is due"),

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::api::{Initiated, Initiation, InitiationRequest, escaped, same_content};
 use crate::crash;
+use crate::formance::read_initiated;
 use crate::http::{Responder, Response};
 use crate::psp::{self, Client, NotInitiated};
 use crate::store::{Entry, Journal, Outcome};
@@ -130,7 +131,7 @@ impl Desk {
         let key = &request.idempotency_key;
         let asked = self
             .client
-            .initiate(kind, &json, PATIENCE, |body| Initiated::read(request, body));
+            .initiate(kind, &json, PATIENCE, |body| read_initiated(request, body));
         crash::point();
         let outcome = outcome(asked, may_be_made);
         let shown = escaped(key);

@@ -4,10 +4,10 @@ use std::sync::{Mutex, PoisonError, TryLockError};
 
 use serde_json::json;
 
-use super::shown::shown;
 use crate::api::{ListRequest, Stream, Timestamp, escaped};
+use crate::formance::readable;
 use crate::http::Response;
-use crate::store::{self, Listing, Selection};
+use crate::store::{self, Listed, Listing, Selection};
 
 /// More on one page is refused: a page is put together in memory.
 const LARGEST_PAGE: u64 = 1_000;
@@ -203,6 +203,12 @@ impl Lists {
             not_ready(&error.to_string())
         })
     }
+}
+
+/// A version as Connectivity gets it.
+fn shown(stream: Stream, listed: &Listed) -> String {
+    let stamp = listed.stamp.timestamp();
+    readable(stream, &listed.json, stamp, &listed.initiated_as)
 }
 
 /// The balances of an account for which the service gives none.

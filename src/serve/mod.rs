@@ -5,7 +5,6 @@
 //! | `routes` | which path is what, who may ask, and the small answers: health, status, "poll now" |
 //! | `key` | the key that requests must carry |
 //! | `lists` | accounts, balances, beneficiaries and transactions, from the store |
-//! | `shown` | a version as Formance's client can read it |
 //! | `initiations` | payouts and transfers, journalled and forwarded |
 //!
 //! Formance's own `generic` connector is pointed here instead of at the Integration Service. Polled directly, it loses
@@ -16,7 +15,6 @@ mod initiations;
 mod key;
 mod lists;
 mod routes;
-mod shown;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -7,9 +7,9 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 use ureq::http::Method;
 
-use super::ids::ConnectorId;
 use super::{CONNECTIONS, Credentials, Settings};
 use crate::api::{Timestamp, escaped};
+use crate::formance::ConnectorId;
 use crate::publish::DeliveryError;
 use crate::publish::target::{Answer, Ask, FormanceError, Target};
 use crate::secret::{Rotating, Secret};

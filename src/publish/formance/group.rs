@@ -5,26 +5,24 @@ use ureq::http::Method;
 
 use super::FormancePublisher;
 use super::client::Pushed;
-use super::ids::LONGEST_ID;
-use super::object::{self, Transaction, asset_refused};
 use super::payment::{self, Event};
+use super::transaction::PaymentsTransaction;
+use super::wire::as_json;
 use crate::api::Timestamp;
+use crate::formance::Unfit;
 use crate::publish::DeliveryError;
 use crate::store::{self, Change, ChangeLog, Delivered, Part, Payment};
-
-/// Why an id is not pushed.
-pub(super) const TOO_LONG: &str = "ids so long that Formance's database cannot index them";
 
 /// Transactions that belong to one payment, or may: those that relate to each other. What is told of a payment is told
 /// in order, so a group is pushed by one thread; groups do not touch each other.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     /// In the order of their seqs.
-    versions: Vec<Transaction>,
+    versions: Vec<PaymentsTransaction>,
     /// What the API has been told of them, and of those that they relate to.
     told: BTreeMap<String, Payment>,
     /// Versions that have waited since an earlier batch, by what they wait for.
-    waiting: BTreeMap<String, Vec<Transaction>>,
+    waiting: BTreeMap<String, Vec<PaymentsTransaction>>,
 }
 
 /// The groups of a batch's transactions. What the API has no place for is noted instead.
@@ -36,12 +34,12 @@ pub(super) fn gather<'a>(
 ) -> Result<Vec<Group>, store::Error> {
     let mut links = Links::default();
     let mut told: BTreeMap<String, Payment> = BTreeMap::new();
-    let mut waiting: BTreeMap<String, Vec<Transaction>> = BTreeMap::new();
+    let mut waiting: BTreeMap<String, Vec<PaymentsTransaction>> = BTreeMap::new();
     let mut versions = Vec::new();
     let has_waiting = log.has_waiting(publisher)?;
     let mut to_look_up = VecDeque::new();
     for change in changes {
-        match Transaction::read(change) {
+        match PaymentsTransaction::read(change) {
             Ok(version) => {
                 to_look_up.push_back(version.reference.clone());
                 if let Some(parent) = &version.parent {
@@ -50,7 +48,7 @@ pub(super) fn gather<'a>(
                 }
                 versions.push(version);
             }
-            Err(reason) => delivered.left_out.push((change.seq, reason)),
+            Err(unfit) => delivered.left_out.push((change.seq, unfit.to_string())),
         }
     }
     let mut looked_up = BTreeSet::new();
@@ -68,7 +66,7 @@ pub(super) fn gather<'a>(
             let mut held = Vec::new();
             for change in log.waiting(publisher, &id)? {
                 // It was read when it began to wait.
-                if let Ok(version) = Transaction::read(&change) {
+                if let Ok(version) = PaymentsTransaction::read(&change) {
                     links.join(&version.reference, &id);
                     to_look_up.push_back(version.reference.clone());
                     held.push(version);
@@ -138,7 +136,7 @@ impl Group {
             changed: BTreeSet::new(),
             delivered: Delivered::default(),
         };
-        let mut waiting: BTreeMap<&str, Vec<&Transaction>> = BTreeMap::new();
+        let mut waiting: BTreeMap<&str, Vec<&PaymentsTransaction>> = BTreeMap::new();
         for (parent, held) in &self.waiting {
             waiting.insert(parent, held.iter().collect());
         }
@@ -148,7 +146,7 @@ impl Group {
             .flatten()
             .map(|held| held.seq)
             .collect();
-        let mut queue: VecDeque<&Transaction> = self.versions.iter().collect();
+        let mut queue: VecDeque<&PaymentsTransaction> = self.versions.iter().collect();
         while let Some(version) = queue.pop_front() {
             match work.part(version) {
                 Ok(part) => work.push(version, part)?,
@@ -194,7 +192,7 @@ impl Group {
 
 impl Work<'_> {
     /// Which payment a version is a part of. An error is the transaction that has to come first.
-    fn part<'v>(&self, version: &'v Transaction) -> Result<Part, &'v str> {
+    fn part<'v>(&self, version: &'v PaymentsTransaction) -> Result<Part, &'v str> {
         if let Some(told) = self.told.get(&version.reference) {
             return Ok(match &told.part {
                 Part::Of(parent) => Part::Of(parent.clone()),
@@ -217,7 +215,7 @@ impl Work<'_> {
     }
 
     /// Tells the API of a version, if it says anything new.
-    fn push(&mut self, version: &Transaction, part: Part) -> Result<(), DeliveryError> {
+    fn push(&mut self, version: &PaymentsTransaction, part: Part) -> Result<(), DeliveryError> {
         let before = self.told.get(&version.reference).cloned();
         let before = before.as_ref();
         if before.is_some_and(|before| before.seq >= version.seq) {
@@ -259,7 +257,11 @@ impl Work<'_> {
 
     /// Tells the API of a version that had been refused, after a newer one of it: of what moves amounts only, and with
     /// its own date, under which a replay would tell it, too.
-    fn push_late(&mut self, version: &Transaction, part: &Part) -> Result<(), DeliveryError> {
+    fn push_late(
+        &mut self,
+        version: &PaymentsTransaction,
+        part: &Part,
+    ) -> Result<(), DeliveryError> {
         match payment::moves_amount(version.status) {
             true => self.push_adjustment(version, part, None).map(|_| ()),
             false => {
@@ -274,7 +276,7 @@ impl Work<'_> {
     /// does not take them.
     fn push_adjustment(
         &mut self,
-        version: &Transaction,
+        version: &PaymentsTransaction,
         part: &Part,
         newest: Option<Timestamp>,
     ) -> Result<Option<Timestamp>, DeliveryError> {
@@ -287,17 +289,17 @@ impl Work<'_> {
             },
         };
         if self.publisher.refuses_asset(&version.asset) {
-            self.leave_out(version, asset_refused(&version.asset));
+            self.leave_out(version, Unfit::Asset(version.asset.clone()).to_string());
             return Ok(None);
         }
         let connector = self.publisher.connector()?;
-        if connector.adjustment_length(payment, &version.reference) > LONGEST_ID {
-            self.leave_out(version, TOO_LONG.to_owned());
+        if !connector.can_index_adjustment(payment, &version.reference) {
+            self.leave_out(version, Unfit::LongId.to_string());
             return Ok(None);
         }
         if version
             .accounts()
-            .any(|account| connector.account(account).len() > LONGEST_ID)
+            .any(|account| connector.account(account).is_none())
         {
             let reason = "accounts of transactions whose ids Formance's database cannot index: the payment names none";
             self.leave_out(version, reason.to_owned());
@@ -346,7 +348,11 @@ impl Work<'_> {
 
     /// Pushes metadata that has changed. What the API does not take of it is counted, and not tried again: the adjustment
     /// of the same version is told already.
-    fn push_metadata(&mut self, version: &Transaction, part: &Part) -> Result<(), DeliveryError> {
+    fn push_metadata(
+        &mut self,
+        version: &PaymentsTransaction,
+        part: &Part,
+    ) -> Result<(), DeliveryError> {
         let Part::Own(state) = part else {
             let reason = "changed metadata of related transactions: the Payments API keeps that of an adjustment as it was first";
             self.leave_out(version, reason.to_owned());
@@ -362,7 +368,7 @@ impl Work<'_> {
             .connector()?
             .payment(&version.reference, &state.kind);
         let path = format!("/payments/{id}/metadata");
-        let json = object::as_json(&version.metadata);
+        let json = as_json(&version.metadata);
         let pushed = self.publisher.client.push(
             &version.named(),
             &Method::PATCH,
@@ -377,7 +383,7 @@ impl Work<'_> {
     }
 
     /// Counts what a payment cannot say of a version.
-    fn note_what_is_lost(&mut self, version: &Transaction) {
+    fn note_what_is_lost(&mut self, version: &PaymentsTransaction) {
         let Some(before) = self.told.get(&version.reference) else {
             return;
         };
@@ -411,23 +417,23 @@ impl Work<'_> {
         self.told.insert(payment.id.clone(), payment);
     }
 
-    fn leave_out(&mut self, version: &Transaction, reason: String) {
+    fn leave_out(&mut self, version: &PaymentsTransaction, reason: String) {
         self.delivered.left_out.push((version.seq, reason));
     }
 
     /// Notes that the API refuses a version: because of its asset, as it will refuse the next one, or of something else.
-    fn refuse(&mut self, version: &Transaction, reason: String) {
+    fn refuse(&mut self, version: &PaymentsTransaction, reason: String) {
         // The API names the field that is wrong: "Asset is invalid".
         if reason.contains("Asset ") {
             self.publisher.note_asset(&version.asset);
-            self.leave_out(version, asset_refused(&version.asset));
+            self.leave_out(version, Unfit::Asset(version.asset.clone()).to_string());
         } else {
             self.delivered.refused.push((version.seq, reason));
         }
     }
 }
 
-impl Transaction {
+impl PaymentsTransaction {
     fn named(&self) -> String {
         super::named(&self.reference, self.seq)
     }

@@ -9,16 +9,17 @@
 //! | file | what it is |
 //! |---|---|
 //! | `client` | tokens, the look-up of the connector, one request |
-//! | `ids` | the ids of accounts and payments |
-//! | `object` | the objects that are pushed, made of records |
+//! | `account`, `transaction` | what is pushed of a record |
+//! | `wire` | what these two share |
 //! | `payment` | which adjustments a version makes |
 //! | `group` | the transactions of a batch that belong to one payment |
 
+mod account;
 mod client;
 mod group;
-mod ids;
-mod object;
 mod payment;
+mod transaction;
+mod wire;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -30,11 +31,11 @@ use ureq::http::Method;
 use super::target::{Finding, Settings as TargetSettings};
 use super::{DeliveryError, Publisher};
 use crate::api::{Stream, escaped};
+use crate::formance::{ConnectorId, Unfit};
 use crate::secret::Rotating;
 use crate::store::{Change, ChangeLog, Delivered};
+use account::PaymentsAccount;
 use client::{Client, Pushed};
-use ids::{ConnectorId, LONGEST_ID};
-use object::Account;
 
 /// Requests under way at once, each on a connection of its own.
 const CONNECTIONS: usize = 16;
@@ -127,20 +128,20 @@ impl FormancePublisher {
             kind: std::borrow::Cow<'a, str>,
         }
         let mut delivered = Delivered::default();
-        let account = match Account::read(change, &self.connector()?.text) {
+        let account = match PaymentsAccount::read(change, &self.connector()?.text) {
             Ok(account) => account,
-            Err(reason) => {
-                delivered.left_out.push((change.seq, reason));
+            Err(unfit) => {
+                delivered.left_out.push((change.seq, unfit.to_string()));
                 return Ok(delivered);
             }
         };
-        if self.connector()?.account(&account.reference).len() > LONGEST_ID {
+        if self.connector()?.account(&account.reference).is_none() {
             delivered
                 .left_out
-                .push((change.seq, group::TOO_LONG.to_owned()));
+                .push((change.seq, Unfit::LongId.to_string()));
             return Ok(delivered);
         }
-        let json = object::as_json(&account);
+        let json = wire::as_json(&account);
         let what = named(&account.reference, change.seq);
         match self
             .client

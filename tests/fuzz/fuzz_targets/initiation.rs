@@ -1,6 +1,6 @@
 #![no_main]
 
-use generic_connector::fuzzing::{Amount, Asset, Initiated, InitiationRequest, Members, Timestamp};
+use generic_connector::fuzzing::{Amount, Asset, InitiationRequest, Members, Timestamp, read_initiated};
 use libfuzzer_sys::fuzz_target;
 
 // A line with a request, and the service's answer: whatever is answered, Formance's client can read.
@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(asked.text("idempotencyKey").unwrap(), request.idempotency_key);
     assert!(Amount::check(&asked.text("amount").unwrap()).is_ok());
     assert!(Asset::check(&asked.text("currency").unwrap()).is_ok());
-    let Ok(initiated) = Initiated::read(&request, answer) else {
+    let Ok(initiated) = read_initiated(&request, answer) else {
         return;
     };
     let shown = Members::read(&initiated.json).unwrap();
@@ -26,6 +26,6 @@ fuzz_target!(|data: &[u8]| {
         assert!(shown.text(field).is_ok(), "{field}");
     }
     // Complete already, so it stays.
-    let again = Initiated::read(&request, initiated.json.as_bytes()).unwrap();
+    let again = read_initiated(&request, initiated.json.as_bytes()).unwrap();
     assert_eq!(again.json, initiated.json);
 });

@@ -1,15 +1,44 @@
-//! A version as Connectivity is shown it: as the service sent it, but for what Formance's client could not read.
-//!
-//! That client (Go's encoding/json into generated structures, formancehq/payments v3.4.0) fails a whole page for one
-//! value of the wrong type or outside an enumeration, takes `"ID"` for `"id"`, does not resolve escapes in dates, and
-//! stores what it reads in a database that takes no U+0000.
+use std::borrow::Cow;
 
-use serde_json::Value;
+use super::dates::rewritten;
+use super::members::drop_unreadable;
+use super::texts::{text, without_nul};
+use super::values::{status, transaction_type};
+use crate::api::{Initiation, Members, Stream, Timestamp};
 
-use crate::api::{Members, STATUSES, Stream, TYPES, Timestamp, without_nul};
-use crate::store::Listed;
+/// The text of a version that the Go client can read: as the service sent it wherever possible, and dated by `stamp`.
+///
+/// `initiated_as` has the `idempotencyKey` of each payout and transfer that Connectivity asked for and whose id the
+/// version has.
+pub fn readable(
+    stream: Stream,
+    json: &str,
+    stamp: Timestamp,
+    initiated_as: &[(Initiation, String)],
+) -> String {
+    let Ok(mut record) = Members::read(json) else {
+        // Never taken: it was read when it was stored.
+        return json.to_owned();
+    };
+    drop_unreadable(&mut record, fields(stream));
+    rewrite_date(&mut record, stream.date_field(), Some(stamp));
+    for field in unchecked_texts(stream) {
+        rewrite_text(&mut record, field);
+    }
+    match stream {
+        Stream::Balances => rewrite_balances(&mut record),
+        Stream::Transactions => rewrite_transaction(&mut record, initiated_as),
+        Stream::Accounts | Stream::Beneficiaries => {}
+    }
+    let text = if record.is_edited() {
+        Cow::Owned(record.write())
+    } else {
+        Cow::Borrowed(json)
+    };
+    without_nul(&text).into_owned()
+}
 
-/// The fields that Formance's client reads.
+/// The fields that the Go client reads.
 fn fields(stream: Stream) -> &'static [&'static str] {
     match stream {
         Stream::Accounts => &["id", "accountName", "createdAt", "metadata"],
@@ -32,8 +61,8 @@ fn fields(stream: Stream) -> &'static [&'static str] {
     }
 }
 
-/// Those of them that must be strings, and that no rule of the API has checked.
-fn texts(stream: Stream) -> &'static [&'static str] {
+/// The fields that must be strings for the Go client, and that no rule of the API checks.
+fn unchecked_texts(stream: Stream) -> &'static [&'static str] {
     match stream {
         Stream::Accounts => &["accountName"],
         Stream::Balances => &["id"],
@@ -47,69 +76,44 @@ fn texts(stream: Stream) -> &'static [&'static str] {
     }
 }
 
-/// The text of a version. The date that the stream is sorted by is the stamp, unless it is that already.
-pub(super) fn shown(stream: Stream, listed: &Listed) -> String {
-    let Ok(mut record) = Members::read(&listed.json) else {
-        // It was read when it was stored.
-        return listed.json.clone();
-    };
-    record.drop_other_spellings(fields(stream));
-    record.drop_deeper_than(Members::DEEPEST);
-    show_date(
-        &mut record,
-        stream.date_field(),
-        Some(listed.stamp.timestamp()),
-    );
-    for field in texts(stream) {
-        match record.get(field) {
-            None | Some("null") => {}
-            Some(json) if json.starts_with('"') => {}
-            Some(json) => {
-                let text = Value::from(json);
-                record.set(field, &text);
-            }
-        }
+fn rewrite_text(record: &mut Members, field: &'static str) {
+    // Go reads every string, also one that Rust does not, such as half an emoji.
+    let is_string = record.get(field).is_none_or(|json| json.starts_with('"'));
+    if !is_string && let Some(text) = text(record, field).map(Cow::into_owned) {
+        record.set(field, &text);
     }
-    match stream {
-        Stream::Balances => show_balances(&mut record),
-        Stream::Transactions => show_transaction(&mut record, listed),
-        Stream::Accounts | Stream::Beneficiaries => {}
-    }
-    let text = match record.is_edited() {
-        true => record.write(),
-        false => listed.json.clone(),
-    };
-    without_nul(&text).into_owned()
 }
 
-/// Makes a date one that Go reads, and that has the value `due`, if there is one.
-fn show_date(record: &mut Members, field: &'static str, due: Option<Timestamp>) {
+/// Makes a date readable for Go, and equal to `stamp` if there is one.
+fn rewrite_date(record: &mut Members, field: &'static str, stamp: Option<Timestamp>) {
     let Ok(text) = record.text(field) else {
         return;
     };
-    let is_escaped = record.get(field).is_some_and(|json| json.contains('\\'));
-    let Ok(value) = Timestamp::parse(&text) else {
+    let Ok(date) = Timestamp::parse(&text) else {
         return;
     };
-    let written = match (due, value.for_go(&text)) {
-        (Some(due), _) if due != value => due.to_string(),
+    // Go does not resolve escapes in dates.
+    let has_escapes = record.get(field).is_some_and(|json| json.contains('\\'));
+    let written = match (stamp, rewritten(&text, date)) {
+        (Some(stamp), _) if stamp != date => stamp.to_string(),
         (_, Some(readable)) => readable,
-        // As an offset is written is part of what Formance tells adjustments apart by.
-        _ if is_escaped => text.into_owned(),
+        // Only without its escapes: Formance tells adjustments apart by the spelling of the offset, too.
+        _ if has_escapes => text.into_owned(),
         _ => return,
     };
-    record.set(field, &Value::from(written));
+    record.set(field, &written);
 }
 
-fn show_transaction(transaction: &mut Members, listed: &Listed) {
-    show_date(transaction, "createdAt", None);
-    for (field, known) in [("type", TYPES.as_slice()), ("status", STATUSES.as_slice())] {
-        if !transaction
-            .text(field)
-            .is_ok_and(|value| known.contains(&&*value))
-        {
-            transaction.set(field, &Value::from("OTHER"));
+fn rewrite_transaction(transaction: &mut Members, initiated_as: &[(Initiation, String)]) {
+    rewrite_date(transaction, "createdAt", None);
+    for (field, value) in [
+        ("type", transaction_type(transaction)),
+        ("status", status(transaction)),
+    ] {
+        if transaction.text(field).is_ok_and(|text| text == value) {
+            continue;
         }
+        transaction.set(field, value);
     }
     if transaction
         .text("relatedTransactionID")
@@ -117,18 +121,17 @@ fn show_transaction(transaction: &mut Members, listed: &Listed) {
     {
         return;
     }
-    // Formance takes it for another payment than the one that it has initiated unless it is told.
-    let initiated = listed.initiated_as.iter().find(|(initiation, _)| {
-        transaction
-            .text("type")
-            .is_ok_and(|kind| kind == initiation.transaction_type())
-    });
+    // Without this relation, Formance shows what it has initiated as two payments.
+    let kind = transaction_type(transaction);
+    let initiated = initiated_as
+        .iter()
+        .find(|(initiation, _)| initiation.transaction_type() == kind);
     if let Some((_, key)) = initiated {
-        transaction.set("relatedTransactionID", &Value::from(key.as_str()));
+        transaction.set("relatedTransactionID", key);
     }
 }
 
-fn show_balances(record: &mut Members) {
+fn rewrite_balances(record: &mut Members) {
     let Some(Ok(mut balances)) = record
         .get("balances")
         .map(serde_json::from_str::<Vec<Members>>)
@@ -136,8 +139,7 @@ fn show_balances(record: &mut Members) {
         return;
     };
     for balance in &mut balances {
-        balance.drop_other_spellings(&["amount", "currency"]);
-        balance.drop_deeper_than(Members::DEEPEST);
+        drop_unreadable(balance, &["amount", "currency"]);
     }
     if balances.iter().any(Members::is_edited) {
         let balances: Vec<String> = balances.iter().map(Members::write).collect();
@@ -147,21 +149,17 @@ fn show_balances(record: &mut Members) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::api::Initiation;
-    use crate::store::Stamp;
+    use serde_json::Value;
 
-    fn listed(json: &str, stamp: &str) -> Listed {
-        let stamp = Timestamp::parse(stamp).unwrap().nanoseconds();
-        Listed {
-            stamp: Stamp::from_nanoseconds(stamp),
-            json: json.to_owned(),
-            initiated_as: Vec::new(),
-        }
+    use super::*;
+
+    fn shown(stream: Stream, json: &str, initiated_as: &[(Initiation, String)]) -> String {
+        let stamp = Timestamp::parse("2024-05-01T12:00:00Z").unwrap();
+        readable(stream, json, stamp, initiated_as)
     }
 
     #[test]
-    fn what_formance_can_read_is_shown_as_the_service_sent_it() {
+    fn what_the_go_client_can_read_stays_as_the_service_sent_it() {
         for (stream, json) in [
             (
                 Stream::Accounts,
@@ -176,7 +174,7 @@ mod tests {
                 r#"{"id":"t","type":"PAYIN","status":"CAPTURE","createdAt":"2024-05-01T12:00:00+02:00","updatedAt":"2024-05-01T12:00:00.000Z","scheme":null}"#,
             ),
         ] {
-            assert_eq!(shown(stream, &listed(json, "2024-05-01T12:00:00Z")), json);
+            assert_eq!(shown(stream, json, &[]), json);
         }
     }
 
@@ -199,29 +197,17 @@ mod tests {
                 r#"{"accountID":"a","at":"2024-05-01T12:00:00Z","balances":[{"amount":"1","currency":"JPY"},{"currency":"EUR/2","amount":"2"}]}"#,
             ),
         ] {
-            assert_eq!(
-                shown(stream, &listed(json, "2024-05-01T12:00:00Z")),
-                expected
-            );
+            assert_eq!(shown(stream, json, &[]), expected);
         }
         let json = r#"{"id":"t","type":"PAYIN","status":"FAILED","createdAt":"0001-01-01T02:00:00+02:00","updatedAt":"2024-05-01T12:00:00Z"}"#;
         let expected = json.replace("0001-01-01T02:00:00+02:00", "1970-01-01T00:00:00Z");
-        assert_eq!(
-            shown(Stream::Transactions, &listed(json, "2024-05-01T12:00:00Z")),
-            expected
-        );
+        assert_eq!(shown(Stream::Transactions, json, &[]), expected);
         let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
         let json = format!(
             r#"{{"id":"b","ownerName":"[[[","createdAt":"2024-05-01T12:00:00Z","x":{deep}}}"#
         );
         let expected = r#"{"id":"b","ownerName":"[[[","createdAt":"2024-05-01T12:00:00Z"}"#;
-        assert_eq!(
-            shown(
-                Stream::Beneficiaries,
-                &listed(&json, "2024-05-01T12:00:00Z")
-            ),
-            expected
-        );
+        assert_eq!(shown(Stream::Beneficiaries, &json, &[]), expected);
     }
 
     #[test]
@@ -232,12 +218,12 @@ mod tests {
             )
         };
         let related = |json: &str| {
-            let mut listed = listed(json, "2024-05-01T12:00:00Z");
-            listed.initiated_as = vec![
+            let initiated_as = [
                 (Initiation::Transfer, "k-t".to_owned()),
                 (Initiation::Payout, "k-p".to_owned()),
             ];
-            let shown: Value = serde_json::from_str(&shown(Stream::Transactions, &listed)).unwrap();
+            let shown = shown(Stream::Transactions, json, &initiated_as);
+            let shown: Value = serde_json::from_str(&shown).unwrap();
             shown["relatedTransactionID"].clone()
         };
         assert_eq!(related(&json("PAYOUT", "")), "k-p");

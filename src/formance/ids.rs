@@ -4,25 +4,25 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-/// Bytes. PostgreSQL indexes at most 2,704 of a value (a third of a page, less what a row takes), and answers what is
-/// longer with an error that Formance does not tell from one of its own.
-pub(super) const LONGEST_ID: usize = 2_680;
+/// Bytes of an id. PostgreSQL indexes at most 2,704 bytes of a value (a third of a page, less the row's overhead). It
+/// answers a longer one with an error that Formance takes for a fault of its own.
+const LONGEST_ID: usize = 2_680;
 
-/// The id of an installed connector, as the API gave it.
+/// The id of an installed connector, as the Payments API gave it.
 ///
-/// Ids of the Payments API are base64url without padding over canonical JSON, and those of accounts and payments embed
-/// the connector's. A connector id is never built: of a connector that was migrated from version 2 the provider is
-/// written otherwise.
+/// Formance's ids are base64url without padding over canonical JSON. The ids of accounts and payments embed the
+/// connector's. A connector's id cannot be built from its parts: connectors that were migrated from version 2 spell the
+/// provider differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ConnectorId {
-    /// As requests name it.
+pub struct ConnectorId {
+    /// The id as requests carry it.
     pub text: String,
-    /// The canonical JSON in it.
+    /// The canonical JSON that it encodes.
     json: String,
 }
 
 impl ConnectorId {
-    /// Decodes an id; none if the text is none.
+    /// Decodes an id; `None` if the text is not one.
     pub fn decode(text: &str) -> Option<ConnectorId> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -40,16 +40,17 @@ impl ConnectorId {
         })
     }
 
-    /// The id of an account or a beneficiary.
-    pub fn account(&self, reference: &str) -> String {
+    /// The id of an account or a beneficiary; `None` if PostgreSQL cannot index it.
+    pub fn account(&self, reference: &str) -> Option<String> {
         let reference = canonical(reference);
-        encode(&format!(
+        let id = encode(&format!(
             "{{\"ConnectorID\":{},\"Reference\":{reference}}}",
             self.json
-        ))
+        ));
+        (id.len() <= LONGEST_ID).then_some(id)
     }
 
-    /// The id of a payment of that type, as the API writes types.
+    /// The id of a payment with a type of the Payments API.
     pub fn payment(&self, reference: &str, kind: &str) -> String {
         let (reference, kind) = (canonical(reference), canonical(kind));
         encode(&format!(
@@ -58,12 +59,12 @@ impl ConnectorId {
         ))
     }
 
-    /// How long the id of an adjustment is, at most.
-    pub fn adjustment_length(&self, payment: &str, reference: &str) -> usize {
-        // The names of the fields, the date, the longest status and the longest type.
+    /// Whether PostgreSQL can index the id of an adjustment.
+    pub fn can_index_adjustment(&self, payment: &str, reference: &str) -> bool {
+        /// Bytes: the names of the fields, the date, the longest status and the longest type.
         const REST: usize = 160;
         let length = self.json.len() + canonical(payment).len() + canonical(reference).len() + REST;
-        length.div_ceil(3) * 4
+        length.div_ceil(3) * 4 <= LONGEST_ID
     }
 }
 
@@ -71,7 +72,7 @@ fn encode(json: &str) -> String {
     URL_SAFE_NO_PAD.encode(json)
 }
 
-/// A string of canonical JSON: only the quotation mark, the backslash and control characters are escaped.
+/// A string in canonical JSON, which escapes only the quotation mark, the backslash and control characters.
 fn canonical(text: &str) -> String {
     let mut json = String::with_capacity(text.len() + 2);
     json.push('"');
@@ -103,7 +104,7 @@ mod tests {
     fn ids_are_those_that_formance_makes() {
         let connector = ConnectorId::decode(CONNECTOR).unwrap();
         assert_eq!(
-            connector.account("acc-001"),
+            connector.account("acc-001").unwrap(),
             "eyJDb25uZWN0b3JJRCI6eyJQcm92aWRlciI6ImdlbmVyaWMiLCJSZWZlcmVuY2UiOiIwYmE0MDNiYi0zYzlmLTQ2OTUtYmQxZC0yYmQ5ZDdiMjgwOTQifSwiUmVmZXJlbmNlIjoiYWNjLTAwMSJ9"
         );
         assert_eq!(
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_must_be_is_escaped() {
+    fn canonical_json_escapes_no_more_than_it_must() {
         assert_eq!(
             canonical("a\"b\\c/d\u{8}\t\n\u{c}\r\u{1}\u{1f}\u{7f}é\u{2028}<&>😀"),
             "\"a\\\"b\\\\c/d\\b\\t\\n\\f\\r\\u0001\\u001F\u{7f}é\u{2028}<&>😀\""

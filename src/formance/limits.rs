@@ -1,0 +1,61 @@
+use crate::api::{Amount, Invalid, escaped};
+
+/// Characters of an account's name. The Payments API takes no more.
+pub const LONGEST_NAME: usize = 1_000;
+
+/// Characters of the reference of an account, a payment or an adjustment. The Payments API takes no fewer.
+const SHORTEST_REFERENCE: usize = 3;
+
+/// Digits of an amount. PostgreSQL's `numeric` has at most 131,072 before the decimal point.
+const LONGEST_AMOUNT: usize = 100_000;
+
+/// Why Formance cannot take a record, or a part of it.
+///
+/// The texts are in the plural because skipped versions are counted by them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// The record breaks a rule of the Generic Connector API. The first versions of this program stored such records.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The record's id has too few characters for the Payments API.
+    #[error("ids of fewer than {SHORTEST_REFERENCE} characters: the Payments API takes none")]
+    ShortId,
+    /// The record's id makes an id of Formance's that PostgreSQL cannot index.
+    #[error("ids so long that Formance's database cannot index them")]
+    LongId,
+    /// The amount has more digits than PostgreSQL can store.
+    #[error(
+        "amounts of more than {LONGEST_AMOUNT} digits: Formance's database has no place for them"
+    )]
+    LongAmount,
+    /// The asset, which is one that the Payments API does not know.
+    #[error(
+        "asset {}: the Payments API takes none but codes of ISO 4217 with their decimals, such as USD/2 or JPY/0",
+        escaped(.0)
+    )]
+    Asset(String),
+}
+
+/// Checks the length of a reference.
+pub fn check_reference(id: &str) -> Result<(), Unfit> {
+    if id.chars().count() < SHORTEST_REFERENCE {
+        return Err(Unfit::ShortId);
+    }
+    Ok(())
+}
+
+/// Checks the length of an amount.
+pub fn check_amount(amount: &Amount) -> Result<(), Unfit> {
+    if amount.to_string().len() > LONGEST_AMOUNT {
+        return Err(Unfit::LongAmount);
+    }
+    Ok(())
+}
+
+/// Checks the form of an asset. Which codes the Payments API knows, only its answers say.
+pub fn check_asset(asset: &str) -> Result<(), Unfit> {
+    if !asset.contains('/') {
+        return Err(Unfit::Asset(asset.to_owned()));
+    }
+    Ok(())
+}

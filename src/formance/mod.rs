@@ -1,0 +1,46 @@
+//! What Formance can take: its Go client, its Payments API and its PostgreSQL database.
+//!
+//! A record reaches Formance in one of two ways, and each has a gate of its own:
+//!
+//! ```text
+//!  serve   ──► the `generic` connector's Go client ──┐
+//!                                                    ├──► PostgreSQL
+//!  publish ──► the Payments API                    ──┘
+//! ```
+//!
+//! * The Go client (encoding/json into generated structures) fails a whole page for one value that it cannot read.
+//! * The Payments API answers 400 to a request with one value that breaks its rules.
+//! * The database stores no U+0000 and no number beyond its `numeric`, and indexes no long value.
+//!
+//! A decision that both ways have to make is made here, once, so that Formance shows the same for a record whichever way
+//! it came. Where a rule is Formance's, it was read in formancehq/payments v3.4.0.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `readable` | the text of a version that the Go client can read |
+//! | `initiated` | the text of a payout or transfer that the Go client can read |
+//! | `members` | which members of an object the Go client would misread |
+//! | `texts` | texts that are missing, no strings, or contain U+0000 |
+//! | `dates` | dates that Go cannot read or that lie in the future |
+//! | `values` | values of `type`, `status` and `scheme` that Formance does not know |
+//! | `ids` | the ids of accounts and payments |
+//! | `limits` | what is too short, too long or too large |
+//!
+//! The room stands on `api` alone. `serve` and `publish` stand on it.
+
+mod dates;
+mod ids;
+mod initiated;
+mod limits;
+mod members;
+mod readable;
+mod texts;
+mod values;
+
+pub use dates::payment_date;
+pub use ids::ConnectorId;
+pub use initiated::read_initiated;
+pub use limits::{LONGEST_NAME, Unfit, check_amount, check_asset, check_reference};
+pub use readable::readable;
+pub use texts::{non_empty_text, without_nul};
+pub use values::{scheme, status, transaction_type};

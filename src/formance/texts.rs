@@ -1,0 +1,70 @@
+use std::borrow::Cow;
+
+use crate::api::Members;
+
+/// The text of a field that should be a string; `None` if it is missing or null. Any other value counts as its JSON.
+pub(super) fn text<'r>(record: &'r Members, field: &str) -> Option<Cow<'r, str>> {
+    let json = record.get(field).filter(|json| *json != "null")?;
+    Some(record.text(field).unwrap_or(Cow::Borrowed(json)))
+}
+
+/// As for the listener: the text of a field that should be a string; `None` if there is none or if it is empty.
+pub fn non_empty_text(record: &Members, field: &str) -> Option<String> {
+    let text = text(record, field).filter(|text| !text.is_empty())?;
+    Some(text.into_owned())
+}
+
+/// A JSON text in which U+FFFD replaces U+0000, which PostgreSQL cannot store.
+pub fn without_nul(json: &str) -> Cow<'_, str> {
+    const NUL: &str = r"\u0000";
+    if !json.contains(NUL) {
+        return Cow::Borrowed(json);
+    }
+    let mut text = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(place) = rest.find('\\') {
+        let (before, escape) = rest.split_at(place);
+        text += before;
+        // The character after a backslash is skipped with it: an escaped backslash begins no other escape.
+        let (written, length) = if escape.starts_with(NUL) {
+            (r"\ufffd", NUL.len())
+        } else {
+            let length = escape.chars().take(2).map(char::len_utf8).sum();
+            (&escape[..length], length)
+        };
+        text += written;
+        rest = &escape[length..];
+    }
+    Cow::Owned(text + rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_is_replaced_and_what_only_looks_like_one_is_not() {
+        for (json, expected) in [
+            (r#"{"a":"x\u0000y\u00001"}"#, r#"{"a":"x\ufffdy\ufffd1"}"#),
+            (
+                r#"{"a\u0000":"\\u0000","b":"\\\u0000\n"}"#,
+                r#"{"a\ufffd":"\\u0000","b":"\\\ufffd\n"}"#,
+            ),
+            (r#"{"a":"\u0001é\\"}"#, r#"{"a":"\u0001é\\"}"#),
+        ] {
+            assert_eq!(without_nul(json), expected);
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_no_string_counts_as_its_json() {
+        let json = r#"{"a":"x","b":{"c":1},"d":null,"e":""}"#;
+        let record = Members::read(json).unwrap();
+        let read = |field| non_empty_text(&record, field);
+        assert_eq!(read("a").as_deref(), Some("x"));
+        assert_eq!(read("b").as_deref(), Some(r#"{"c":1}"#));
+        for none in ["d", "e", "f"] {
+            assert_eq!(read(none), None, "{none}");
+        }
+    }
+}
