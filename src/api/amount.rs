@@ -2,9 +2,10 @@ use std::fmt;
 
 use super::Invalid;
 
-/// An integer in minor units, of any size, signed.
+/// A signed integer of any size, in minor units.
 ///
-/// Kept as decimal digits in canonical form (no `+`, no leading zeros, no `-0`), so that equal amounts are equal texts.
+/// It is kept as decimal digits in canonical form (no `+`, no leading zeros, no `-0`), so that equal amounts have equal
+/// texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Amount(String);
 
@@ -21,7 +22,7 @@ impl Amount {
         }))
     }
 
-    /// Whether [`parse`](Amount::parse) reads that text, and why not.
+    /// Whether [`parse`](Amount::parse) accepts the text; the error says why it does not.
     pub fn check(text: &str) -> Result<(), Invalid> {
         let (_, digits) = sign_and_digits(text);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -33,7 +34,7 @@ impl Amount {
         Ok(())
     }
 
-    /// The amount in major units, for people: `-1050` with two decimals is `-10.50`.
+    /// The amount in major units, for display: `-1050` with two decimals is `-10.50`.
     pub fn in_major_units(&self, decimals: usize) -> String {
         let (sign, digits) = match self.0.strip_prefix('-') {
             Some(digits) => ("-", digits),
@@ -42,14 +43,14 @@ impl Amount {
         if decimals == 0 {
             return self.0.clone();
         }
-        // By hand: a format's width ends at 65535, an asset may have 999999 decimals.
+        // Padded by hand: a format's width ends at 65,535, and an asset may have 999,999 decimals.
         let padded = "0".repeat((decimals + 1).saturating_sub(digits.len())) + digits;
         let (whole, fraction) = padded.split_at(padded.len() - decimals);
         format!("{sign}{whole}.{fraction}")
     }
 }
 
-/// Whether it is negative, and what follows the sign.
+/// Whether the text begins with a minus, and the text after its sign.
 fn sign_and_digits(text: &str) -> (bool, &str) {
     match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),

@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::Invalid;
 
-/// An asset in UMN notation: `USD/2`, `BTC/8`, `COIN`, `JPY`. The number is that of its decimals; none means zero.
+/// An asset in UMN notation: `USD/2`, `BTC/8`, `COIN`, `JPY`. The number is the count of decimals; without one it is 0.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Asset {
     text: String,
@@ -10,7 +10,7 @@ pub struct Asset {
 }
 
 impl Asset {
-    /// Reads `^[A-Z][A-Z0-9]{0,16}(_[A-Z]{1,16})?(/\d{1,6})?$`, the rule of Formance's ledger and payments.
+    /// Reads `^[A-Z][A-Z0-9]{0,16}(_[A-Z]{1,16})?(/\d{1,6})?$`.
     pub fn parse(text: &str) -> Result<Asset, Invalid> {
         Asset::check(text)?;
         let code_length = text.find('/').unwrap_or(text.len());
@@ -20,7 +20,7 @@ impl Asset {
         })
     }
 
-    /// Whether [`parse`](Asset::parse) reads that text, and why not.
+    /// Whether [`parse`](Asset::parse) accepts the text; the error says why it does not.
     pub fn check(text: &str) -> Result<(), Invalid> {
         let (code, decimals) = match text.split_once('/') {
             Some((code, decimals)) => (code, Some(decimals)),
@@ -40,21 +40,21 @@ impl Asset {
             && decimals.is_none_or(|decimals| {
                 (1..=6).contains(&decimals.len()) && decimals.bytes().all(digit)
             });
-        match good {
-            true => Ok(()),
-            false => Err(Invalid(format!(
-                "{:?} is not an asset in UMN notation, such as USD/2",
-                super::escaped(text)
-            ))),
+        if !good {
+            let shown = super::escaped(text);
+            return Err(Invalid(format!(
+                "{shown:?} is not an asset in UMN notation, such as USD/2"
+            )));
         }
+        Ok(())
     }
 
-    /// What stands before the `/`.
+    /// The part before the `/`.
     pub fn code(&self) -> &str {
         &self.text[..self.code_length]
     }
 
-    /// How many decimals a major unit has.
+    /// The number of decimals of a major unit.
     pub fn decimals(&self) -> usize {
         self.text[self.code_length..]
             .trim_start_matches('/')

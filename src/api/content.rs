@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Amount;
@@ -9,7 +10,7 @@ use super::object::Balances;
 
 /// The first 16 bytes of the SHA-256 of a record's text.
 ///
-/// Equal hashes are equal texts. It stands in the state and, shortened, in idempotency keys.
+/// Equal hashes mean equal texts. The state keeps the hash, and idempotency keys carry its beginning.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ContentHash(pub [u8; 16]);
 
@@ -25,7 +26,7 @@ impl ContentHash {
         ContentHash(first)
     }
 
-    /// Eight hexadecimal digits of it, as idempotency keys carry them.
+    /// Its first eight hexadecimal digits, as idempotency keys carry them.
     pub fn short(&self) -> String {
         self.0[..4]
             .iter()
@@ -40,10 +41,10 @@ impl fmt::Debug for ContentHash {
     }
 }
 
-/// Whether two texts are the same object: equal but for white space and the order of keys. Some services write their
-/// maps in random order. Numbers and strings are compared as they are written, so no precision is lost.
+/// Whether two JSON texts have the same content: they may differ in white space and in the order of keys, since some
+/// services write their maps in random order. Numbers and strings are compared as text, so no precision is lost.
 pub fn same_content(one: &str, other: &str) -> bool {
-    /// No object of the API is nested deeper than three levels.
+    /// Levels. No object of the API is nested deeper than three.
     const DEEPEST: usize = 64;
     fn same(one: &str, other: &str, depth: usize) -> bool {
         if one == other {
@@ -53,46 +54,31 @@ pub fn same_content(one: &str, other: &str) -> bool {
             return false;
         }
         match (one.as_bytes().first(), other.as_bytes().first()) {
-            (Some(b'{'), Some(b'{')) => {
-                type Object<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
-                match (
-                    serde_json::from_str::<Object>(one),
-                    serde_json::from_str::<Object>(other),
-                ) {
-                    (Ok(one), Ok(other)) => {
-                        one.len() == other.len()
-                            && one.iter().zip(&other).all(
-                                |((key, value), (other_key, other_value))| {
-                                    key == other_key
-                                        && same(value.get(), other_value.get(), depth + 1)
-                                },
-                            )
-                    }
-                    _ => false,
-                }
-            }
+            (Some(b'{'), Some(b'{')) => both::<BTreeMap<Cow<str>, &RawValue>>(one, other)
+                .is_some_and(|(one, other)| {
+                    one.len() == other.len()
+                        && one.iter().zip(&other).all(|(one, other)| {
+                            one.0 == other.0 && same(one.1.get(), other.1.get(), depth + 1)
+                        })
+                }),
             (Some(b'['), Some(b'[')) => {
-                match (
-                    serde_json::from_str::<Vec<&RawValue>>(one),
-                    serde_json::from_str::<Vec<&RawValue>>(other),
-                ) {
-                    (Ok(one), Ok(other)) => {
-                        one.len() == other.len()
-                            && one
-                                .iter()
-                                .zip(&other)
-                                .all(|(one, other)| same(one.get(), other.get(), depth + 1))
-                    }
-                    _ => false,
-                }
+                both::<Vec<&RawValue>>(one, other).is_some_and(|(one, other)| {
+                    let mut pairs = one.iter().zip(&other);
+                    one.len() == other.len()
+                        && pairs.all(|(one, other)| same(one.get(), other.get(), depth + 1))
+                })
             }
             _ => false,
         }
     }
+    fn both<'a, T: Deserialize<'a>>(one: &'a str, other: &'a str) -> Option<(T, T)> {
+        let read = |json| serde_json::from_str(json).ok();
+        Some((read(one)?, read(other)?))
+    }
     same(one.trim(), other.trim(), 0)
 }
 
-/// Whether two Balances objects hold the same amounts. Their `at` and `id` do not decide: many services write the time
+/// Whether two Balances objects hold the same amounts. Their `at` and `id` do not count: many services write the time
 /// of the request there.
 pub fn same_balances(one: &str, other: &str) -> bool {
     let amounts = |json: &str| -> Option<Vec<(String, String)>> {

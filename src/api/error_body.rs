@@ -2,21 +2,21 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// What a service says in the body of an answer whose status is 400 or more.
+/// The body of an answer whose status is 400 or more.
 ///
-/// The specification writes `Title` and `Detail`, real services write `title` and `detail`: both are read.
+/// The specification has `Title` and `Detail`, real services send `title` and `detail`: both are read.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ErrorBody {
     /// The error in a few words.
     #[serde(alias = "Title", default)]
     pub title: String,
-    /// What exactly was wrong.
+    /// The explanation.
     #[serde(alias = "Detail", default)]
     pub detail: String,
 }
 
 impl ErrorBody {
-    /// Reads the body; none if it is not such an object or says nothing.
+    /// Reads the body; `None` if it is no such object, or an empty one.
     pub fn read(body: &[u8]) -> Option<ErrorBody> {
         let read: ErrorBody = serde_json::from_slice(body).ok()?;
         (!read.title.is_empty() || !read.detail.is_empty()).then_some(read)
@@ -24,7 +24,7 @@ impl ErrorBody {
 }
 
 impl fmt::Display for ErrorBody {
-    /// On one line, safe to log.
+    /// One line that is safe to log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (title, detail) = (super::escaped(&self.title), super::escaped(&self.detail));
         match (title.as_str(), detail.as_str()) {

@@ -2,31 +2,31 @@ use percent_encoding::percent_decode_str;
 
 use super::{Invalid, Stream, Timestamp, escaped};
 
-/// What the query of a request for a list asks for.
+/// A request for one page of a list, as a server of the API receives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListRequest {
-    /// Which page, from 1; 1 if it is not named.
+    /// The number of the page, from 1; 1 if the query does not name it.
     pub page: u64,
-    /// How many records on a page, from 1; 100 if it is not named.
+    /// The number of records on a page, from 1; 100 if the query does not name it.
     pub page_size: u64,
-    /// Only records dated then or later.
+    /// Asks only for records dated then or later.
     pub from: Option<Timestamp>,
-    /// Whether it names an order.
+    /// Whether the query names an order.
     pub names_order: bool,
-    /// Whether it is sorted by `createdAt` though the stream is dated by another field.
+    /// Whether the query sorts by `createdAt` although the stream is dated by another field.
     pub by_creation: bool,
-    /// Whether the newest records come first.
+    /// Whether the query wants the newest records first.
     pub newest_first: bool,
 }
 
 impl ListRequest {
-    /// Reads the query of a list request. Of a key that is given twice the first counts; unknown keys are passed over. The
-    /// error is what to tell the client.
+    /// Reads the query of a list request. If a key is given twice, the first one wins; unknown keys are ignored. The error
+    /// is written for the client.
     pub fn read(stream: Stream, query: &str) -> Result<ListRequest, Invalid> {
         let mut parameters: Vec<(String, String)> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            // A plus stays a plus: offsets of dates are often sent unescaped.
+            // A plus stays a plus, because clients often send a date's offset unescaped.
             let decoded = |text: &str| {
                 let decoded = percent_decode_str(text).decode_utf8();
                 decoded.map(String::from).map_err(|_| {
@@ -60,7 +60,7 @@ impl ListRequest {
     }
 }
 
-/// Whether the list is sorted by `createdAt` though it is dated by another field, and whether newest first.
+/// Reads the parameter `sort`: [`ListRequest::by_creation`] and [`ListRequest::newest_first`].
 fn sort(stream: Stream, value: Option<&str>) -> Result<(bool, bool), Invalid> {
     let Some(value) = value else {
         return Ok((false, false));
@@ -86,7 +86,7 @@ fn whole(key: &str, value: Option<&str>, default: u64) -> Result<u64, Invalid> {
         return Ok(default);
     };
     let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // A number beyond 64 bits is still a page that exists nowhere.
+    // A number beyond 64 bits is valid, too: no list has that page.
     let number = is_digits.then(|| text.parse().unwrap_or(u64::MAX));
     number.filter(|number| *number > 0).ok_or_else(|| {
         Invalid(format!(

@@ -1,8 +1,8 @@
-//! The objects of the API as they are written on the wire, for readers that want more than a record's key and date.
+//! The objects of the API as they are on the wire, for readers that want more than a record's key and date.
 //!
-//! They borrow from the record's text. Fields that the API does not require are optional; unknown fields are passed
-//! over here and survive in the record itself. `type` and `status` are kept as the service wrote them: what is not in
-//! the specification counts as `OTHER` only where a reader needs one of the specification's values.
+//! They borrow from the record's text. Fields that the API does not require are optional; unknown fields are ignored
+//! here and survive in the record. `type` and `status` are kept as the service sent them: an unknown value counts as
+//! `OTHER` only where a reader needs one of the specification's values.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Account<'a> {
-    /// What people call it.
+    /// Its name for people.
     #[serde(borrow)]
     pub account_name: Cow<'a, str>,
 }
@@ -40,7 +40,7 @@ pub struct Balance<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Beneficiary<'a> {
-    /// Whose account it is.
+    /// The name of the account's owner.
     #[serde(borrow)]
     pub owner_name: Cow<'a, str>,
 }
@@ -51,10 +51,10 @@ pub struct Transaction<'a> {
     /// The asset, in UMN notation.
     #[serde(borrow)]
     pub currency: Cow<'a, str>,
-    /// `PAYIN`, `PAYOUT`, `TRANSFER`, `OTHER`, or what the service wrote instead.
+    /// `PAYIN`, `PAYOUT`, `TRANSFER`, `OTHER`, or a value of the service's own.
     #[serde(borrow, rename = "type")]
     pub kind: Cow<'a, str>,
-    /// `PENDING`, `SUCCEEDED`, …, or what the service wrote instead.
+    /// `PENDING`, `SUCCEEDED`, …, or a value of the service's own.
     #[serde(borrow)]
     pub status: Cow<'a, str>,
     /// Decimal digits, in minor units.

@@ -2,27 +2,27 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Second, Stream};
 
-/// What RFC 3986 lets stand unescaped everywhere.
+/// Everything but the characters that RFC 3986 calls unreserved.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// One request for one page of a list.
+/// A request for one page of a list, as this program sends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query {
-    /// Which page, from 1.
+    /// The number of the page, from 1.
     pub page: u64,
-    /// How many records the service is asked to put on a page.
+    /// The number of records that the service is asked to put on a page.
     pub page_size: u32,
-    /// Only records dated in this second or later; none asks for the list from its beginning.
+    /// Asks only for records dated in this second or later; `None` asks for the whole list.
     pub from: Option<Second>,
 }
 
 impl Query {
-    /// The path and query of the request, from the endpoint on, in the form that Formance's own connector sends: keys
-    /// in alphabetical order, oldest records first, whole seconds.
+    /// The path and query of the request, relative to the endpoint. Keys are in alphabetical order and dates in whole
+    /// seconds, because the requests that services are tested with look so.
     pub fn path(&self, stream: Stream) -> String {
         let date = stream.date_field();
         let mut parameters = vec![
@@ -43,7 +43,7 @@ impl Query {
     }
 }
 
-/// The path of an account's balances. The id is percent-encoded: it may hold `/`, `?`, `#`, `%` or a space.
+/// The path of an account's balances. The id is percent-encoded, because it may contain `/`, `?`, `#`, `%` or a space.
 pub fn balances_path(account_id: &str) -> String {
     format!(
         "/accounts/{}/balances",
@@ -57,7 +57,7 @@ mod tests {
     use crate::api::Timestamp;
 
     #[test]
-    fn is_written_as_formances_own_connector_writes_it() {
+    fn keys_are_in_alphabetical_order_and_dates_are_whole_seconds() {
         let from = Some(Timestamp::parse("2024-05-01T12:00:00.9Z").unwrap().second());
         let path = |stream, from| {
             Query {
