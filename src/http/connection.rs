@@ -7,81 +7,81 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::head::Framing;
-use super::response::{CONTINUE, Terms};
-use super::{Handler, Head, Limits, Request, Response};
+use super::response::{CONTINUE, Reply, Terms};
+use super::{Handler, Limits, Request, RequestHead, Response};
 
-/// Bytes that are read at a time: one connection's turn.
+/// Bytes that one connection may read before it is another one's turn.
 const READ_BYTES: usize = 16 * 1024;
 
-/// No wait is longer. It keeps every deadline computable.
+/// The longest wait. It keeps the computation of deadlines from overflowing.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
-/// One connection, from its first byte to its last. It never waits: whoever owns it does, for what it
-/// [`wants`](Connection::wants) and until its [`deadline`](Connection::deadline).
+/// One connection, from accepting to closing. It never waits itself. Its owner waits for what the connection
+/// [`wants`](Connection::wants), until its [`deadline`](Connection::deadline).
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
-    state: State,
+    state: ConnectionState,
     deadline: Instant,
-    /// Whether one of its requests carried the right key.
+    /// Whether a request on it has carried the right key.
     proven: bool,
-    /// Requests that were handed on.
+    /// Number of requests handed to the handler.
     requests: u64,
-    /// What was read and belongs to no finished request. Never more than a head or a body may have.
+    /// Bytes of the request that is being read. Never more than the limits allow for a head or a body.
     input: Vec<u8>,
     output: Output,
 }
 
-/// What all connections have in common.
+/// Settings that all connections share.
 pub(super) struct Rules {
     pub limits: Limits,
     pub handler: Arc<dyn Handler>,
-    /// The server is being shut down: every answer is its connection's last.
+    /// The server is shutting down: every answer is the last on its connection.
     pub closing: bool,
 }
 
-/// What a connection waits for, beside its deadline.
+/// The event that a connection waits for, besides its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wants {
     Input,
     Output,
-    /// Only its request's answer.
+    /// Only the handler's answer.
     Nothing,
 }
 
-/// What is to be done after a connection has gone as far as it could.
+/// The owner's next step after a connection has gone as far as it could.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// Wait for what it wants.
+    /// Wait for what the connection wants.
     Wait,
-    /// Drop it.
+    /// Drop the connection.
     Close,
-    /// Have the request answered, and wait. The number is the request's on this connection.
+    /// Pass the request to the handler, and wait. The number identifies the request on this connection.
     Answer { number: u64, request: Request },
 }
 
 #[derive(Debug)]
-enum State {
+enum ConnectionState {
     /// Between requests.
     Idle,
-    /// A part of a head is there.
+    /// Part of a head has arrived.
     Head,
-    /// The head is there, and admitted; its body is not complete.
+    /// The request was admitted; its body is not complete yet.
     Body {
-        head: Head,
+        head: RequestHead,
         framing: Framing,
         patience: Duration,
     },
-    /// The request is being answered.
+    /// The handler is at work.
     Answering(Terms),
     /// The answer is being written.
     Writing { keep_open: bool },
-    /// Everything is written; what the client still sends is thrown away, so that it gets to read the answer. Closing
-    /// at once would tell it of unread bytes, and it would forget what it has received.
+    /// Everything is written. Bytes that the client still sends are thrown away. Closing a socket with unread bytes
+    /// resets the connection, and the client could lose the answer.
     Lingering,
 }
 
-/// Bytes to be written.
+/// Bytes still to be written.
 #[derive(Debug, Default)]
 struct Output {
     head: Vec<u8>,
@@ -89,20 +89,20 @@ struct Output {
     sent: usize,
 }
 
-/// The instant so long after `now`.
+/// The instant `wait` after `now`.
 pub(super) fn after(now: Instant, wait: Duration) -> Instant {
     now + wait.min(LONGEST_WAIT)
 }
 
 impl Connection {
-    /// A connection that was just accepted. An error if its socket cannot be set up.
+    /// Takes over an accepted connection. Fails if the socket cannot be configured.
     pub fn new(stream: TcpStream, limits: &Limits, now: Instant) -> io::Result<Connection> {
         stream.set_nonblocking(true)?;
-        // Otherwise the end of an answer waits until the client has acknowledged its beginning, which it delays.
+        // Otherwise the end of an answer waits for the client's acknowledgement of its beginning, which is delayed.
         stream.set_nodelay(true)?;
         Ok(Connection {
             stream,
-            state: State::Idle,
+            state: ConnectionState::Idle,
             deadline: after(now, limits.idle_time),
             proven: false,
             requests: 0,
@@ -111,38 +111,38 @@ impl Connection {
         })
     }
 
-    /// What it waits for.
+    /// The event it waits for.
     pub fn wants(&self) -> Wants {
         match self.state {
             _ if self.output.is_pending() => Wants::Output,
-            State::Answering(_) => Wants::Nothing,
+            ConnectionState::Answering(_) => Wants::Nothing,
             _ => Wants::Input,
         }
     }
 
-    /// When it has waited long enough.
+    /// When the wait ends.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// When it became idle, for comparison with others, if it is idle and proven.
+    /// If it is idle and has shown the key: a time by which to compare how long connections have been idle.
     pub fn proven_idle(&self) -> Option<Instant> {
-        // Every idle connection has the same time.
-        (self.proven && matches!(self.state, State::Idle)).then_some(self.deadline)
+        // All idle connections have the same time limit, so the earliest deadline is the longest wait.
+        (self.proven && matches!(self.state, ConnectionState::Idle)).then_some(self.deadline)
     }
 
-    /// Whether it has shown no key, and nobody is at work for it. A client that leaves its answer unread counts: the
-    /// kernel takes what a good client is sent at once.
+    /// Whether it has shown no key and the handler is not at work for it. A client that does not read its answer counts
+    /// as expendable: to one that reads, the kernel sends the answer at once.
     pub fn is_expendable(&self) -> bool {
-        !self.proven && !matches!(self.state, State::Answering(_))
+        !self.proven && !matches!(self.state, ConnectionState::Answering(_))
     }
 
-    /// Whether it has a request that was admitted, or an answer that was not read to its end.
+    /// Whether it has an admitted request, or an answer that is not completely sent.
     pub fn is_in_flight(&self) -> bool {
-        !matches!(self.state, State::Idle | State::Head)
+        !matches!(self.state, ConnectionState::Idle | ConnectionState::Head)
     }
 
-    /// Its socket has what it wants, or is broken.
+    /// Goes on after its socket became ready or broke.
     pub fn ready(&mut self, rules: &Rules, now: Instant) -> Next {
         match self.wants() {
             Wants::Output => self.proceed(rules, now),
@@ -151,7 +151,7 @@ impl Connection {
         }
     }
 
-    /// Its deadline has passed.
+    /// Goes on after its deadline has passed.
     pub fn expire(&mut self, rules: &Rules, now: Instant) -> Next {
         let late = || {
             Response::error(
@@ -161,9 +161,11 @@ impl Connection {
             )
         };
         match &self.state {
-            State::Answering(terms) => self.send(Response::unavailable(), *terms, rules, now),
-            State::Head => self.refuse(late(), rules, now),
-            State::Body { head, framing, .. } if !self.output.is_pending() => {
+            ConnectionState::Answering(terms) => {
+                self.send(Response::unavailable(), *terms, rules, now)
+            }
+            ConnectionState::Head => self.reject(late(), rules, now),
+            ConnectionState::Body { head, framing, .. } if !self.output.is_pending() => {
                 let mut terms = terms(head, *framing);
                 terms.keep_open = false;
                 self.send(late(), terms, rules, now)
@@ -172,27 +174,34 @@ impl Connection {
         }
     }
 
-    /// The answer to its request of that number. It comes too late if the request has been answered.
-    pub fn answer(&mut self, number: u64, response: Response, rules: &Rules, now: Instant) -> Next {
-        match self.state {
-            State::Answering(terms) if number == self.requests => {
-                self.send(response, terms, rules, now)
+    /// Sends the reply to the request with that number, unless that request has been answered already.
+    pub fn answer(&mut self, number: u64, reply: Reply, rules: &Rules, now: Instant) -> Next {
+        let ConnectionState::Answering(terms) = self.state else {
+            return Next::Wait;
+        };
+        if number != self.requests {
+            return Next::Wait;
+        }
+        match reply {
+            Reply::Response(response) => self.send(response, terms, rules, now),
+            Reply::Raw(bytes) => {
+                self.write((bytes, Vec::new()), false, rules, now);
+                self.proceed(rules, now)
             }
-            _ => Next::Wait,
         }
     }
 
-    /// Reads once.
+    /// Reads once from the socket.
     fn receive(&mut self, rules: &Rules, now: Instant) -> Next {
         let room = match &self.state {
-            State::Body { framing, .. } => framing.body_length - self.input.len(),
-            State::Lingering => READ_BYTES,
+            ConnectionState::Body { framing, .. } => framing.body_length - self.input.len(),
+            ConnectionState::Lingering => READ_BYTES,
             _ => rules.limits.head_bytes - self.input.len(),
         };
         let mut bytes = [0; READ_BYTES];
         match self.stream.read(&mut bytes[..room.min(READ_BYTES)]) {
             Ok(0) => Next::Close,
-            Ok(_) if matches!(self.state, State::Lingering) => Next::Wait,
+            Ok(_) if matches!(self.state, ConnectionState::Lingering) => Next::Wait,
             Ok(length) => {
                 self.input.extend_from_slice(&bytes[..length]);
                 self.proceed(rules, now)
@@ -201,7 +210,7 @@ impl Connection {
         }
     }
 
-    /// Goes on until there is something to wait for.
+    /// Writes, parses and admits until it has to wait.
     fn proceed(&mut self, rules: &Rules, now: Instant) -> Next {
         loop {
             match self.output.write_to(&mut self.stream) {
@@ -209,22 +218,24 @@ impl Connection {
                 Ok(()) => return Next::Wait,
                 Err(error) => return wait_if_temporary(&error),
             }
-            match mem::replace(&mut self.state, State::Idle) {
-                State::Idle if self.input.is_empty() => {
-                    // An idle connection costs no buffer.
+            match mem::replace(&mut self.state, ConnectionState::Idle) {
+                ConnectionState::Idle if self.input.is_empty() => {
+                    // An idle connection keeps no buffer.
                     self.input = Vec::new();
                     return Next::Wait;
                 }
-                State::Idle => self.enter(State::Head, rules.limits.head_time, now),
-                State::Head => match Head::parse(&self.input, &rules.limits) {
+                ConnectionState::Idle => {
+                    self.enter(ConnectionState::Head, rules.limits.head_time, now);
+                }
+                ConnectionState::Head => match RequestHead::parse(&self.input, &rules.limits) {
                     Ok(Some((head, framing))) => self.admit(head, framing, rules, now),
                     Ok(None) => {
-                        self.state = State::Head;
+                        self.state = ConnectionState::Head;
                         return Next::Wait;
                     }
-                    Err(refusal) => return self.refuse(refusal, rules, now),
+                    Err(answer) => return self.reject(answer, rules, now),
                 },
-                State::Body {
+                ConnectionState::Body {
                     head,
                     framing,
                     patience,
@@ -232,24 +243,26 @@ impl Connection {
                     let body = self.input.drain(..framing.body_length).collect();
                     self.input.shrink_to_fit();
                     let terms = terms(&head, framing);
-                    self.enter(State::Answering(terms), patience, now);
+                    self.enter(ConnectionState::Answering(terms), patience, now);
                     self.requests += 1;
                     return Next::Answer {
                         number: self.requests,
                         request: Request { head, body },
                     };
                 }
-                State::Writing { keep_open: true } => {
-                    self.enter(State::Idle, rules.limits.idle_time, now);
+                ConnectionState::Writing { keep_open: true } => {
+                    self.enter(ConnectionState::Idle, rules.limits.idle_time, now);
                 }
-                State::Writing { keep_open: false } => {
+                ConnectionState::Writing { keep_open: false } => {
                     if self.stream.shutdown(Shutdown::Write).is_err() {
                         return Next::Close;
                     }
                     self.input = Vec::new();
-                    self.enter(State::Lingering, rules.limits.linger_time, now);
+                    self.enter(ConnectionState::Lingering, rules.limits.linger_time, now);
                 }
-                waiting @ (State::Body { .. } | State::Answering(_) | State::Lingering) => {
+                waiting @ (ConnectionState::Body { .. }
+                | ConnectionState::Answering(_)
+                | ConnectionState::Lingering) => {
                     self.state = waiting;
                     return Next::Wait;
                 }
@@ -257,10 +270,10 @@ impl Connection {
         }
     }
 
-    /// A head is complete: it decides on what follows.
-    fn admit(&mut self, head: Head, framing: Framing, rules: &Rules, now: Instant) {
+    /// Asks the handler about a request whose head is complete.
+    fn admit(&mut self, head: RequestHead, framing: Framing, rules: &Rules, now: Instant) {
         self.input.drain(..framing.head_length);
-        // A panic on this thread would be the end of all connections.
+        // A panic on this thread would end all connections.
         let admitted = catch_unwind(AssertUnwindSafe(|| rules.handler.admit(&head)))
             .unwrap_or_else(|_| Err(Response::failed()));
         match admitted {
@@ -273,50 +286,69 @@ impl Connection {
                     };
                 }
                 let patience = admission.patience;
-                let body = State::Body {
+                let body = ConnectionState::Body {
                     head,
                     framing,
                     patience,
                 };
                 self.enter(body, rules.limits.body_time, now);
             }
-            Err(refusal) => {
+            Err(answer) => {
                 let mut terms = terms(&head, framing);
-                // The body is not read, so the next request cannot be found.
+                // The body is not read, so the start of the next request is unknown.
                 terms.keep_open &= framing.body_length == 0;
-                self.write(refusal, terms, rules, now);
+                self.write_response(answer, terms, rules, now);
             }
         }
     }
 
-    /// Answers what is no request.
-    fn refuse(&mut self, refusal: Response, rules: &Rules, now: Instant) -> Next {
+    /// Answers bytes that are not a request.
+    fn reject(&mut self, answer: Response, rules: &Rules, now: Instant) -> Next {
         let terms = Terms {
             without_body: self.input.starts_with(b"HEAD "),
             keep_open: false,
             old: false,
         };
-        self.send(refusal, terms, rules, now)
+        self.send(answer, terms, rules, now)
     }
 
     fn send(&mut self, response: Response, terms: Terms, rules: &Rules, now: Instant) -> Next {
-        self.write(response, terms, rules, now);
+        self.write_response(response, terms, rules, now);
         self.proceed(rules, now)
     }
 
-    fn write(&mut self, response: Response, mut terms: Terms, rules: &Rules, now: Instant) {
+    fn write_response(
+        &mut self,
+        response: Response,
+        mut terms: Terms,
+        rules: &Rules,
+        now: Instant,
+    ) {
         terms.keep_open &= !rules.closing;
-        let (head, body) = response.into_bytes(terms, jiff::Timestamp::now());
+        let bytes = response.into_bytes(terms, jiff::Timestamp::now());
+        self.write(bytes, terms.keep_open, rules, now);
+    }
+
+    fn write(
+        &mut self,
+        (head, body): (Vec<u8>, Vec<u8>),
+        keep_open: bool,
+        rules: &Rules,
+        now: Instant,
+    ) {
         self.output = Output {
             head,
             body,
             sent: 0,
         };
-        let keep_open = terms.keep_open;
-        self.enter(State::Writing { keep_open }, rules.limits.write_time, now);
+        self.enter(
+            ConnectionState::Writing { keep_open },
+            rules.limits.write_time,
+            now,
+        );
     }
 
-    fn enter(&mut self, state: State, time: Duration, now: Instant) {
+    fn enter(&mut self, state: ConnectionState, time: Duration, now: Instant) {
         self.state = state;
         self.deadline = after(now, time);
     }
@@ -333,7 +365,7 @@ impl Output {
         self.sent < self.head.len() + self.body.len()
     }
 
-    /// Writes once, so that a client which reads as fast as it is written to does not keep the others waiting.
+    /// Writes once. A loop would keep the other connections waiting while a fast client reads a large answer.
     fn write_to(&mut self, stream: &mut TcpStream) -> io::Result<()> {
         if !self.is_pending() {
             return Ok(());
@@ -348,7 +380,7 @@ impl Output {
     }
 }
 
-fn terms(head: &Head, framing: Framing) -> Terms {
+fn terms(head: &RequestHead, framing: Framing) -> Terms {
     Terms {
         without_body: head.method == "HEAD",
         keep_open: framing.keep_alive,
@@ -373,7 +405,7 @@ mod tests {
     struct Admits;
 
     impl Handler for Admits {
-        fn admit(&self, _: &Head) -> Result<Admission, Response> {
+        fn admit(&self, _: &RequestHead) -> Result<Admission, Response> {
             Ok(Admission {
                 patience: Duration::MAX,
                 proven: false,
@@ -413,7 +445,7 @@ mod tests {
             while let Next::Answer { number, .. } = next {
                 assert_eq!(connection.wants(), Wants::Nothing);
                 let response = Response::json(200, vec![b'x'; 10_000]);
-                next = connection.answer(number, response, &rules, now);
+                next = connection.answer(number, Reply::Response(response), &rules, now);
                 answers += 1;
             }
             assert!(matches!(next, Next::Wait));
@@ -437,7 +469,8 @@ mod tests {
                 break number;
             }
         };
-        let next = connection.answer(number, Response::json(200, vec![b'x'; 5000]), &rules, now);
+        let response = Reply::Response(Response::json(200, vec![b'x'; 5000]));
+        let next = connection.answer(number, response, &rules, now);
         assert!(matches!(next, Next::Wait));
         assert_eq!(connection.wants(), Wants::Input);
         let Output { head, body, .. } = &connection.output;

@@ -12,56 +12,56 @@ use super::connection::{Connection, Next, Rules, Wants};
 use super::mailbox::{Destination, Inbox, Mailbox, Message};
 use super::{Request, Responder, Response};
 
-/// Connections that are accepted before those that are there get their turn.
+/// Connections that are accepted in a row before the existing ones get their turn.
 const ACCEPTED_AT_ONCE: usize = 64;
 
-/// How long accepting rests when the machine has nothing to accept with.
+/// Pause in accepting after the system ran out of descriptors or memory.
 const REST: Duration = Duration::from_millis(100);
 
-/// How often that is logged.
+/// The least time between two log lines about that.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A request on its way to an answering thread.
-pub(super) struct Job {
+pub(super) struct AnswerJob {
     pub request: Request,
     pub responder: Responder,
-    /// When the client will have been told to try again.
+    /// When the client gets a 503 instead.
     pub answer_by: Instant,
 }
 
-/// The thread that waits for every socket.
+/// The state of the thread that waits for every socket.
 pub(super) struct EventLoop {
     rules: Rules,
-    /// None while the server shuts down.
+    /// None during shutdown.
     listener: Option<TcpListener>,
     inbox: Inbox,
-    /// The way into the inbox, for responders.
+    /// Cloned into each responder.
     mailbox: Mailbox,
-    jobs: Sender<Job>,
-    /// By number: the oldest first.
+    jobs: Sender<AnswerJob>,
+    /// By number, so the oldest comes first.
     connections: BTreeMap<u64, Connection>,
-    /// Connections taken in so far.
+    /// Number of connections accepted so far.
     accepted: u64,
-    /// When to accept again after the machine ran out of something.
+    /// When to accept again after the system ran out of descriptors or memory.
     rests_until: Option<Instant>,
     complained_at: Option<Instant>,
-    /// Set while the server shuts down.
+    /// The end of the grace, set during shutdown.
     ends_at: Option<Instant>,
 }
 
-/// What the poll found.
+/// The result of one `poll`.
 struct Ready {
     listener: bool,
     connections: Vec<u64>,
 }
 
 impl EventLoop {
-    /// Serves those who connect to the listener, which must not block. Requests go into `jobs`.
+    /// Serves the clients of a non-blocking listener. Sends their requests to `jobs`.
     pub fn new(
         rules: Rules,
         listener: TcpListener,
         (mailbox, inbox): (Mailbox, Inbox),
-        jobs: Sender<Job>,
+        jobs: Sender<AnswerJob>,
     ) -> EventLoop {
         EventLoop {
             rules,
@@ -77,7 +77,7 @@ impl EventLoop {
         }
     }
 
-    /// Serves until it is told to shut down.
+    /// Serves until a message asks it to shut down.
     pub fn run(mut self) {
         while !self.is_done() {
             match self.wait() {
@@ -96,7 +96,7 @@ impl EventLoop {
             .is_some_and(|end| self.connections.is_empty() || end <= Instant::now())
     }
 
-    /// Waits until something can be done: a socket is ready, the bell rings, a deadline passes.
+    /// Waits until a socket is ready, a message arrives or a deadline passes.
     fn wait(&self) -> Result<Ready, Errno> {
         let listener = self
             .listener
@@ -117,13 +117,13 @@ impl EventLoop {
         }
         polled.extend(listener.map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
         let timeout = nearest.map_or(PollTimeout::NONE, |nearest| {
-            // Poll counts whole milliseconds: a little later is once, a little earlier is again and again.
+            // poll counts whole milliseconds. Rounding down would wake the loop repeatedly just before the deadline.
             let wait = nearest.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)
         });
         poll(&mut polled, timeout)?;
 
-        // An event that is not known is for the reading or writing to find out about.
+        // An event that nix does not know counts as ready: the next read or write finds out what it is.
         let is_ready = |polled: &PollFd| polled.any() != Some(false);
         let connections = self.connections.keys().zip(&polled[1..]);
         Ok(Ready {
@@ -135,7 +135,7 @@ impl EventLoop {
         })
     }
 
-    /// Does what can be done without waiting.
+    /// Handles everything that is ready, without waiting.
     fn turn(&mut self, ready: &Ready) {
         let now = Instant::now();
         for message in self.inbox.take() {
@@ -145,10 +145,10 @@ impl EventLoop {
                         connection,
                         request,
                     },
-                    response,
+                    reply,
                 ) => {
                     self.advance(connection, |connection, rules| {
-                        connection.answer(request, response, rules, now)
+                        connection.answer(request, reply, rules, now)
                     });
                 }
                 Message::ShutDown(end) => self.shut_down(end),
@@ -179,7 +179,7 @@ impl EventLoop {
             .retain(|_, connection| connection.is_in_flight());
     }
 
-    /// Lets one connection go on, if it is still there.
+    /// Advances one connection, if it still exists.
     fn advance(&mut self, number: u64, go_on: impl FnOnce(&mut Connection, &Rules) -> Next) {
         let Some(connection) = self.connections.get_mut(&number) else {
             return;
@@ -197,17 +197,14 @@ impl EventLoop {
                     connection: number,
                     request,
                 };
-                let job = Job {
+                let job = AnswerJob {
                     request: content,
                     responder: Responder::new(self.mailbox.clone(), destination),
                     answer_by: connection.deadline(),
                 };
-                // The queue is full of requests whose clients have been told to try again.
-                if let Err(refused) = self.jobs.try_send(job) {
-                    refused
-                        .into_inner()
-                        .responder
-                        .answer(Response::unavailable());
+                // A full queue holds requests whose clients already have their 503.
+                if let Err(full) = self.jobs.try_send(job) {
+                    full.into_inner().responder.answer(Response::unavailable());
                 }
             }
         }
@@ -226,10 +223,10 @@ impl EventLoop {
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => return,
-                    // That client has gone again.
+                    // This client has already left.
                     ErrorKind::ConnectionAborted | ErrorKind::Interrupted => {}
                     _ => {
-                        // Most likely there are no descriptors left, or no memory.
+                        // Most likely the process has no descriptors left, or the system no memory.
                         self.complain("accept a connection", &error);
                         self.close_oldest_expendable();
                         self.rests_until = Some(now + REST);
@@ -240,7 +237,7 @@ impl EventLoop {
         }
     }
 
-    /// Takes the connection in, at the cost of another one if there are too many; or drops it.
+    /// Adds the connection. If there are too many, closes another one, or else this one.
     fn add(&mut self, connection: Connection) {
         let is_full = self.connections.len() >= self.rules.limits.connections;
         if is_full && !self.close_oldest_expendable() && !self.close_longest_idle() {
@@ -250,7 +247,7 @@ impl EventLoop {
         self.connections.insert(self.accepted, connection);
     }
 
-    /// False if there is none that has shown no key and is not being answered.
+    /// Returns false if every connection has shown the key or is being answered.
     fn close_oldest_expendable(&mut self) -> bool {
         let mut connections = self.connections.iter();
         let found = connections.find(|(_, connection)| connection.is_expendable());
@@ -258,7 +255,7 @@ impl EventLoop {
         found.is_some_and(|number| self.connections.remove(&number).is_some())
     }
 
-    /// False if none is idle among those that have shown the key.
+    /// Returns false if none of the connections that have shown the key is idle.
     fn close_longest_idle(&mut self) -> bool {
         let connections = self.connections.iter();
         let idle = connections

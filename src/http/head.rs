@@ -1,19 +1,19 @@
 use super::{Limits, Response};
 
-/// The head of a request: what is known before its body is read.
+/// The head of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
-    /// `GET`, `HEAD`, `POST`, or any other token: methods are written in upper case, and compared as they are.
+pub struct RequestHead {
+    /// `GET`, `HEAD`, `POST` or any other token. Methods are case-sensitive.
     pub method: String,
-    /// The path as it was sent, still escaped, without the query. Begins with `/`.
+    /// The path as sent, still escaped, without the query. Begins with `/`.
     pub path: String,
-    /// The query as it was sent, without the `?`; empty if there is none.
+    /// The query as sent, without the `?`; empty if there is none.
     pub query: String,
     /// The value of the `Authorization` header.
     pub authorization: Option<String>,
 }
 
-/// What the connection has to know of a request, and its handler has not.
+/// Facts about a request that matter to its connection but not to its handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Framing {
     /// Bytes of the head.
@@ -22,22 +22,24 @@ pub(super) struct Framing {
     pub body_length: usize,
     /// Whether another request may follow.
     pub keep_alive: bool,
-    /// An HTTP/1.0 client, which takes the connection for closed after the answer unless it is told otherwise.
+    /// The client speaks HTTP/1.0: it expects the connection to be closed unless the answer says otherwise.
     pub old: bool,
-    /// The client waits for a word before it sends the body.
+    /// The client sends the body only after a `100 Continue`.
     pub expects_continue: bool,
 }
 
-/// Headers that a request may have. A browser sends twenty.
+/// Headers that a request may have. Browsers send about 20.
 const MOST_HEADERS: usize = 64;
 
-impl Head {
-    /// Reads the head at the beginning of `bytes`; none if more bytes are needed. An error is the answer to a request
-    /// that is refused, after which the connection is of no further use: nobody knows where the next request begins.
+impl RequestHead {
+    /// Reads the head at the beginning of `bytes`; none if more bytes are needed.
+    ///
+    /// An error is the answer to a bad request. The connection has to be closed after it, because the start of the next
+    /// request is unknown.
     pub(super) fn parse(
         bytes: &[u8],
         limits: &Limits,
-    ) -> Result<Option<(Head, Framing)>, Response> {
+    ) -> Result<Option<(RequestHead, Framing)>, Response> {
         let within = &bytes[..bytes.len().min(limits.head_bytes)];
         let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
@@ -55,7 +57,7 @@ impl Head {
             }
             Err(error) => return Err(malformed(&format!("The head is malformed: {error}."))),
         };
-        // The parser takes a lone line feed for the end of a line; a proxy before us may not.
+        // httparse accepts a lone line feed as the end of a line. A proxy in front of us may not (request smuggling).
         if lone_line_feed(&within[..head_length]) {
             return Err(malformed("A line of the head does not end with CR LF."));
         }
@@ -68,13 +70,13 @@ impl Head {
             return Err(malformed("The request's target must be a path."));
         }
         let old = version == 0;
-        let fields = Fields::read(request.headers)?;
+        let fields = HeaderFields::read(request.headers)?;
         if fields.hosts > 1 || (fields.hosts == 0 && !old) {
             return Err(malformed("There must be exactly one Host header."));
         }
         let body_length = fields.body_length(limits)?;
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let head = Head {
+        let head = RequestHead {
             method: method.to_owned(),
             path: path.to_owned(),
             query: query.to_owned(),
@@ -91,9 +93,9 @@ impl Head {
     }
 }
 
-/// The headers that are looked at.
+/// The headers that matter here.
 #[derive(Default)]
-struct Fields<'a> {
+struct HeaderFields<'a> {
     hosts: usize,
     lengths: Vec<&'a [u8]>,
     transfer_encoding: bool,
@@ -103,9 +105,9 @@ struct Fields<'a> {
     expects_continue: bool,
 }
 
-impl<'a> Fields<'a> {
-    fn read(headers: &[httparse::Header<'a>]) -> Result<Fields<'a>, Response> {
-        let mut fields = Fields::default();
+impl<'a> HeaderFields<'a> {
+    fn read(headers: &[httparse::Header<'a>]) -> Result<HeaderFields<'a>, Response> {
+        let mut fields = HeaderFields::default();
         for header in headers {
             let value = header.value.trim_ascii();
             match header.name.to_ascii_lowercase().as_str() {
@@ -141,7 +143,7 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    /// How long the body is. There must be one way only to find that out.
+    /// The length of the body. An error if the headers allow more than one reading.
     fn body_length(&self, limits: &Limits) -> Result<usize, Response> {
         match self.lengths[..] {
             [] if self.transfer_encoding => Err(Response::error(
@@ -154,7 +156,7 @@ impl<'a> Fields<'a> {
                 "There is a Transfer-Encoding beside the Content-Length.",
             )),
             [digits] if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => {
-                // A number that does not fit is a large one.
+                // A number that does not fit into usize is too large as well.
                 let length = std::str::from_utf8(digits)
                     .ok()
                     .and_then(|d| d.parse().ok());
@@ -195,8 +197,8 @@ mod tests {
 
     use super::*;
 
-    fn parse(text: &str) -> Result<Option<(Head, Framing)>, u16> {
-        Head::parse(text.as_bytes(), &Limits::default()).map_err(|refusal| refusal.status)
+    fn parse(text: &str) -> Result<Option<(RequestHead, Framing)>, u16> {
+        RequestHead::parse(text.as_bytes(), &Limits::default()).map_err(|answer| answer.status)
     }
 
     fn framing(text: &str) -> Framing {
@@ -207,7 +209,7 @@ mod tests {
     fn a_head_is_taken_apart() {
         let text = "POST /a%2Fb?c=d?e HTTP/1.1\r\nhOST: x\r\nAuthorization:  Bearer k \r\nContent-Length: 007\r\n\r\n";
         let (head, framing) = parse(&format!("{text}the body")).unwrap().unwrap();
-        let expected = Head {
+        let expected = RequestHead {
             method: "POST".to_owned(),
             path: "/a%2Fb".to_owned(),
             query: "c=d?e".to_owned(),
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_client_needs_no_host_and_cannot_wait_for_a_word() {
+    fn an_old_client_needs_no_host_and_cannot_expect_a_continue() {
         let framing = framing("GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n");
         assert!(framing.old && !framing.expects_continue);
     }
@@ -268,15 +270,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_upset_it(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Head::parse(&bytes, &Limits::default());
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = RequestHead::parse(&bytes, &Limits::default());
         }
 
         #[test]
-        fn no_change_of_a_byte_upsets_it(at in 0..WHOLE.len(), byte: u8) {
+        fn a_changed_byte_breaks_no_limit(at in 0..WHOLE.len(), byte: u8) {
             let mut bytes = WHOLE.as_bytes().to_vec();
             bytes[at] = byte;
-            if let Ok(Some((_, framing))) = Head::parse(&bytes, &Limits::default()) {
+            if let Ok(Some((_, framing))) = RequestHead::parse(&bytes, &Limits::default()) {
                 prop_assert!(framing.head_length <= bytes.len());
                 prop_assert!(framing.body_length <= Limits::default().body_bytes);
             }
@@ -288,7 +290,7 @@ mod tests {
         }
 
         #[test]
-        fn a_length_is_read_or_refused(text in "[0-9]{1,30}") {
+        fn a_length_is_read_or_rejected(text in "[0-9]{1,30}") {
             let read = parse(&format!("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {text}\r\n\r\n"));
             match text.parse::<u128>().unwrap() {
                 length @ 0..=65_536 => {

@@ -6,34 +6,34 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::Response;
+use super::response::Reply;
 
-/// What the event loop is told by other threads.
+/// A message from another thread to the event loop.
 #[derive(Debug)]
 pub(super) enum Message {
     /// The answer to a request.
-    Answer(Destination, Response),
-    /// Stop, and be done at that time.
+    Answer(Destination, Reply),
+    /// Shut down, and end at that time at the latest.
     ShutDown(Instant),
 }
 
 /// The request that an answer belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Destination {
-    /// The number of the connection; no two have the same.
+    /// The number of the connection; unique within the server.
     pub connection: u64,
     /// The number of the request on its connection.
     pub request: u64,
 }
 
-/// Where messages to the event loop are left.
+/// The sending end. Any thread may clone and use it.
 #[derive(Debug, Clone)]
 pub(super) struct Mailbox {
     sender: Sender<Message>,
     bell: Arc<EventFd>,
 }
 
-/// Where the event loop finds them. Its descriptor becomes readable when there is a message.
+/// The event loop's end. Its descriptor is readable while there are messages.
 #[derive(Debug)]
 pub(super) struct Inbox {
     messages: Receiver<Message>,
@@ -41,7 +41,7 @@ pub(super) struct Inbox {
 }
 
 impl Mailbox {
-    /// The two ends. An error if there are no descriptors left.
+    /// Makes both ends. Fails if the process has no descriptors left.
     pub fn new() -> io::Result<(Mailbox, Inbox)> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let bell = Arc::new(EventFd::from_value_and_flags(0, flags)?);
@@ -53,20 +53,20 @@ impl Mailbox {
         Ok((Mailbox { sender, bell }, inbox))
     }
 
-    /// Leaves the message. Nobody reads it if the server has stopped.
+    /// Sends a message. It is lost if the server has stopped.
     pub fn leave(&self, message: Message) {
         if self.sender.send(message).is_ok() {
-            // It can fail only when it has rung 2^64 times without being heard: it rings.
+            // This fails only if the counter is at its maximum, and then the bell rings already.
             let _ = self.bell.write(1);
         }
     }
 }
 
 impl Inbox {
-    /// The messages that are there. A later one makes the descriptor readable again.
+    /// Takes the messages that have arrived. Later ones make the descriptor readable again.
     pub fn take(&self) -> Vec<Message> {
-        // Silenced first: a message that comes in between is announced once too often, not once too rarely. It can
-        // fail only when it does not ring.
+        // Reset the bell first: a message that arrives in between wakes the loop once too often rather than never. The
+        // read fails only if the bell does not ring.
         let _ = self.bell.read();
         self.messages.try_iter().collect()
     }

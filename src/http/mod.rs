@@ -1,8 +1,8 @@
-//! An HTTP/1.1 server that faces a network: strict, small, and without a thread for each connection.
+//! An HTTP/1.1 server that is safe to expose to a network: strict, small, and without a thread per connection.
 //!
-//! One thread owns every socket and waits for all of them in one `poll`. It accepts, reads heads and bodies, writes
-//! answers and keeps the deadlines, and never blocks on a client. A few answering threads run the [`Handler`], which
-//! may hand its [`Responder`] on and have the answer sent later, from any thread.
+//! One thread, the event loop, owns every socket and waits for all of them in one `poll`. It accepts connections, reads
+//! requests, writes answers and enforces deadlines. It never blocks on a client. A few answering threads run the
+//! [`Handler`]. The handler answers at once, or keeps its [`Responder`] and answers later from any thread.
 //!
 //! ```text
 //!             bytes                  Request, Responder
@@ -11,22 +11,23 @@
 //!             bytes       └───────────────── mailbox: answers ◄─────────────────────┘
 //! ```
 //!
-//! So an idle or half-open connection costs a descriptor and a few hundred bytes, and a client that is slow, silent or
-//! hostile holds nothing that another one waits for:
+//! An idle or half-open connection costs one descriptor and a few hundred bytes. A slow, silent or hostile client delays
+//! nobody else:
 //!
-//! * Every wait for a client has a deadline from its beginning, however many bytes trickle in meanwhile ([`Limits`]).
-//! * One request of a connection is answered at a time, and nothing is read meanwhile: no queue grows.
-//! * When there are too many connections, those that have not shown the right key make room first.
-//! * What is ambiguous is refused: two lengths, two hosts, a length beside a transfer coding.
+//! * Every wait for a client has a deadline, counted from the start of the wait. Trickling bytes do not extend it
+//!   ([`Limits`]).
+//! * A connection has one request under way at a time and reads nothing meanwhile, so no queue grows.
+//! * If there are too many connections, those that have not shown the right key are closed first.
+//! * An ambiguous request is rejected: two lengths, two hosts, a length beside a transfer coding.
 //!
-//! | file | what it is |
+//! | file | contents |
 //! |---|---|
-//! | `head` | the bytes of a request's head, parsed and checked |
-//! | `response` | an answer, and its bytes |
-//! | `connection` | one connection from the first byte to the last, without the waiting |
-//! | `responder` | what a handler answers through |
-//! | `mailbox` | how that gets to the event loop |
-//! | `event_loop` | the one thread that waits, and who makes room for whom |
+//! | `head` | the head of a request: parsing and checks |
+//! | `response` | an answer and its bytes |
+//! | `connection` | one connection as a state machine that never waits |
+//! | `responder` | the handler's way to answer |
+//! | `mailbox` | the channel from the responders to the event loop |
+//! | `event_loop` | the thread that waits, and the choice of connections to close |
 //! | `server` | starting and stopping the threads |
 
 mod connection;
@@ -41,51 +42,51 @@ mod tests;
 
 use std::time::Duration;
 
-pub use head::Head;
+pub use head::RequestHead;
 pub use responder::Responder;
 pub use response::Response;
 pub use server::Server;
 
-/// A request that was read to its end.
+/// A complete request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Its head.
-    pub head: Head,
-    /// Its body; empty if it has none.
+    /// The head.
+    pub head: RequestHead,
+    /// The body; empty if there is none.
     pub body: Vec<u8>,
 }
 
-/// What is decided as soon as a head is there.
+/// The handler's decision about a request, made when its head is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admission {
-    /// How long the handler may take before the request is answered 503 in its place.
+    /// If the handler takes longer than this, the server answers 503 in its place.
     pub patience: Duration,
-    /// The request carried the right key: its connection is the last to be closed when there are too many.
+    /// The request carried the right key. Its connection is among the last to be closed if there are too many.
     pub proven: bool,
 }
 
-/// What is served.
+/// Answers the requests of a [`Server`].
 ///
-/// A `HEAD` request is to be answered as a `GET` is: the server leaves the body out.
+/// Answer a `HEAD` request like a `GET`: the server omits the body.
 pub trait Handler: Send + Sync + 'static {
-    /// Called once a head is complete and well formed. It runs on the thread that serves everybody: it must not block.
+    /// Decides about a request whose head is complete and well formed. Runs on the event loop, so it must not block.
     ///
-    /// An error is sent as the answer, and the body is not read.
-    fn admit(&self, head: &Head) -> Result<Admission, Response>;
+    /// An error is sent as the answer; the body is not read.
+    fn admit(&self, head: &RequestHead) -> Result<Admission, Response>;
 
-    /// Called on an answering thread with an admitted request. It may answer now or later.
+    /// Answers an admitted request, now or later. Runs on an answering thread.
     ///
-    /// Dropping the responder, or a panic, answers 500. A request whose patience ran out before a thread was free for
-    /// it does not get here.
+    /// If the responder is dropped or this panics, the answer is a 500. A request whose patience ran out before a
+    /// thread was free is never handled.
     fn handle(&self, request: Request, responder: Responder);
 }
 
-/// What a client may take of the server. Each time runs from the beginning of what it limits.
+/// The limits on clients. Each time counts from the start of the phase that it limits.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections at a time. Never more than half of the file descriptors that the process may open.
+    /// Simultaneous connections. The server lowers this to half of the process's limit on open files.
     pub connections: usize,
-    /// Bytes of a head, from the request line to the empty line.
+    /// Bytes of a request's head, including the empty line.
     pub head_bytes: usize,
     /// Bytes of a request's body.
     pub body_bytes: usize,
@@ -93,13 +94,14 @@ pub struct Limits {
     pub head_time: Duration,
     /// From the end of the head to the end of the body.
     pub body_time: Duration,
-    /// From one answer to the next request, or from the beginning of the connection to its first byte.
+    /// From an answer, or from accepting the connection, to the first byte of the next request.
     pub idle_time: Duration,
     /// From the first byte of an answer to the last one.
     pub write_time: Duration,
-    /// From the last byte of the last answer to the end of the connection: the time that a client has to read it.
+    /// From the last byte of a connection's last answer until the connection is closed. The client needs this time to
+    /// read the answer.
     pub linger_time: Duration,
-    /// Threads that run the handler.
+    /// Number of threads that run the handler.
     pub answering_threads: usize,
 }
 
@@ -111,8 +113,8 @@ impl Default for Limits {
             body_bytes: 64 * 1024,
             head_time: Duration::from_secs(10),
             body_time: Duration::from_secs(10),
-            // Formance's client keeps its idle connections for 90 s. It has to be the one that closes them: a server
-            // that does may meet a request that is under way.
+            // Formance's client, Go's net/http, closes idle connections after 90 s. The client has to close first: a
+            // server that closes may cut off a request that is already under way.
             idle_time: Duration::from_secs(120),
             write_time: Duration::from_secs(30),
             linger_time: Duration::from_secs(2),

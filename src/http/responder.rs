@@ -1,14 +1,15 @@
 use super::Response;
 use super::mailbox::{Destination, Mailbox, Message};
+use super::response::Reply;
 
-/// Answers one request, from any thread, now or later. Dropped without an answer, it answers 500.
+/// Answers one request, from any thread, now or later. If it is dropped without an answer, the answer is a 500.
 ///
-/// An answer comes too late, and is dropped, when the connection is gone or the handler's patience ran out.
+/// An answer that comes too late is dropped: the connection is gone, or the handler's patience ran out.
 #[derive(Debug)]
 pub struct Responder {
     mailbox: Mailbox,
     destination: Destination,
-    response: Option<Response>,
+    reply: Option<Reply>,
 }
 
 impl Responder {
@@ -16,20 +17,32 @@ impl Responder {
         Responder {
             mailbox,
             destination,
-            response: None,
+            reply: None,
         }
     }
 
     /// Answers the request.
     pub fn answer(mut self, response: Response) {
-        self.response = Some(response);
+        self.reply = Some(Reply::Response(response));
+    }
+
+    /// Writes these bytes as they are, then ends the connection. Without bytes it only ends the connection.
+    ///
+    /// This is how a test service breaks the protocol on purpose: a body that is cut short, a false `Content-Length`, a
+    /// connection that is closed without an answer.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the sandbox will imitate faulty services with it")
+    )]
+    pub fn answer_raw(mut self, bytes: Vec<u8>) {
+        self.reply = Some(Reply::Raw(bytes));
     }
 }
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        let response = self.response.take().unwrap_or_else(Response::failed);
-        let message = Message::Answer(self.destination, response);
-        self.mailbox.leave(message);
+        let reply = self.reply.take();
+        let reply = reply.unwrap_or_else(|| Reply::Response(Response::failed()));
+        self.mailbox.leave(Message::Answer(self.destination, reply));
     }
 }

@@ -10,22 +10,30 @@ pub struct Response {
     body: Vec<u8>,
 }
 
-/// What the request and the server's state ask of an answer's form.
+/// The bytes that a handler wants sent.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Response(Response),
+    /// Written as they are. The connection ends after them.
+    Raw(Vec<u8>),
+}
+
+/// The form of an answer, as the request and the server's state require it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Terms {
-    /// The answer to `HEAD`: everything but the body.
+    /// The request is a `HEAD`: everything but the body is sent.
     pub without_body: bool,
     /// Whether the connection stays open afterwards.
     pub keep_open: bool,
-    /// Whether the client has to be told that it does.
+    /// The client speaks HTTP/1.0, so an open connection has to be announced.
     pub old: bool,
 }
 
-/// Asks for the body of a request that was admitted.
+/// Asks the client for the body of an admitted request.
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Response {
-    /// An answer with a body of that type.
+    /// An answer with a body of this content type.
     pub fn new(status: u16, content_type: &'static str, body: Vec<u8>) -> Response {
         Response {
             status,
@@ -34,18 +42,18 @@ impl Response {
         }
     }
 
-    /// An answer with a body of JSON.
+    /// An answer with a JSON body.
     pub fn json(status: u16, body: Vec<u8>) -> Response {
         Response::new(status, "application/json", body)
     }
 
-    /// An error as the Generic Connector API writes it: in a few words, and what exactly was wrong.
+    /// An error as the Generic Connector API writes it: a short title, and exactly what was wrong.
     pub fn error(status: u16, title: &str, detail: &str) -> Response {
         let body = serde_json::json!({ "Title": title, "Detail": detail });
         Response::json(status, body.to_string().into_bytes())
     }
 
-    /// The answer to a request for which nobody had time.
+    /// The answer if the handler is too slow or too busy.
     pub(super) fn unavailable() -> Response {
         Response::error(
             503,
@@ -55,7 +63,7 @@ impl Response {
         .with_header("Retry-After", "1")
     }
 
-    /// The answer to a request that a fault of ours left without one.
+    /// The answer if the handler gave none.
     pub(super) fn failed() -> Response {
         Response::error(
             500,
@@ -64,15 +72,14 @@ impl Response {
         )
     }
 
-    /// With one more header. Control characters of the value become spaces, so that it cannot begin a header of its
-    /// own.
+    /// Adds a header. Control characters in the value become spaces, so that the value cannot begin another header.
     pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Response {
         let value = value.into().replace(|c: char| c.is_control(), " ");
         self.headers.push((name, value));
         self
     }
 
-    /// The bytes to send: the head, and the body.
+    /// The bytes of the head and of the body.
     pub(super) fn into_bytes(self, terms: Terms, date: jiff::Timestamp) -> (Vec<u8>, Vec<u8>) {
         let status = self.status;
         let reason = StatusCode::from_u16(status)
@@ -88,12 +95,12 @@ impl Response {
         for (name, value) in &self.headers {
             header(name, value);
         }
-        // An answer without a date is better than none: the year would have to be negative.
+        // Formatting fails only for a negative year; the answer then goes without a date.
         let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
         if let Ok(date) = printer.timestamp_to_rfc9110_string(&date) {
             header("Date", &date);
         }
-        // These two have no body by definition.
+        // RFC 9110: these two never have a body.
         let bodiless = matches!(status, 204 | 304);
         if !bodiless {
             header("Content-Length", &self.body.len().to_string());

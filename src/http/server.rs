@@ -10,30 +10,30 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{Backlog, listen};
 
 use super::connection::{Rules, after};
-use super::event_loop::{EventLoop, Job};
+use super::event_loop::{AnswerJob, EventLoop};
 use super::mailbox::{Mailbox, Message};
 use super::{Handler, Limits, Response};
 
-/// File descriptors that the process asks for. Half of them are connections at most.
+/// Open files that the process asks the system for. At most half of them are connections.
 const WANTED_DESCRIPTORS: u64 = 8192;
 
-/// A server that runs. Dropping it shuts it down without grace.
+/// A running server. Dropping it shuts it down without grace.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
     mailbox: Mailbox,
     event_loop: Option<JoinHandle<()>>,
     answering: Vec<JoinHandle<()>>,
-    /// Disconnected when no answering thread is left.
+    /// Disconnected when the last answering thread ends.
     answered: Receiver<()>,
 }
 
 impl Server {
-    /// Listens on that address, and serves at once. Port 0 chooses a free one.
+    /// Listens on the address and serves at once. Port 0 chooses a free port.
     ///
     /// Raises the process's soft limit on open files towards the hard one.
     ///
-    /// An error is the system's: the address cannot be listened on, or there are no descriptors or threads left.
+    /// Fails if the system does: the address is not available, or there are no descriptors or threads left.
     pub fn start(
         address: SocketAddr,
         mut limits: Limits,
@@ -41,15 +41,15 @@ impl Server {
     ) -> io::Result<Server> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
-        // std lets 128 clients wait to be accepted. A crowd that comes at once would be told nothing, and try again a
-        // second later, and so would the good client behind it.
+        // std's backlog is 128 connections. If more clients connect at once, Linux drops their SYNs without an answer,
+        // and they retry a second later.
         listen(&listener, Backlog::MAXCONN)?;
         let half = usize::try_from(raise_descriptor_limit()? / 2).unwrap_or(usize::MAX);
         limits.connections = limits.connections.min(half);
 
         let (mailbox, inbox) = Mailbox::new()?;
         let (done, answered) = bounded(0);
-        // As long as patience lasts, each connection has one request at most.
+        // Each connection has at most one request whose patience still lasts.
         let (jobs, queue) = bounded(limits.connections);
         let mut server = Server {
             address: listener.local_addr()?,
@@ -75,25 +75,21 @@ impl Server {
         Ok(server)
     }
 
-    /// Where it listens, with the port that was chosen.
+    /// The address it listens on, with the actual port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops accepting, closes the connections that have no request under way, and gives the others that long to get
-    /// their answers. A handler that takes longer is left alone: its thread ends when it returns.
-    pub fn shut_down(mut self, grace: Duration) {
-        self.end(grace);
-    }
-
-    fn end(&mut self, grace: Duration) {
+    /// Stops accepting, closes the connections that have no request under way, and waits until the others have their
+    /// answers, up to `grace`. The thread of a handler that takes longer ends when the handler returns.
+    pub fn shut_down(&mut self, grace: Duration) {
         let end = after(Instant::now(), grace);
         self.mailbox.leave(Message::ShutDown(end));
         if let Some(event_loop) = self.event_loop.take() {
-            // A panic has been reported by its own thread.
+            // A panic has already been printed.
             let _ = event_loop.join();
         }
-        // The end of the event loop is the end of the queue.
+        // The queue ends with the event loop.
         if self.answered.recv_deadline(end) == Err(RecvTimeoutError::Disconnected) {
             for answering in self.answering.drain(..) {
                 let _ = answering.join();
@@ -104,31 +100,31 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.end(Duration::ZERO);
+        self.shut_down(Duration::ZERO);
     }
 }
 
-/// Answers requests until there are no more. `done` is dropped at the end, which tells the server.
-fn answer_all(queue: &Receiver<Job>, handler: &dyn Handler, done: Sender<()>) {
+/// Answers requests until the queue ends. Dropping `done` reports that to the server.
+fn answer_all(queue: &Receiver<AnswerJob>, handler: &dyn Handler, done: Sender<()>) {
     for job in queue {
-        let Job {
+        let AnswerJob {
             request,
             responder,
             answer_by,
         } = job;
         if answer_by <= Instant::now() {
-            // What nobody waits for any more had better not be done.
+            // The client has already been sent a 503.
             responder.answer(Response::unavailable());
             continue;
         }
         let answer = AssertUnwindSafe(|| handler.handle(request, responder));
-        // The panic has been reported, and the responder has answered.
+        // A panic has been printed, and the dropped responder has answered.
         let _ = catch_unwind(answer);
     }
     drop(done);
 }
 
-/// Gives the soft limit on open files, which is raised if it can be.
+/// Raises the soft limit on open files if possible, and returns it.
 fn raise_descriptor_limit() -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let wanted = hard.min(WANTED_DESCRIPTORS);

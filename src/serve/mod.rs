@@ -110,7 +110,7 @@ impl Listener {
 
     /// Takes no more requests, and gives those under way that long: to be answered, and for the outcome of a payout to be
     /// written down.
-    pub fn shut_down(self, grace: Duration) {
+    pub fn shut_down(mut self, grace: Duration) {
         let end = Instant::now() + grace;
         self.server.shut_down(grace);
         self.desk.wait_until(end);

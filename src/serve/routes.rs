@@ -11,7 +11,7 @@ use super::initiations::Desk;
 use super::key::Key;
 use super::lists::Lists;
 use crate::api::{Initiation, Stream, escaped};
-use crate::http::{Admission, Handler, Head, Request, Responder, Response};
+use crate::http::{Admission, Handler, Request, RequestHead, Responder, Response};
 use crate::poll::Ask;
 use crate::status::{Status, summary_in_json};
 
@@ -104,7 +104,7 @@ fn account_ids(name: &str, query: &str) -> Option<Vec<String>> {
 }
 
 impl Handler for Routes {
-    fn admit(&self, head: &Head) -> Result<Admission, Response> {
+    fn admit(&self, head: &RequestHead) -> Result<Admission, Response> {
         let route = Route::of(&head.path, &head.query);
         let needs_key = route.as_ref().is_none_or(Route::needs_key);
         if needs_key

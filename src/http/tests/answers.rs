@@ -1,4 +1,4 @@
-//! Answers that come late, or not at all, and the end.
+//! Answers that come late, raw or not at all, and the shutdown.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn an_answer_may_come_later_from_another_thread() {
         answering_threads: 1,
         ..Limits::default()
     });
-    let mut clients: Vec<Client> = (0..3).map(|_| served.client()).collect();
+    let mut clients: Vec<TestClient> = (0..3).map(|_| served.client()).collect();
     let responders: Vec<Responder> = clients
         .iter_mut()
         .map(|client| {
@@ -34,14 +34,14 @@ fn an_answer_may_come_later_from_another_thread() {
 }
 
 #[test]
-fn when_patience_ends_the_client_is_told_to_come_again_and_the_late_answer_is_dropped() {
+fn when_patience_ends_the_client_gets_a_503_and_the_late_answer_is_dropped() {
     let served = serve(Limits::default());
     let mut client = served.client();
     let answer = client.get("/later?patience=200");
     assert_eq!(answer.status, 503);
     assert!(answer.head.contains("\r\nRetry-After: "), "{answer:?}");
     let late = served.responder();
-    // The second request is being answered when the first one's answer arrives.
+    // The second request is under way when the first one's answer arrives.
     client.send(&get("/later"));
     let second = served.responder();
     late.answer(Response::json(200, b"first".to_vec()));
@@ -65,7 +65,7 @@ fn a_request_that_waited_too_long_for_a_thread_is_not_handled_at_all() {
     let mut client = served.client();
     assert_eq!(client.get("/?patience=50").status, 503);
     assert_eq!(client.get("/?patience=50").status, 503);
-    // The queue has room for one request a connection, and they stand in it. This one's patience would last.
+    // The queue has room for one request per connection, and it is full. The patience of this request would last.
     assert_eq!(client.get("/").status, 503);
     served.gate.send(()).unwrap();
     assert_eq!(blocking.answer().body, "unblocked");
@@ -80,12 +80,35 @@ fn a_handler_that_forgets_to_answer_or_panics_answers_500() {
     let served = serve(Limits::default());
     let mut client = served.client();
     for path in ["/drop", "/panic", "/admit-panics"] {
-        // More often than there are threads.
+        // More requests than there are threads.
         for _ in 0..5 {
             assert_eq!(client.get(path).status, 500, "{path}");
         }
     }
     assert_eq!(client.get("/").status, 200);
+}
+
+#[test]
+fn raw_bytes_are_sent_as_they_are_and_end_the_connection() {
+    let served = serve(Limits::default());
+    let cut_short = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[{\"id\":";
+    let too_long = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[] and more";
+    let no_length = "HTTP/1.1 200 OK\r\n\r\n[]";
+    let no_answer = "";
+    for raw in [cut_short, too_long, no_length, no_answer, "\0\r\n\u{ff}"] {
+        let mut client = served.client();
+        assert_eq!(client.get("/before").status, 200);
+        let length = raw.len();
+        // The second request is never answered.
+        client.send(&format!(
+            "POST /raw HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{raw}{}",
+            get("/after")
+        ));
+        let mut received = String::new();
+        client.0.read_to_string(&mut received).unwrap();
+        assert_eq!(received, raw);
+    }
+    assert_eq!(served.client().get("/").status, 200);
 }
 
 #[test]
@@ -123,7 +146,7 @@ fn shutting_down_answers_what_is_in_flight() {
     half_open.send("GET / HTTP/1.1\r\n");
     busy.send(&get("/later"));
     let responder = served.responder();
-    let server = served.server.take().unwrap();
+    let mut server = served.server.take().unwrap();
     let shutting_down = thread::spawn(move || server.shut_down(LONG));
     assert!(idle.is_closed());
     assert!(half_open.is_closed());
@@ -143,7 +166,7 @@ fn shutting_down_answers_what_is_in_flight() {
 #[test]
 fn shutting_down_takes_no_longer_than_its_grace() {
     let mut served = serve(Limits::default());
-    let mut clients: Vec<Client> = (0..2).map(|_| served.client()).collect();
+    let mut clients: Vec<TestClient> = (0..2).map(|_| served.client()).collect();
     clients[0].send(&get("/later"));
     clients[1].send(&get("/block"));
     let _held = served.responder();

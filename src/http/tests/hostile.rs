@@ -9,7 +9,7 @@ fn a_thousand_silent_and_a_thousand_half_open_connections_hold_nobody_up() {
         head_time: LONG,
         ..Limits::default()
     });
-    // The server has raised the limit; the clients live in the same process.
+    // The server has raised the limit. The clients are in the same process.
     let (descriptors, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     assert!(
         descriptors >= 5000,
@@ -17,7 +17,7 @@ fn a_thousand_silent_and_a_thousand_half_open_connections_hold_nobody_up() {
     );
     let mut good = served.client();
     assert_eq!(good.get("/").status, 200);
-    let mut crowd: Vec<Client> = (0..2000).map(|_| served.client()).collect();
+    let mut crowd: Vec<TestClient> = (0..2000).map(|_| served.client()).collect();
     for half_open in &mut crowd[1000..] {
         half_open.send("GET / HTTP/1.1\r\nHost: x\r\nX: ");
     }
@@ -43,11 +43,11 @@ fn a_thousand_silent_and_a_thousand_half_open_connections_hold_nobody_up() {
 }
 
 #[test]
-fn a_crowd_that_comes_while_the_server_is_busy_is_not_turned_away() {
+fn many_connections_at_once_are_accepted_by_a_busy_server() {
     let served = serve(Limits::default());
     let mut first = served.client();
     first.send(&get("/admit-blocks"));
-    // std alone lets 128 wait; the next one would try again after a second.
+    // With std's backlog of 128, the next client would retry after a second.
     let waiting: Vec<TcpStream> = (0..300)
         .map(|_| TcpStream::connect_timeout(&served.address, milliseconds(800)).unwrap())
         .collect();
@@ -57,8 +57,8 @@ fn a_crowd_that_comes_while_the_server_is_busy_is_not_turned_away() {
     drop(waiting);
 }
 
-/// Sends a byte of the endless text every now and then until there is an answer.
-fn drip(client: &mut Client, byte: &str) -> (Duration, Answer) {
+/// Sends a byte every 10 ms until there is an answer.
+fn drip(client: &mut TestClient, byte: &str) -> (Duration, RawAnswer) {
     client.0.set_nonblocking(true).unwrap();
     let start = Instant::now();
     while client.0.peek(&mut [0]).is_err() {
@@ -98,7 +98,7 @@ fn a_client_that_does_not_read_its_answer_is_cut_while_others_are_served() {
         ..Limits::default()
     });
     let size = 30_000_000;
-    let mut lazy: Vec<Client> = (0..5).map(|_| served.client()).collect();
+    let mut lazy: Vec<TestClient> = (0..5).map(|_| served.client()).collect();
     for client in &mut lazy {
         client.send(&get(&format!("/big?{size}")));
     }
@@ -110,7 +110,7 @@ fn a_client_that_does_not_read_its_answer_is_cut_while_others_are_served() {
     assert_eq!(
         good.get(&format!("/big?{size}")).body.len(),
         size,
-        "a big answer is no fault"
+        "a large answer is allowed"
     );
     for client in &mut lazy {
         let mut received = Vec::new();
@@ -130,7 +130,7 @@ fn thousands_of_requests_sent_without_reading_are_answered_in_order() {
             .collect();
         sender.write_all(all.as_bytes()).unwrap();
     });
-    // Nothing is read until the server has stopped reading as well: what it takes has an end.
+    // Reads nothing until the server has stopped reading as well. What it buffers is limited.
     let mut before = usize::MAX;
     while served.script.handled.load(SeqCst) != before {
         before = served.script.handled.load(SeqCst);
@@ -143,7 +143,7 @@ fn thousands_of_requests_sent_without_reading_are_answered_in_order() {
 }
 
 #[test]
-fn connections_that_are_reset_at_any_moment_do_no_harm() {
+fn connections_may_be_reset_at_any_moment() {
     let served = serve(Limits::default());
     for round in 0..600 {
         let mut client = served.client();
@@ -159,7 +159,7 @@ fn connections_that_are_reset_at_any_moment_do_no_harm() {
 }
 
 #[test]
-fn a_client_that_is_gone_frees_its_place_while_its_answer_is_awaited() {
+fn a_client_that_leaves_before_its_answer_frees_its_place() {
     let served = serve(Limits {
         connections: 1,
         ..Limits::default()
@@ -167,9 +167,9 @@ fn a_client_that_is_gone_frees_its_place_while_its_answer_is_awaited() {
     let mut client = served.proven();
     client.send(&get("/later"));
     let responder = served.responder();
-    let mut refused = served.client();
+    let mut rejected = served.client();
     assert!(
-        refused.is_closed(),
+        rejected.is_closed(),
         "nobody makes room while all are being answered"
     );
     client.reset();
@@ -179,7 +179,7 @@ fn a_client_that_is_gone_frees_its_place_while_its_answer_is_awaited() {
         if next.0.write_all(get("/").as_bytes()).is_ok() && next.try_answer().is_ok() {
             break;
         }
-        // Its patience would end as well, in time.
+        // It must not take until the handler's patience ends.
         assert!(start.elapsed() < LONG / 2);
     }
     responder.answer(Response::json(200, Vec::new()));

@@ -1,4 +1,4 @@
-//! The server as a network meets it: over real sockets, by clients that are good, slow, broken or hostile.
+//! The server over real sockets, with clients that are good, slow, broken or hostile.
 
 mod answers;
 mod hostile;
@@ -21,24 +21,24 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::*;
 
-/// Longer than anything here takes, however busy the machine is.
+/// Longer than anything here takes, even on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
 
-/// What the server does is told by the path.
+/// A handler whose behaviour depends on the path.
 struct Script {
-    /// Responders of `/later`.
+    /// Receives the responders of `/later`.
     later: Sender<Responder>,
-    /// `/block` waits for a word, or for the sender to be dropped.
+    /// `/block` waits for a message, or until the sender is dropped.
     gate: Receiver<()>,
     handled: AtomicUsize,
 }
 
 impl Handler for Script {
-    fn admit(&self, head: &Head) -> Result<Admission, Response> {
+    fn admit(&self, head: &RequestHead) -> Result<Admission, Response> {
         match head.path.as_str() {
-            "/refused" => return Err(Response::error(401, "Unauthorized", "no key")),
+            "/rejected" => return Err(Response::error(401, "Unauthorized", "no key")),
             "/admit-panics" => panic!("on purpose"),
-            // It must not; here it makes the event loop as busy as can be.
+            // A handler must not block here. This one simulates a very busy event loop.
             "/admit-blocks" => {
                 let _ = self.gate.recv();
             }
@@ -60,6 +60,7 @@ impl Handler for Script {
             "/later" => self.later.send(responder).unwrap(),
             "/echo" => responder.answer(Response::json(200, request.body)),
             "/drop" => drop(responder),
+            "/raw" => responder.answer_raw(request.body),
             "/panic" => panic!("on purpose"),
             "/block" => {
                 let _ = self.gate.recv();
@@ -74,9 +75,9 @@ impl Handler for Script {
     }
 }
 
-/// A server, and the other ends of its script.
+/// A server and the other ends of its script.
 struct Served {
-    /// Dropped first: a test that fails must not leave the server waiting at it.
+    /// Dropped first, so that a failing test does not leave the handler blocked.
     gate: Sender<()>,
     server: Option<Server>,
     address: SocketAddr,
@@ -103,12 +104,12 @@ fn serve(limits: Limits) -> Served {
 }
 
 impl Served {
-    fn client(&self) -> Client {
-        Client::connect(self.address).unwrap()
+    fn client(&self) -> TestClient {
+        TestClient::connect(self.address).unwrap()
     }
 
     /// A client whose connection has shown the key.
-    fn proven(&self) -> Client {
+    fn proven(&self) -> TestClient {
         let mut client = self.client();
         client.send("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\n\r\n");
         assert_eq!(client.answer().status, 200);
@@ -120,49 +121,49 @@ impl Served {
     }
 }
 
-struct Client(TcpStream);
+struct TestClient(TcpStream);
 
 #[derive(Debug)]
-struct Answer {
+struct RawAnswer {
     status: u16,
     head: String,
     body: String,
 }
 
-impl Client {
-    fn connect(address: SocketAddr) -> io::Result<Client> {
+impl TestClient {
+    fn connect(address: SocketAddr) -> io::Result<TestClient> {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(LONG))?;
-        Ok(Client(stream))
+        Ok(TestClient(stream))
     }
 
     fn send(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).unwrap();
     }
 
-    fn get(&mut self, path: &str) -> Answer {
+    fn get(&mut self, path: &str) -> RawAnswer {
         self.send(&get(path));
         self.answer()
     }
 
-    fn answer(&mut self) -> Answer {
+    fn answer(&mut self) -> RawAnswer {
         self.try_answer().unwrap()
     }
 
-    fn try_answer(&mut self) -> io::Result<Answer> {
+    fn try_answer(&mut self) -> io::Result<RawAnswer> {
         let head = self.head()?;
         let length = head.split_once("Content-Length: ").unwrap().1;
         let length = length.split_once('\r').unwrap().0.parse().unwrap();
         let mut body = vec![0; length];
         self.0.read_exact(&mut body)?;
-        Ok(Answer {
+        Ok(RawAnswer {
             status: head[9..12].parse().unwrap(),
             head,
             body: String::from_utf8(body).unwrap(),
         })
     }
 
-    /// Reads to the empty line, and not beyond.
+    /// Reads up to the empty line, and not beyond.
     fn head(&mut self) -> io::Result<String> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -173,12 +174,12 @@ impl Client {
         Ok(String::from_utf8(head).unwrap())
     }
 
-    /// Whether the server closes in good order and sends nothing more.
+    /// Whether the server closes cleanly and sends nothing more.
     fn is_closed(&mut self) -> bool {
         self.0.read(&mut [0]).unwrap() == 0
     }
 
-    /// Closes without a goodbye, as a client that crashes or a firewall does.
+    /// Resets the connection, as a firewall or a crash does.
     fn reset(self) {
         let abort = libc::linger {
             l_onoff: 1,

@@ -1,95 +1,23 @@
-//! What is a request, and what is refused.
+//! Valid requests, and bytes that are rejected.
 
 use super::*;
 
-#[test]
-fn what_is_not_strictly_right_is_refused_with_a_reason_and_the_connection_ends() {
+fn get_with(headers: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: x\r\n{headers}\r\n")
+}
+
+fn post_with(headers: &str) -> String {
+    format!("POST /echo HTTP/1.1\r\nHost: x\r\n{headers}\r\n")
+}
+
+/// Each request is answered with the status and a reason, then the connection ends. The handler gets none of them.
+fn assert_rejected(requests: &[(u16, String)]) {
     let served = serve(Limits::default());
-    let long = "x".repeat(9000);
-    let many = (0..65).fold(String::new(), |mut headers, number| {
-        write!(headers, "X-{number}: x\r\n").unwrap();
-        headers
-    });
-    let post = |headers: &str| format!("POST /echo HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
-    for (status, request) in [
-        (505, "GET / HTTP/2.0\r\nHost: x\r\n\r\n".to_owned()),
-        (505, "GET / HTTP/1.2\r\nHost: x\r\n\r\n".to_owned()),
-        (400, "GET / HTTP/1.1\r\n\r\n".to_owned()),
-        (
-            400,
-            "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n".to_owned(),
-        ),
-        (
-            400,
-            "GET / HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n".to_owned(),
-        ),
-        (
-            400,
-            post("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"),
-        ),
-        (
-            400,
-            post("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n"),
-        ),
-        (411, post("Transfer-Encoding: chunked\r\n")),
-        (411, post("Transfer-Encoding: gzip\r\n")),
-        (400, post("Content-Length: 1\r\nContent-Length: 1\r\n")),
-        (400, post("Content-Length: 1\r\nContent-Length: 2\r\n")),
-        (400, post("Content-Length: 1, 1\r\n")),
-        (400, post("Content-Length: +1\r\n")),
-        (400, post("Content-Length: -1\r\n")),
-        (400, post("Content-Length: 0x1\r\n")),
-        (400, post("Content-Length: 1 1\r\n")),
-        (400, post("Content-Length: abc\r\n")),
-        (400, post("Content-Length:\r\n")),
-        (413, post("Content-Length: 65537\r\n")),
-        (413, post("Content-Length: 9999999999999999\r\n")),
-        (413, post("Content-Length: 99999999999999999999999999\r\n")),
-        (417, post("Content-Length: 1\r\nExpect: 200-ok\r\n")),
-        (
-            417,
-            post("Content-Length: 1\r\nExpect: 100-continue, x\r\n"),
-        ),
-        (400, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()),
-        (400, "GET http://x/ HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()),
-        (400, "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()),
-        (431, format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n")),
-        (
-            431,
-            format!("GET / HTTP/1.1\r\nHost: x\r\nX: {long}\r\n\r\n"),
-        ),
-        (431, format!("GET / HTTP/1.1\r\nHost: x\r\nX: {long}")),
-        (431, format!("GET / HTTP/1.1\r\nHost: x\r\n{many}\r\n")),
-        (
-            400,
-            "GET / HTTP/1.1\r\nHost: x\r\nA b: c\r\n\r\n".to_owned(),
-        ),
-        (400, "GET / HTTP/1.1\r\nHost : x\r\n\r\n".to_owned()),
-        (
-            400,
-            "GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n".to_owned(),
-        ),
-        (
-            400,
-            "GET / HTTP/1.1\r\nHost: x\r\nA: b\0c\r\n\r\n".to_owned(),
-        ),
-        (
-            400,
-            "GET / HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n".to_owned(),
-        ),
-        (400, "GET / HTTP/1.1\nHost: x\n\n".to_owned()),
-        (
-            400,
-            "GET / HTTP/1.1\r\nHost: x\r\nA: b\nC: d\r\n\r\n".to_owned(),
-        ),
-        (400, "G(T / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned()),
-        (400, "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0".to_owned()),
-        (400, post("Authorization: a\r\nAuthorization: a\r\n")),
-    ] {
+    for (status, request) in requests {
         let mut client = served.client();
-        client.send(&request);
+        client.send(request);
         let answer = client.answer();
-        assert_eq!(answer.status, status, "{request:?}: {answer:?}");
+        assert_eq!(answer.status, *status, "{request:?}: {answer:?}");
         assert!(
             answer.head.contains("\r\nConnection: close\r\n"),
             "{request:?}"
@@ -105,15 +33,95 @@ fn what_is_not_strictly_right_is_refused_with_a_reason_and_the_connection_ends()
 }
 
 #[test]
-fn a_refused_client_gets_to_read_why_although_it_sent_more_than_was_read() {
+fn a_bad_request_line_is_rejected() {
+    let with_line = |line: &str| format!("{line}\r\nHost: x\r\n\r\n");
+    let long = "x".repeat(9000);
+    assert_rejected(&[
+        (505, with_line("GET / HTTP/2.0")),
+        (505, with_line("GET / HTTP/1.2")),
+        (400, with_line("OPTIONS * HTTP/1.1")),
+        (400, with_line("GET http://x/ HTTP/1.1")),
+        (400, with_line("CONNECT x:1 HTTP/1.1")),
+        (431, with_line(&format!("GET /{long} HTTP/1.1"))),
+        (400, "GET / HTTP/1.1\nHost: x\n\n".to_owned()),
+        (400, with_line("G(T / HTTP/1.1")),
+        (400, "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0".to_owned()),
+    ]);
+}
+
+#[test]
+fn a_bad_body_length_is_rejected() {
+    assert_rejected(&[
+        (
+            400,
+            post_with("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"),
+        ),
+        (
+            400,
+            post_with("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n"),
+        ),
+        (411, post_with("Transfer-Encoding: chunked\r\n")),
+        (411, post_with("Transfer-Encoding: gzip\r\n")),
+        (400, post_with("Content-Length: 1\r\nContent-Length: 1\r\n")),
+        (400, post_with("Content-Length: 1\r\nContent-Length: 2\r\n")),
+        (400, post_with("Content-Length: 1, 1\r\n")),
+        (400, post_with("Content-Length: +1\r\n")),
+        (400, post_with("Content-Length: -1\r\n")),
+        (400, post_with("Content-Length: 0x1\r\n")),
+        (400, post_with("Content-Length: 1 1\r\n")),
+        (400, post_with("Content-Length: abc\r\n")),
+        (400, post_with("Content-Length:\r\n")),
+        (413, post_with("Content-Length: 65537\r\n")),
+        (413, post_with("Content-Length: 9999999999999999\r\n")),
+        (
+            413,
+            post_with("Content-Length: 99999999999999999999999999\r\n"),
+        ),
+        (417, post_with("Content-Length: 1\r\nExpect: 200-ok\r\n")),
+        (
+            417,
+            post_with("Content-Length: 1\r\nExpect: 100-continue, x\r\n"),
+        ),
+    ]);
+}
+
+#[test]
+fn a_bad_header_is_rejected() {
+    let long = "x".repeat(9000);
+    let many = (0..65).fold(String::new(), |mut headers, number| {
+        write!(headers, "X-{number}: x\r\n").unwrap();
+        headers
+    });
+    assert_rejected(&[
+        (400, "GET / HTTP/1.1\r\n\r\n".to_owned()),
+        (400, get_with("Host: x\r\n")),
+        (
+            400,
+            "GET / HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n".to_owned(),
+        ),
+        (431, get_with(&format!("X: {long}\r\n"))),
+        (431, format!("GET / HTTP/1.1\r\nHost: x\r\nX: {long}")),
+        (431, get_with(&many)),
+        (400, get_with("A b: c\r\n")),
+        (400, "GET / HTTP/1.1\r\nHost : x\r\n\r\n".to_owned()),
+        (400, get_with(" folded\r\n")),
+        (400, get_with("A: b\0c\r\n")),
+        (400, get_with("A: b\rc\r\n")),
+        (400, get_with("A: b\nC: d\r\n")),
+        (400, post_with("Authorization: a\r\nAuthorization: a\r\n")),
+    ]);
+}
+
+#[test]
+fn a_rejected_client_can_read_why_although_it_sent_more_than_was_read() {
     let served = serve(Limits::default());
     for head in [
         "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n",
-        "POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n",
+        "POST /rejected HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n",
     ] {
         let mut client = served.client();
         client.send(head);
-        // More than the sockets' buffers hold: it cannot be written unless the server reads it.
+        // More than the sockets' buffers hold: the write succeeds only if the server reads.
         client.send(&"x".repeat(30_000_000));
         let answer = client.answer();
         assert!(matches!(answer.status, 413 | 401), "{answer:?}");
@@ -159,11 +167,11 @@ fn a_connection_answers_one_request_after_another() {
     assert_eq!(client.answer().body, whole);
     client.send("HEAD /four HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(client.head().unwrap().contains("\r\nContent-Length: 5\r\n"));
-    assert_eq!(client.get("/refused").status, 401);
+    assert_eq!(client.get("/rejected").status, 401);
     assert_eq!(
         client.get("/five").status,
         200,
-        "a refusal without a body ends nothing"
+        "a rejected request without a body does not end the connection"
     );
     client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     assert!(
@@ -203,7 +211,7 @@ fn a_body_is_asked_for_only_when_its_request_is_admitted() {
     assert_eq!(client.head().unwrap(), "HTTP/1.1 100 Continue\r\n\r\n");
     client.send("body");
     assert_eq!(client.answer().body, "body");
-    client.send(&head("/refused"));
+    client.send(&head("/rejected"));
     assert_eq!(client.answer().status, 401);
     assert!(client.is_closed());
 }

@@ -1,9 +1,9 @@
-//! Who makes room when there is too little.
+//! Which connections are closed when there are too many.
 
 use super::*;
 
 #[test]
-fn those_who_have_shown_the_key_stay_when_there_are_too_many() {
+fn connections_that_have_shown_the_key_stay_when_there_are_too_many() {
     let served = serve(Limits {
         connections: 4,
         ..Limits::default()
@@ -15,8 +15,8 @@ fn those_who_have_shown_the_key_stay_when_there_are_too_many() {
     let mut waiting = served.client();
     waiting.send(&get("/later"));
     let responder = served.responder();
-    // The oldest that has shown no key goes, although the proven ones are older; then the flood makes room for itself.
-    let mut flood: Vec<Client> = Vec::new();
+    // The oldest connection without the key goes, although the proven ones are older. Then the flood displaces itself.
+    let mut flood: Vec<TestClient> = Vec::new();
     for _ in 0..20 {
         let mut client = served.client();
         client.send("GET / HTT");
@@ -30,7 +30,7 @@ fn those_who_have_shown_the_key_stay_when_there_are_too_many() {
     assert_eq!(second_proven.get("/").status, 200);
     responder.answer(Response::json(200, Vec::new()));
     assert_eq!(waiting.answer().status, 200);
-    // Four that have shown it: the one that has been idle the longest goes. Everybody else is older.
+    // With four proven connections, the one that has been idle the longest goes.
     let third_proven = served.proven();
     let fourth_proven = served.proven();
     assert_eq!(first_proven.get("/").status, 200);
@@ -41,15 +41,15 @@ fn those_who_have_shown_the_key_stay_when_there_are_too_many() {
     drop((third_proven, fourth_proven));
 }
 
-/// The process of the test below that may exhaust its file descriptors without taking them from other tests.
+/// Set in the child process of the test below. It exhausts its own file descriptors, not those of other tests.
 const EXHAUSTED: &str = "GENERIC_CONNECTOR_TEST_EXHAUSTED";
 
 #[test]
-fn without_file_descriptors_the_server_waits_for_better_times() {
+fn without_file_descriptors_the_server_waits_until_there_are_some() {
     if std::env::var_os(EXHAUSTED).is_some() {
         return exhaust_descriptors();
     }
-    let name = "http::tests::room::without_file_descriptors_the_server_waits_for_better_times";
+    let name = "http::tests::room::without_file_descriptors_the_server_waits_until_there_are_some";
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
         .env(EXHAUSTED, "1")
@@ -64,7 +64,7 @@ fn exhaust_descriptors() {
     setrlimit(Resource::RLIMIT_NOFILE, 64, 64).unwrap();
     let served = serve(Limits::default());
     let mut proven = served.proven();
-    let mut idle: Vec<Client> = (0..2).map(|_| served.client()).collect();
+    let mut idle: Vec<TestClient> = (0..2).map(|_| served.client()).collect();
     for client in &mut idle {
         assert_eq!(client.get("/").status, 200);
     }
@@ -73,14 +73,14 @@ fn exhaust_descriptors() {
         hoard.push(file);
     }
     assert!(hoard.len() > 20);
-    // Each one takes the descriptor that the server would need to accept it.
+    // Each client takes the descriptor that the server would need to accept it.
     let mut waiting = Vec::new();
     for client in &mut idle {
         drop(hoard.pop());
         waiting.push(served.client());
         assert!(
             client.is_closed(),
-            "the oldest one that has shown no key makes room"
+            "the oldest connection without the key is closed"
         );
     }
     assert_eq!(proven.get("/").status, 200);
