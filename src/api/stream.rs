@@ -78,6 +78,11 @@ impl fmt::Display for Stream {
 pub struct PerStream<T>([T; Stream::ALL.len()]);
 
 impl<T> PerStream<T> {
+    /// The values that `value` gives, stream by stream.
+    pub fn from_fn(value: impl FnMut(Stream) -> T) -> PerStream<T> {
+        PerStream(Stream::ALL.map(value))
+    }
+
     /// The values that `value` gives, stream by stream, or its first error.
     pub fn try_from_fn<E>(
         mut value: impl FnMut(Stream) -> Result<T, E>,

@@ -1,8 +1,7 @@
-//! The built-in data: a small invented bank, the same at every start but for its dates, which reach back from the
-//! start.
+//! The built-in data: a small invented bank. Every start gives the same records, dated relative to the start.
 //!
-//! It holds what a reader has to cope with: a batch posting of more than a page inside one second, assets that are no
-//! currencies, an amount beyond 64 bits, every type and status, transactions that are still pending.
+//! It contains the hard cases for a reader: a batch posting of more than a page within one second, assets that are not
+//! currencies, an amount beyond 64 bits, every type and status, and pending transactions.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,11 +12,11 @@ use crate::api::{Second, Stream};
 
 const DAY: u64 = 86_400;
 
-/// Days ago, how many: what the bank posts in one go at midnight. The first is larger than a page.
+/// Batch postings at midnight: days ago, number of transactions. The first is larger than a page of 100.
 const POSTINGS: [(u64, u64); 4] = [(30, 150), (75, 12), (45, 8), (10, 5)];
-/// Posted one by one over the 90 days.
+/// Number of transactions that are posted one by one over the 90 days.
 const SINGLES: u64 = 204;
-/// Still pending, from the last 20 hours.
+/// Number of pending transactions, from the last 20 hours.
 const PENDING: u64 = 20;
 
 const BENEFICIARIES: [(&str, &str, &str); 6] = [
@@ -29,11 +28,11 @@ const BENEFICIARIES: [(&str, &str, &str); 6] = [
     ("ben-lakeside", "Lakeside Mining Cooperative", "CA"),
 ];
 
-struct Account {
+struct BankAccount {
     id: &'static str,
     name: &'static str,
     asset: &'static str,
-    /// What it held 90 days ago, in minor units.
+    /// Its balance 90 days ago, in minor units.
     opening: i128,
 }
 
@@ -42,8 +41,8 @@ const fn account(
     name: &'static str,
     asset: &'static str,
     opening: i128,
-) -> Account {
-    Account {
+) -> BankAccount {
+    BankAccount {
         id,
         name,
         asset,
@@ -51,7 +50,7 @@ const fn account(
     }
 }
 
-const ACCOUNTS: [Account; 6] = [
+const ACCOUNTS: [BankAccount; 6] = [
     account(
         "acc-eur-collections",
         "Card collections EUR",
@@ -91,7 +90,7 @@ const HARBOUR: &str = BENEFICIARIES[2].0;
 const MERIDIAN: &str = BENEFICIARIES[3].0;
 const LAKESIDE: &str = BENEFICIARIES[5].0;
 
-/// Type, status, scheme, source, destination; an empty text is none.
+/// Type, status, scheme, source, destination. An empty text means none.
 type Shape = (
     &'static str,
     &'static str,
@@ -124,10 +123,10 @@ const SHAPES: [Shape; 21] = [
     ("OTHER", "OTHER", "", USD, ""),
 ];
 
-/// The shapes that the pending ones take in turn.
+/// Indices of the shapes that the pending transactions take in turn.
 const PENDING_SHAPES: [usize; 5] = [0, 1, 5, 11, 14];
 
-/// With these statuses the money has moved.
+/// The statuses in which the money has moved.
 const SETTLED: [&str; 5] = [
     "SUCCEEDED",
     "CAPTURE",
@@ -136,7 +135,7 @@ const SETTLED: [&str; 5] = [
     "REFUND_REVERSED",
 ];
 
-/// The bank as it is at `now`.
+/// The bank at `now`.
 pub(super) fn data(now: Second) -> Result<Data, Error> {
     let mut transactions = transactions(now);
     transactions.sort_by_key(|transaction| transaction.created);
@@ -155,7 +154,7 @@ pub(super) fn data(now: Second) -> Result<Data, Error> {
 }
 
 fn accounts(now: Second) -> String {
-    let line = |(number, account): (u64, &Account)| {
+    let line = |(number, account): (u64, &BankAccount)| {
         let created = now.earlier((400 - 37 * number) * DAY + 11_213 * (number + 1));
         format!(
             r#"{{"id":"{}","accountName":"{}","createdAt":"{created}","metadata":{{"branch":"Sample Bank","asset":"{}"}}}}{}"#,
@@ -176,8 +175,8 @@ fn beneficiaries(now: Second) -> String {
     (0..).zip(&BENEFICIARIES).map(line).collect()
 }
 
-/// Opening balances and what the settled transactions moved since.
-fn balances(now: Second, transactions: &[Transaction]) -> String {
+/// The opening balances plus the settled transactions.
+fn balances(now: Second, transactions: &[BankTransaction]) -> String {
     let mut moved: HashMap<&str, (i128, Second)> = HashMap::new();
     let opened = now.earlier(90 * DAY);
     for transaction in transactions {
@@ -193,7 +192,7 @@ fn balances(now: Second, transactions: &[Transaction]) -> String {
             *at = (*at).max(transaction.updated);
         }
     }
-    let line = |account: &Account| {
+    let line = |account: &BankAccount| {
         let (sum, at) = moved.get(account.id).copied().unwrap_or((0, opened));
         format!(
             r#"{{"id":"bal-{id}","accountID":"{id}","at":"{at}","balances":[{{"amount":"{amount}","currency":"{asset}"}}]}}{end}"#,
@@ -206,7 +205,7 @@ fn balances(now: Second, transactions: &[Transaction]) -> String {
     ACCOUNTS.iter().map(line).collect()
 }
 
-struct Transaction {
+struct BankTransaction {
     created: Second,
     updated: Second,
     kind: &'static str,
@@ -215,14 +214,14 @@ struct Transaction {
     source: &'static str,
     destination: &'static str,
     amount: i128,
-    /// JSON; an empty text is none.
+    /// JSON. An empty text means none.
     metadata: String,
 }
 
-impl Transaction {
-    fn new(shape: Shape, created: Second, amount: i128) -> Transaction {
+impl BankTransaction {
+    fn new(shape: Shape, created: Second, amount: i128) -> BankTransaction {
         let (kind, status, scheme, source, destination) = shape;
-        Transaction {
+        BankTransaction {
             created,
             updated: created,
             kind,
@@ -243,61 +242,60 @@ impl Transaction {
     }
 }
 
-fn transactions(now: Second) -> Vec<Transaction> {
-    // The earliest second that can be written is a midnight.
+fn transactions(now: Second) -> Vec<BankTransaction> {
+    // `Second::MIN` is a midnight.
     let is_midnight = |second: Second| second.since(Second::MIN).is_multiple_of(DAY);
     let midnight = |days: u64| now.earlier(now.since(Second::MIN) % DAY + days * DAY);
-    // Only the postings lie at midnight, so that their sizes do not hang on the time of the start.
+    // Only the postings are dated at midnight. So their sizes do not depend on the time of the start.
     let clear = |ago: u64| {
         let second = now.earlier(ago);
-        match is_midnight(second) {
-            true => now.earlier(ago + 1),
-            false => second,
+        if is_midnight(second) {
+            now.earlier(ago + 1)
+        } else {
+            second
         }
     };
     let mut transactions = Vec::new();
     for (days, size) in POSTINGS {
-        for line in 1..=size {
-            let (beneficiary, ..) = BENEFICIARIES[(line % 6) as usize];
+        for (line, &(beneficiary, ..)) in (1..=size).zip(BENEFICIARIES.iter().cycle().skip(1)) {
             let shape = ("PAYOUT", "SUCCEEDED", "SEPA_CREDIT", EUR, beneficiary);
             let amount = 100_000 + i128::from(line * 7_919 % 90_000);
-            transactions.push(Transaction {
+            transactions.push(BankTransaction {
                 metadata: format!(r#"{{"batch":"payouts-{days}","line":"{line}"}}"#),
-                ..Transaction::new(shape, midnight(days), amount)
+                ..BankTransaction::new(shape, midnight(days), amount)
             });
         }
     }
-    for number in 0..SINGLES {
-        let shape = SHAPES[(number % 21) as usize];
-        // From 89 days to a little over a day ago, an hour of jitter added.
+    for (number, &shape) in (0..SINGLES).zip(SHAPES.iter().cycle()) {
+        // From 89 days to a little over a day ago, with up to an hour of jitter.
         let ago = 89 * DAY - number * (88 * DAY / SINGLES) + number * 7_919 % 3_600;
         let lag = (number * 4_057 % (3 * DAY)).min(ago / 2);
-        transactions.push(Transaction {
+        transactions.push(BankTransaction {
             updated: clear(ago - lag),
             metadata: match number % 3 {
                 0 => format!(r#"{{"orderId":"ord-{}","channel":"web"}}"#, 1_000 + number),
                 1 => "null".to_owned(),
                 _ => String::new(),
             },
-            ..Transaction::new(shape, clear(ago), amount(shape, number))
+            ..BankTransaction::new(shape, clear(ago), amount(shape, number))
         });
     }
-    // 250 million points: beyond 64 bits in minor units.
+    // 250 million points, which is beyond 64 bits in minor units.
     let issue = ("PAYIN", "SUCCEEDED", "OTHER", "", POINTS);
-    transactions.push(Transaction {
+    transactions.push(BankTransaction {
         metadata: r#"{"reason":"yearly issue"}"#.to_owned(),
-        ..Transaction::new(
+        ..BankTransaction::new(
             issue,
             clear(60 * DAY + 4_321),
             250_000_000 * 10_i128.pow(18),
         )
     });
-    for number in 0..PENDING {
-        let shape = SHAPES[PENDING_SHAPES[(number % 5) as usize]];
+    for (number, &shape) in (0..PENDING).zip(PENDING_SHAPES.iter().cycle()) {
+        let shape = SHAPES[shape];
         let created = clear(20 * 3_600 - number * 3_780);
-        transactions.push(Transaction {
+        transactions.push(BankTransaction {
             status: "PENDING",
-            ..Transaction::new(shape, created, amount(shape, number))
+            ..BankTransaction::new(shape, created, amount(shape, number))
         });
     }
     transactions
@@ -306,7 +304,7 @@ fn transactions(now: Second) -> Vec<Transaction> {
 fn amount(shape: Shape, number: u64) -> i128 {
     let vary = |least: i128, range: u64| least + i128::from(number * 104_729 % range);
     match shape {
-        // A fee that was waived, and corrections in the bank's disfavour.
+        // A waived fee, and corrections at the bank's expense.
         ("OTHER", "SUCCEEDED", ..) if number < 21 => 0,
         ("OTHER", "OTHER", ..) => -vary(150, 900),
         ("OTHER", ..) => vary(25, 1_500),
@@ -316,7 +314,7 @@ fn amount(shape: Shape, number: u64) -> i128 {
     }
 }
 
-fn transaction_lines(transactions: &[Transaction]) -> String {
+fn transaction_lines(transactions: &[BankTransaction]) -> String {
     let mut lines = String::new();
     let mut last_payin = None;
     for (number, transaction) in (1..).zip(transactions) {
@@ -363,7 +361,7 @@ mod tests {
     use crate::api::Timestamp;
 
     #[test]
-    fn the_bank_does_not_hang_on_the_time_of_the_start() {
+    fn the_bank_does_not_depend_on_the_time_of_the_start() {
         let now = Timestamp::now().second();
         for number in 0..24 {
             let bank = data(now.earlier(number * 3_607)).unwrap();
@@ -375,7 +373,7 @@ mod tests {
             sizes.sort_unstable_by(|one, other| other.cmp(one));
             assert_eq!(sizes[..4], [150, 12, 8, 5], "{number}");
         }
-        // The worst time: the very second of a midnight.
+        // The hardest time is exactly midnight.
         let midnight = now.earlier(now.since(Second::MIN) % 86_400);
         assert!(data(midnight).is_ok());
     }

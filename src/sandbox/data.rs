@@ -8,31 +8,29 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Error;
-use super::initiation::Initiations;
-use crate::api::{ListRequest, Page, Record, Stream, Timestamp, escaped};
+use crate::api::{ListRequest, Page, PerStream, Record, Stream, Timestamp, escaped};
 
-/// Everything that the service knows, in memory.
+/// The records of all streams.
 pub(super) struct Data {
-    lists: [List; 4],
-    pub initiations: Initiations,
+    lists: PerStream<SampleList>,
 }
 
 impl Data {
     pub fn empty() -> Data {
         Data {
-            lists: Stream::ALL.map(List::empty),
-            initiations: Initiations::default(),
+            lists: PerStream::from_fn(SampleList::empty),
         }
     }
 
     /// Reads `<stream>.ndjson` or `<stream>.ndjson.gz` of every stream from the directory. A missing file is an empty
-    /// stream; none at all, both of one stream, or a line that is no record is an error.
+    /// stream. Fails if there is no file at all, if a stream has both files, or if a line is not a valid record.
     pub fn load(directory: &Path) -> Result<Data, Error> {
         let mut data = Data::empty();
         let mut found = false;
-        for list in &mut data.lists {
-            let plain = directory.join(format!("{}.ndjson", list.stream));
-            let packed = directory.join(format!("{}.ndjson.gz", list.stream));
+        for stream in Stream::ALL {
+            let list = data.list_mut(stream);
+            let plain = directory.join(format!("{stream}.ndjson"));
+            let packed = directory.join(format!("{stream}.ndjson.gz"));
             match (plain.exists(), packed.exists()) {
                 (true, true) => return Err(Error::Twice(plain, packed)),
                 (true, false) => list.read(&plain, BufReader::new(open(&plain)?))?,
@@ -44,21 +42,21 @@ impl Data {
             }
             found = true;
         }
-        match found {
-            true => Ok(data),
-            false => Err(Error::NoData(directory.to_owned())),
+        if !found {
+            return Err(Error::NoData(directory.to_owned()));
         }
+        Ok(data)
     }
 
-    pub fn list(&self, stream: Stream) -> &List {
-        &self.lists[stream as usize]
+    pub fn list(&self, stream: Stream) -> &SampleList {
+        &self.lists[stream]
     }
 
-    pub fn list_mut(&mut self, stream: Stream) -> &mut List {
-        &mut self.lists[stream as usize]
+    pub fn list_mut(&mut self, stream: Stream) -> &mut SampleList {
+        &mut self.lists[stream]
     }
 
-    /// The Balances object of an account; an account without one holds nothing. None if there is no such account.
+    /// The Balances object of an account; one without amounts if the data has none. None if there is no such account.
     pub fn balances(&self, account_id: &str) -> Option<String> {
         if let Some(balances) = self.list(Stream::Balances).get(account_id) {
             return Some(balances.json.to_string());
@@ -81,19 +79,19 @@ fn open(file: &Path) -> Result<File, Error> {
     })
 }
 
-/// The records of one stream, sorted by date, then in the order in which they arrived.
-pub(super) struct List {
+/// The records of one stream, sorted by date and then by arrival.
+pub(super) struct SampleList {
     stream: Stream,
     records: Vec<Record>,
-    /// Where in `records` an id is.
+    /// The index in `records` of each id.
     places: HashMap<String, usize>,
     by_date: Vec<Position>,
-    /// Of transactions only: the other streams are dated by `createdAt`, or not listed.
+    /// Used for transactions only. Other streams are dated by `createdAt` anyway, or not listed.
     by_creation: Vec<Position>,
     arrivals: u64,
 }
 
-/// A record's position in a list. The order of the fields is the order of the list.
+/// A record's position in the sort order, which follows the order of the fields.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Position {
     date: Timestamp,
@@ -101,9 +99,9 @@ struct Position {
     place: usize,
 }
 
-impl List {
-    fn empty(stream: Stream) -> List {
-        List {
+impl SampleList {
+    fn empty(stream: Stream) -> SampleList {
+        SampleList {
             stream,
             records: Vec::new(),
             places: HashMap::new(),
@@ -124,7 +122,7 @@ impl List {
             .map(|position| &self.records[position.place])
     }
 
-    /// The JSON array of the selected records, each as it was loaded.
+    /// The JSON array of one page, each record as it was loaded.
     pub fn page(&self, asked: &ListRequest) -> String {
         let other_order = asked.by_creation && self.stream == Stream::Transactions;
         let (order, begin) = match (other_order, asked.from) {
@@ -145,13 +143,14 @@ impl List {
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let skipped = size((asked.page - 1).saturating_mul(asked.page_size));
         let length = size(asked.page_size);
-        match asked.newest_first {
-            false => array(records.skip(skipped).take(length)),
-            true => array(records.rev().skip(skipped).take(length)),
+        if asked.newest_first {
+            array(records.rev().skip(skipped).take(length))
+        } else {
+            array(records.skip(skipped).take(length))
         }
     }
 
-    /// Puts a new record into the list, or a new version in place of the old one.
+    /// Adds a record, or replaces the one with the same id.
     pub fn put(&mut self, json: &str) -> Result<(), String> {
         let (record, created) = read(self.stream, json)?;
         match self.places.get(&record.id) {
@@ -167,7 +166,7 @@ impl List {
         Ok(())
     }
 
-    /// Reads NDJSON. Blank lines are passed over; `file` is for the errors only.
+    /// Reads NDJSON and skips blank lines. Errors name `file`.
     pub fn read(&mut self, file: &Path, lines: impl BufRead) -> Result<(), Error> {
         for (number, line) in (1..).zip(lines.lines()) {
             let failed = |problem: String| Error::Data {
@@ -215,7 +214,7 @@ impl List {
     }
 
     fn sort(&mut self) {
-        // The stable sort takes one pass where all but the last are in order already.
+        // The stable sort needs one pass if only the last element is out of order.
         self.by_date.sort();
         self.by_creation.sort();
     }
@@ -233,14 +232,14 @@ fn array<'a>(records: impl Iterator<Item = &'a Record>) -> String {
     body
 }
 
-/// A record and the date of its creation, from its text.
+/// Reads a record and its creation date.
 fn read(stream: Stream, json: &str) -> Result<(Record, Timestamp), String> {
     #[derive(Deserialize)]
-    struct Created {
+    struct CreationDate {
         #[serde(rename = "createdAt")]
         created_at: String,
     }
-    // Of a broken line this says where it breaks; the page would speak of itself.
+    // For a broken line, this error has the right column. An error of `Page::read` counts the added bracket.
     serde_json::from_str::<&RawValue>(json)
         .map_err(|error| format!("it is not one JSON object: {error}"))?;
     let page =
@@ -253,7 +252,7 @@ fn read(stream: Stream, json: &str) -> Result<(Record, Timestamp), String> {
         let created = record.timestamp;
         return Ok((record, created));
     }
-    let created: Created = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let created: CreationDate = serde_json::from_str(json).map_err(|error| error.to_string())?;
     let created = Timestamp::parse(&created.created_at)
         .map_err(|invalid| format!("\"createdAt\": {invalid}"))?;
     Ok((record, created))
@@ -304,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_loaded_is_named() {
+    fn an_error_names_the_file_and_the_line() {
         let good = r#"{"id":"a","amount":"1","currency":"JPY","createdAt":"2024-05-01T12:00:00Z","updatedAt":"2024-05-01T12:00:00Z"}"#;
         let error = |files: &[(&str, &[u8])]| {
             let directory = directory(files);

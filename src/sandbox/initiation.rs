@@ -7,25 +7,25 @@ use serde_json::value::RawValue;
 use super::data::Data;
 use crate::api::{Amount, Asset, Initiation, Stream, Timestamp, escaped};
 
-/// The payouts and transfers that were made here. Each kind has idempotency keys of its own.
+/// The payouts and transfers made so far. Payouts and transfers have separate idempotency keys.
 #[derive(Default)]
 pub(super) struct Initiations {
-    made: HashMap<(Initiation, String), Made>,
-    /// The ids since [`take_new`](Initiations::take_new) was last asked.
+    made: HashMap<(Initiation, String), MadeInitiation>,
+    /// The ids since the last call of [`take_new`](Initiations::take_new).
     new: Vec<String>,
 }
 
-/// One of them. Its state is that of its transaction.
-struct Made {
+/// A payout or transfer. Its status is that of its transaction.
+struct MadeInitiation {
     id: String,
     created_at: String,
-    request: Request,
+    body: InitiationBody,
 }
 
-/// What a body asks for.
+/// The body of a request for a payout or transfer.
 #[derive(PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Request {
+struct InitiationBody {
     idempotency_key: String,
     amount: String,
     currency: String,
@@ -37,8 +37,8 @@ struct Request {
     metadata: Option<BTreeMap<String, String>>,
 }
 
-/// Why nothing was made, for the client to read.
-pub(super) enum Refusal {
+/// Why the service refuses a payout or transfer. The text is for the client.
+pub(super) enum InitiationRefusal {
     /// The body breaks a rule.
     Invalid(String),
     /// The key was used for another body.
@@ -46,99 +46,105 @@ pub(super) enum Refusal {
 }
 
 impl Initiations {
-    /// The ids of those that were made since this was last asked, oldest first.
+    /// Makes a payout or transfer and returns the Payout or Transfer object. If the idempotency key is known, returns
+    /// the object made before, as it is now.
+    ///
+    /// Adds a pending transaction with the same id to the data.
+    pub fn initiate(
+        &mut self,
+        data: &mut Data,
+        kind: Initiation,
+        body: &[u8],
+    ) -> Result<String, InitiationRefusal> {
+        let body = InitiationBody::read(body).map_err(InitiationRefusal::Invalid)?;
+        let key = (kind, body.idempotency_key.clone());
+        match self.made.get(&key) {
+            Some(made) if made.body == body => return made.object(data),
+            Some(_) => {
+                return Err(InitiationRefusal::Conflict(format!(
+                    "The idempotencyKey {:?} was used before, in {kind}, with another body.",
+                    escaped(&body.idempotency_key)
+                )));
+            }
+            None => {}
+        }
+        let created_at = Timestamp::now().to_string();
+        let digits: String = created_at.chars().filter(char::is_ascii_digit).collect();
+        let made = MadeInitiation {
+            id: format!("{}-{digits}", kind.transaction_type().to_lowercase()),
+            created_at,
+            body,
+        };
+        data.list_mut(Stream::Transactions)
+            .put(&made.transaction(kind))
+            .map_err(InitiationRefusal::Invalid)?;
+        let object = made.object(data)?;
+        self.new.push(made.id.clone());
+        self.made.insert(key, made);
+        Ok(object)
+    }
+
+    /// Returns the ids made since the last call, oldest first.
     pub fn take_new(&mut self) -> Vec<String> {
         std::mem::take(&mut self.new)
     }
 }
 
-/// Makes what the body asks for, or finds what was made of its idempotency key: the Payout or Transfer as it is now.
-///
-/// From then on it is listed as a pending transaction of the same id.
-pub(super) fn initiate(data: &mut Data, kind: Initiation, body: &[u8]) -> Result<String, Refusal> {
-    let request = Request::read(body).map_err(Refusal::Invalid)?;
-    let place = (kind, request.idempotency_key.clone());
-    match data.initiations.made.get(&place) {
-        Some(made) if made.request == request => return made.object(data),
-        Some(_) => {
-            return Err(Refusal::Conflict(format!(
-                "The idempotencyKey {:?} was used before, in {kind}, with another body.",
-                escaped(&request.idempotency_key)
-            )));
-        }
-        None => {}
-    }
-    let created_at = Timestamp::now().to_string();
-    let digits: String = created_at.chars().filter(char::is_ascii_digit).collect();
-    let made = Made {
-        id: format!("{}-{digits}", kind.transaction_type().to_lowercase()),
-        created_at,
-        request,
-    };
-    data.list_mut(Stream::Transactions)
-        .put(&made.transaction(kind))
-        .map_err(Refusal::Invalid)?;
-    let object = made.object(data)?;
-    data.initiations.new.push(made.id.clone());
-    data.initiations.made.insert(place, made);
-    Ok(object)
-}
-
-impl Made {
+impl MadeInitiation {
     fn transaction(&self, kind: Initiation) -> String {
-        let request = &self.request;
+        let body = &self.body;
         json!({
             "id": self.id,
             "createdAt": self.created_at,
             "updatedAt": self.created_at,
-            "currency": request.currency,
+            "currency": body.currency,
             "type": kind.transaction_type(),
             "status": "PENDING",
-            "amount": request.amount,
+            "amount": body.amount,
             "scheme": "OTHER",
-            "sourceAccountID": request.source_account_id,
-            "destinationAccountID": request.destination_account_id,
-            "metadata": request.metadata,
+            "sourceAccountID": body.source_account_id,
+            "destinationAccountID": body.destination_account_id,
+            "metadata": body.metadata,
         })
         .to_string()
     }
 
-    /// The Payout or Transfer in its transaction's state.
-    fn object(&self, data: &Data) -> Result<String, Refusal> {
+    /// The Payout or Transfer object, with its transaction's status.
+    fn object(&self, data: &Data) -> Result<String, InitiationRefusal> {
         #[derive(Serialize, Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct State {
+        struct InitiationStatus {
             status: String,
             updated_at: String,
         }
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
-        struct Object<'a> {
+        struct InitiationObject<'a> {
             id: &'a str,
             #[serde(flatten)]
-            request: &'a Request,
+            body: &'a InitiationBody,
             created_at: &'a str,
             #[serde(flatten)]
-            state: State,
+            status: InitiationStatus,
         }
         let transaction = data.list(Stream::Transactions).get(&self.id);
-        // Nothing takes a transaction from the list, so there is one.
+        // There is always one, since transactions are never removed.
         let written = transaction.map_or("null", |record| &record.json);
-        let object = serde_json::from_str(written).and_then(|state| {
-            serde_json::to_string(&Object {
+        let object = serde_json::from_str(written).and_then(|status| {
+            serde_json::to_string(&InitiationObject {
                 id: &self.id,
-                request: &self.request,
+                body: &self.body,
                 created_at: &self.created_at,
-                state,
+                status,
             })
         });
-        object.map_err(|error| Refusal::Invalid(error.to_string()))
+        object.map_err(|error| InitiationRefusal::Invalid(error.to_string()))
     }
 }
 
-impl Request {
-    /// Reads a body; the error is what to tell the client. Unknown fields are passed over.
-    fn read(body: &[u8]) -> Result<Request, String> {
+impl InitiationBody {
+    /// Reads a body. The error is a text for the client. Unknown fields are ignored.
+    fn read(body: &[u8]) -> Result<InitiationBody, String> {
         let fields: HashMap<String, &RawValue> = serde_json::from_slice(body)
             .map_err(|error| format!("The body is not a JSON object: {error}."))?;
         let value = |field: &str| fields.get(field).map(|value| value.get());
@@ -147,7 +153,7 @@ impl Request {
             text.filter(|text| !text.is_empty())
                 .ok_or_else(|| format!("{field:?} is missing or empty."))
         };
-        let request = Request {
+        let body = InitiationBody {
             idempotency_key: text("idempotencyKey")?,
             amount: text("amount")?,
             currency: text("currency")?,
@@ -156,14 +162,14 @@ impl Request {
             description: optional("description", value("description"), "a string")?,
             metadata: optional("metadata", value("metadata"), "an object of strings")?,
         };
-        let amount = Amount::parse(&request.amount)
+        let amount = Amount::parse(&body.amount)
             .map_err(|invalid| format!("\"amount\": {invalid}."))?
             .to_string();
         if amount == "0" || amount.starts_with('-') {
             return Err(format!("\"amount\" is {amount}; it must be above zero."));
         }
-        Asset::check(&request.currency).map_err(|invalid| format!("\"currency\": {invalid}."))?;
-        Ok(request)
+        Asset::check(&body.currency).map_err(|invalid| format!("\"currency\": {invalid}."))?;
+        Ok(body)
     }
 }
 

@@ -1,17 +1,33 @@
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::data::Data;
+use super::state::{SandboxState, SharedState};
 use crate::api::object::{Balances, Transaction};
 use crate::api::{Stream, Timestamp};
+use crate::stop::Stop;
 
-/// One in so many pending transactions fails.
+/// The time between two changes.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// One in this many pending transactions fails.
 const FAILS: u64 = 4;
 
-/// Makes the data change as a bank's does: transactions appear, and pending ones come to an end.
-pub(super) struct Live {
+/// Changes the state every second until the sandbox stops.
+pub(super) fn run(state: &SharedState, stop: &Stop) {
+    let mut live = Live::new(&state.read().data);
+    while !stop.wait(PERIOD) {
+        if let Err(problem) = live.change(&mut state.write()) {
+            log::warn!("the sandbox could not change its data this second: {problem}");
+        }
+    }
+}
+
+/// Changes the data as at a bank: transactions appear, and pending ones succeed or fail.
+struct Live {
     /// Oldest first.
     pending: VecDeque<String>,
     accounts: Vec<String>,
@@ -19,11 +35,11 @@ pub(super) struct Live {
     changes: u64,
 }
 
-/// A JSON object whose values keep their text, so that numbers of any size survive a change of another field.
-type Object = BTreeMap<String, Box<RawValue>>;
+/// A JSON object whose values keep their text. Numbers of any size survive a change of another field.
+type RawObject = BTreeMap<String, Box<RawValue>>;
 
 impl Live {
-    pub fn new(data: &Data) -> Live {
+    fn new(data: &Data) -> Live {
         let ids = |stream| {
             let records = data.list(stream).iter();
             records.map(|record| record.id.clone()).collect()
@@ -43,42 +59,40 @@ impl Live {
         }
     }
 
-    /// Moves the oldest pending transaction to its end and makes a new one, dated now.
+    /// Ends the oldest pending transaction and adds a new one, both dated now.
     ///
-    /// Data of such a kind that this cannot be done is an error; the data is still whole then.
-    pub fn change(&mut self, data: &mut Data) -> Result<(), String> {
+    /// Fails if the data does not allow it. The data stays valid.
+    fn change(&mut self, state: &mut SandboxState) -> Result<(), String> {
         self.changes = self.changes.wrapping_add(1);
-        for id in data.initiations.take_new() {
-            // One that was made while `new` looked is among them.
+        for id in state.initiations.take_new() {
+            // `new` may have found it among the transactions already.
             if !self.pending.contains(&id) {
                 self.pending.push_back(id);
             }
         }
-        let moved = match self.pending.pop_front() {
-            Some(id) => self.move_on(data, &id),
+        let ended = match self.pending.pop_front() {
+            Some(id) => self.end(&mut state.data, &id),
             None => Ok(()),
         };
-        moved.and(self.appear(data))
+        ended.and(self.appear(&mut state.data))
     }
 
-    fn move_on(&self, data: &mut Data, id: &str) -> Result<(), String> {
+    fn end(&self, data: &mut Data, id: &str) -> Result<(), String> {
         let Some(record) = data.list(Stream::Transactions).get(id) else {
             return Ok(());
         };
-        let mut object: Object = read(&record.json)?;
-        let status = match self.changes % FAILS {
-            0 => "FAILED",
-            _ => "SUCCEEDED",
-        };
+        let mut object: RawObject = read(&record.json)?;
+        let fails = self.changes.is_multiple_of(FAILS);
+        let status = if fails { "FAILED" } else { "SUCCEEDED" };
         let now = Timestamp::now();
         object.insert("status".to_owned(), raw(&json!(status))?);
         object.insert("updatedAt".to_owned(), raw(&json!(now.to_string()))?);
         let text = write(&object)?;
         data.list_mut(Stream::Transactions).put(&text)?;
-        match status {
-            "SUCCEEDED" => settle(data, &text, now),
-            _ => Ok(()),
+        if fails {
+            return Ok(());
         }
+        settle(data, &text, now)
     }
 
     fn appear(&mut self, data: &mut Data) -> Result<(), String> {
@@ -94,10 +108,8 @@ impl Live {
             })
             .unwrap_or_else(|| "EUR/2".to_owned());
         let pays_out = self.changes.is_multiple_of(3);
-        let status = match fastrand::bool() {
-            true => "PENDING",
-            false => "SUCCEEDED",
-        };
+        let is_pending = fastrand::bool();
+        let status = if is_pending { "PENDING" } else { "SUCCEEDED" };
         let now = Timestamp::now();
         let date = now.to_string();
         let digits: String = date.chars().filter(char::is_ascii_digit).collect();
@@ -112,28 +124,23 @@ impl Live {
             "amount": fastrand::u32(100..50_000).to_string(),
             "scheme": "OTHER",
             "sourceAccountID": pays_out.then_some(account),
-            "destinationAccountID": match pays_out {
-                true => fastrand::choice(&self.beneficiaries),
-                false => Some(account),
-            },
+            "destinationAccountID": if pays_out { fastrand::choice(&self.beneficiaries) } else { Some(account) },
             "metadata": { "source": "live" },
         })
         .to_string();
         data.list_mut(Stream::Transactions).put(&transaction)?;
-        match status {
-            "PENDING" => {
-                self.pending.push_back(id);
-                Ok(())
-            }
-            _ => settle(data, &transaction, now),
+        if is_pending {
+            self.pending.push_back(id);
+            return Ok(());
         }
+        settle(data, &transaction, now)
     }
 }
 
-/// Moves the money of a transaction between the accounts that it names.
+/// Moves the money of a transaction from its source account to its destination account.
 fn settle(data: &mut Data, transaction: &str, now: Timestamp) -> Result<(), String> {
     let transaction: Transaction = read(transaction)?;
-    // Beyond 128 bits there is no account to keep.
+    // The balances do not count amounts beyond 128 bits.
     let Ok(amount) = transaction.amount.parse::<i128>() else {
         return Ok(());
     };
@@ -150,6 +157,7 @@ fn settle(data: &mut Data, transaction: &str, now: Timestamp) -> Result<(), Stri
     Ok(())
 }
 
+/// Adds an amount to a balance.
 fn add(
     data: &mut Data,
     account: &str,
@@ -160,8 +168,8 @@ fn add(
     let Some(text) = data.balances(account) else {
         return Ok(());
     };
-    let mut object: Object = read(&text)?;
-    let mut balances: Vec<Object> = match object.get("balances") {
+    let mut object: RawObject = read(&text)?;
+    let mut balances: Vec<RawObject> = match object.get("balances") {
         Some(balances) => read(balances.get())?,
         None => Vec::new(),
     };
@@ -183,7 +191,7 @@ fn add(
                 balance.insert("amount".to_owned(), raw(&json!(sum.to_string()))?);
             }
         }
-        None => balances.push(Object::from([
+        None => balances.push(RawObject::from([
             ("amount".to_owned(), raw(&json!(change.to_string()))?),
             ("currency".to_owned(), raw(&currency)?),
         ])),
@@ -210,14 +218,20 @@ fn raw(value: &Value) -> Result<Box<RawValue>, String> {
 #[cfg(test)]
 mod tests {
     use std::thread;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
-    use super::super::initiation::initiate;
+    use super::super::initiation::Initiations;
     use super::super::tests::{directory, get, ids, list, settings, transactions};
     use super::super::{Sandbox, Settings};
     use super::*;
-    use crate::api::Initiation;
-    use crate::api::{Record, balances_path};
+    use crate::api::{Initiation, Record, balances_path};
+
+    fn state(data: Data) -> SandboxState {
+        SandboxState {
+            data,
+            initiations: Initiations::default(),
+        }
+    }
 
     #[test]
     fn a_live_bank_changes() {
@@ -255,21 +269,22 @@ mod tests {
     }
 
     #[test]
-    fn an_initiation_comes_to_its_end_and_is_answered_as_it_is_then() {
-        let mut data = Data::empty();
-        let mut live = Live::new(&data);
+    fn an_initiation_is_answered_with_its_present_status() {
+        let mut state = state(Data::empty());
+        let mut live = Live::new(&state.data);
         let body = br#"{"idempotencyKey":"k","amount":"5","currency":"JPY","sourceAccountId":"a","destinationAccountId":"b"}"#;
-        let ask = |data: &mut Data| {
-            let object = initiate(data, Initiation::Transfer, body).ok().unwrap();
+        let ask = |SandboxState { data, initiations }: &mut SandboxState| {
+            let object = initiations.initiate(data, Initiation::Transfer, body);
+            let object = object.ok().unwrap();
             serde_json::from_str::<Value>(&object).unwrap()
         };
-        assert_eq!(ask(&mut data)["status"], "PENDING");
-        live.change(&mut data).unwrap();
-        let moved = ask(&mut data);
+        assert_eq!(ask(&mut state)["status"], "PENDING");
+        live.change(&mut state).unwrap();
+        let moved = ask(&mut state);
         assert_eq!(moved["status"], "SUCCEEDED");
         assert!(moved["updatedAt"].as_str() > moved["createdAt"].as_str());
-        live.change(&mut data).unwrap();
-        assert_eq!(ask(&mut data), moved);
+        live.change(&mut state).unwrap();
+        assert_eq!(ask(&mut state), moved);
     }
 
     #[test]
@@ -286,11 +301,12 @@ mod tests {
             ("accounts.ndjson", account),
             ("transactions.ndjson", &pending),
         ]);
-        let mut data = Data::load(directory.path()).unwrap();
-        let mut live = Live::new(&data);
+        let mut state = state(Data::load(directory.path()).unwrap());
+        let mut live = Live::new(&state.data);
         for _ in 0..50 {
-            live.change(&mut data).unwrap();
+            live.change(&mut state).unwrap();
         }
+        let data = state.data;
         let transactions = data.list(Stream::Transactions);
         assert_eq!(transactions.iter().count(), 51);
         let moved = &transactions.get("t").unwrap().json;

@@ -9,6 +9,7 @@ mod listening;
 mod proxy;
 mod psp;
 mod raw;
+mod tiny;
 mod web;
 
 use std::collections::BTreeMap;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use generic_connector::Timestamp;
-use generic_connector::sandbox::HttpServer;
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response};
 
 use super::KEY;
+use super::tiny::HttpServer;
 
 /// A fake Integration Service whose data and behaviour the test sets.
 pub struct FakePsp {

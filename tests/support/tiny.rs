@@ -1,3 +1,5 @@
+//! An HTTP server on tiny_http, for the fake Integration Service.
+
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -12,19 +14,18 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 use tiny_http::{Request, Server};
 
-/// So many tiny_http servers listen on the one port, and the kernel spreads the connections over them. A single one
-/// hands a connection to a thread that it takes for idle although another connection is on its way there: of sixteen
-/// that open at once, some wait until another one closes (tiny_http 0.12, `TaskPool::spawn`). One that meets fewer than
-/// five at once has a thread for each.
+/// Number of tiny_http servers that listen on the one port. The kernel spreads the connections over them. A single
+/// server may queue a connection behind another one although threads are idle (tiny_http 0.12, `TaskPool::spawn`): of 16
+/// connections that open at once, some wait until another one closes. Below five at once, each has a thread.
 const SERVERS: usize = 64;
 
-/// Requests that each server answers at a time.
+/// Number of requests that each server answers at a time.
 const HANDLERS: usize = 2;
 
-/// How long a client may leave an answer unread. Seconds and microseconds.
+/// How long a write may wait for the client. Seconds and microseconds.
 const SEND_TIMEOUT: TimeVal = TimeVal::new(5, 0);
 
-/// An HTTP server for this machine only, on tiny_http. It stops when it is dropped.
+/// A running server. It stops when it is dropped.
 pub struct HttpServer {
     address: SocketAddr,
     servers: Vec<Arc<Server>>,
@@ -33,18 +34,18 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Binds, starts its threads, and returns at once. The handler answers each request, several at a time.
+    /// Binds, starts the threads, and returns at once. Several threads run the handler.
     pub fn start(
         address: SocketAddr,
         handler: impl Fn(Request) + Send + Sync + 'static,
     ) -> io::Result<HttpServer> {
         let (address, mut first) = match address.port() {
-            // A port that is free must not be given back: somebody else may take it.
+            // Keep the listener: another process could take the port.
             0 => {
                 let first = listen(address)?;
                 (first.local_addr()?, Some(first))
             }
-            // Sharing a port is not for strangers: where another service listens already, this fails.
+            // With SO_REUSEPORT alone, this would succeed beside another server on the port.
             _ => (TcpListener::bind(address)?.local_addr()?, None),
         };
         let mut server = HttpServer {
@@ -64,7 +65,7 @@ impl HttpServer {
                     (one.clone(), handler.clone(), server.stopping.clone());
                 let answer = move || {
                     while !stopping.load(Relaxed) {
-                        // An error is the call to stop, or the end of accepting, which is logged by whoever misses it.
+                        // An error is a call of `unblock`, or the end of accepting.
                         if let Ok(request) = one.recv() {
                             handler(request);
                         }
@@ -80,31 +81,31 @@ impl HttpServer {
         Ok(server)
     }
 
-    /// Where it listens, with the port that was chosen.
+    /// The address it listens on, with the actual port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
 impl Drop for HttpServer {
-    /// Stops listening, finishes the answers under way, and gives the port free.
+    /// Stops listening, finishes the answers under way, and frees the port.
     ///
-    /// Connections that a client kept open stay open and are not answered any more: tiny_http cannot close them.
+    /// Connections that clients keep open stay open without answers: tiny_http cannot close them.
     fn drop(&mut self) {
         self.stopping.store(true, Relaxed);
         for server in &self.servers {
             (0..HANDLERS).for_each(|_| server.unblock());
         }
         for handler in self.handlers.drain(..) {
-            // A panic has been reported by its own thread.
+            // A panic has already been printed.
             let _ = handler.join();
         }
         self.servers.clear();
-        // tiny_http closes its listening sockets from threads of its own; who starts a service anew needs the port.
+        // tiny_http closes its listening sockets on threads of its own. A restarted service needs the port.
         for _ in 0..1_000 {
             match TcpListener::bind(self.address) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    // What a server's end wakes may be another one's thread.
+                    // The connection that tiny_http makes to wake its own thread may wake another server's.
                     let _ = TcpStream::connect_timeout(&self.address, Duration::from_millis(100));
                     thread::sleep(Duration::from_millis(1));
                 }
@@ -114,7 +115,7 @@ impl Drop for HttpServer {
     }
 }
 
-/// A listening socket that shares its port with others of this process.
+/// A listening socket that shares its port with others.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let (family, bound) = match address {
         SocketAddr::V4(address) => (AddressFamily::Inet, SockaddrStorage::from(address)),
@@ -123,8 +124,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
     setsockopt(&socket, sockopt::ReusePort, &true)?;
-    // Linux hands these on to the accepted sockets, which tiny_http does not give out. Without the first, every answer
-    // waits for a delayed acknowledgement; without the second, a client that stops reading holds a thread.
+    // Accepted sockets inherit these on Linux, and tiny_http does not expose them. Without the first, every answer waits
+    // for a delayed acknowledgement. Without the second, a client that stops reading blocks a thread.
     setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
     setsockopt(&socket, sockopt::SendTimeout, &SEND_TIMEOUT)?;
     socket::bind(socket.as_raw_fd(), &bound)?;
