@@ -70,6 +70,6 @@ pub mod fuzzing {
     };
     pub use crate::config::{Config, TargetConfig};
     pub use crate::formance::read_initiated;
-    pub use crate::psp::retry::{Decision, Failure, Retry};
+    pub use crate::psp::retry::{Decision, FailureKind, Retry};
     pub use crate::transport::retry_after;
 }

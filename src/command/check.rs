@@ -4,7 +4,7 @@ use super::{Exit, Failure};
 use crate::api::escaped;
 use crate::cli::ConfigFile;
 use crate::config::{Config, TargetConfig, TargetKind};
-use crate::publish::{Finding, FormancePublisher, HttpPublisher};
+use crate::publish::{FormancePublisher, HttpPublisher, TargetFinding};
 
 /// Looks at the configuration and at each target, and writes nothing anywhere.
 pub(super) fn run(options: &ConfigFile) -> Result<Exit, Failure> {
@@ -25,7 +25,7 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, Failure> {
         );
     }
     for target in config.publish.iter().flatten() {
-        for Finding { what, result } in findings(target) {
+        for TargetFinding { what, result } in findings(target) {
             let what = format!("{}: {what}", escaped(&target.name));
             match result {
                 Ok(found) => report.say("ok", &what, &found),
@@ -39,7 +39,7 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, Failure> {
     })
 }
 
-fn findings(TargetConfig { name, kind }: &TargetConfig) -> Vec<Finding> {
+fn findings(TargetConfig { name, kind }: &TargetConfig) -> Vec<TargetFinding> {
     match kind {
         TargetKind::NdjsonStdout => Vec::new(),
         TargetKind::NdjsonFile(path) => {
@@ -54,7 +54,7 @@ fn findings(TargetConfig { name, kind }: &TargetConfig) -> Vec<Finding> {
                 )),
                 _ => Ok(path.display().to_string()),
             };
-            vec![Finding {
+            vec![TargetFinding {
                 what: "path".to_owned(),
                 result,
             }]

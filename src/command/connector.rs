@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Failure;
 use crate::config::{Config, TargetConfig, TargetKind};
 use crate::poll::{Poller, Watch};
-use crate::psp::Client;
+use crate::psp::ServiceClient;
 use crate::publish::{
     Deliveries, Delivery, FormancePublisher, HttpPublisher, NdjsonPublisher, Publisher,
 };
@@ -50,7 +50,7 @@ impl<'a> Connector<'a> {
                 Delivery::start(publisher, log, delivery_stop.clone()).map_err(Failure::other)?,
             );
         }
-        let client = Arc::new(Client::new(config.service, stop.clone()));
+        let client = Arc::new(ServiceClient::new(config.service, stop.clone()));
         let wakers = deliveries.wakers();
         let period = config.polling.period;
         let poller = Poller::new(store, client.clone(), config.polling, stop, wakers, watch)

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api::escaped;
-use crate::{poll, psp, serve, store};
+use crate::{poll, psp, serve, store, transport};
 use file::File;
 use secrets::SecretSource;
 use urls::BaseUrl;
@@ -136,7 +136,7 @@ fn check(mut file: File, path: &Path) -> Result<Config, String> {
     let listen = listen(&mut file, &mut context)?;
     let publish = file
         .entries()?
-        .map(|entries| targets::check(entries, service.request_timeout, &mut context))
+        .map(|entries| targets::check(entries, service.transport.request_timeout, &mut context))
         .transpose()?;
     let pushes = |target: &TargetConfig| matches!(target.kind, TargetKind::Formance(_));
     if listen.is_some() && publish.iter().flatten().any(pushes) {
@@ -182,16 +182,18 @@ fn service(
     Ok(psp::Settings {
         endpoint: endpoint.to_owned(),
         api_key: secrets::require(key, |file| file.api_key, context)?,
-        request_timeout: file
-            .request_timeout
-            .map_or(Duration::from_secs(30), |Period(timeout)| timeout),
         max_body_bytes: file
             .max_body_bytes
             .map_or(16 << 20, |Whole(bytes)| u64::from(bytes)),
         max_requests_per_second: file.max_requests_per_second.map(|Rate(rate)| rate),
-        connections: workers(file),
-        root_certificates: urls::root_certificates(file.ca_file.as_deref(), context.folder)?,
-        proxy: file.proxy.take(),
+        transport: transport::Settings {
+            request_timeout: file
+                .request_timeout
+                .map_or(Duration::from_secs(30), |Period(timeout)| timeout),
+            connections: workers(file),
+            root_certificates: urls::root_certificates(file.ca_file.as_deref(), context.folder)?,
+            proxy: file.proxy.take(),
+        },
     })
 }
 

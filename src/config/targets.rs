@@ -11,6 +11,7 @@ use super::urls::{self, Url};
 use super::values::Period;
 use crate::publish::{self, Credentials};
 use crate::secret::{Rotating, Secret};
+use crate::transport;
 
 /// One entry of `publish`, checked.
 #[derive(Debug, Clone)]
@@ -121,7 +122,8 @@ fn http(
     // A fragment is never sent.
     let url = url.split('#').next().unwrap_or_default().to_owned();
     Ok(TargetKind::Http(publish::HttpSettings {
-        target: target(entry, url, name, request_timeout, context)?,
+        transport: transport(entry, &url, name, 1, request_timeout, context)?,
+        url,
         key: secret(source, name, |entry| entry.api_key, context)?,
     }))
 }
@@ -144,9 +146,11 @@ fn formance(
              that is installed in the stack",
         )?;
     let credentials = credentials(&mut entry, name, context)?;
-    let (base, token_url) = addresses(&url, credentials.is_some());
+    let (url, token_url) = addresses(&url, credentials.is_some());
+    let connections = publish::FORMANCE_CONNECTIONS;
     Ok(TargetKind::Formance(publish::FormanceSettings {
-        target: target(entry, base, name, request_timeout, context)?,
+        transport: transport(entry, &url, name, connections, request_timeout, context)?,
+        url,
         token_url,
         connector,
         credentials,
@@ -187,23 +191,24 @@ fn url_of(entry: &mut PublishEntry, name: &str, example: &str) -> Result<Url, St
 }
 
 /// How to reach a target.
-fn target(
+fn transport(
     entry: PublishEntry,
-    url: String,
+    url: &str,
     name: &str,
+    connections: usize,
     request_timeout: Duration,
     context: &mut Context,
-) -> Result<publish::TargetSettings, String> {
-    if urls::is_unencrypted(&url) {
+) -> Result<transport::Settings, String> {
+    if urls::is_unencrypted(url) {
         context.warnings.push(format!(
             "\"url\" of the publisher \"{name}\" begins with http: the key and the data cross the network unencrypted; use https"
         ));
     }
-    Ok(publish::TargetSettings {
-        url,
+    Ok(transport::Settings {
         request_timeout: entry
             .request_timeout
             .map_or(request_timeout, |Period(timeout)| timeout),
+        connections,
         root_certificates: urls::root_certificates(entry.ca_file.as_deref(), context.folder)
             .map_err(|problem| format!("publish: {problem}"))?,
         proxy: entry.proxy,

@@ -6,7 +6,7 @@ use super::cursor::{Step, Walk};
 use super::workers::{Answer, Job, Outcome};
 use super::{Settings, Summary};
 use crate::api::{self, PerStream, Record, Second, Stream, Timestamp, Unusable, escaped};
-use crate::psp::{self, Listed};
+use crate::psp::{self, ListPage};
 use crate::store::{self, Batch, Cursor, Kind, PollRow, Quirks, Store};
 
 /// How many known accounts are read from the store at once.
@@ -436,9 +436,9 @@ impl Cycle {
         &mut self,
         store: &Store,
         stream: Stream,
-        listed: Listed,
+        listed: ListPage,
     ) -> Result<(), store::Error> {
-        let Listed { page, clock } = listed;
+        let ListPage { page, clock } = listed;
         for unusable in &page.unusable {
             self.refuse(store, stream, unusable)?;
         }

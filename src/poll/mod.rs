@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Select, Sender, never, unbounded};
 
 use crate::api::PerStream;
-use crate::psp::Client;
+use crate::psp::ServiceClient;
 use crate::stop::Stop;
 use crate::store::{self, Store};
 use cycle::{Cycle, Requests};
@@ -190,7 +190,7 @@ pub type Ended = Box<dyn FnOnce(Result<&Summary, &Error>) + Send>;
 /// The main loop.
 pub struct Poller<'a> {
     store: Store,
-    client: Arc<Client>,
+    client: Arc<ServiceClient>,
     settings: Settings,
     stop: Stop,
     ask: Sender<Ask>,
@@ -240,7 +240,7 @@ impl<'a> Poller<'a> {
     /// A loop over that store and client. After each commit every one of `publishers` gets a signal.
     pub fn new(
         store: Store,
-        client: Arc<Client>,
+        client: Arc<ServiceClient>,
         settings: Settings,
         stop: Stop,
         publishers: Vec<Sender<()>>,

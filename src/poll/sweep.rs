@@ -6,7 +6,7 @@ use super::cursor::{Step, Walk};
 use super::cycle::{log_quirks, quarantined};
 use super::workers::Job;
 use crate::api::{self, Record, Second, Stream, Timestamp, escaped};
-use crate::psp::{self, Listed};
+use crate::psp::{self, ListPage};
 use crate::store::{self, Batch, Cursor, Kind, Place, Store, SweepRow};
 
 /// The first sweep begins so long after the first poll, or a period after it if that is shorter. Seconds.
@@ -148,11 +148,11 @@ impl Sweep {
     pub fn collect(
         &mut self,
         store: &mut Store,
-        answer: Result<Listed, psp::Error>,
+        answer: Result<ListPage, psp::Error>,
     ) -> Result<Option<SliceEnd>, store::Error> {
         self.in_flight = false;
         self.pages += 1;
-        let Listed { page, clock } = match answer {
+        let ListPage { page, clock } = match answer {
             Ok(listed) => listed,
             Err(psp::Error::TooLarge { .. }) if self.walk.shrink() => return Ok(None),
             Err(error) => {

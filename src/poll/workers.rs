@@ -5,7 +5,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::api::{Query, Record, Stream, Unusable};
-use crate::psp::{self, Client, Listed};
+use crate::psp::{self, ListPage, ServiceClient};
 
 /// One request to the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Outcome {
 #[derive(Debug)]
 pub enum Answer {
     /// To [`Job::ListPage`] and [`Job::SweepPage`].
-    Page(Result<Listed, psp::Error>),
+    Page(Result<ListPage, psp::Error>),
     /// To [`Job::Balances`]; the inner error is an answer that cannot be kept as a record.
     Balances(Result<Result<Record, Unusable>, psp::Error>),
     /// The job panicked, which is a bug of this program. The worker goes on.
@@ -66,7 +66,7 @@ pub struct Workers {
 
 impl Workers {
     /// Starts so many workers on that client.
-    pub fn start(count: usize, client: Arc<Client>) -> std::io::Result<Workers> {
+    pub fn start(count: usize, client: Arc<ServiceClient>) -> std::io::Result<Workers> {
         Workers::start_with(count, move |job| match job {
             Job::ListPage { stream, query } => Answer::Page(client.list(*stream, query)),
             Job::SweepPage { stream, query } => {

@@ -1,9 +1,13 @@
-use crate::api::ErrorBody;
+use std::time::Duration;
 
-/// Why a request has no answer that can be used. Every message names the method and the URL.
+use super::retry::FailureKind;
+use crate::api::ErrorBody;
+use crate::transport::{Answer, NoAnswer};
+
+/// A request has no answer that can be used. Every message names the method and the URL.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// No answer: the connection or its TLS failed, was cut, or took too long.
+    /// There is no answer: the connection or its TLS failed, was cut, or took too long.
     #[error("{request}: {cause}{}", tried(*attempts))]
     NoAnswer {
         /// Method and URL.
@@ -16,7 +20,7 @@ pub enum Error {
         attempts: u32,
     },
 
-    /// An answer that is not what the API says, such as HTML, an empty body, an object where an array is due.
+    /// The answer is not what the API says: HTML, an empty body, an object instead of an array.
     #[error("{request} answered with status {status}, but {cause}; is \"endpoint\" right?{}", tried(*attempts))]
     Unreadable {
         /// Method and URL.
@@ -38,6 +42,8 @@ pub enum Error {
         status: u16,
         /// What the service said.
         body: Option<ErrorBody>,
+        /// How long it asked to be left alone, if it did.
+        wait: Option<Duration>,
         /// How often it was tried.
         attempts: u32,
     },
@@ -57,7 +63,7 @@ pub enum Error {
         body: Option<ErrorBody>,
     },
 
-    /// 404: there is no such path at the service, or no such account.
+    /// 404: the service has no such path, or no such account.
     #[error("{request} answered 404{}: not found at the service", said(body))]
     NotFound {
         /// Method and URL.
@@ -77,7 +83,7 @@ pub enum Error {
         body: Option<ErrorBody>,
     },
 
-    /// A redirect. Never followed: the key must not leave the endpoint.
+    /// A redirect. It is never followed: the key must not leave the endpoint.
     #[error(
         "{request} answered {status}, a redirect to \"{location}\", which is not followed because it would take the key \
          along; set \"endpoint\" to where the service really is"
@@ -111,17 +117,77 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the service as a whole cannot be reached or does not work, so that other requests will fail alike.
+    pub(super) fn no_answer(no_answer: NoAnswer, attempts: u32) -> Error {
+        let NoAnswer {
+            request,
+            cause,
+            sent,
+        } = no_answer;
+        Error::NoAnswer {
+            request,
+            cause,
+            sent,
+            attempts,
+        }
+    }
+
+    /// The error that the status of an answer means. Its body is for people, so it may be missing.
+    pub(super) fn of_status(answer: Answer, attempts: u32) -> Error {
+        let body = ErrorBody::read(answer.body_or_empty());
+        let Answer {
+            request,
+            status,
+            retry_after,
+            location,
+            ..
+        } = answer;
+        match status {
+            300..=399 => Error::Redirected {
+                request,
+                status,
+                location,
+            },
+            401 | 403 => Error::KeyRefused {
+                request,
+                status,
+                body,
+            },
+            404 => Error::NotFound { request, body },
+            408 | 429 | 500..=599 => Error::Unavailable {
+                request,
+                status,
+                body,
+                wait: retry_after.filter(|_| matches!(status, 429 | 503)),
+                attempts,
+            },
+            _ => Error::Refused {
+                request,
+                status,
+                body,
+            },
+        }
+    }
+
+    /// Whether the service as a whole cannot be reached or does not work, so that other requests will fail too.
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
             Error::NoAnswer { .. } | Error::Unreadable { .. } | Error::Unavailable { .. }
         )
     }
-}
 
-impl Error {
-    /// Of a request to make something: whether it may have been made all the same.
+    /// What the error means for another try.
+    pub(super) fn failure(&self) -> FailureKind {
+        match self {
+            Error::Unavailable {
+                wait: Some(wait), ..
+            } => FailureKind::AskedToWait(*wait),
+            error if error.is_transient() => FailureKind::Transient,
+            _ => FailureKind::Final,
+        }
+    }
+
+    /// Whether the service may have made what it was asked to make.
     pub(super) fn leaves_open(&self) -> bool {
         match self {
             Error::NoAnswer { sent, .. } => *sent,

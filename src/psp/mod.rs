@@ -1,13 +1,16 @@
 //! The client of the Integration Service: one request in, one typed answer or one error out.
 //!
-//! Everything that a request needs is here: the bearer key, the deadlines, the size limit, the retries with their
-//! backoff, the pace of the whole pool. Whoever asks sees only the final outcome. [`Client`] is shared by the workers,
-//! so that they share its connections, its address cache and its pace.
+//! [`ServiceClient`] adds to [`transport`](crate::transport) what the service needs: the bearer key, the size limit,
+//! the retries with their backoff, the pace of the whole pool. Callers see only the final outcome. The workers share
+//! one client, and with it the connections, the address cache and the pace.
+//!
+//! A try gives a value or an [`Error`]. The error says what it means for another try ([`retry`]), and the client
+//! waits, by itself or with the whole pool (`pace`).
 
 mod client;
 mod error;
 mod pace;
 pub mod retry;
 
-pub use client::{Client, Listed, NotInitiated, Settings};
+pub use client::{ListPage, NotInitiated, ServiceClient, Settings};
 pub use error::Error;

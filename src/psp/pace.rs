@@ -3,10 +3,10 @@ use std::time::{Duration, Instant};
 
 use crate::stop::Stop;
 
-/// The pace of the whole pool: at most so many requests a second, and none while the service asked for patience.
+/// The pace of the whole pool: a limit of requests a second, and a pause while the service asks for patience.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Between two requests.
+    /// The time between two requests.
     interval: Duration,
     times: Mutex<Times>,
 }
@@ -18,7 +18,7 @@ struct Times {
 }
 
 impl Pace {
-    /// No limit if there is none.
+    /// Without a rate, the pace is not limited.
     pub fn new(requests_per_second: Option<f64>) -> Pace {
         let interval =
             requests_per_second.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
@@ -53,23 +53,23 @@ impl Pace {
         }
     }
 
-    /// Lets every request wait that long from now on. False if they had to wait as long anyway.
+    /// Makes every request wait that long from now. False if they had to wait about that long anyway.
     pub fn hold(&self, duration: Duration) -> bool {
         let mut times = self.times();
         let until = Instant::now() + duration;
-        // The answers to requests that were made together ask for nearly the same.
+        // The answers to requests that were sent together ask for nearly the same.
         let longer = until > times.held_until + Duration::from_secs(1);
         times.held_until = times.held_until.max(until);
         longer
     }
 
     fn times(&self) -> MutexGuard<'_, Times> {
-        // Two instants are good whatever happened to the thread that wrote them.
+        // Two instants are valid even if the thread that wrote them panicked.
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// False if stopping is requested first, or already.
+/// False if stopping is or was requested.
 fn wait_until(instant: Instant, stop: &Stop) -> bool {
     !stop.wait(instant.saturating_duration_since(Instant::now()))
 }

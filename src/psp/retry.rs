@@ -1,29 +1,31 @@
-//! Whether and when a request that failed is tried again: no clock, no thread, no connection, only the decision.
+//! Decides whether and when a failed request is sent again. Only the decision: no clock, no thread, no connection.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often a request is tried that fails for a transient reason.
+use crate::transport::Backoff;
+
+/// How often to try a request that fails for a transient reason.
 const TRIES: u32 = 5;
-/// The longest first wait; each further one may be twice as long.
+/// The longest first wait. Each further wait may be twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// As long a request waits for a service that asks for patience, in one wait or in all.
+/// How long a request waits for a service that asks for patience, in one wait and in total.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// What became of a try.
+/// What a failed try means for the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// It may succeed the next time.
+pub enum FailureKind {
+    /// It may succeed.
     Transient,
-    /// The service said when to come again.
+    /// It may succeed after that time: the service said so.
     AskedToWait(Duration),
-    /// It will fail again.
+    /// It will fail too.
     Final,
 }
 
-/// What to do about it.
+/// What to do after a failed try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// Wait that long, then try again.
@@ -34,20 +36,32 @@ pub enum Decision {
     GiveUp,
 }
 
-/// Decides about one request's tries. The caller does the waiting.
-#[derive(Debug, Default)]
+/// The failed tries of one request. The caller does the waiting.
+#[derive(Debug)]
 pub struct Retry {
     failures: u32,
+    backoff: Backoff,
+    /// How long the service has made the request wait, in total.
     waited: Duration,
 }
 
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry {
+            failures: 0,
+            backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
+            waited: Duration::ZERO,
+        }
+    }
+}
+
 impl Retry {
-    /// Takes what became of a try. `jitter` draws a number from 0 to 1: waits are spread over their whole range, so
-    /// that workers which failed together do not come back together.
-    pub fn decide(&mut self, failure: Failure, jitter: impl FnOnce() -> f64) -> Decision {
+    /// Decides after one more failed try. `jitter` draws a number from 0 to 1. It spreads waits over their whole range,
+    /// so that workers which failed together do not return together.
+    pub fn decide(&mut self, failure: FailureKind, jitter: impl FnOnce() -> f64) -> Decision {
         match failure {
-            Failure::Final => Decision::GiveUp,
-            Failure::AskedToWait(wait) => {
+            FailureKind::Final => Decision::GiveUp,
+            FailureKind::AskedToWait(wait) => {
                 let wait = wait.min(PATIENCE);
                 self.waited += wait.max(Duration::from_secs(1));
                 if self.waited > PATIENCE {
@@ -56,26 +70,25 @@ impl Retry {
                     Decision::Hold(wait)
                 }
             }
-            Failure::Transient => {
+            FailureKind::Transient => {
                 self.failures += 1;
                 if self.failures >= TRIES {
                     return Decision::GiveUp;
                 }
-                let longest = LONGEST_WAIT.min(FIRST_WAIT * 2u32.pow(self.failures - 1));
-                Decision::Retry(longest.mul_f64(jitter().clamp(0.0, 1.0)))
+                Decision::Retry(self.backoff.delay().mul_f64(jitter().clamp(0.0, 1.0)))
             }
         }
     }
 }
 
-/// The retries of a whole poll. A service that is down must not be asked five times for every account.
+/// The retries that a whole poll has left. A service that is down must not be asked five times for every account.
 #[derive(Debug)]
 pub(super) struct RetryBudget(Mutex<f64>);
 
 impl RetryBudget {
-    /// So many a poll begins with, and this is the most that can be saved up.
+    /// A poll begins with this many retries and never has more.
     const WHOLE: f64 = 32.0;
-    /// What a request that succeeds adds: a service that fails every third time is still read to the end.
+    /// What a successful request adds. A service that fails every third time is still read to the end.
     const EARNED: f64 = 0.5;
 
     /// A poll begins.
@@ -89,7 +102,7 @@ impl RetryBudget {
         *left = (*left + Self::EARNED).min(Self::WHOLE);
     }
 
-    /// Takes a retry. False if none is left.
+    /// Spends a retry. False if none is left.
     pub fn take(&self) -> bool {
         let mut left = self.left();
         let enough = *left >= 1.0;
@@ -100,7 +113,7 @@ impl RetryBudget {
     }
 
     fn left(&self) -> MutexGuard<'_, f64> {
-        // A number is good whatever happened to the thread that wrote it.
+        // A number is valid even if the thread that wrote it panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -119,7 +132,7 @@ mod tests {
     fn transient_failures_are_tried_five_times_with_longer_waits() {
         let mut retry = Retry::default();
         let waits: Vec<Decision> = (0..5)
-            .map(|_| retry.decide(Failure::Transient, || 1.0))
+            .map(|_| retry.decide(FailureKind::Transient, || 1.0))
             .collect();
         let milliseconds = |number| Decision::Retry(Duration::from_millis(number));
         assert_eq!(
@@ -133,7 +146,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            Retry::default().decide(Failure::Transient, || 0.0),
+            Retry::default().decide(FailureKind::Transient, || 0.0),
             milliseconds(0)
         );
     }
@@ -152,12 +165,12 @@ mod tests {
 
     #[test]
     fn a_service_that_asks_for_patience_gets_it_for_five_minutes() {
-        let hour = Failure::AskedToWait(Duration::from_secs(3600));
+        let hour = FailureKind::AskedToWait(Duration::from_secs(3600));
         let mut retry = Retry::default();
         assert_eq!(retry.decide(hour, || 0.0), Decision::Hold(PATIENCE));
         assert_eq!(retry.decide(hour, || 0.0), Decision::GiveUp);
         let mut retry = Retry::default();
-        let now = Failure::AskedToWait(Duration::ZERO);
+        let now = FailureKind::AskedToWait(Duration::ZERO);
         let given_up = (1..)
             .find(|_| retry.decide(now, || 0.0) == Decision::GiveUp)
             .unwrap();
@@ -170,7 +183,7 @@ mod tests {
     #[test]
     fn what_fails_for_good_is_not_tried_again() {
         assert_eq!(
-            Retry::default().decide(Failure::Final, || 1.0),
+            Retry::default().decide(FailureKind::Final, || 1.0),
             Decision::GiveUp
         );
     }

@@ -5,12 +5,13 @@ use flate2::write::GzEncoder;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use ureq::http::Method;
 
-use super::target::{Ask, Finding, Settings as TargetSettings, Target};
+use super::target::{self, TargetFinding};
 use super::{DeliveryError, Publisher, change_line};
 use crate::secret::Rotating;
 use crate::store::{Change, ChangeLog, Delivered};
+use crate::transport::{self, Credential, OutgoingRequest, Transport};
 
-/// What a header's value cannot carry, and `%`, which stands for it.
+/// The bytes that the value of a header cannot carry, and `%`, which escapes them.
 const NOT_IN_HEADERS: &AsciiSet = &CONTROLS.add(b'%');
 
 const FIX_OF_KEY: &str = "the target refuses the key; put the right one into \"apiKey\" or its file, which is read again then";
@@ -18,22 +19,24 @@ const FIX_OF_KEY: &str = "the target refuses the key; put the right one into \"a
 /// Where to POST to.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The URL and how to reach it.
-    pub target: TargetSettings,
+    /// The URL.
+    pub url: String,
     /// The bearer key, if there is one.
     pub key: Option<Rotating>,
+    /// How to reach the URL.
+    pub transport: transport::Settings,
 }
 
 /// POSTs change lines to a URL, in gzip.
 ///
-/// Each batch has an `Idempotency-Key`, `<connector>/<state id>/<first seq>-<last seq>`. Where a batch ends is stored
-/// before it is sent for the first time, so a batch that is sent again, after a crash or a lost answer, has the same
-/// key and the same content.
+/// Each batch has an `Idempotency-Key`, `<connector>/<state id>/<first seq>-<last seq>`. The end of a batch is stored
+/// before the batch is first sent. So a batch that is sent again, after a crash or a lost answer, has the same key and
+/// the same content.
 #[derive(Debug)]
 pub struct HttpPublisher {
     name: String,
     url: String,
-    target: Target,
+    transport: Transport,
     key: Option<Rotating>,
     /// None until delivery begins.
     state_id: Option<String>,
@@ -44,65 +47,55 @@ impl HttpPublisher {
     pub fn new(name: &str, settings: Settings) -> HttpPublisher {
         HttpPublisher {
             name: name.to_owned(),
-            target: Target::new(&settings.target, 1),
-            url: settings.target.url,
+            url: settings.url,
+            transport: Transport::new(&settings.transport, "url"),
             key: settings.key,
             state_id: None,
         }
     }
 
-    /// Looks at the target without delivering anything: whether it answers, and whether it takes the key.
-    pub fn check(&self) -> Vec<Finding> {
+    /// Looks at the target without delivering anything: whether it answers, and whether it accepts the key.
+    pub fn check(&self) -> Vec<TargetFinding> {
         let key = self.key.as_ref().map(Rotating::current);
-        let authorization = key.as_ref().map(|key| format!("Bearer {}", key.expose()));
-        let headers: Vec<_> = authorization
-            .iter()
-            .map(|value| ("Authorization", value.as_str()))
-            .collect();
-        let answered = self.target.ask(Ask {
-            method: &Method::HEAD,
-            url: &self.url,
-            headers: &headers,
-            body: b"",
-            secret: key.as_ref(),
-        });
-        let result = match answered {
+        let request = OutgoingRequest {
+            credential: key.as_ref().map_or(Credential::None, Credential::Bearer),
+            ..target::request(Method::HEAD, &self.url)
+        };
+        let result = match target::exchange(&self.transport, request) {
             Err(error) => Err(error.to_string()),
             Ok(answer) => match answer.status {
-                300..=399 | 401 | 403 => Err(answer.down(FIX_OF_KEY).to_string()),
-                500..=599 => Err(answer.told()),
+                300..=399 | 401 | 403 => Err(target::down(&answer, FIX_OF_KEY).to_string()),
+                500..=599 => Err(target::in_words(&answer)),
                 _ => Ok(format!(
                     "{}; whether it takes a POST shows when the first changes are delivered",
-                    answer.told()
+                    target::in_words(&answer)
                 )),
             },
         };
-        vec![Finding::new("url", result)]
+        vec![TargetFinding {
+            what: "url".to_owned(),
+            result,
+        }]
     }
 
     /// Sends a batch, once more if the key was rotated.
     fn send(&self, idempotency_key: &str, body: &[u8]) -> Result<(), DeliveryError> {
         let mut key = self.key.as_ref().map(Rotating::current);
         loop {
-            let authorization = key.as_ref().map(|key| format!("Bearer {}", key.expose()));
-            let mut headers = vec![
-                ("Content-Type", "application/x-ndjson"),
-                ("Content-Encoding", "gzip"),
-                ("Idempotency-Key", idempotency_key),
-            ];
-            if let Some(authorization) = &authorization {
-                headers.push(("Authorization", authorization));
-            }
-            let answer = self.target.ask(Ask {
-                method: &Method::POST,
-                url: &self.url,
-                headers: &headers,
-                body,
-                secret: key.as_ref(),
-            })?;
+            let request = OutgoingRequest {
+                credential: key.as_ref().map_or(Credential::None, Credential::Bearer),
+                headers: &[
+                    ("Content-Type", "application/x-ndjson"),
+                    ("Content-Encoding", "gzip"),
+                    ("Idempotency-Key", idempotency_key),
+                ],
+                body: Some(body),
+                ..target::request(Method::POST, &self.url)
+            };
+            let answer = target::exchange(&self.transport, request)?;
             match answer.status {
                 200..=299 => return Ok(()),
-                400 | 413 | 422 => return Err(DeliveryError::Refused(answer.told())),
+                400 | 413 | 422 => return Err(DeliveryError::Refused(target::in_words(&answer))),
                 401 | 403 => {
                     let rotated = key
                         .as_ref()
@@ -110,10 +103,10 @@ impl HttpPublisher {
                         .and_then(|(refused, key)| key.rotated(refused, "the target"));
                     match rotated {
                         Some(rotated) => key = Some(rotated),
-                        None => return Err(answer.down(FIX_OF_KEY)),
+                        None => return Err(target::down(&answer, FIX_OF_KEY)),
                     }
                 }
-                _ => return Err(answer.down(FIX_OF_KEY)),
+                _ => return Err(target::down(&answer, FIX_OF_KEY)),
             }
         }
     }

@@ -20,10 +20,13 @@ use std::time::Duration;
 use crate::store::{self, Change, ChangeLog, Delivered};
 
 pub use delivery::{Deliveries, Delivery};
-pub use formance::{Credentials, FormancePublisher, Settings as FormanceSettings};
+pub use formance::{
+    CONNECTIONS as FORMANCE_CONNECTIONS, Credentials, FormancePublisher,
+    Settings as FormanceSettings,
+};
 pub use http::{HttpPublisher, Settings as HttpSettings};
 pub use ndjson::NdjsonPublisher;
-pub use target::{Finding, Settings as TargetSettings};
+pub use target::TargetFinding;
 
 /// Delivers versions to one place.
 pub trait Publisher: Send {

@@ -10,7 +10,7 @@ use crate::api::{Initiated, Initiation, InitiationRequest, escaped, same_content
 use crate::crash;
 use crate::formance::read_initiated;
 use crate::http::{Responder, Response};
-use crate::psp::{self, Client, NotInitiated};
+use crate::psp::{self, NotInitiated, ServiceClient};
 use crate::store::{Entry, Journal, Outcome};
 
 /// For so long the service is asked again while it gives no answer.
@@ -25,7 +25,7 @@ const MOST: usize = 32;
 /// way, whoever asks for it again waits for the same answer.
 #[derive(Debug)]
 pub(super) struct Desk {
-    client: Arc<Client>,
+    client: Arc<ServiceClient>,
     journal: Mutex<Journal>,
     under_way: Mutex<HashMap<String, UnderWay>>,
     /// Cloned into each thread; the other end is disconnected when this one and they are gone.
@@ -42,7 +42,7 @@ struct UnderWay {
 
 impl Desk {
     /// A desk that forwards to that service.
-    pub fn new(journal: Journal, client: Arc<Client>) -> Desk {
+    pub fn new(journal: Journal, client: Arc<ServiceClient>) -> Desk {
         let (working, worked) = bounded(0);
         Desk {
             client,

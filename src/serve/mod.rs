@@ -25,7 +25,7 @@ use crossbeam_channel::Sender;
 
 use crate::http::{Limits, Server};
 use crate::poll::Ask;
-use crate::psp::Client;
+use crate::psp::ServiceClient;
 use crate::secret::Rotating;
 use crate::store::{self, Store};
 use initiations::Desk;
@@ -55,7 +55,7 @@ pub struct Subject<'a> {
     /// How often the service is polled.
     pub polling_period: Duration,
     /// The client of the service, to which payouts and transfers are forwarded.
-    pub client: Arc<Client>,
+    pub client: Arc<ServiceClient>,
     /// Where the poll loop is asked.
     pub ask: Sender<Ask>,
 }

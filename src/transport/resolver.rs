@@ -7,31 +7,31 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// How long an address is good for.
+/// How long an address is remembered.
 const LIFETIME: Duration = Duration::from_secs(30);
 
-/// Remembers where a host is. ureq alone would look it up for every request, on a thread of its own each, even when it
-/// then takes a pooled connection.
+/// Remembers the addresses of a host. ureq alone looks the host up for every request, each time on a new thread, even
+/// when it then takes a pooled connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CachingResolver {
-    known: Arc<Mutex<Vec<Known>>>,
+    known: Arc<Mutex<Vec<KnownAddresses>>>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownAddresses {
     host_and_port: String,
     addresses: Vec<SocketAddr>,
     until: Instant,
 }
 
 impl CachingResolver {
-    /// Forgets every address, because a connection to one failed: the host may have moved.
+    /// Forgets every address. Called when a connection to one failed, because the host may have moved.
     pub fn forget(&self) {
         self.known().clear();
     }
 
-    fn known(&self) -> MutexGuard<'_, Vec<Known>> {
-        // An entry is pushed whole or not at all.
+    fn known(&self) -> MutexGuard<'_, Vec<KnownAddresses>> {
+        // A panic leaves no half-written entry: each is pushed whole.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -48,7 +48,7 @@ impl Resolver for CachingResolver {
             .zip(uri.authority())
             .and_then(|(scheme, authority)| DefaultResolver::host_and_port(scheme, authority))
             .ok_or(ureq::Error::HostNotFound)?;
-        // Held during the look-up, so that workers which start together look up once.
+        // The lock is held during the look-up, so that workers which start together look the host up once.
         let mut known = self.known();
         let now = Instant::now();
         known.retain(|known| known.until > now);
@@ -64,7 +64,7 @@ impl Resolver for CachingResolver {
             return Ok(addresses);
         }
         let addresses = DefaultResolver::default().resolve(uri, config, timeout)?;
-        known.push(Known {
+        known.push(KnownAddresses {
             host_and_port,
             addresses: addresses.to_vec(),
             until: now + LIFETIME,

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::api::Timestamp;
 
-/// Reads `Retry-After`: seconds, or an HTTP date that is compared with the answer's own.
+/// Reads a `Retry-After`: seconds, or an HTTP date, which is compared with the date of the answer.
 pub fn retry_after(value: &str, answered_at: Timestamp) -> Option<Duration> {
     let value = value.trim();
     match value.parse() {

@@ -8,7 +8,8 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `client` | tokens, the look-up of the connector, one request |
+//! | `client` | the look-up of the connector, one request |
+//! | `token` | the access tokens of the OAuth2 client |
 //! | `account`, `transaction` | what is pushed of a record |
 //! | `wire` | what these two share |
 //! | `payment` | which adjustments a version makes |
@@ -18,6 +19,7 @@ mod account;
 mod client;
 mod group;
 mod payment;
+mod token;
 mod transaction;
 mod wire;
 
@@ -28,29 +30,32 @@ use std::sync::{Mutex, PoisonError};
 use serde::Deserialize;
 use ureq::http::Method;
 
-use super::target::{Finding, Settings as TargetSettings};
+use super::target::TargetFinding;
 use super::{DeliveryError, Publisher};
 use crate::api::{Stream, escaped};
 use crate::formance::{ConnectorId, Unfit};
 use crate::secret::Rotating;
 use crate::store::{Change, ChangeLog, Delivered};
+use crate::transport;
 use account::PaymentsAccount;
-use client::{Client, Pushed};
+use client::{PaymentsClient, Pushed};
 
 /// Requests under way at once, each on a connection of its own.
-const CONNECTIONS: usize = 16;
+pub const CONNECTIONS: usize = 16;
 
 /// Which stack to push to.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How to reach the API; the URL is that of its version: `{stack}/api/payments/v3` or `{service}/v3`.
-    pub target: TargetSettings,
+    /// The API's base URL with its version: `{stack}/api/payments/v3` or `{service}/v3`.
+    pub url: String,
     /// Where tokens are given: `{stack}/api/auth/oauth/token`.
     pub token_url: String,
     /// The name or the id of the connector that the objects are to belong to.
     pub connector: String,
     /// The OAuth2 client; none if the API wants no token.
     pub credentials: Option<Credentials>,
+    /// How to reach the stack.
+    pub transport: transport::Settings,
 }
 
 /// An OAuth2 client of the stack.
@@ -66,7 +71,7 @@ pub struct Credentials {
 #[derive(Debug)]
 pub struct FormancePublisher {
     name: String,
-    client: Client,
+    client: PaymentsClient,
     /// The connector's name or id, as it is configured.
     wanted: String,
     connector: Option<ConnectorId>,
@@ -79,7 +84,7 @@ impl FormancePublisher {
     pub fn new(name: &str, settings: Settings) -> FormancePublisher {
         FormancePublisher {
             name: name.to_owned(),
-            client: Client::new(&settings),
+            client: PaymentsClient::new(&settings),
             wanted: settings.connector,
             connector: None,
             refused_assets: Mutex::default(),
@@ -87,7 +92,7 @@ impl FormancePublisher {
     }
 
     /// Looks at the stack without writing anything: the credentials and their scopes, and the connector.
-    pub fn check(&self) -> Vec<Finding> {
+    pub fn check(&self) -> Vec<TargetFinding> {
         let connector = self.client.connector(&self.wanted);
         let found = connector
             .map(|_| {
@@ -97,14 +102,20 @@ impl FormancePublisher {
                 )
             })
             .map_err(|error| error.to_string());
-        let mut findings = vec![Finding::new("url, credentials and connector", found)];
+        let mut findings = vec![TargetFinding {
+            what: "url, credentials and connector".to_owned(),
+            result: found,
+        }];
         if findings.iter().all(|finding| finding.result.is_ok()) {
             let may_write = self
                 .client
                 .may_write()
                 .map(|()| "the client may write".to_owned())
                 .map_err(|error| error.to_string());
-            findings.push(Finding::new("scope payments:write", may_write));
+            findings.push(TargetFinding {
+                what: "scope payments:write".to_owned(),
+                result: may_write,
+            });
         }
         findings
     }

@@ -61,14 +61,14 @@ fn check(text: &str) -> String {
     assert!(!key.is_empty() && key.chars().all(|c| c == ' ' || c.is_ascii_graphic()));
     assert!((1..=10_000).contains(&config.polling.page_size));
     assert!((1..=512).contains(&config.polling.workers));
-    assert_eq!(config.polling.workers, config.service.connections);
+    assert_eq!(config.polling.workers, config.service.transport.connections);
     assert!((1..=1_000_000).contains(&config.polling.batch_records));
     assert!((1024..=1 << 30).contains(&config.service.max_body_bytes));
     let rate = config.service.max_requests_per_second;
     assert!(rate.is_none_or(|rate| (0.001..=1e6).contains(&rate)));
 
     let ten_years = Duration::from_secs(10 * 366 * 86_400);
-    for duration in [config.polling.period, config.service.request_timeout] {
+    for duration in [config.polling.period, config.service.transport.request_timeout] {
         assert!(duration > Duration::ZERO && duration <= ten_years);
     }
     assert!(config.polling.lookback <= ten_years.as_secs());

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use generic_connector::fuzzing::Timestamp;
-use generic_connector::fuzzing::{Decision, Failure, Retry};
+use generic_connector::fuzzing::{Decision, FailureKind, Retry};
 use generic_connector::fuzzing::retry_after;
 use libfuzzer_sys::fuzz_target;
 
@@ -50,7 +50,7 @@ fn check_patience(asked: Duration) {
     let mut retry = Retry::default();
     let mut waited = Duration::ZERO;
     for _ in 0..=PATIENCE.as_secs() {
-        match retry.decide(Failure::AskedToWait(asked), || 1.0) {
+        match retry.decide(FailureKind::AskedToWait(asked), || 1.0) {
             Decision::Hold(wait) => {
                 assert!(wait <= asked);
                 waited += wait;

@@ -1,0 +1,39 @@
+use std::time::Duration;
+
+/// Delays that double with every failure in a row, up to a longest one.
+///
+/// Callers spread a delay with jitter of their own, so that requests which failed together do not return together.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Backoff {
+    /// No failure yet: the next delay is `first`.
+    pub const fn new(first: Duration, longest: Duration) -> Backoff {
+        Backoff {
+            next: first,
+            longest,
+        }
+    }
+
+    /// The delay after one more failure.
+    pub fn delay(&mut self) -> Duration {
+        let delay = self.next;
+        self.next = self.longest.min(delay * 2);
+        delay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_the_longest() {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
+        let delays: Vec<u64> = (0..5).map(|_| backoff.delay().as_secs()).collect();
+        assert_eq!(delays, [1, 2, 4, 5, 5]);
+    }
+}

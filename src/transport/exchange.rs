@@ -1,0 +1,173 @@
+use std::time::Duration;
+
+use ureq::http::{self, Method, Request, Response};
+use ureq::{AsSendBody, Body};
+
+use super::{NoAnswer, Transport, retry_after};
+use crate::api::{Timestamp, escaped};
+use crate::secret::Secret;
+
+/// One request.
+#[derive(Debug)]
+pub struct OutgoingRequest<'a> {
+    /// How errors name it: the method and the URL, without anything that must not be shown.
+    pub name: String,
+    /// The method.
+    pub method: Method,
+    /// The URL.
+    pub url: &'a str,
+    /// What it authenticates with.
+    pub credential: Credential<'a>,
+    /// Headers beside the credential.
+    pub headers: &'a [(&'static str, &'a str)],
+    /// The body; none for a method without one.
+    pub body: Option<&'a [u8]>,
+    /// A deadline that replaces the transport's own.
+    pub timeout: Option<Duration>,
+    /// The most bytes to read of a successful answer's body, decompressed.
+    pub body_limit: u64,
+    /// The most bytes to read of another answer's body, decompressed.
+    pub error_body_limit: u64,
+}
+
+/// What a request authenticates with.
+#[derive(Debug, Clone, Copy)]
+pub enum Credential<'a> {
+    /// Nothing.
+    None,
+    /// `Authorization: Bearer …`
+    Bearer(&'a Secret),
+    /// A secret that the body contains.
+    InBody(&'a Secret),
+}
+
+/// An answer of any status.
+#[derive(Debug)]
+pub struct Answer {
+    /// The request, as errors name it.
+    pub request: String,
+    /// The status code.
+    pub status: u16,
+    /// The server's clock.
+    pub date: Option<Timestamp>,
+    /// How long the server asks to be left alone.
+    pub retry_after: Option<Duration>,
+    /// Where a redirect points, safe to log; empty if nowhere.
+    pub location: String,
+    /// The whole body, decompressed.
+    pub body: Result<Vec<u8>, Unread>,
+}
+
+/// Why the body of an answer is missing.
+#[derive(Debug)]
+pub enum Unread {
+    /// It is longer than the limit.
+    TooLarge,
+    /// The connection was cut or the deadline passed while it was read.
+    Cut(NoAnswer),
+}
+
+impl Transport {
+    /// Sends one request and reads its answer, whatever the status.
+    ///
+    /// The body is always read, so that the connection can be used again.
+    pub fn exchange(&self, request: OutgoingRequest) -> Result<Answer, NoAnswer> {
+        match self.send(&request) {
+            Ok(response) => Ok(self.read(request, response)),
+            Err(error) => Err(self.no_answer(request.name, request.url, &error)),
+        }
+    }
+
+    fn send(&self, request: &OutgoingRequest) -> Result<Response<Body>, ureq::Error> {
+        let mut builder = Request::builder().method(&request.method).uri(request.url);
+        if let Credential::Bearer(key) = request.credential {
+            builder = builder.header("Authorization", format!("Bearer {}", key.expose()));
+        }
+        for (name, value) in request.headers {
+            builder = builder.header(*name, *value);
+        }
+        match request.body {
+            Some(body) => self.run(builder.body(body), request.timeout),
+            None => self.run(builder.body(()), request.timeout),
+        }
+    }
+
+    fn run<B: AsSendBody>(
+        &self,
+        request: http::Result<Request<B>>,
+        timeout: Option<Duration>,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let mut request = request?;
+        if timeout.is_some() {
+            request = self
+                .agent
+                .configure_request(request)
+                .timeout_global(timeout)
+                .build();
+        }
+        self.agent.run(request)
+    }
+
+    /// The one place through which everything passes that a server sends.
+    fn read(&self, request: OutgoingRequest, mut response: Response<Body>) -> Answer {
+        let OutgoingRequest {
+            name,
+            url,
+            credential,
+            ..
+        } = request;
+        let status = response.status();
+        let date = header(&response, "date").and_then(Timestamp::parse_http);
+        let retry_after = header(&response, "retry-after")
+            .and_then(|value| retry_after(value, date.unwrap_or_else(Timestamp::now)));
+        let location = escaped(header(&response, "location").unwrap_or_default());
+        let limit = if status.is_success() {
+            request.body_limit
+        } else {
+            request.error_body_limit
+        };
+        let read = response.body_mut().with_config().limit(limit).read_to_vec();
+        let body = match read {
+            // The content of a success is kept as it is. Anything else gets into errors.
+            Ok(body) if status.is_success() => Ok(body),
+            Ok(body) => Ok(credential.redact(body)),
+            Err(ureq::Error::BodyExceedsLimit(_)) => Err(Unread::TooLarge),
+            Err(error) => Err(Unread::Cut(self.no_answer(name.clone(), url, &error))),
+        };
+        Answer {
+            request: name,
+            status: status.as_u16(),
+            date,
+            retry_after,
+            location,
+            body,
+        }
+    }
+}
+
+impl Answer {
+    /// The body, empty if it could not be read.
+    pub fn body_or_empty(&self) -> &[u8] {
+        self.body.as_deref().unwrap_or_default()
+    }
+}
+
+impl Credential<'_> {
+    /// A text without this secret, should the server repeat it.
+    fn redact(self, text: Vec<u8>) -> Vec<u8> {
+        let (Credential::Bearer(secret) | Credential::InBody(secret)) = self else {
+            return text;
+        };
+        if secret.expose().is_empty() {
+            return text;
+        }
+        String::from_utf8_lossy(&text)
+            .replace(secret.expose(), "[redacted]")
+            .into_bytes()
+    }
+}
+
+/// The value of a header, if the answer has it and it is text.
+fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}
