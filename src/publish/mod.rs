@@ -14,6 +14,7 @@ mod formance;
 mod http;
 mod ndjson;
 mod target;
+mod worker;
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Backoff {
     next: Duration,
+    first: Duration,
     longest: Duration,
 }
 
@@ -14,6 +15,7 @@ impl Backoff {
     pub const fn new(first: Duration, longest: Duration) -> Backoff {
         Backoff {
             next: first,
+            first,
             longest,
         }
     }
@@ -24,6 +26,11 @@ impl Backoff {
         self.next = self.longest.min(delay * 2);
         delay
     }
+
+    /// Starts over after a success.
+    pub fn reset(&mut self) {
+        self.next = self.first;
+    }
 }
 
 #[cfg(test)]
@@ -31,9 +38,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delays_double_up_to_the_longest() {
+    fn delays_double_up_to_the_longest_until_a_success() {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
         let delays: Vec<u64> = (0..5).map(|_| backoff.delay().as_secs()).collect();
         assert_eq!(delays, [1, 2, 4, 5, 5]);
+        backoff.reset();
+        assert_eq!(backoff.delay(), Duration::from_secs(1));
     }
 }

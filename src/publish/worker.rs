@@ -1,0 +1,306 @@
+//! The thread of one publisher: which changes come next, and what follows from the target's answer.
+//!
+//! A batch starts after the offset and never contains a quarantined version. Its size adapts: it halves while the
+//! target fails, and doubles back up to the publisher's limit. If the target refuses a batch of several changes, the
+//! next batches are halves of it, until one change is left. That one is quarantined.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, select};
+
+use super::delivery::SharedState;
+use super::{DeliveryError, Publisher};
+use crate::crash;
+use crate::stop::Stop;
+use crate::store::{Change, ChangeLog, Delivered};
+use crate::transport::Backoff;
+
+/// How many refused versions are read at once when they are tried again.
+const RETRIES: usize = 16;
+/// Bytes of records, after which a batch takes no further change.
+const MOST_BYTES: usize = 1 << 20;
+/// The first wait after a failure. Each further wait is twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The longest wait between two tries, unless the target asks for a longer one.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest wait that a target may ask for.
+const LONGEST_WISH: Duration = Duration::from_secs(600);
+/// How often a target is asked what it holds while deliveries succeed.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
+
+/// What a delivery thread works with.
+pub(super) struct DeliveryWorker {
+    publisher: Box<dyn Publisher>,
+    log: ChangeLog,
+    state: SharedState,
+    /// When the target was last asked what it holds; none if that is not known.
+    resumed_at: Option<Instant>,
+    /// The end of a batch that was started and has to be sent again as it was.
+    sending: Option<i64>,
+    /// The most changes in a batch.
+    most: usize,
+    /// The end of a refused batch of several changes: the target refuses at least one change up to here.
+    suspect: Option<i64>,
+}
+
+impl DeliveryWorker {
+    /// A worker that goes on where `state` says. `sending` is the end of the batch that was under way.
+    pub fn new(
+        publisher: Box<dyn Publisher>,
+        log: ChangeLog,
+        state: SharedState,
+        sending: Option<i64>,
+    ) -> DeliveryWorker {
+        DeliveryWorker {
+            most: publisher.most_changes(),
+            publisher,
+            log,
+            state,
+            resumed_at: None,
+            sending,
+            suspect: None,
+        }
+    }
+
+    /// Delivers until stopping is requested. `woken` says that there may be new changes.
+    pub fn run(mut self, woken: &Receiver<()>, stop: &Stop) {
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        while !stop.requested() {
+            match self.step_or_panic() {
+                Ok(has_more) => {
+                    backoff.reset();
+                    if has_more {
+                        continue;
+                    }
+                    self.note_recovery();
+                    self.state.change(|state| state.has_looked = true);
+                    select! {
+                        recv(woken) -> signal => if signal.is_err() { return },
+                        recv(stop.receiver()) -> _ => return,
+                    }
+                }
+                Err(error) => {
+                    // It is not known what arrived, so the target is asked again.
+                    self.resumed_at = None;
+                    self.note_failure(&error.to_string());
+                    let asked = match error {
+                        DeliveryError::Down {
+                            wait: Some(asked), ..
+                        } => asked.min(LONGEST_WISH),
+                        _ => Duration::ZERO,
+                    };
+                    // Half to whole, so that publishers which failed together do not return together.
+                    let wait = backoff.delay().mul_f64(0.5 + fastrand::f64() / 2.0);
+                    if stop.wait(wait.max(asked)) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// As [`step`](DeliveryWorker::step), but a panic becomes a failure. No input is known to cause one. If it ended the
+    /// thread, delivery would stop unseen.
+    fn step_or_panic(&mut self) -> Result<bool, DeliveryError> {
+        panic::catch_unwind(AssertUnwindSafe(|| self.step())).unwrap_or_else(|_| {
+            Err(DeliveryError::down(
+                "delivery panicked: this is a bug, please report it with the lines before this one",
+            ))
+        })
+    }
+
+    /// Delivers the next changes. False if there are none.
+    fn step(&mut self) -> Result<bool, DeliveryError> {
+        if self.resumed_at.is_none_or(|at| at.elapsed() >= LOOK_AGAIN) {
+            self.resume()?;
+        }
+        self.take_replay()?;
+        // Refused changes come first because they are older. If they fail, the others are delivered all the same.
+        let retried = self.retry_refused();
+        let refused = self
+            .log
+            .next_refused(self.publisher.name(), self.state.get().offset)?;
+        let changes = self.next_batch(refused.map_or(i64::MAX, |seq| seq - 1))?;
+        if let Some(last) = changes.last() {
+            self.deliver(&changes, last.seq)?;
+            return Ok(true);
+        }
+        match self.log.read(self.state.get().offset, 1, 1)?.first() {
+            // It is in quarantine, so it is passed over.
+            Some(next) if refused == Some(next.seq) => {
+                self.advance(next.seq, &Delivered::default())?;
+                Ok(true)
+            }
+            Some(_) => {
+                self.suspect = None;
+                Ok(true)
+            }
+            None => retried.map(|()| false),
+        }
+    }
+
+    /// Asks the target after which seq to go on.
+    fn resume(&mut self) -> Result<(), DeliveryError> {
+        let stored = self.state.get().offset;
+        let offset = self.publisher.resume(&self.log, stored)?;
+        self.resumed_at = Some(Instant::now());
+        if offset != stored {
+            self.suspect = None;
+            self.advance(offset, &Delivered::default())?;
+        }
+        Ok(())
+    }
+
+    /// Goes back as far as an operator wants, if one does.
+    fn take_replay(&mut self) -> Result<(), DeliveryError> {
+        let name = self.publisher.name();
+        if let Some(after) = self.log.take_replay(name)? {
+            log::info!(
+                "publisher \"{name}\" delivers everything after seq {after} again, as asked"
+            );
+            self.suspect = None;
+            self.set_offset(after);
+        }
+        Ok(())
+    }
+
+    /// Delivers again what was refused and an operator wants to be tried again.
+    fn retry_refused(&mut self) -> Result<(), DeliveryError> {
+        let name = self.publisher.name().to_owned();
+        for change in self.log.retries(&name, RETRIES)? {
+            let seq = change.seq;
+            let delivered = match self.publisher.deliver(&self.log, &[change]) {
+                Err(DeliveryError::Refused(reason)) => refused(seq, reason),
+                delivered => delivered?,
+            };
+            self.log.settle(&name, seq, &delivered)?;
+            match delivered.refused.first() {
+                None => {
+                    log::info!(
+                        "publisher \"{name}\": seq {seq} is settled, which had been refused"
+                    );
+                }
+                Some((_, reason)) => {
+                    log::warn!("publisher \"{name}\": seq {seq} is refused again: {reason}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The changes to send next, none of them above `most`. A batch that was started is sent as it was; a refused one
+    /// is halved.
+    fn next_batch(&mut self, most: i64) -> Result<Vec<Change>, DeliveryError> {
+        let offset = self.state.get().offset;
+        self.sending = self.sending.filter(|end| *end <= most);
+        if let Some(end) = self.sending {
+            return Ok(self.log.read_until(offset, end, usize::MAX, usize::MAX)?);
+        }
+        let end = self.suspect.unwrap_or(i64::MAX).min(most);
+        let mut changes = self.log.read_until(offset, end, self.most, MOST_BYTES)?;
+        if self.suspect.is_some() {
+            changes.truncate(changes.len().div_ceil(2));
+        }
+        if let Some(last) = changes.last()
+            && self.publisher.keeps_batches()
+        {
+            self.log.begin_batch(self.publisher.name(), last.seq)?;
+            self.sending = Some(last.seq);
+            crash::point();
+        }
+        Ok(changes)
+    }
+
+    /// Delivers a batch that ends with that seq.
+    fn deliver(&mut self, changes: &[Change], last: i64) -> Result<(), DeliveryError> {
+        match self.publisher.deliver(&self.log, changes) {
+            Ok(delivered) => {
+                self.advance(last, &delivered)?;
+                self.most = self.publisher.most_changes().min(self.most * 2);
+                Ok(())
+            }
+            Err(DeliveryError::Refused(reason)) if changes.len() == 1 => {
+                self.advance(last, &refused(last, reason))
+            }
+            Err(DeliveryError::Refused(_)) => {
+                self.suspect = Some(last);
+                self.sending = None;
+                Ok(())
+            }
+            Err(error) => {
+                // A batch must succeed even at a target that fails now and then, or limits the rate.
+                self.most = (self.most / 2).max(1);
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes that everything up to that seq is delivered, and what became of it.
+    fn advance(&mut self, offset: i64, delivered: &Delivered) -> Result<(), DeliveryError> {
+        crash::point();
+        // Even if the offset cannot be stored, these changes have been delivered.
+        if delivered.is_plain() {
+            self.set_offset(offset);
+        }
+        self.log.advance(self.publisher.name(), offset, delivered)?;
+        self.set_offset(offset);
+        self.suspect = self.suspect.filter(|end| *end > offset);
+        let refused = delivered.refused.len();
+        self.state.change(|state| state.refused += refused);
+        self.note_recovery();
+        if let Some((seq, reason)) = delivered.refused.first() {
+            log::warn!(
+                "publisher \"{}\": {refused} changes are refused by the target and kept in quarantine, the first of them seq \
+                 {seq}: {reason}",
+                self.publisher.name()
+            );
+        }
+        Ok(())
+    }
+
+    fn set_offset(&mut self, offset: i64) {
+        // A started batch begins at the old offset.
+        self.sending = None;
+        self.state.change(|state| {
+            state.offset = offset;
+            state.advanced_at = Instant::now();
+        });
+    }
+
+    /// Notes that delivery succeeds again, if it had failed.
+    fn note_recovery(&self) {
+        if self.state.get().error.is_none() {
+            return;
+        }
+        let name = self.publisher.name();
+        log::info!("publisher \"{name}\" delivers again");
+        self.note_error(None);
+    }
+
+    /// Notes why delivery fails: once, not at every try.
+    fn note_failure(&self, reason: &str) {
+        if self.state.get().error.as_deref() == Some(reason) {
+            return;
+        }
+        let name = self.publisher.name();
+        log::error!("publisher \"{name}\" cannot deliver, and tries again until it can: {reason}");
+        self.note_error(Some(reason));
+    }
+
+    fn note_error(&self, reason: Option<&str>) {
+        if let Err(error) = self.log.note_error(self.publisher.name(), reason) {
+            log::error!("{error}");
+        }
+        self.state
+            .change(|state| state.error = reason.map(str::to_owned));
+    }
+}
+
+/// That the target refuses one version.
+fn refused(seq: i64, reason: String) -> Delivered {
+    Delivered {
+        refused: vec![(seq, reason)],
+        ..Delivered::default()
+    }
+}
