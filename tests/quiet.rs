@@ -38,6 +38,20 @@ fn the_key_is_shown_nowhere() {
 }
 
 #[test]
+fn a_key_that_the_service_repeats_is_not_shown() {
+    let psp = FakePsp::with_a_bank();
+    let body = json!({ "title": "Unknown Key", "detail": format!("{KEY} is revoked") });
+    let reply = Reply::With(400, vec![], body.to_string().into_bytes());
+    psp.always("/beneficiaries", reply);
+    let ran = Place::new(&psp.url(), json!({})).poll();
+    let shown = "Unknown Key: [redacted] is revoked";
+    assert!(
+        ran.stderr.contains(shown) && !ran.stderr.contains(KEY),
+        "{ran}"
+    );
+}
+
+#[test]
 fn the_service_cannot_forge_a_log_line() {
     let psp = FakePsp::with_a_bank();
     let body =

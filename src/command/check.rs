@@ -54,10 +54,7 @@ fn findings(TargetConfig { name, kind }: &TargetConfig) -> Vec<TargetFinding> {
                 )),
                 _ => Ok(path.display().to_string()),
             };
-            vec![TargetFinding {
-                what: "path".to_owned(),
-                result,
-            }]
+            vec![TargetFinding::new("path", result)]
         }
         TargetKind::Http(settings) => HttpPublisher::new(name, settings.clone()).check(),
         TargetKind::Formance(settings) => FormancePublisher::new(name, settings.clone()).check(),

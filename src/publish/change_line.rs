@@ -4,34 +4,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::Change;
 
-/// What every change line begins with, by which a torn one is known as ours.
+/// The start of every change line. It identifies a torn line as ours.
 pub(super) const START: &str = "{\"seq\":";
 
 /// The part of a change line that says which version it is.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Head {
+pub(super) struct LineHead {
     /// The seq.
     pub seq: i64,
     /// The idempotency key.
     pub idempotency_key: String,
 }
 
-/// The fields of a change line before the record.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Fields<'a> {
-    seq: i64,
-    connector: &'a str,
-    stream: &'a str,
-    id: &'a str,
-    idempotency_key: &'a str,
-    observed_at: &'a str,
-}
-
 /// Appends a change as one line of JSON, with the record as the service sent it.
 pub(super) fn write(line: &mut Vec<u8>, connector: &str, change: &Change) {
-    let fields = Fields {
+    /// The fields before the record.
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct LineFields<'a> {
+        seq: i64,
+        connector: &'a str,
+        stream: &'a str,
+        id: &'a str,
+        idempotency_key: &'a str,
+        observed_at: &'a str,
+    }
+    let fields = LineFields {
         seq: change.seq,
         connector,
         stream: change.stream.name(),
@@ -39,11 +38,11 @@ pub(super) fn write(line: &mut Vec<u8>, connector: &str, change: &Change) {
         idempotency_key: &change.idempotency_key,
         observed_at: &change.observed_at,
     };
-    // Neither can fail: the fields are numbers and texts, and a Vec takes every write.
+    // Neither write can fail: the fields are numbers and texts, and a Vec accepts every write.
     let _ = serde_json::to_writer(&mut *line, &fields);
     line.pop();
     let _ = line.write_all(b",\"record\":");
-    // In JSON a line break stands between tokens only, where a space means the same.
+    // JSON has line breaks only between tokens, where a space means the same.
     line.extend(change.json.bytes().map(|byte| {
         if matches!(byte, b'\n' | b'\r') {
             b' '
@@ -79,7 +78,7 @@ mod tests {
              \"observedAt\":\"2026-11-22T18:00:00Z\",\"record\":{\"id\":\"tx\\n\\\"1\",   \"x\":1e2}}\n"
         );
         assert!(line.starts_with(START.as_bytes()));
-        let head: Head = serde_json::from_slice(&line).unwrap();
+        let head: LineHead = serde_json::from_slice(&line).unwrap();
         assert_eq!(
             (head.seq, head.idempotency_key),
             (7, change.idempotency_key)

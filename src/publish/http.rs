@@ -72,10 +72,7 @@ impl HttpPublisher {
                 )),
             },
         };
-        vec![TargetFinding {
-            what: "url".to_owned(),
-            result,
-        }]
+        vec![TargetFinding::new("url", result)]
     }
 
     /// Sends a batch, once more if the key was rotated.

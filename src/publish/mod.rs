@@ -1,12 +1,20 @@
 //! Delivery: every version of the change log, in order, to each publisher, at its own pace.
 //!
-//! Polling and delivery share nothing but the store. Each publisher has a thread (`delivery`) that reads the log above
-//! its offset, delivers, and stores the offset; a commit wakes it. A target that is down is tried again for ever, with
-//! backoff, and holds up nobody else.
+//! Polling and delivery share only the store. Each publisher has a thread that reads the change log above its offset,
+//! delivers, and stores the new offset. A commit wakes it. While a target is down, its thread retries with backoff, and
+//! no other publisher waits for it.
 //!
-//! A target can fail in two ways that must not be confused. What speaks against the *caller* (no answer, 5xx, a refused
-//! key, a wrong path) says nothing about the changes, which wait. What speaks against the *content* of a change would
-//! be said again for ever: the change goes into quarantine with that answer, and delivery goes on.
+//! Two kinds of failure must not be confused. A failure that concerns the *caller* (no answer, 5xx, a refused key, a
+//! wrong path) says nothing about the changes: they wait. A change that a target refuses for its *content* would be
+//! refused every time: it is quarantined with the target's answer, and delivery goes on.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `delivery` | the delivery threads, and how far each has come |
+//! | `worker` | what one delivery thread does |
+//! | `ndjson`, `http`, `formance` | the publishers |
+//! | `change_line` | a change as `ndjson` and `http` write it |
+//! | `target` | what `http` and `formance` share: a request, and its answer in words |
 
 mod change_line;
 mod delivery;
@@ -31,60 +39,60 @@ pub use target::TargetFinding;
 
 /// Delivers versions to one place.
 pub trait Publisher: Send {
-    /// The name under which its offset is kept.
+    /// The name under which its offset is stored.
     fn name(&self) -> &str;
 
-    /// What it is, as the configuration's `type` says.
+    /// The `type` that it has in the configuration.
     fn kind(&self) -> &'static str;
 
-    /// What must hold before anything starts, as far as this machine knows. An error if what the target holds is not of
-    /// this state.
+    /// Checks what can be checked on this machine before anything starts. An error if what the target holds does not
+    /// belong to this state.
     fn open(&mut self, _log: &ChangeLog) -> Result<(), String> {
         Ok(())
     }
 
-    /// Changes delivered at once, at most.
+    /// The most changes in a batch.
     fn most_changes(&self) -> usize {
         1_000
     }
 
-    /// Whether the target tells batches apart by where they begin and end, so that one that was begun before a crash is
-    /// to be sent again as it was.
+    /// Whether the target identifies a batch by its first and last seq. A batch that was started before a crash is then
+    /// sent again as it was.
     fn keeps_batches(&self) -> bool {
         false
     }
 
-    /// The seq after which to go on. `stored` is the stored offset; a target that itself knows what it holds says so.
-    /// Asked before the first delivery, after each failure, and from time to time.
+    /// The seq after which to go on. `stored` is the stored offset, which a target that knows what it holds overrides.
+    /// Called before the first delivery, after each failure, and from time to time.
     fn resume(&mut self, log: &ChangeLog, stored: i64) -> Result<i64, DeliveryError>;
 
-    /// Delivers changes whose seqs follow the last ones. When it returns, they are durable at the target, but for what
-    /// it says became of them instead.
+    /// Delivers changes whose seqs follow the last ones. When it returns, they are durable at the target, except for
+    /// those that [`Delivered`] lists.
     fn deliver(&mut self, log: &ChangeLog, changes: &[Change]) -> Result<Delivered, DeliveryError>;
 }
 
-/// Why changes could not be delivered.
+/// Changes could not be delivered.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DeliveryError {
-    /// The target cannot take anything now, or not from this caller. The same changes are delivered again later, but
-    /// not before the target wants to be asked again, if it said so.
+    /// The target takes nothing at the moment, or nothing from this caller. The same changes are delivered again later,
+    /// but not before the time that the target asked for, if it did.
     #[error("{reason}")]
     Down {
         /// What happened and what to do about it.
         reason: String,
-        /// How long the target wants to be left alone.
+        /// How long the target asked to be left alone.
         wait: Option<Duration>,
     },
-    /// The target refuses the changes for their content, one of them at least.
+    /// The target refuses at least one of the changes for its content.
     #[error("{0}")]
     Refused(String),
-    /// What the target holds does not belong to this state. Someone has to look.
+    /// What the target holds does not belong to this state. An operator has to look.
     #[error("{0}")]
     Foreign(String),
 }
 
 impl DeliveryError {
-    /// A target that is down and did not say for how long.
+    /// The target is down and did not say for how long.
     fn down(reason: impl Into<String>) -> DeliveryError {
         DeliveryError::Down {
             reason: reason.into(),

@@ -3,33 +3,34 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::change_line::{self, Head};
+use super::change_line::{self, LineHead};
 use super::{DeliveryError, Publisher};
 use crate::crash;
 use crate::store::{Change, ChangeLog, Delivered};
 
 /// Writes one change a line, to a file or to standard output.
 ///
-/// A file is its own offset: delivery goes on after the last whole line's seq, and a torn one is cut off first, so the
-/// file holds each version once through any crash. A file that was rotated away is begun anew.
+/// A file is its own offset: delivery goes on after the seq of the last whole line. A torn line is cut off first, so the
+/// file has each version once whatever crashes. If the file was rotated away, a new one is started.
 #[derive(Debug)]
 pub struct NdjsonPublisher {
     name: String,
-    target: Target,
+    output: LineOutput,
 }
 
+/// Where the lines go.
 #[derive(Debug)]
-enum Target {
+enum LineOutput {
     File { path: PathBuf, open: Option<File> },
     Stdout,
 }
 
 impl NdjsonPublisher {
-    /// A publisher to that file, which is made if it does not exist.
+    /// A publisher to that file, which is created if it does not exist.
     pub fn to_file(name: &str, path: &Path) -> NdjsonPublisher {
         NdjsonPublisher {
             name: name.to_owned(),
-            target: Target::File {
+            output: LineOutput::File {
                 path: path.to_owned(),
                 open: None,
             },
@@ -40,7 +41,7 @@ impl NdjsonPublisher {
     pub fn to_stdout(name: &str) -> NdjsonPublisher {
         NdjsonPublisher {
             name: name.to_owned(),
-            target: Target::Stdout,
+            output: LineOutput::Stdout,
         }
     }
 }
@@ -57,15 +58,15 @@ impl Publisher for NdjsonPublisher {
     fn open(&mut self, log: &ChangeLog) -> Result<(), String> {
         match self.resume(log, 0) {
             Err(DeliveryError::Foreign(reason)) => Err(reason),
-            // A file that cannot be opened now is waited for.
+            // Delivery waits for a file that cannot be opened now.
             _ => Ok(()),
         }
     }
 
     fn resume(&mut self, log: &ChangeLog, stored: i64) -> Result<i64, DeliveryError> {
-        match &mut self.target {
-            Target::Stdout => Ok(stored),
-            Target::File { path, open } => {
+        match &mut self.output {
+            LineOutput::Stdout => Ok(stored),
+            LineOutput::File { path, open } => {
                 *open = None;
                 let (opened, last) = resume_file(path, log)?;
                 *open = Some(opened);
@@ -80,21 +81,21 @@ impl Publisher for NdjsonPublisher {
         changes
             .iter()
             .for_each(|change| change_line::write(&mut lines, log.connector(), change));
-        match &mut self.target {
-            Target::Stdout => {
+        match &mut self.output {
+            LineOutput::Stdout => {
                 let mut stdout = io::stdout().lock();
                 let written = stdout.write_all(&lines).and_then(|()| stdout.flush());
                 written.map_err(|error| {
                     DeliveryError::down(format!("cannot write to standard output: {error}"))
                 })
             }
-            Target::File { path, open } => {
+            LineOutput::File { path, open } => {
                 let down = |error: io::Error| {
                     DeliveryError::down(format!("cannot write {}: {error}", path.display()))
                 };
                 let mut file = match open.take() {
-                    Some(file) if stands_at(&file, path) => file,
-                    // Rotated away: the next file goes on where it ended.
+                    Some(file) if is_at(&file, path) => file,
+                    // Rotated away: the next file goes on where this one ended.
                     _ => open_file(path).map_err(down)?,
                 };
                 append(&mut file, &lines).map_err(down)?;
@@ -113,7 +114,7 @@ fn open_file(path: &Path) -> io::Result<File> {
         .append(true)
         .mode(0o600)
         .open(path)?;
-    // Its name must be on the disk before its lines are counted as delivered.
+    // The file's name must be on the disk before its lines count as delivered.
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -122,8 +123,8 @@ fn open_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether the file at that path is still this one.
-fn stands_at(file: &File, path: &Path) -> bool {
+/// Whether this file is still at that path.
+fn is_at(file: &File, path: &Path) -> bool {
     match (fs::metadata(path), file.metadata()) {
         (Ok(there), Ok(ours)) => (there.ino(), there.dev()) == (ours.ino(), ours.dev()),
         _ => false,
@@ -145,7 +146,7 @@ fn append(file: &mut File, lines: &[u8]) -> io::Result<()> {
         })
 }
 
-/// Opens the file, cuts a torn last line off, and says which seq its last whole line has; none if it has no line.
+/// Opens the file and cuts off a torn last line. Also returns the seq of the last whole line, if there is one.
 fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), DeliveryError> {
     let down =
         |error: io::Error| DeliveryError::down(format!("cannot open {}: {error}", path.display()));
@@ -161,7 +162,7 @@ fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), Deli
     let last = match &line {
         None => None,
         Some(line) => {
-            let head: Head = serde_json::from_slice(line)
+            let head: LineHead = serde_json::from_slice(line)
                 .map_err(|_| foreign("ends with a line that is no change"))?;
             let known = log.read(head.seq.saturating_sub(1), 1, 1)?;
             match known.first() {
@@ -205,14 +206,14 @@ fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), Deli
 
 /// The last whole line, without its line break, and what follows it.
 fn last_line(file: &mut File) -> io::Result<(Option<Vec<u8>>, Vec<u8>)> {
-    const CHUNK: u64 = 64 * 1024;
+    const CHUNK: usize = 64 * 1024;
     let mut end = Vec::new();
     let mut position = file.seek(SeekFrom::End(0))?;
     while position > 0 && end.iter().filter(|byte| **byte == b'\n').count() < 2 {
-        let length = CHUNK.min(position);
-        position -= length;
+        let length = usize::try_from(position).map_or(CHUNK, |rest| rest.min(CHUNK));
+        position -= length as u64;
         file.seek(SeekFrom::Start(position))?;
-        let mut chunk = vec![0; length as usize];
+        let mut chunk = vec![0; length];
         file.read_exact(&mut chunk)?;
         chunk.append(&mut end);
         end = chunk;

@@ -20,6 +20,16 @@ pub struct TargetFinding {
     pub result: Result<String, String>,
 }
 
+impl TargetFinding {
+    /// What was found there.
+    pub fn new(what: &str, result: Result<String, String>) -> TargetFinding {
+        TargetFinding {
+            what: what.to_owned(),
+            result,
+        }
+    }
+}
+
 /// A request without credential, headers and body.
 pub(super) fn request(method: Method, url: &str) -> OutgoingRequest<'_> {
     // A query is long, and may contain a key.

@@ -171,12 +171,12 @@ impl PaymentsClient {
 
     fn connectors(&self, path: &str) -> Result<ConnectorPage, DeliveryError> {
         #[derive(Deserialize)]
-        struct Body {
+        struct ConnectorsBody {
             cursor: ConnectorPage,
         }
         let answer = self.ask(&Method::GET, path, None)?;
         match answer.status {
-            200 => serde_json::from_slice::<Body>(answer.body_or_empty())
+            200 => serde_json::from_slice::<ConnectorsBody>(answer.body_or_empty())
                 .map(|body| body.cursor)
                 // The error must not show the body, which contains configurations with their keys.
                 .map_err(|_| {
@@ -247,11 +247,11 @@ impl PaymentsClient {
 /// Whether a body is the API's: an object with `data`.
 fn is_data(body: &[u8]) -> bool {
     #[derive(Deserialize)]
-    struct Body {
+    struct DataBody {
         #[serde(rename = "data")]
         _data: IgnoredAny,
     }
-    serde_json::from_slice::<Body>(body).is_ok()
+    serde_json::from_slice::<DataBody>(body).is_ok()
 }
 
 /// A page of the list of connectors.

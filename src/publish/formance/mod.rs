@@ -102,20 +102,14 @@ impl FormancePublisher {
                 )
             })
             .map_err(|error| error.to_string());
-        let mut findings = vec![TargetFinding {
-            what: "url, credentials and connector".to_owned(),
-            result: found,
-        }];
+        let mut findings = vec![TargetFinding::new("url, credentials and connector", found)];
         if findings.iter().all(|finding| finding.result.is_ok()) {
             let may_write = self
                 .client
                 .may_write()
                 .map(|()| "the client may write".to_owned())
                 .map_err(|error| error.to_string());
-            findings.push(TargetFinding {
-                what: "scope payments:write".to_owned(),
-                result: may_write,
-            });
+            findings.push(TargetFinding::new("scope payments:write", may_write));
         }
         findings
     }
