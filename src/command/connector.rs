@@ -9,7 +9,7 @@ use crate::psp::ServiceClient;
 use crate::publish::{
     Deliveries, Delivery, FormancePublisher, HttpPublisher, NdjsonPublisher, Publisher,
 };
-use crate::serve::{Listener, Subject};
+use crate::serve::{Listener, Sources};
 use crate::stop::{Stop, Stopper};
 use crate::store::Store;
 
@@ -57,14 +57,14 @@ impl<'a> Connector<'a> {
             .map_err(Failure::other)?;
         let listener = match config.listen {
             Some(settings) => {
-                let subject = Subject {
+                let sources = Sources {
                     store: poller.store(),
                     state_directory: config.state_directory,
                     polling_period: period,
                     client,
                     ask: poller.ask(),
                 };
-                Some(Listener::start(settings, subject).map_err(Failure::other)?)
+                Some(Listener::start(settings, sources).map_err(Failure::other)?)
             }
             None => None,
         };

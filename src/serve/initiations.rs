@@ -13,24 +13,25 @@ use crate::http::{Responder, Response};
 use crate::psp::{self, NotInitiated, ServiceClient};
 use crate::store::{Entry, Journal, Outcome};
 
-/// For so long the service is asked again while it gives no answer.
+/// How long the service is asked again while it gives no answer.
 const PATIENCE: Duration = Duration::from_secs(50);
 
-/// So many are under way at most: each has a thread of its own.
-const MOST: usize = 32;
+/// Initiations under way at once. Each has a thread of its own.
+const LIMIT: usize = 32;
 
 /// The writing half of the API: payouts and transfers.
 ///
-/// Each is written down before the service is asked, and its outcome before Connectivity is answered. While one is under
-/// way, whoever asks for it again waits for the same answer.
+/// A request is journalled before the service is asked, and its outcome before Connectivity is answered. While an
+/// initiation is under way, further requests for it wait for the same answer.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct Forwarder {
     client: Arc<ServiceClient>,
     journal: Mutex<Journal>,
     under_way: Mutex<HashMap<String, UnderWay>>,
-    /// Cloned into each thread; the other end is disconnected when this one and they are gone.
+    /// Each thread has a clone. `None` once no more are taken.
     working: Mutex<Option<Sender<()>>>,
-    worked: Receiver<()>,
+    /// Disconnected when no thread has a clone of `working` any more.
+    finished: Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -40,40 +41,37 @@ struct UnderWay {
     waiting: Vec<Responder>,
 }
 
-impl Desk {
-    /// A desk that forwards to that service.
-    pub fn new(journal: Journal, client: Arc<ServiceClient>) -> Desk {
-        let (working, worked) = bounded(0);
-        Desk {
+impl Forwarder {
+    /// Forwards to the service of that client.
+    pub fn new(journal: Journal, client: Arc<ServiceClient>) -> Forwarder {
+        let (working, finished) = bounded(0);
+        Forwarder {
             client,
             journal: Mutex::new(journal),
             under_way: Mutex::default(),
             working: Mutex::new(Some(working)),
-            worked,
+            finished,
         }
     }
 
-    /// Takes a request, which is answered when its outcome is known.
-    pub fn take(self: &Arc<Desk>, kind: Initiation, body: &[u8], responder: Responder) {
+    /// Takes a request, and answers it when its outcome is known.
+    pub fn take(self: &Arc<Forwarder>, kind: Initiation, body: &[u8], responder: Responder) {
         let request = match InitiationRequest::read(body) {
             Ok(request) => request,
             Err(invalid) => {
-                return responder.answer(Response::error(
-                    400,
-                    "Bad Request",
-                    &format!("{invalid}."),
-                ));
+                let detail = format!("{invalid}.");
+                return responder.answer(Response::error(400, "Bad Request", &detail));
             }
         };
-        let mut under_way = self.under_way();
-        let is_full = under_way.len() >= MOST;
+        let mut under_way = lock(&self.under_way);
+        let is_full = under_way.len() >= LIMIT;
         match under_way.get_mut(&request.idempotency_key) {
             Some(known) if known.kind != kind || !same_content(&known.json, &request.json) => {
                 return responder.answer(different(&request));
             }
             Some(known) => return known.waiting.push(responder),
             None if is_full => {
-                let detail = format!("{MOST} payouts and transfers are under way; ask again.");
+                let detail = format!("{LIMIT} payouts and transfers are under way; ask again.");
                 return responder.answer(unavailable("Too Many At Once", &detail));
             }
             None => {}
@@ -88,33 +86,43 @@ impl Desk {
         };
         under_way.insert(request.idempotency_key.clone(), entry);
         drop(under_way);
-        let desk = self.clone();
+        self.start(kind, request, working);
+    }
+
+    /// Waits until no initiation is under way, or until `end`. No more are taken.
+    pub fn wait_until(&self, end: Instant) {
+        lock(&self.working).take();
+        let _ = self.finished.recv_deadline(end);
+    }
+
+    /// Settles an initiation on a thread of its own. `working` lives as long as the thread.
+    fn start(
+        self: &Arc<Forwarder>,
+        kind: Initiation,
+        request: InitiationRequest,
+        working: Sender<()>,
+    ) {
+        let forwarder = self.clone();
         let key = request.idempotency_key.clone();
         let started = thread::Builder::new()
             .name("initiation".to_owned())
             .spawn(move || {
-                let mut settled = Settled {
-                    desk: &desk,
+                let mut settling = Settling {
+                    forwarder: &forwarder,
                     key: &request.idempotency_key,
                     response: None,
                 };
-                settled.response = Some(desk.settle(kind, &request));
-                drop(settled);
+                settling.response = Some(forwarder.settle(kind, &request));
+                drop(settling);
                 drop(working);
             });
         if let Err(error) = started {
             log::error!("cannot start a thread for a payout or transfer: {error}");
-            self.under_way().remove(&key);
+            lock(&self.under_way).remove(&key);
         }
     }
 
-    /// Waits for those under way, until then at most. No further ones are taken.
-    pub fn wait_until(&self, end: Instant) {
-        lock(&self.working).take();
-        let _ = self.worked.recv_deadline(end);
-    }
-
-    /// Has it made, if it is not yet, and gives the answer.
+    /// Has the service make the payout or transfer, unless it is made already, and returns the answer.
     fn settle(&self, kind: Initiation, request: &InitiationRequest) -> Response {
         let begun = lock(&self.journal).begin(kind, request);
         let (json, may_be_made) = match begun {
@@ -128,29 +136,14 @@ impl Desk {
                 return unavailable("Not Written Down", &error.to_string());
             }
         };
-        let key = &request.idempotency_key;
         let asked = self
             .client
             .initiate(kind, &json, PATIENCE, |body| read_initiated(request, body));
         crash::point();
         let outcome = outcome(asked, may_be_made);
-        let shown = escaped(key);
-        match &outcome {
-            Outcome::Made(initiated) => log::info!(
-                "{kind}: \"{shown}\" is made, as \"{}\"",
-                escaped(&initiated.id)
-            ),
-            Outcome::Refused(_, answer) => log::warn!(
-                "{kind}: \"{shown}\" is refused by the service: {}",
-                escaped(answer)
-            ),
-            Outcome::NotMade(error) => log::error!("{kind}: \"{shown}\" is not made: {error}"),
-            Outcome::Unknown(error) => log::error!(
-                "{kind}: whether \"{shown}\" is made is unknown: {error}; the service is asked again when Connectivity asks \
-                 again under the same idempotencyKey"
-            ),
-        }
-        if let Err(error) = lock(&self.journal).end(key, &outcome) {
+        let shown = escaped(&request.idempotency_key);
+        log_outcome(kind, &shown, &outcome);
+        if let Err(error) = lock(&self.journal).end(&request.idempotency_key, &outcome) {
             log::error!("{kind}: the outcome of \"{shown}\" is not written down: {error}");
             let detail =
                 format!("The service has answered, but its answer cannot be written down: {error}");
@@ -163,51 +156,35 @@ impl Desk {
             Outcome::Unknown(error) => unavailable("Outcome Unknown", &error),
         }
     }
-
-    fn under_way(&self) -> MutexGuard<'_, HashMap<String, UnderWay>> {
-        lock(&self.under_way)
-    }
 }
 
-/// An initiation that is being settled. When it is dropped, whatever has happened, its key is free again and nobody waits.
-struct Settled<'a> {
-    desk: &'a Desk,
+/// An initiation that a thread is settling. Dropping it, even in a panic, frees the key and answers everybody who waits.
+struct Settling<'a> {
+    forwarder: &'a Forwarder,
     key: &'a str,
     response: Option<Response>,
 }
 
-impl Drop for Settled<'_> {
+impl Drop for Settling<'_> {
     fn drop(&mut self) {
-        let under_way = self.desk.under_way().remove(self.key);
-        let waiting = under_way
-            .into_iter()
-            .flat_map(|under_way| under_way.waiting);
-        // Without a response, the responders answer that something failed.
-        for responder in waiting {
-            match &self.response {
-                Some(response) => responder.answer(response.clone()),
-                None => drop(responder),
+        let under_way = lock(&self.forwarder.under_way).remove(self.key);
+        for responder in under_way.into_iter().flat_map(|entry| entry.waiting) {
+            // A responder that is dropped answers 500.
+            if let Some(response) = &self.response {
+                responder.answer(response.clone());
             }
         }
     }
 }
 
-/// What the service's answer means, if it may have been made before this was asked.
+/// What the service's answer means. `may_be_made_before` says whether an earlier request may have had an effect.
 fn outcome(asked: Result<Initiated, NotInitiated>, may_be_made_before: bool) -> Outcome {
     let (error, may_be_made) = match asked {
         Ok(initiated) => return Outcome::Made(initiated),
         Err(NotInitiated { error, may_be_made }) => (error, may_be_made || may_be_made_before),
     };
     match &error {
-        // A conflict may be with what an earlier try has made: a service should answer with that, and not all do. A
-        // method that is not allowed is a service without payouts; locked and too early are for later.
-        psp::Error::Refused { status, body, .. }
-            if match status {
-                405 | 423 | 425 => false,
-                409 => !may_be_made,
-                _ => true,
-            } =>
-        {
+        psp::Error::Refused { status, body, .. } if is_final(*status, may_be_made) => {
             let (title, detail) = match body {
                 Some(body) => (body.title.clone(), body.detail.clone()),
                 None => (
@@ -215,13 +192,42 @@ fn outcome(asked: Result<Initiated, NotInitiated>, may_be_made_before: bool) -> 
                     format!("The service answered {status}."),
                 ),
             };
-            Outcome::Refused(
-                *status,
-                json!({ "Title": title, "Detail": detail }).to_string(),
-            )
+            let answer = json!({ "Title": title, "Detail": detail }).to_string();
+            Outcome::Refused(*status, answer)
         }
         _ if may_be_made => Outcome::Unknown(error.to_string()),
         _ => Outcome::NotMade(error.to_string()),
+    }
+}
+
+/// Whether a refusal of the service with that status means that it will never make the payout or transfer.
+fn is_final(status: u16, may_be_made: bool) -> bool {
+    match status {
+        // Method not allowed: the service makes no payouts yet. Locked and too early pass.
+        405 | 423 | 425 => false,
+        // A conflict may be with what an earlier request has made. Not all services answer that with the payout.
+        409 => !may_be_made,
+        _ => true,
+    }
+}
+
+fn log_outcome(kind: Initiation, key: &str, outcome: &Outcome) {
+    match outcome {
+        Outcome::Made(initiated) => {
+            log::info!(
+                "{kind}: \"{key}\" is made, as \"{}\"",
+                escaped(&initiated.id)
+            );
+        }
+        Outcome::Refused(_, answer) => log::warn!(
+            "{kind}: \"{key}\" is refused by the service: {}",
+            escaped(answer)
+        ),
+        Outcome::NotMade(error) => log::error!("{kind}: \"{key}\" is not made: {error}"),
+        Outcome::Unknown(error) => log::error!(
+            "{kind}: whether \"{key}\" is made is unknown: {error}; the service is asked again when Connectivity asks \
+             again under the same idempotencyKey"
+        ),
     }
 }
 
@@ -233,12 +239,12 @@ fn different(request: &InitiationRequest) -> Response {
     Response::error(409, "Conflict", &detail)
 }
 
-/// Formance asks again when it is told so, with the same key. Any 4xx would be the end of it there.
+/// Formance repeats the request with the same key after a 503. Any 4xx would end it there.
 fn unavailable(title: &str, detail: &str) -> Response {
     Response::error(503, title, detail).with_header("Retry-After", "10")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these hold is whole between any two statements.
+    // These mutexes guard values that are valid between any two statements, so a panic does no harm.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,18 +1,39 @@
-//! What Formance and the operator reach over the network: the listener, and what it answers.
+//! The listener: the Generic Connector API over the store for Formance, and a few routes for operators.
+//!
+//! Formance's own `generic` connector polls this listener instead of the Integration Service. If it polled the service, it
+//! would lose records that share a date, appear late, or move to another page while it reads. Here every list is
+//! append-only and dated by stamps, which are unique and increase ([`crate::store::Stamp`]), so it reads each version
+//! once. What it could not read of a version is rewritten ([`crate::formance`]).
+//!
+//! ```text
+//!                         ┌─ lists, balances, readiness ──► lists ────────► store
+//!  Formance, ──► routes ──┼─ payouts, transfers ──────────► initiations ──► journal, psp ──► service
+//!  operators              ├─ "poll now", health ──────────► main loop
+//!                         └─ status ──────────────────────► store
+//! ```
+//!
+//! No request waits for another one:
+//!
+//! * The server's event loop serves everybody, and `routes` admits requests on it, by path and key. That blocks only to
+//!   read the key's file again, once a second at most.
+//! * Lists and status are read on the server's answering threads, each on its own connection to the store, which does
+//!   not wait for commits. Only Connectivity's first request for a list writes.
+//! * A payout waits for the service, so each has a thread of its own. The number of them is limited.
+//! * The main loop answers "poll now" and health itself, through its channel. If it hangs, health hangs, too.
+//!
+//! The status of an error follows from what Formance does with it. After a 503 it repeats the request. After most 4xx, and
+//! after a refused connection, it waits for its whole period, or gives the payout up. So whatever may pass is a 503 with
+//! `Retry-After`, and a 4xx means that the same request will never work.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `routes` | which path is what, who may ask, and the small answers: health, status, "poll now" |
-//! | `key` | the key that requests must carry |
-//! | `lists` | accounts, balances, beneficiaries and transactions, from the store |
+//! | `routes` | the paths, who may use them, and the small answers |
+//! | `keys` | the key that requests must carry |
+//! | `lists` | accounts, balances, beneficiaries and transactions |
 //! | `initiations` | payouts and transfers, journalled and forwarded |
-//!
-//! Formance's own `generic` connector is pointed here instead of at the Integration Service. Polled directly, it loses
-//! records that share a date, appear late or move while it reads; every list here is append-only, and dated by stamps
-//! that are unique and increase ([`crate::store::Stamp`]), so that it reads each version once.
 
 mod initiations;
-mod key;
+mod keys;
 mod lists;
 mod routes;
 
@@ -28,26 +49,26 @@ use crate::poll::Ask;
 use crate::psp::ServiceClient;
 use crate::secret::Rotating;
 use crate::store::{self, Store};
-use initiations::Desk;
-use key::Key;
+use initiations::Forwarder;
+use keys::ListenKey;
 use lists::Lists;
 use routes::Routes;
 
-/// Formance waits 10 s for any answer. It is told to come again before it gives up.
+/// Formance gives up on an answer after 10 s. A 503 before that makes it ask again.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// Where to listen, and for whom.
+/// Where to listen, and the key.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The address. Port 0 chooses a free one.
+    /// The address. With port 0, the system chooses a free port.
     pub address: SocketAddr,
-    /// The key that requests must carry, read again when a request has another one.
+    /// The key that requests must carry. It is read again when a request carries another one.
     pub key: Rotating,
 }
 
-/// What the answers of a listener are about.
+/// What a listener answers from.
 #[derive(Debug)]
-pub struct Subject<'a> {
+pub struct Sources<'a> {
     /// The state.
     pub store: &'a Store,
     /// The directory that holds it.
@@ -56,7 +77,7 @@ pub struct Subject<'a> {
     pub polling_period: Duration,
     /// The client of the service, to which payouts and transfers are forwarded.
     pub client: Arc<ServiceClient>,
-    /// Where the poll loop is asked.
+    /// The way to the main loop.
     pub ask: Sender<Ask>,
 }
 
@@ -82,37 +103,38 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Listener {
     server: Server,
-    desk: Arc<Desk>,
+    forwarder: Arc<Forwarder>,
 }
 
 impl Listener {
-    /// Listens, and answers at once.
-    pub fn start(settings: Settings, subject: Subject) -> Result<Listener, Error> {
-        let desk = Arc::new(Desk::new(subject.store.journal()?, subject.client));
+    /// Starts to listen and to answer.
+    pub fn start(settings: Settings, sources: Sources) -> Result<Listener, Error> {
+        let forwarder = Forwarder::new(sources.store.journal()?, sources.client);
+        let forwarder = Arc::new(forwarder);
         let routes = Routes {
-            key: Key::new(settings.key),
-            lists: Lists::new(subject.state_directory.clone()),
-            desk: desk.clone(),
-            ask: subject.ask,
-            state_directory: subject.state_directory,
-            polling_period: subject.polling_period,
+            key: ListenKey::new(settings.key),
+            lists: Lists::new(sources.state_directory.clone()),
+            forwarder: forwarder.clone(),
+            ask: sources.ask,
+            state_directory: sources.state_directory,
+            polling_period: sources.polling_period,
         };
         let address = settings.address;
         let server = Server::start(address, Limits::default(), Arc::new(routes))
             .map_err(|reason| Error::Bind { address, reason })?;
-        Ok(Listener { server, desk })
+        Ok(Listener { server, forwarder })
     }
 
-    /// Where it listens, with the port that was chosen.
+    /// The address that it listens on, with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// Takes no more requests, and gives those under way that long: to be answered, and for the outcome of a payout to be
-    /// written down.
+    /// Accepts no more requests. Waits for up to `grace` until those under way are answered and the outcomes of payouts and
+    /// transfers are in the journal.
     pub fn shut_down(mut self, grace: Duration) {
         let end = Instant::now() + grace;
         self.server.shut_down(grace);
-        self.desk.wait_until(end);
+        self.forwarder.wait_until(end);
     }
 }

@@ -7,22 +7,22 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::PATIENCE;
-use super::initiations::Desk;
-use super::key::Key;
+use super::initiations::Forwarder;
+use super::keys::ListenKey;
 use super::lists::Lists;
 use crate::api::{Initiation, Stream, escaped};
 use crate::http::{Admission, Handler, Request, RequestHead, Responder, Response};
 use crate::poll::Ask;
 use crate::status::{Status, summary_in_json};
 
-/// A first import may take hours.
+/// For "poll now", if the client wants to wait for the end: a first import may take hours.
 const POLL_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// Everything that the listener answers.
 pub(super) struct Routes {
-    pub key: Key,
+    pub key: ListenKey,
     pub lists: Lists,
-    pub desk: Arc<Desk>,
+    pub forwarder: Arc<Forwarder>,
     pub ask: Sender<Ask>,
     pub state_directory: PathBuf,
     pub polling_period: Duration,
@@ -32,7 +32,7 @@ pub(super) struct Routes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Route {
     List(Stream),
-    /// Of the account with one of these ids.
+    /// Of the first account that has one of these ids.
     Balances(Vec<String>),
     Initiate(Initiation),
     Poll {
@@ -45,7 +45,7 @@ enum Route {
 
 impl Route {
     fn of(path: &str, query: &str) -> Option<Route> {
-        // Formance sends two slashes if its "endpoint" ends with one.
+        // Formance sends two slashes if the endpoint that it was given ends with one.
         let name = path.strip_prefix('/')?.trim_start_matches('/');
         if let Some(stream) = Stream::LISTED
             .into_iter()
@@ -81,8 +81,8 @@ impl Route {
 
 /// The ids that a request for an account's balances may mean.
 ///
-/// Formance does not escape the id: a slash stays a slash, and what follows a question mark arrives as the query. So the
-/// id is what stands between the first and the last segment, escaped or not.
+/// Formance does not escape the id: a slash stays a slash, and the part after a question mark arrives as the query. So
+/// the id is everything between the first and the last segment, escaped or not.
 fn account_ids(name: &str, query: &str) -> Option<Vec<String>> {
     let between = |text: &str| {
         let id = text.strip_prefix("accounts/")?.strip_suffix("/balances")?;
@@ -144,15 +144,15 @@ impl Handler for Routes {
         match Route::of(&head.path, &head.query) {
             Some(Route::List(stream)) => responder.answer(self.lists.page(stream, &head.query)),
             Some(Route::Balances(ids)) => responder.answer(self.lists.balances(&ids)),
-            Some(Route::Initiate(kind)) => self.desk.take(kind, &body, responder),
+            Some(Route::Initiate(kind)) => self.forwarder.take(kind, &body, responder),
             Some(Route::Poll { wait }) => self.poll(wait, responder),
-            // The loop answers itself: one that hangs does not.
+            // The main loop answers itself, so that there is no answer if it hangs.
             Some(Route::Health) => {
                 self.ask(Ask::Alive(Box::new(|| responder.answer(ok("turning")))));
             }
             Some(Route::Readiness) => responder.answer(self.lists.readiness()),
             Some(Route::Status) => responder.answer(self.status()),
-            // It was admitted.
+            // Never taken: a request without a route is not admitted. Dropping the responder answers 500.
             None => drop(responder),
         }
     }
@@ -173,7 +173,7 @@ impl Routes {
         }))));
     }
 
-    /// A loop that has ended drops the question, and with it the responder.
+    /// If the main loop has ended, the question is dropped, and the responder with it.
     fn ask(&self, ask: Ask) {
         let _ = self.ask.send(ask);
     }
@@ -195,11 +195,10 @@ fn json_of(value: &serde_json::Value) -> Response {
 }
 
 fn unauthorised(has_key: bool) -> Response {
-    let detail = match has_key {
-        true => "The Authorization header does not carry the key that \"listenKey\" sets here.",
-        false => {
-            "The request has no Authorization header. Send \"Authorization: Bearer <listenKey>\"."
-        }
+    let detail = if has_key {
+        "The Authorization header does not carry the key that \"listenKey\" sets here."
+    } else {
+        "The request has no Authorization header. Send \"Authorization: Bearer <listenKey>\"."
     };
     Response::error(401, "Unauthorized", detail).with_header(
         "WWW-Authenticate",

@@ -7,35 +7,35 @@ use subtle::ConstantTimeEq;
 
 use crate::secret::{Rotating, Secret};
 
-/// A wrong key lets the right one be read again, but not more often than this.
+/// A wrong key makes the listener read its own key again, but not more often than this.
 const REREAD_AFTER: Duration = Duration::from_secs(1);
 
 /// The key that requests to the listener must carry.
 #[derive(Debug)]
-pub(super) struct Key {
+pub(super) struct ListenKey {
     secret: Rotating,
-    /// When it was read last.
+    /// The last time that it was read.
     read_at: Mutex<Instant>,
 }
 
-impl Key {
-    /// A key that was read just now.
-    pub fn new(secret: Rotating) -> Key {
-        Key {
+impl ListenKey {
+    /// A key that was just read.
+    pub fn new(secret: Rotating) -> ListenKey {
+        ListenKey {
             secret,
             read_at: Mutex::new(Instant::now()),
         }
     }
 
-    /// Whether the value of an `Authorization` header carries the key: as a bearer token, or as the password of Basic,
-    /// whatever the user. The comparison takes the same time wherever the difference lies.
+    /// Whether the value of an `Authorization` header carries the key: as a bearer token, or as the password of Basic with
+    /// any user. The comparison takes the same time wherever the difference lies.
     pub fn is_in(&self, authorization: &str) -> bool {
         let Some(presented) = presented(authorization) else {
             return false;
         };
         let matches = |key: &Secret| bool::from(key.expose().as_bytes().ct_eq(&presented));
-        // Locked while the key is read again: requests that bring the new one at the same time wait for it. The instant
-        // is valid even if a thread panicked while it held the lock.
+        // Locked while the key is read again, so that requests which bring the new key at the same time wait for it. The
+        // instant is valid even if a thread panicked while it held the lock.
         let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.secret.current();
         if matches(&current) {
@@ -56,6 +56,7 @@ impl Key {
     }
 }
 
+/// The key in the value of an `Authorization` header.
 fn presented(authorization: &str) -> Option<Vec<u8>> {
     let (scheme, credentials) = authorization.split_once(' ')?;
     let credentials = credentials.trim();
@@ -76,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_key_is_a_bearer_token_or_the_password_of_basic() {
-        let key = Key::new(Rotating::new(Secret::new("a:key".to_owned()), || None));
+        let key = ListenKey::new(Rotating::new(Secret::new("a:key".to_owned()), || None));
         let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
         for right in [
             "Bearer a:key".to_owned(),
