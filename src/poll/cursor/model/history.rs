@@ -1,0 +1,74 @@
+use proptest::prelude::*;
+
+use super::service::{ModelChange, ModelFilter, ModelOrder, ModelPaging, ModelQuirks};
+
+pub fn changes(cap: bool) -> impl Strategy<Value = Vec<ModelChange>> {
+    let change = prop_oneof![
+        8 => Just(ModelChange::Insert),
+        12 => any::<usize>().prop_map(ModelChange::Update),
+        4 => (0i64..15).prop_map(ModelChange::Late),
+        1 => (0i64..1_000_000).prop_map(ModelChange::Late),
+        1 => any::<usize>().prop_map(ModelChange::Delete),
+        1 => any::<usize>().prop_map(ModelChange::Silently),
+        u32::from(cap) => (1usize..60).prop_map(ModelChange::Cap),
+        16 => Just(ModelChange::Wait),
+    ];
+    prop::collection::vec(change, 0..160)
+}
+
+/// Each quirk alone is likely, and so is a service without any.
+pub fn quirks() -> impl Strategy<Value = ModelQuirks> {
+    let order = prop_oneof![
+        8 => Just(ModelOrder::Sorted),
+        1 => Just(ModelOrder::NewestFirst),
+        1 => Just(ModelOrder::Shuffled),
+        1 => (1usize..40).prop_map(ModelOrder::SortedAtFirst),
+        1 => Just(ModelOrder::UnstableTies),
+    ];
+    let filter = prop_oneof![
+        10 => Just(ModelFilter::Honoured),
+        1 => Just(ModelFilter::Ignored),
+        1 => Just(ModelFilter::ExcludesTheSecond),
+        1 => Just(ModelFilter::ExcludesTheInstant),
+        1 => prop::sample::select(vec![5 * 3600, -5 * 3600, 14 * 3600, 1800]).prop_map(ModelFilter::Shifted),
+        1 => prop::sample::select(vec![60, 3600, 86_400]).prop_map(ModelFilter::Coarse),
+        1 => prop::sample::select(vec![60, 3600, 86_400]).prop_map(ModelFilter::CoarseAndExcludes),
+    ];
+    let paging = prop_oneof![
+        8 => Just(ModelPaging::Honoured),
+        1 => Just(ModelPaging::Ignored),
+        1 => Just(ModelPaging::RepeatsTheLast),
+        1 => Just(ModelPaging::WrapsAround),
+    ];
+    let cap = prop_oneof![3 => Just(None), 1 => (1usize..60).prop_map(Some)];
+    (any::<bool>(), cap, order, filter, paging).prop_map(
+        |(whole_seconds, cap, order, filter, paging)| ModelQuirks {
+            whole_seconds,
+            cap,
+            order,
+            filter,
+            // With both quirks there is nothing to go by: the first page looks new in every answer.
+            paging: match order {
+                ModelOrder::UnstableTies => ModelPaging::Honoured,
+                _ => paging,
+            },
+        },
+    )
+}
+
+/// The service's past: the milliseconds from one group of records to the next, and how many records share its date. Ties of
+/// one to a thousand, gaps from nothing to a day.
+pub fn past() -> impl Strategy<Value = Vec<(i64, usize)>> {
+    let gap = prop::sample::select(vec![0, 100, 1000, 1000, 60_000, 5_000_000, 86_400_000]);
+    let count = prop_oneof![
+        200 => Just(1),
+        40 => 1usize..8,
+        4 => 8usize..200,
+        1 => 200usize..1_000,
+    ];
+    prop::collection::vec((gap, count), 0..100)
+}
+
+pub fn page_size() -> impl Strategy<Value = u32> {
+    prop_oneof![4 => 1u32..12, 1 => 12u32..=200]
+}

@@ -1,0 +1,160 @@
+//! Drives the cursor walk through random histories of a model service that changes between the requests of a walk, and has
+//! every quirk that services have.
+
+mod history;
+mod service;
+mod store;
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use crate::api::Second;
+use crate::store::Cursor;
+use history::{changes, page_size, past, quirks};
+use service::{ModelChange, ModelFilter, ModelOrder, ModelPaging, ModelQuirks, ModelService};
+use store::ModelStore;
+
+/// Seconds.
+const LOOKBACK: u64 = 60;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, max_shrink_time: 20_000, ..ProptestConfig::default() })]
+
+    /// Complete: whatever the history and the service, every record's last version is read, each version once.
+    #[test]
+    fn no_record_is_lost(past in past(), quirks in quirks(), page_size in page_size(), changes in changes(true)) {
+        check(&past, &quirks, page_size, &changes);
+    }
+
+    /// The same for a service without quirks.
+    #[test]
+    fn no_record_of_a_good_service_is_lost(past in past(), whole_seconds: bool, page_size in page_size(), changes in changes(false)) {
+        check(&past, &ModelQuirks { whole_seconds, ..ModelQuirks::default() }, page_size, &changes);
+    }
+
+    /// Anchors work on every history of a service that keeps the rules: it is never read plainly, its cursor moves while it
+    /// is read, and ties cost what they must.
+    #[test]
+    fn a_service_that_keeps_the_rules_costs_no_more_than_stated(past in past(), whole_seconds: bool, page_size in 1u32..12) {
+        let mut service = ModelService::new(ModelQuirks { whole_seconds, ..ModelQuirks::default() }, &past);
+        let mut store = ModelStore::default();
+        let requests = store.poll(&mut service, page_size, &mut std::iter::empty());
+        let mut seconds: Vec<i64> = service.records.iter().map(|record| record.date / 1000).collect();
+        seconds.dedup();
+        let least = service.records.len().div_ceil(page_size as usize);
+        prop_assert!(requests <= least + 2 * seconds.len() + 3, "{} requests, {} pages, {} seconds", requests, least, seconds.len());
+        prop_assert!(store.cursor.numbered.iter().all(|range| range.1 < Second::MAX), "{:?}", store.cursor);
+        prop_assert_eq!(store.cursor.quirks, Default::default());
+    }
+}
+
+/// How many histories to try: `WALK_CASES`, or 200.
+fn cases() -> u32 {
+    std::env::var("WALK_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(200)
+}
+
+fn check(past: &[(i64, usize)], quirks: &ModelQuirks, page_size: u32, changes: &[ModelChange]) {
+    let mut service = ModelService::new(quirks.clone(), past);
+    let mut store = ModelStore::default();
+    let mut history = changes.iter().cloned().peekable();
+    store.poll(&mut service, page_size, &mut history);
+    while history.peek().is_some() {
+        service.live(&mut history);
+        store.poll(&mut service, page_size, &mut history);
+    }
+    let quiet = &mut std::iter::empty();
+    store.poll(&mut service, page_size, quiet);
+    store.poll(&mut service, page_size, quiet);
+    let most = most_requests(&service, &store.cursor, page_size);
+    let requests = store.poll(&mut service, page_size, quiet);
+    assert!(
+        requests <= most,
+        "{requests} requests, not {most}: {:?}",
+        store.cursor
+    );
+    if needs_sweep(quirks, changes) {
+        store.sweep(&mut service, page_size, 7);
+        store.poll(&mut service, page_size, quiet);
+    }
+    if quirks.order == ModelOrder::UnstableTies {
+        // The order that hid a record may have shown nothing of it.
+        for _ in 0..12 {
+            store.sweep(&mut service, page_size, 1_000);
+        }
+    }
+    let incomplete = may_be_incomplete(quirks, &store.cursor);
+    for record in &service.records {
+        let Some((_, stored)) = store.records.get(&record.id.to_string()) else {
+            assert!(
+                incomplete,
+                "record {} is lost: {:?}",
+                record.id, store.cursor
+            );
+            continue;
+        };
+        assert!(
+            **stored == record.json() || incomplete,
+            "record {} is stored as {stored}: {:?}",
+            record.id,
+            store.cursor
+        );
+    }
+    store.sweep(&mut service, page_size, 5);
+    store.poll(&mut service, page_size, quiet);
+}
+
+/// The requests that a poll may cost in which nothing happens: those for what the filter leaves, the same again for what is
+/// read again, two for every second, and some to find out what the filter does. A filter that is shifted by hours counts as
+/// none.
+fn most_requests(service: &ModelService, cursor: &Cursor, page_size: u32) -> usize {
+    let from = cursor
+        .position
+        .filter(|_| service.quirks.order != ModelOrder::UnstableTies)
+        .filter(|_| {
+            matches!(
+                service.quirks.filter,
+                ModelFilter::Honoured
+                    | ModelFilter::ExcludesTheSecond
+                    | ModelFilter::ExcludesTheInstant
+            )
+        })
+        .map(|position| position.earlier(LOOKBACK + cursor.quirks.filters_late_by));
+    let listed = service
+        .records
+        .iter()
+        .filter(|record| from.is_none_or(|from| service.passes(record, from)));
+    let seconds: BTreeSet<i64> = listed.clone().map(|record| record.date / 1000).collect();
+    let pages = listed.count().div_ceil(service.page_length(page_size));
+    // Larger pages are asked for again and again, each twice as large as the one before.
+    let doublings = match (service.quirks.order, service.quirks.paging) {
+        (ModelOrder::UnstableTies, _) | (_, ModelPaging::Ignored) => 16,
+        _ => 1,
+    };
+    (2 * pages + 2 * seconds.len()) * doublings + 32
+}
+
+/// Whether part of such a service's list cannot be read at all. The cursor says so where that can be known.
+fn may_be_incomplete(quirks: &ModelQuirks, cursor: &Cursor) -> bool {
+    let capped = quirks.cap.is_some();
+    let said = cursor.quirks.incomplete.is_some();
+    // A page that is capped and comes again looks like the short page of a list that ends there.
+    capped
+        && (quirks.paging == ModelPaging::Ignored
+            || quirks.order == ModelOrder::UnstableTies && said)
+}
+
+/// Whether it takes a sweep to read everything.
+fn needs_sweep(quirks: &ModelQuirks, changes: &[ModelChange]) -> bool {
+    let sorted = matches!(quirks.order, ModelOrder::Sorted);
+    let behind = |change: &ModelChange| match change {
+        ModelChange::Delete(_) | ModelChange::Silently(_) => true,
+        ModelChange::Late(seconds) => *seconds > 15,
+        // The pages of a list that is read plainly shift.
+        _ => false,
+    };
+    !sorted || changes.iter().any(behind)
+}

@@ -1,0 +1,250 @@
+use crate::api::{Page, Query, Second, Stream, Timestamp};
+
+/// What happens at the service between two requests.
+#[derive(Debug, Clone)]
+pub enum ModelChange {
+    /// A record appears.
+    Insert,
+    /// A record changes, and its date with it.
+    Update(usize),
+    /// A record changes, its date does not.
+    Silently(usize),
+    /// A record appears whose date is this many seconds old.
+    Late(i64),
+    /// A record disappears.
+    Delete(usize),
+    /// The cap of `pageSize` changes, if there is one.
+    Cap(usize),
+    /// Nothing more until the next request.
+    Wait,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ModelOrder {
+    /// By date, then by id.
+    Sorted,
+    NewestFirst,
+    /// In an order that has nothing to do with dates, but always the same one.
+    Shuffled,
+    /// This many records by date, and the others shuffled after them.
+    SortedAtFirst(usize),
+    /// By date, but within one date in another order in every answer.
+    UnstableTies,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ModelFilter {
+    Honoured,
+    Ignored,
+    ExcludesTheSecond,
+    ExcludesTheInstant,
+    /// Reads `Z` as local time. Seconds.
+    Shifted(i64),
+    /// Compares whole units of this many seconds.
+    Coarse(i64),
+    /// Compares units, too, and excludes the unit of the bound.
+    CoarseAndExcludes(i64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ModelPaging {
+    Honoured,
+    Ignored,
+    /// A page beyond the end is the last one again.
+    RepeatsTheLast,
+    /// A page beyond the end begins again with the first.
+    WrapsAround,
+}
+
+#[derive(Debug, Clone)]
+pub struct ModelQuirks {
+    pub whole_seconds: bool,
+    pub cap: Option<usize>,
+    pub order: ModelOrder,
+    pub filter: ModelFilter,
+    pub paging: ModelPaging,
+}
+
+impl Default for ModelQuirks {
+    fn default() -> ModelQuirks {
+        ModelQuirks {
+            whole_seconds: true,
+            cap: None,
+            order: ModelOrder::Sorted,
+            filter: ModelFilter::Honoured,
+            paging: ModelPaging::Honoured,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ModelRecord {
+    /// Milliseconds since 1970.
+    pub date: i64,
+    pub id: usize,
+    version: usize,
+}
+
+#[derive(Debug)]
+pub struct ModelService {
+    pub quirks: ModelQuirks,
+    pub records: Vec<ModelRecord>,
+    /// Milliseconds since 1970.
+    now: i64,
+    ids: usize,
+    answers: u64,
+}
+
+impl ModelService {
+    /// A service with a past: groups of records that share a date, each this many milliseconds after the one before.
+    pub fn new(quirks: ModelQuirks, past: &[(i64, usize)]) -> ModelService {
+        let mut service = ModelService {
+            quirks,
+            records: Vec::new(),
+            now: 1_700_000_000_000,
+            ids: 0,
+            answers: 0,
+        };
+        for (gap, count) in past {
+            service.now += gap;
+            (0..*count).for_each(|_| service.insert(service.now));
+        }
+        service
+    }
+
+    pub fn clock(&self) -> Timestamp {
+        Timestamp::from_nanoseconds(self.now * 1_000_000)
+    }
+
+    /// Lets everything happen up to the next [`ModelChange::Wait`].
+    pub fn live(&mut self, changes: &mut impl Iterator<Item = ModelChange>) {
+        for change in changes {
+            self.apply(&change);
+            if matches!(change, ModelChange::Wait) {
+                break;
+            }
+        }
+    }
+
+    fn apply(&mut self, change: &ModelChange) {
+        self.now += 150;
+        let count = self.records.len();
+        match change {
+            ModelChange::Insert => self.insert(self.now),
+            ModelChange::Late(seconds) => self.insert(self.now - seconds * 1000),
+            ModelChange::Update(index) if count > 0 => {
+                let date = self.date(self.now);
+                let record = &mut self.records[index % count];
+                record.version += 1;
+                record.date = date;
+            }
+            ModelChange::Silently(index) if count > 0 => self.records[index % count].version += 1,
+            ModelChange::Delete(index) if count > 0 => {
+                self.records.remove(index % count);
+            }
+            ModelChange::Cap(cap) => self.quirks.cap = self.quirks.cap.map(|_| *cap),
+            ModelChange::Update(_)
+            | ModelChange::Silently(_)
+            | ModelChange::Delete(_)
+            | ModelChange::Wait => {}
+        }
+    }
+
+    fn insert(&mut self, date: i64) {
+        self.records.push(ModelRecord {
+            date: self.date(date),
+            id: self.ids,
+            version: 1,
+        });
+        self.ids += 1;
+    }
+
+    fn date(&self, milliseconds: i64) -> i64 {
+        if self.quirks.whole_seconds {
+            milliseconds / 1000 * 1000
+        } else {
+            milliseconds
+        }
+    }
+
+    /// How many elements a page has at most.
+    pub fn page_length(&self, page_size: u32) -> usize {
+        (page_size as usize).min(self.quirks.cap.unwrap_or(usize::MAX))
+    }
+
+    /// Whether the filter lets the record pass.
+    pub fn passes(&self, record: &ModelRecord, from: Second) -> bool {
+        let from = from.start().nanoseconds().div_euclid(1_000_000_000);
+        let second = record.date.div_euclid(1000);
+        match self.quirks.filter {
+            ModelFilter::Ignored => true,
+            ModelFilter::Honoured => second >= from,
+            ModelFilter::ExcludesTheSecond => second > from,
+            ModelFilter::ExcludesTheInstant => record.date > from.saturating_mul(1000),
+            ModelFilter::Shifted(by) => second >= from.saturating_add(by),
+            ModelFilter::Coarse(unit) => second.div_euclid(unit) >= from.div_euclid(unit),
+            ModelFilter::CoarseAndExcludes(unit) => second.div_euclid(unit) > from.div_euclid(unit),
+        }
+    }
+
+    pub fn answer(&mut self, query: &Query) -> Page {
+        self.answers += 1;
+        let mut listed: Vec<ModelRecord> = self
+            .records
+            .iter()
+            .filter(|record| query.from.is_none_or(|from| self.passes(record, from)))
+            .copied()
+            .collect();
+        listed.sort();
+        match self.quirks.order {
+            ModelOrder::Sorted => {}
+            ModelOrder::NewestFirst => listed.reverse(),
+            ModelOrder::Shuffled => listed.sort_by_key(|record| shuffled(record.id, 0)),
+            ModelOrder::SortedAtFirst(count) => {
+                let count = count.min(listed.len());
+                listed[count..].sort_by_key(|record| shuffled(record.id, 0));
+            }
+            ModelOrder::UnstableTies => {
+                let salt = self.answers;
+                listed.sort_by_key(|record| (record.date, shuffled(record.id, salt)));
+            }
+        }
+        let size = self.page_length(query.page_size);
+        let pages = listed.len().div_ceil(size).max(1);
+        let page = match (self.quirks.paging, usize::try_from(query.page).unwrap()) {
+            (ModelPaging::Honoured, page) => page,
+            (ModelPaging::Ignored, _) => 1,
+            (ModelPaging::RepeatsTheLast, page) => page.min(pages),
+            (ModelPaging::WrapsAround, page) => (page - 1) % pages + 1,
+        };
+        let records = listed.iter().skip((page - 1) * size).take(size);
+        let records: Vec<String> = records.map(ModelRecord::json).collect();
+        let body = format!("[{}]", records.join(","));
+        Page::read(Stream::Transactions, body.as_bytes()).unwrap()
+    }
+}
+
+impl ModelRecord {
+    /// The record's text. The dates have different offsets.
+    pub fn json(&self) -> String {
+        let hours = [0, 2, -5, 14][self.id % 4];
+        let local = jiff::Timestamp::from_millisecond(self.date + hours * 3_600_000)
+            .unwrap()
+            .to_string();
+        let offset = match hours {
+            0 => "Z".to_owned(),
+            hours => format!("{}{:02}:00", if hours < 0 { '-' } else { '+' }, hours.abs()),
+        };
+        let date = format!("{}{offset}", local.trim_end_matches('Z'));
+        format!(
+            r#"{{"id":"{}","createdAt":"2020-01-01T00:00:00Z","updatedAt":"{date}","amount":"{}","currency":"EUR/2","type":"PAYIN","status":"PENDING"}}"#,
+            self.id, self.version
+        )
+    }
+}
+
+fn shuffled(id: usize, salt: u64) -> u64 {
+    (id as u64 ^ salt.rotate_left(17))
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .rotate_left(31)
+}

@@ -1,0 +1,107 @@
+use std::collections::{BTreeSet, HashMap};
+
+use super::super::{Step, Walk};
+use super::LOOKBACK;
+use super::service::{ModelChange, ModelService};
+use crate::api::{Page, Second, Timestamp};
+use crate::store::{Cursor, Place};
+
+/// What the store would hold.
+#[derive(Default)]
+pub struct ModelStore {
+    /// The newest version of each record.
+    pub records: HashMap<String, (Timestamp, Box<str>)>,
+    pub cursor: Cursor,
+    delivered: BTreeSet<(String, Box<str>)>,
+}
+
+impl ModelStore {
+    /// One walk from the stored cursor to its end. Returns the number of requests.
+    pub fn poll(
+        &mut self,
+        service: &mut ModelService,
+        page_size: u32,
+        changes: &mut impl Iterator<Item = ModelChange>,
+    ) -> usize {
+        let now = service.clock().second();
+        let mut walk = Walk::new(self.cursor.clone(), page_size, LOOKBACK, now);
+        // The cap may fall meanwhile, which costs requests.
+        let mut most = far_too_many(service, page_size);
+        for requests in 1.. {
+            most = most.max(far_too_many(service, page_size));
+            assert!(requests <= most, "the walk does not end: {walk:?}");
+            let page = service.answer(&walk.request());
+            let stored = self.take(&page, None);
+            let step = walk.step(&page, &stored, service.clock());
+            self.cursor = walk.cursor().clone();
+            if step == Step::End {
+                return requests;
+            }
+            service.live(changes);
+        }
+        unreachable!("requests have no end")
+    }
+
+    /// One sweep, in slices of this many pages.
+    pub fn sweep(&mut self, service: &mut ModelService, page_size: u32, slice: usize) {
+        let mut walk = self.sweep_from(Place::start(page_size), service, page_size);
+        for requests in 1..=far_too_many(service, page_size) {
+            let page = service.answer(&walk.request());
+            let stored = self.take(&page, Some(self.cursor.position.unwrap_or(Second::MIN)));
+            let step = walk.step(&page, &stored, service.clock());
+            self.cursor.quirks = walk.cursor().quirks.clone();
+            if step == Step::End {
+                return;
+            }
+            // Every slice begins in a process of its own here. Where larger pages are asked for, it takes some requests to
+            // come any farther.
+            let quirks = &self.cursor.quirks;
+            let larger_pages = quirks.ignores_page || quirks.unstable_since.is_some();
+            let slice = if larger_pages { 1_000 } else { slice };
+            if requests % slice == 0 {
+                walk = self.sweep_from(walk.place().unwrap(), service, page_size);
+            }
+        }
+        panic!("the sweep does not end: {walk:?}");
+    }
+
+    fn sweep_from(&self, place: Place, service: &ModelService, page_size: u32) -> Walk {
+        let now = service.clock().second();
+        Walk::sweep(self.cursor.quirks.clone(), page_size, place, now)
+    }
+
+    /// Takes a page as a poll or, up to the second `until`, a sweep does. Returns the dates that were stored before.
+    fn take(&mut self, page: &Page, until: Option<Second>) -> Vec<Option<Timestamp>> {
+        let stored = page
+            .records
+            .iter()
+            .map(|record| self.records.get(&record.id).map(|(date, _)| *date))
+            .collect();
+        for record in &page.records {
+            let left_to_the_poll = until.is_some_and(|until| record.timestamp.second() > until);
+            let newer = self
+                .records
+                .get(&record.id)
+                .is_none_or(|(date, json)| *date <= record.timestamp && *json != record.json);
+            if newer && !left_to_the_poll {
+                let version = (record.id.clone(), record.json.clone());
+                assert!(
+                    self.delivered.insert(version),
+                    "delivered twice: {record:?}"
+                );
+                self.records
+                    .insert(record.id.clone(), (record.timestamp, record.json.clone()));
+            }
+        }
+        stored
+    }
+}
+
+/// A walk has to end within this many requests, whatever the service does.
+fn far_too_many(service: &ModelService, page_size: u32) -> usize {
+    400 + 20
+        * service
+            .records
+            .len()
+            .div_ceil(service.page_length(page_size))
+}
