@@ -1,182 +1,144 @@
-//! Whether the filter begins where it should: the proof that an answer must give, the steps back where it does not, and
-//! the look at it when the list has ended.
+//! Where the service's filter begins, as far as the answers of a walk show it.
 
-use std::collections::BTreeSet;
+use crate::api::Second;
+use crate::store::{FARTHEST_SHIFT, Quirks};
 
-use super::{Dates, Goal, Phase, Step, Walk};
-use crate::api::{Page, Second, Timestamp};
-use crate::store::FARTHEST_SHIFT;
-
-/// How many times farther each step back goes than the one before.
+/// Each step back goes this many times as far as the one before.
 const STRIDE: u64 = 8;
 
-impl Walk {
-    /// The filter begins too early if an answer does, be it by a time zone, a day, or because there is no filter.
-    pub(super) fn note_early(&mut self, dates: Dates) {
-        if let (1, Some(from), Some(earliest)) = (self.page, self.list.from, dates.earliest)
-            && earliest < from
-        {
+/// What the walk has seen of the filter.
+#[derive(Debug)]
+pub(super) struct FilterEvidence {
+    /// The walk began without a bound: it is the first one of its stream.
+    unbounded: bool,
+    /// How far the first request went back. Seconds.
+    lookback: u64,
+    /// How many seconds too late the filter begins at most, as far as the anchors show.
+    pub late: u64,
+    /// How far the walk had to step back to find a place to begin; 0 if it did not have to. Seconds.
+    stepped_back: u64,
+    /// An answer of this walk began earlier than its request asked.
+    pub begins_early: bool,
+    /// The latest anchor. Anchors only move later.
+    pub anchor: Option<Second>,
+}
+
+/// A request at the end of a walk that only asks whether a quirk of the filter is still there: the service may have
+/// improved, or what looked like a quirk was a record that had moved.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum FilterCheck {
+    /// Whether the filter is late: does it find the newest second from `back` seconds before it?
+    Late { newest: Second, back: u64 },
+    /// Whether the filter is early: does it find nothing but what is newer than the newest second?
+    Early { newest: Second },
+}
+
+impl FilterEvidence {
+    /// The evidence of a walk that begins `lookback` seconds before its cursor, if the cursor has a position.
+    pub fn new(quirks: &Quirks, lookback: Option<u64>) -> FilterEvidence {
+        FilterEvidence {
+            unbounded: lookback.is_none(),
+            lookback: lookback.unwrap_or(0),
+            late: quirks.filters_late_by,
+            stepped_back: 0,
+            begins_early: false,
+            anchor: None,
+        }
+    }
+
+    /// A list began this many seconds earlier than its request asked: because of a time zone, because the filter compares
+    /// whole days, or because there is none.
+    pub fn note_early(&mut self, early_by: u64, quirks: &mut Quirks) {
+        if early_by > 0 {
             self.begins_early = true;
-            let quirks = &mut self.cursor.quirks;
-            quirks.filters_early_by = quirks.filters_early_by.max(from.since(earliest));
+            quirks.filters_early_by = quirks.filters_early_by.max(early_by);
         }
     }
 
-    pub(super) fn begins_early(&self, dates: Dates) -> bool {
-        let begins = dates.earliest.zip(self.list.from);
-        begins.is_some_and(|(earliest, from)| earliest < from)
+    /// The walk has found its place to begin `back` seconds before its cursor.
+    pub fn note_beginning(&mut self, back: u64) {
+        if back > self.lookback {
+            self.stepped_back = back;
+        }
     }
 
-    /// Whether a page holds a record that was known before, of that second or an earlier one.
-    pub(super) fn holds_known(page: &Page, stored: &[Option<Timestamp>], target: Second) -> bool {
-        let mut records = page.records.iter().zip(stored);
-        records.any(|(record, stored)| {
-            record.timestamp.second() <= target && *stored == Some(record.timestamp)
-        })
+    /// Whether an anchor at `second` lies after the latest one and after the bound `from` of the present list.
+    pub fn is_later(&self, second: Second, from: Option<Second>) -> bool {
+        self.anchor.is_none_or(|anchor| second > anchor)
+            && from.is_none_or(|from| second.earlier(self.late) > from)
     }
 
-    /// Whether the answer shows that the filter's bound is where it should be: it begins before it, or holds a record
-    /// at or before the target that was read before, on the page before the anchor or, where there is none, ever.
-    pub(super) fn is_proof(
+    /// The first request about the filter at the end of a walk, whose newest second is `newest`.
+    pub fn first_check(&self, newest: Second, quirks: &Quirks) -> Option<FilterCheck> {
+        let may_be_late = self.unbounded || self.lateness(quirks) > 0;
+        if may_be_late && quirks.unsorted_since.is_none() {
+            Some(FilterCheck::Late { newest, back: 0 })
+        } else {
+            self.check_early(newest, quirks)
+        }
+    }
+
+    /// Takes the answer to a check, whose earliest record lies in `earliest`. The check to make next.
+    pub fn next_check(
         &self,
-        page: &Page,
-        dates: Dates,
-        stored: &[Option<Timestamp>],
-        target: Second,
-        back: u64,
-        goal: Goal,
-    ) -> bool {
-        match goal {
-            Goal::Begin | Goal::ReadAgain(_) => {
-                self.begins_early(dates) || Self::holds_known(page, stored, target)
-            }
-            Goal::GoOn(..) => {
-                let read: BTreeSet<(&str, Timestamp)> = self
-                    .previous
-                    .keys
-                    .iter()
-                    .filter(|(_, timestamp)| timestamp.second() >= target.earlier(back))
-                    .map(|(id, timestamp)| (id.as_str(), *timestamp))
-                    .collect();
-                page.records
-                    .iter()
-                    .filter(|record| record.timestamp.second() <= target)
-                    .any(|record| read.contains(&(record.id.as_str(), record.timestamp)))
-            }
-        }
-    }
-
-    pub(super) fn prove(&mut self, target: Second, back: u64, goal: Goal) {
-        self.begin_list(Some(target.earlier(back)));
-        self.phase = Phase::Proving { target, back, goal };
-    }
-
-    /// Asks for the list from farther back, or plainly for the next page of the list before it. False if neither is
-    /// left: no time zone is farther away, so whatever the filter does, nothing was skipped.
-    pub(super) fn step_back(&mut self, target: Second, back: u64, goal: Goal) -> bool {
-        // The page that was read begins so many seconds before the target: an inclusive filter that starts there
-        // gives a proof even if every later record has moved.
-        let span = match (goal, self.previous.seconds) {
-            (Goal::GoOn(..), Some((first, _))) => target.since(first),
-            _ => 0,
-        };
-        let farther = match farther_than(back) {
-            next if back < span && next.is_none_or(|next| next > span) => Some(span),
-            next => next,
-        };
-        match (farther, goal) {
-            // An answer that begins too early would only begin earlier still.
-            (Some(back), Goal::GoOn(list, _))
-                if !(self.list.earliest < self.list.from && self.list.earliest.is_some())
-                    && list.from.is_none_or(|from| target.earlier(back) > from) =>
-            {
-                self.prove(target, back, goal);
-            }
-            (_, Goal::GoOn(list, page)) => {
-                self.list = list;
-                self.size = list.size;
-                self.page = page;
-                self.phase = Phase::Plain { unproven: None };
-                // What moved while proof was sought may have shifted the page that comes next.
-                self.read_by_number(Second::MAX);
-                for second in std::mem::take(&mut self.moved) {
-                    self.read_again_later(second);
+        check: FilterCheck,
+        earliest: Option<Second>,
+        quirks: &mut Quirks,
+    ) -> Option<FilterCheck> {
+        match check {
+            FilterCheck::Late { newest, back } => {
+                let found = earliest.is_some_and(|earliest| earliest <= newest);
+                if let (false, Some(back)) = (found, farther_than(back)) {
+                    return Some(FilterCheck::Late { newest, back });
                 }
+                quirks.filters_late_by = self.late_by(found.then_some(back), quirks);
+                self.check_early(newest, quirks)
             }
-            (Some(back), _) => self.prove(target, back, goal),
-            (None, _) => return false,
-        }
-        true
-    }
-
-    /// Looks whether the filter is what it seemed to be: has the service improved, or was it a record that had moved?
-    pub(super) fn check_filter(&mut self) -> Step {
-        let quirks = &self.cursor.quirks;
-        let sorted = quirks.unsorted_since.is_none();
-        match self.newest {
-            Some(newest) if sorted && (self.first_ever || self.lateness() > 0) => {
-                self.size = self.page_size;
-                self.begin_list(Some(newest));
-                self.phase = Phase::CheckingLate { newest, back: 0 };
-                Step::Ask
+            FilterCheck::Early { newest } => {
+                if earliest.is_none_or(|earliest| earliest > newest) {
+                    quirks.filters_early_by = 0;
+                }
+                None
             }
-            _ => self.check_filter_early(),
         }
     }
 
-    /// By how many seconds the filter begins too late, as far as anything shows.
-    pub(super) fn lateness(&self) -> u64 {
-        let known = self.cursor.quirks.filters_late_by;
+    fn check_early(&self, newest: Second, quirks: &Quirks) -> Option<FilterCheck> {
+        let has_improved = quirks.filters_early_by > 0 && !self.begins_early;
+        has_improved.then_some(FilterCheck::Early { newest })
+    }
+
+    /// By how many seconds the filter begins late: the newest second was found from `found_from` seconds before it.
+    fn late_by(&self, found_from: Option<u64>, quirks: &Quirks) -> u64 {
+        match found_from {
+            Some(0) => 0,
+            Some(1) => self.lateness(quirks).max(1),
+            // A filter that compares minutes or days shifts each bound by another length.
+            Some(back) => self.lateness(quirks).max(back * STRIDE),
+            None => self.lateness(quirks),
+        }
+    }
+
+    /// By how many seconds the filter begins late at most, as far as anything shows.
+    fn lateness(&self, quirks: &Quirks) -> u64 {
         self.late
             .max(self.stepped_back)
-            .max(known)
+            .max(quirks.filters_late_by)
             .min(FARTHEST_SHIFT)
-    }
-
-    pub(super) fn check_late(&mut self, newest: Second, back: u64, page: &Page) -> Step {
-        let holds_newest = page
-            .records
-            .iter()
-            .any(|record| record.timestamp.second() <= newest);
-        if let (false, Some(farther)) = (holds_newest, farther_than(back)) {
-            self.begin_list(Some(newest.earlier(farther)));
-            self.phase = Phase::CheckingLate {
-                newest,
-                back: farther,
-            };
-            return Step::Ask;
-        }
-        self.cursor.quirks.filters_late_by = match back {
-            _ if !holds_newest => self.lateness(),
-            0 => 0,
-            1 => self.lateness().max(1),
-            // A filter that compares minutes or days shifts each bound by another length.
-            back => self.lateness().max(back * STRIDE),
-        };
-        self.check_filter_early()
-    }
-
-    pub(super) fn check_filter_early(&mut self) -> Step {
-        match self.newest {
-            Some(newest) if self.cursor.quirks.filters_early_by > 0 && !self.begins_early => {
-                self.size = self.page_size;
-                self.begin_list(Some(newest.next()));
-                self.phase = Phase::CheckingEarly { newest };
-                Step::Ask
-            }
-            _ => Step::End,
-        }
-    }
-
-    pub(super) fn check_early(&mut self, newest: Second, dates: Dates) -> Step {
-        if dates.earliest.is_none_or(|earliest| earliest > newest) {
-            self.cursor.quirks.filters_early_by = 0;
-        }
-        Step::End
     }
 }
 
-/// The next step back after one of so many seconds; none if that is farther than any filter is shifted.
+impl FilterCheck {
+    /// The bound to ask with.
+    pub fn from(self) -> Second {
+        match self {
+            FilterCheck::Late { newest, back } => newest.earlier(back),
+            FilterCheck::Early { newest } => newest.next(),
+        }
+    }
+}
+
+/// The next step back after one of `back` seconds; none if no filter is shifted that far.
 pub(super) fn farther_than(back: u64) -> Option<u64> {
     Some((back * STRIDE).max(1)).filter(|farther| *farther <= FARTHEST_SHIFT)
 }

@@ -1,0 +1,102 @@
+//! How many elements the walk asks for.
+
+/// The largest page that is asked for where a smaller one will not do. Elements.
+const LARGEST_PAGE: u32 = 10_000;
+
+/// The size of the pages, and what larger ones have brought.
+#[derive(Debug)]
+pub(super) struct PageSize {
+    /// What the configuration says.
+    configured: u32,
+    /// What the next request asks for.
+    present: u32,
+    /// The most that helps in the present list: more was asked for and did not come.
+    largest: u32,
+    /// The most that helps in any list: the answer to more was too large to be read.
+    limit: u32,
+    /// The longest page of the list before it was enlarged, until the first larger page has shown whether that helps.
+    enlarged_over: Option<usize>,
+}
+
+impl PageSize {
+    pub fn new(configured: u32) -> PageSize {
+        let largest = LARGEST_PAGE.max(configured);
+        PageSize {
+            configured,
+            present: configured,
+            largest,
+            limit: largest,
+            enlarged_over: None,
+        }
+    }
+
+    pub fn present(&self) -> u32 {
+        self.present
+    }
+
+    /// How many elements a full page has, where the service caps pages at `cap`.
+    pub fn full(&self, cap: Option<usize>) -> usize {
+        cap.unwrap_or(usize::MAX).min(self.present as usize)
+    }
+
+    /// The cap that a page of `length` shows, if it has a successor.
+    pub fn cap_shown_by(&self, length: usize) -> Option<usize> {
+        Some(length).filter(|length| (1..self.present as usize).contains(length))
+    }
+
+    /// Asks for the configured size again.
+    pub fn reset(&mut self) {
+        self.present = self.configured;
+    }
+
+    /// Asks for the size that an earlier list had, at least for the configured one.
+    pub fn resume(&mut self, size: u32) {
+        self.present = size.max(self.configured);
+    }
+
+    /// Another list begins: larger pages may help there.
+    pub fn begin_list(&mut self) {
+        self.largest = self.limit;
+    }
+
+    /// Halves the size for the rest of the walk, because an answer was too large. False if it is the configured one.
+    pub fn shrink(&mut self) -> bool {
+        if self.present <= self.configured {
+            return false;
+        }
+        self.resume(self.present / 2);
+        self.limit = self.present;
+        self.largest = self.present;
+        self.enlarged_over = None;
+        true
+    }
+
+    pub fn can_enlarge(&self, cap: Option<usize>) -> bool {
+        self.present < self.largest && cap.is_none_or(|cap| cap >= self.present as usize)
+    }
+
+    /// Doubles the size of a list whose longest page has `longest` elements. False if that cannot help.
+    pub fn enlarge(&mut self, cap: Option<usize>, longest: usize) -> bool {
+        if !self.can_enlarge(cap) {
+            return false;
+        }
+        self.present = self.present.saturating_mul(2).min(self.largest);
+        self.enlarged_over = Some(longest);
+        true
+    }
+
+    /// Whether it was enlarged, and no page has shown yet whether that helps.
+    pub fn is_on_trial(&self) -> bool {
+        self.enlarged_over.is_some()
+    }
+
+    /// The first page of the new size has `length` elements. False if that is no more than before: this list is not
+    /// enlarged any more.
+    pub fn end_trial(&mut self, length: usize) -> bool {
+        let helps = self.enlarged_over.take().is_none_or(|over| length > over);
+        if !helps {
+            self.largest = self.present;
+        }
+        helps
+    }
+}

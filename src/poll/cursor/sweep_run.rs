@@ -1,0 +1,72 @@
+//! What a walk needs to know while it is a sweep.
+
+use std::collections::HashSet;
+
+use super::page_view::PageView;
+use crate::store::{Place, Quirks};
+
+/// A sweep under way.
+#[derive(Debug)]
+pub(super) struct SweepRun {
+    /// What is stored of it. Where it has come to in its list is only brought up to date when it is asked for.
+    pub place: Place,
+    rejoining: Option<Rejoining>,
+}
+
+/// The search for the place where the sweep was left.
+#[derive(Debug)]
+struct Rejoining {
+    /// The elements of the last page before the sweep was left, hashed.
+    last: HashSet<u64>,
+    /// How many pages the latest step back went.
+    back: u64,
+}
+
+impl SweepRun {
+    pub fn new(place: Place) -> SweepRun {
+        SweepRun {
+            place,
+            rejoining: None,
+        }
+    }
+
+    /// The page to go back to, because deletions and moves may have shifted the list towards its beginning while the
+    /// sweep was left. None if it has come no farther since it last went back, or it might never end.
+    pub fn rejoin(&mut self, page: u64) -> Option<u64> {
+        let place = &mut self.place;
+        if place.anchored || page < 2 || page <= place.farthest {
+            return None;
+        }
+        place.farthest = page;
+        self.rejoining = Some(Rejoining {
+            last: place.last.iter().copied().collect(),
+            back: 1,
+        });
+        Some(page - 1)
+    }
+
+    /// The page to go back to from `page`, if that holds no element that was read before the sweep was left.
+    pub fn step_back(&mut self, page: u64, view: &PageView) -> Option<u64> {
+        let Rejoining { last, back } = self.rejoining.take()?;
+        if page == 1 || view.hashes.iter().any(|hash| last.contains(hash)) {
+            return None;
+        }
+        let back = back * 2;
+        self.rejoining = Some(Rejoining { last, back });
+        Some(page.saturating_sub(back).max(1))
+    }
+
+    /// The sweep has read the whole list: a quirk that it did not find is gone.
+    pub fn conclude(&self, quirks: &mut Quirks) {
+        let place = &self.place;
+        if !place.unsorted && place.several_seconds && !place.anchored {
+            quirks.unsorted_since = None;
+        }
+        if !place.unstable {
+            quirks.unstable_since = None;
+        }
+        if !place.incomplete {
+            quirks.incomplete = None;
+        }
+    }
+}
