@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::api::{Second, Timestamp};
-use crate::poll::{LITTLE_ROOM, SILENT_PERIODS, STANDING_POLLS, Summary};
+use crate::poll::{LITTLE_ROOM, SILENT_PERIODS, STANDING_POLLS};
 use crate::store::{self, Overview};
 
 /// How many of the last polls are shown.
@@ -86,21 +86,6 @@ impl Status {
             "polls": polls,
         })
     }
-}
-
-/// What a poll did, for programs.
-pub fn summary_in_json(summary: &Summary) -> Value {
-    json!({
-        "number": summary.number,
-        "outcome": summary.outcome.name(),
-        "newVersions": summary.versions,
-        "requests": summary.requests,
-        "retries": summary.retries,
-        "quarantined": summary.quarantined,
-        "failed": summary.failed,
-        "error": summary.first_failure,
-        "seconds": summary.elapsed.as_secs_f64(),
-    })
 }
 
 /// What an operator should look at, as the log has said it or will.

@@ -128,8 +128,7 @@ mod tests {
 
     #[test]
     fn each_stream_has_a_value_of_its_own() {
-        let length = |stream: Stream| Ok::<_, ()>(stream.name().len());
-        let mut lengths = PerStream::try_from_fn(length).unwrap();
+        let mut lengths = PerStream::from_fn(|stream| stream.name().len());
         lengths[Stream::Balances] += 100;
         for (stream, length) in lengths.iter() {
             let added = if stream == Stream::Balances { 100 } else { 0 };

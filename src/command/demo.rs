@@ -11,7 +11,7 @@ use crate::api::object::{Account, Balances, Beneficiary, Transaction};
 use crate::api::{Amount, Asset, PerStream, Stream, escaped};
 use crate::cli;
 use crate::config::Config;
-use crate::poll::{Summary, Watch};
+use crate::poll::{PollReport, Watch};
 use crate::publish::{DeliveryError, Publisher};
 use crate::sandbox::{Sandbox, Settings};
 use crate::signals;
@@ -130,13 +130,13 @@ struct Totals {
 }
 
 impl Watch for Totals {
-    fn ended(&mut self, summary: &Summary) {
+    fn ended(&mut self, report: &PollReport) {
         self.polls += 1;
-        self.requests += summary.requests;
-        for (stream, new) in summary.versions.iter() {
+        self.requests += report.requests;
+        for (stream, new) in report.versions.iter() {
             self.versions[stream] += new;
         }
-        self.complete = summary.failed == 0;
+        self.complete = report.failed == 0;
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Exit, Failure};
 use crate::cli;
 use crate::config::Config;
 use crate::logging::ERASE_LINE;
-use crate::poll::{PollOutcome, Progress, Summary, Swept, Watch};
+use crate::poll::{PollOutcome, PollReport, SliceReport, Watch};
 use crate::signals;
 
 /// How long publishers may go on after a signal.
@@ -25,12 +25,12 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
     let mut watch = ProgressLine::new();
     let mut connector =
         Connector::assemble(config, publishers(&targets), stop.clone(), &mut watch)?;
-    let polled = connector.poller.poll_once().and_then(|summary| {
-        let swept = match summary.outcome {
-            PollOutcome::Failed | PollOutcome::Interrupted => Swept::default(),
+    let polled = connector.poller.poll_once().and_then(|report| {
+        let slice = match report.outcome {
+            PollOutcome::Failed | PollOutcome::Interrupted => SliceReport::default(),
             _ => connector.poller.sweep_once(options.sweep)?,
         };
-        Ok((summary, swept))
+        Ok((report, slice))
     });
     let interrupted = stop.requested();
     let remaining = match interrupted {
@@ -40,19 +40,19 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
     };
     let refused = connector.refused();
     connector.shut_down();
-    let (summary, swept) = polled.map_err(Failure::other)?;
-    if let Some(error) = &swept.failure {
+    let (report, slice) = polled.map_err(Failure::other)?;
+    if let Some(error) = &slice.failure {
         log::error!("the sweep goes on with the next run: {error}");
     }
     let remaining = remaining?;
     for message in &remaining {
         log::error!("not delivered in time: {message}; the next run goes on from there");
     }
-    watch.close(&summary);
-    Ok(match summary.outcome {
+    watch.close(&report);
+    Ok(match report.outcome {
         PollOutcome::Interrupted => Exit::Done,
         _ if !remaining.is_empty() => Exit::Nothing,
-        PollOutcome::Complete if swept != Swept::default() || refused > 0 => Exit::Partly,
+        PollOutcome::Complete if slice != SliceReport::default() || refused > 0 => Exit::Partly,
         PollOutcome::Complete => Exit::Done,
         PollOutcome::Partial => Exit::Partly,
         PollOutcome::Failed => Exit::Nothing,
@@ -73,34 +73,34 @@ impl ProgressLine {
         }
     }
 
-    /// The closing summary.
-    fn close(&self, summary: &Summary) {
+    /// The closing report.
+    fn close(&self, report: &PollReport) {
         if !self.on_terminal {
             return;
         }
         let mut text = ERASE_LINE.to_owned();
-        for (stream, new) in summary.versions.iter() {
+        for (stream, new) in report.versions.iter() {
             text += &format!("{stream:<14}{new:>12} new\n");
         }
-        text += &format!("{:<14}{:>12}\n", "requests", summary.requests);
-        text += &format!("{:<14}{:>10.1} s\n", "time", summary.elapsed.as_secs_f64());
+        text += &format!("{:<14}{:>12}\n", "requests", report.requests);
+        text += &format!("{:<14}{:>10.1} s\n", "time", report.elapsed.as_secs_f64());
         let _ = io::stderr().write_all(text.as_bytes());
     }
 }
 
 impl Watch for ProgressLine {
-    fn progress(&mut self, progress: Progress) {
+    fn progress(&mut self, report: &PollReport) {
         /// Often enough to look alive.
         const BETWEEN: Duration = Duration::from_millis(100);
         if !self.on_terminal || self.drawn.elapsed() < BETWEEN {
             return;
         }
         self.drawn = Instant::now();
-        let records: i64 = progress.versions.values().sum();
-        let rate = records as f64 / progress.elapsed.as_secs_f64().max(0.001);
+        let records: i64 = report.versions.values().sum();
+        let rate = records as f64 / report.elapsed.as_secs_f64().max(0.001);
         let line = format!(
             "{ERASE_LINE}{records} new versions, {rate:.0} a second, {} requests ",
-            progress.requests
+            report.requests
         );
         let _ = io::stderr().write_all(line.as_bytes());
     }

@@ -1,137 +1,146 @@
 use std::time::Duration;
 
-use super::Settings;
-use super::batch::{DUPLICATE, Pending, Taken, Verdict};
-use super::cursor::{Step, Walk};
-use super::cycle::{log_quirks, quarantined};
-use super::workers::Job;
-use crate::api::{self, Record, Second, Stream, Timestamp, escaped};
+use super::cursor::Step;
+use super::judge::Verdict;
+use super::pending::{Judged, Pending};
+use super::quarantine::{self, DUPLICATE};
+use super::reading::Reading;
+use super::workers::{Job, JobError, PageAnswer};
+use super::{Settings, StoreResult};
+use crate::api::{self, Query, Record, Second, Stream, Timestamp, escaped};
 use crate::psp::{self, ListPage};
-use crate::store::{self, Batch, Cursor, Kind, Place, Store, SweepRow};
+use crate::store::{Batch, Place, Store, SweepRow};
 
-/// The first sweep begins so long after the first poll, or a period after it if that is shorter. Seconds.
+/// The first sweep begins this long after the first poll, or a period after it if that is shorter. Seconds.
 const FIRST_SWEEP_AFTER: u64 = 600;
 
-/// After so many slices in a row that could not go on for a reason that may pass, a list is left out of the sweep.
+/// A list is left out of the sweep after this many slices in a row that failed for a reason that may pass.
 const FAILED_SLICES: u32 = 10;
 
-/// How a slice ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SliceEnd {
-    /// The sweep is complete.
-    Complete(SweepRow),
-    /// The rest waits for the next slice, because of this error.
-    Failed(String),
-}
-
-/// A slice of a sweep: it reads lists plainly from their beginning while no poll runs.
+/// A sweep, read in slices while no poll runs: the lists plainly from their beginning.
 ///
 /// It finds what no poll can: records that appeared behind the cursor later than the lookback, and contents that changed
 /// without a newer date. What is newer than the cursor is left to the next poll.
 #[derive(Debug)]
 pub struct Sweep {
     row: SweepRow,
-    /// The stored cursor of the stream that is read.
-    cursor: Cursor,
-    walk: Walk,
+    reading: Reading,
     pending: Pending,
-    page_size: u32,
+    /// What the next poll finds anyway: it goes back this many seconds behind the cursor.
     lookback: u64,
-    in_flight: bool,
+    /// Pages that this slice has read.
     pages: u64,
     /// Records that this slice has newly put into quarantine.
     quarantined: usize,
+    /// The answer to the last slice's last job, which came after that slice.
+    late: Option<PageAnswer>,
+}
+
+/// What a slice of a sweep did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SliceReport {
+    /// Records newly put into quarantine.
+    pub quarantined: usize,
+    /// Why it did not get as far as it should.
+    pub failure: Option<String>,
+    /// The lists that a sweep left out because they cannot be read, if the slice completed it.
+    pub left_out: usize,
 }
 
 impl Sweep {
     /// Whether a sweep is under way or due.
-    pub fn is_due(store: &Store, settings: &Settings) -> Result<bool, store::Error> {
+    pub fn is_due(store: &Store, settings: &Settings) -> StoreResult<bool> {
         let now = Timestamp::now().second();
-        let doubtful = Stream::LISTED
-            .into_iter()
-            .map(|stream| Ok(store.cursor(stream)?.quirks.doubtful_since()))
-            .collect::<Result<Vec<_>, store::Error>>()?
-            .into_iter()
-            .max()
-            .flatten();
         let period = settings.sweep_period.as_secs();
-        Ok(match store.last_sweep()? {
-            Some(last) => {
-                last.ended_at.is_none()
-                    || doubtful > Some(last.started_at)
-                    || now.since(last.started_at) >= period
-                    // The clock was set back since.
-                    || last.started_at.since(now) >= period
-            }
-            None => match store.first_observed()? {
-                Some(first) => {
-                    doubtful.is_some() || now.since(first) >= period.min(FIRST_SWEEP_AFTER)
-                }
-                None => false,
-            },
-        })
+        let mut doubtful = None;
+        for stream in Stream::LISTED {
+            doubtful = doubtful.max(store.cursor(stream)?.quirks.doubtful_since());
+        }
+        if let Some(last) = store.last_sweep()? {
+            return Ok(last.ended_at.is_none()
+                || doubtful > Some(last.started_at)
+                || now.since(last.started_at) >= period
+                // The clock was set back since.
+                || last.started_at.since(now) >= period);
+        }
+        let first = store.first_observed()?;
+        Ok(first.is_some_and(|first| {
+            doubtful.is_some() || now.since(first) >= period.min(FIRST_SWEEP_AFTER)
+        }))
     }
 
-    /// Goes on with the sweep that is under way, or begins one.
-    pub fn take_up(store: &Store, settings: &Settings) -> Result<Sweep, store::Error> {
+    /// Goes on with the sweep that the state has under way, or begins one.
+    pub fn take_up(store: &Store, settings: &Settings) -> StoreResult<Sweep> {
         let page_size = settings.page_size;
-        let now = Timestamp::now().second();
         let mut row = match store.last_sweep()? {
             Some(row) if row.ended_at.is_none() => row,
-            last => SweepRow::new(last.map_or(1, |row| row.number + 1), now, page_size),
+            last => {
+                let number = last.map_or(1, |row| row.number + 1);
+                SweepRow::new(number, Timestamp::now().second(), page_size)
+            }
         };
         if row.place.page_size != page_size {
             // The numbers of its pages mean other elements now.
             row.place = Place::start(page_size);
         }
-        let cursor = store.cursor(row.stream)?;
         let poll = store.next_poll()? - 1;
         Ok(Sweep {
-            walk: Walk::sweep(cursor.quirks.clone(), page_size, row.place.clone(), now),
+            reading: Reading::sweep(store, row.stream, row.place.clone())?,
             pending: Pending::new(store, poll, Some(row.number), settings.batch_records)?,
-            page_size,
             lookback: settings.lookback,
-            in_flight: false,
             pages: 0,
             quarantined: 0,
-            cursor,
+            late: None,
             row,
         })
     }
 
-    /// Goes on with a new slice of what is under way here. `fresh`: its last page was answered a moment ago.
-    pub fn go_on(&mut self, store: &Store, fresh: bool) -> Result<(), store::Error> {
+    /// Begins the next slice, after a poll. The late answer may complete the sweep.
+    pub fn go_on(&mut self, store: &mut Store) -> StoreResult<()> {
         self.pages = 0;
         self.quarantined = 0;
-        self.cursor = store.cursor(self.row.stream)?;
-        let may_have_shifted = !fresh && !self.in_flight;
-        self.walk
-            .go_on(self.cursor.quirks.clone(), may_have_shifted);
-        self.pending.go_on(store, store.next_poll()? - 1)
+        let after_a_page = matches!(self.late, Some(Ok(_)));
+        self.reading.go_on(store, after_a_page)?;
+        self.pending.go_on(store, store.next_poll()? - 1)?;
+        if let Some(answer) = self.late.take() {
+            self.collect(store, answer)?;
+        }
+        Ok(())
     }
 
-    /// The page to ask for now, if its turn has come.
+    /// Whether it has read every list.
+    pub fn is_complete(&self) -> bool {
+        self.row.ended_at.is_some()
+    }
+
+    /// Ends the slice: commits what was read, and how far the sweep has come.
+    pub fn pause(&mut self, store: &mut Store) -> StoreResult<SliceReport> {
+        self.commit(store)?;
+        Ok(self.report(None))
+    }
+
+    /// The page to ask for now, if the last one was answered.
     pub fn next_job(&self) -> Option<Job> {
-        (!self.in_flight).then(|| Job::SweepPage {
-            stream: self.row.stream,
-            query: self.walk.request(),
+        self.reading.is_ready().then(|| Job::SweepPage {
+            stream: self.reading.stream,
+            query: self.reading.request(),
         })
     }
 
-    /// Notes that the job was handed out.
+    /// A worker has taken the job.
     pub fn handed_out(&mut self) {
-        self.in_flight = true;
+        self.reading.handed_out();
     }
 
-    /// Notes that its job was answered after the end of the slice.
-    pub fn answered(&mut self) {
-        self.in_flight = false;
+    /// Whether that page is the one that is due.
+    pub fn expects(&self, stream: Stream, query: Query) -> bool {
+        stream == self.reading.stream && query == self.reading.request()
     }
 
-    /// Whether that job asked for the page that is due.
-    pub fn expects(&self, job: &Job) -> bool {
-        matches!(job, Job::SweepPage { stream, query }
-            if *stream == self.row.stream && *query == self.walk.request())
+    /// Keeps an answer that came after the slice for the next one.
+    pub fn keep(&mut self, answer: PageAnswer) {
+        self.reading.answered();
+        self.late = Some(answer);
     }
 
     /// How many pages this slice has read.
@@ -139,102 +148,111 @@ impl Sweep {
         self.pages
     }
 
-    /// How many records this slice has newly put into quarantine.
-    pub fn quarantined(&self) -> usize {
-        self.quarantined
-    }
-
-    /// Takes the answer to its job. Some end, if the slice is at its end.
+    /// Takes the answer to its job. Returns a report if the slice is over.
     pub fn collect(
         &mut self,
         store: &mut Store,
-        answer: Result<ListPage, psp::Error>,
-    ) -> Result<Option<SliceEnd>, store::Error> {
-        self.in_flight = false;
+        answer: PageAnswer,
+    ) -> StoreResult<Option<SliceReport>> {
+        self.reading.answered();
         self.pages += 1;
-        let ListPage { page, clock } = match answer {
-            Ok(listed) => listed,
-            Err(psp::Error::TooLarge { .. }) if self.walk.shrink() => return Ok(None),
-            Err(error) => {
-                self.row.place.failures += 1;
-                if error.is_transient() && self.row.place.failures < FAILED_SLICES {
-                    self.pause(store)?;
-                    return Ok(Some(SliceEnd::Failed(error.to_string())));
-                }
-                log::warn!("{}: left out of the sweep: {error}", self.row.stream);
-                self.row.unread.push(self.row.stream.name().to_owned());
-                return self.next_list(store);
-            }
+        match answer {
+            Ok(listed) => self.take(store, &listed),
+            Err(error) if self.reading.shrinks(&error) => Ok(None),
+            // Not the service's fault. The loop ends the slice.
+            Err(JobError::Request(psp::Error::Stopped { .. })) => Ok(None),
+            Err(error) => self.fail(store, &error),
+        }
+    }
+
+    fn report(&self, failure: Option<String>) -> SliceReport {
+        let left_out = if self.is_complete() {
+            self.row.unread.len()
+        } else {
+            0
         };
-        let stream = self.row.stream;
-        self.row.seen += page.length() as i64;
-        for unusable in &page.unusable {
-            if self
-                .pending
-                .refuse(store, stream, Kind::Contract, unusable)?
-            {
-                self.quarantined += 1;
-                log::warn!(
-                    "{}",
-                    quarantined(stream, unusable.id.as_deref(), &unusable.reason)
-                );
-            }
+        SliceReport {
+            quarantined: self.quarantined,
+            failure,
+            left_out,
         }
-        let position = self.cursor.position;
-        let passed = |record: &&Record| Some(record.timestamp.second()) <= position;
-        let taken = self
-            .pending
-            .take_page(store, page.records.iter().filter(passed))?;
-        let mut taken = taken.into_iter();
-        let mut stored = Vec::with_capacity(page.records.len());
-        for record in &page.records {
-            let taken = Some(record).filter(passed).and_then(|_| taken.next());
-            stored.push(taken.and_then(|taken| {
-                self.count(record, &taken);
-                taken.before.map(|before| before.timestamp)
-            }));
+    }
+
+    /// Logs the closing line.
+    pub fn log_end(&self) {
+        let row = &self.row;
+        let ended_at = row.ended_at.unwrap_or(row.started_at);
+        let mut line = format!(
+            "sweep {} {}: {} records seen, {} of them missed before, {} changed without a newer date, {} s",
+            row.number,
+            if row.unread.is_empty() {
+                "complete"
+            } else {
+                "ended"
+            },
+            row.seen,
+            row.missed,
+            row.changed,
+            ended_at.since(row.started_at)
+        );
+        if !row.unread.is_empty() {
+            line += &format!("; left out: {}", row.unread.join(", "));
         }
-        let step = self.walk.step(&page, &stored, clock);
-        if let Some(place) = self.walk.place() {
+        if row.always_changing > 0 {
+            line += &format!("; {} change so in every sweep", row.always_changing);
+        }
+        if row.missed == 0 {
+            log::info!("{line}");
+            return;
+        }
+        let lateness = Duration::from_secs(row.lateness.unsigned_abs());
+        let lookback =
+            jiff::SignedDuration::try_from(lateness).unwrap_or(jiff::SignedDuration::MAX);
+        log::warn!(
+            "{line}; the latest lay {} s behind the cursor, where \"lookback\": \"{lookback:#}\" would have caught it",
+            row.lateness
+        );
+    }
+
+    fn take(&mut self, store: &mut Store, listed: &ListPage) -> StoreResult<Option<SliceReport>> {
+        self.row.seen += listed.page.length() as i64;
+        let read = self.reading.take(store, &mut self.pending, listed)?;
+        for unusable in read.quarantined {
+            self.count_quarantined(unusable.id.as_deref(), &unusable.reason);
+        }
+        for (record, judged) in &read.records {
+            self.count(record, judged);
+        }
+        if let Some(place) = self.reading.place() {
             self.row.place = Place {
                 failures: 0,
                 ..place
             };
         }
-        match step {
-            Step::Ask if self.pending.is_full() => self.pause(store).map(|()| None),
-            Step::Ask => Ok(None),
+        match read.step {
             Step::End => self.end_list(store),
+            Step::Ask => {
+                if self.pending.is_full() {
+                    self.commit(store)?;
+                }
+                Ok(None)
+            }
         }
     }
 
-    /// Commits what was read, and how far the sweep has come.
-    pub fn pause(&mut self, store: &mut Store) -> Result<(), store::Error> {
-        self.commit(store)
+    fn fail(&mut self, store: &mut Store, error: &JobError) -> StoreResult<Option<SliceReport>> {
+        self.row.place.failures += 1;
+        if error.may_pass() && self.row.place.failures < FAILED_SLICES {
+            self.commit(store)?;
+            return Ok(Some(self.report(Some(error.to_string()))));
+        }
+        log::warn!("{}: left out of the sweep: {error}", self.row.stream);
+        self.row.unread.push(self.row.stream.name().to_owned());
+        self.next_list(store)
     }
 
-    fn commit(&mut self, store: &mut Store) -> Result<(), store::Error> {
-        let before = self.cursor.clone();
-        self.cursor.quirks = self.walk.cursor().quirks.clone();
-        let moved = [(self.row.stream, self.cursor.clone())];
-        let cursors = match before == self.cursor {
-            true => &[],
-            false => &moved[..],
-        };
-        self.pending.commit(
-            store,
-            Batch {
-                cursors,
-                sweep: Some(&self.row),
-                ..Batch::default()
-            },
-        )?;
-        log_quirks(self.row.stream, &before.quirks, &self.cursor.quirks);
-        Ok(())
-    }
-
-    /// The list is read to its end: on to the next one, or to the end of the sweep.
-    fn end_list(&mut self, store: &mut Store) -> Result<Option<SliceEnd>, store::Error> {
+    /// The list was read to its end: on to the next one, or to the end of the sweep.
+    fn end_list(&mut self, store: &mut Store) -> StoreResult<Option<SliceReport>> {
         let stream = self.row.stream;
         self.commit(store)?;
         for alone in store.without_rival(stream, self.row.started_at)? {
@@ -250,109 +268,85 @@ impl Sweep {
         // What the service lists no more needs no quarantine.
         if !self.row.place.incomplete {
             let gone = store.quarantined_before(stream, self.row.started_at)?;
-            self.pending.release(gone);
+            self.pending.quarantine.released.extend(gone);
         }
         self.next_list(store)
     }
 
-    fn next_list(&mut self, store: &mut Store) -> Result<Option<SliceEnd>, store::Error> {
-        let stream = self.row.stream;
-        let mut lists = Stream::LISTED.into_iter();
-        let next = lists
-            .find(|listed| *listed == stream)
-            .and_then(|_| lists.next());
-        match next {
-            Some(next) => {
-                self.commit(store)?;
-                self.row.stream = next;
-                self.row.place = Place::start(self.page_size);
-                self.cursor = store.cursor(next)?;
-                self.walk = Walk::sweep(
-                    self.cursor.quirks.clone(),
-                    self.page_size,
-                    self.row.place.clone(),
-                    Timestamp::now().second(),
-                );
-                Ok(None)
-            }
-            None => {
-                self.row.ended_at = Some(Timestamp::now().second());
-                self.commit(store)?;
-                Ok(Some(SliceEnd::Complete(self.row.clone())))
-            }
+    fn next_list(&mut self, store: &mut Store) -> StoreResult<Option<SliceReport>> {
+        let after = |stream: &Stream| *stream > self.row.stream;
+        let Some(next) = Stream::LISTED.into_iter().find(after) else {
+            self.row.ended_at = Some(Timestamp::now().second());
+            self.commit(store)?;
+            return Ok(Some(self.report(None)));
+        };
+        self.commit(store)?;
+        self.row.stream = next;
+        self.row.place = Place::start(self.row.place.page_size);
+        self.reading = Reading::sweep(store, next, self.row.place.clone())?;
+        Ok(None)
+    }
+
+    fn commit(&mut self, store: &mut Store) -> StoreResult<()> {
+        let moved = self.reading.moved_cursor();
+        let cursors = moved.map(|cursor| (self.reading.stream, cursor));
+        let batch = Batch {
+            cursors: cursors.as_slice(),
+            sweep: Some(&self.row),
+            ..Batch::default()
+        };
+        self.pending.commit(store, &batch)?;
+        if let Some((_, cursor)) = cursors {
+            self.reading.committed(cursor);
         }
+        Ok(())
     }
 
     /// Counts what a record turned out to be.
-    fn count(&mut self, record: &Record, taken: &Taken) {
-        let stream = record.stream;
-        match (taken.verdict, &taken.before) {
-            (Verdict::New { .. }, Some(before)) if before.timestamp >= record.timestamp => {
+    fn count(&mut self, record: &Record, judged: &Judged) {
+        if judged.newly_quarantined {
+            self.count_quarantined(Some(&record.id), DUPLICATE);
+        }
+        let Verdict::New { .. } = judged.verdict else {
+            return;
+        };
+        let before = judged.before.as_ref();
+        match before.filter(|before| before.timestamp >= record.timestamp) {
+            Some(before) => {
                 self.row.changed += 1;
-                if before
-                    .sweep
-                    .is_some_and(|sweep| sweep + 1 == self.row.number)
-                {
-                    if self.row.always_changing == 0 {
-                        log::warn!(
-                            "{stream}: record \"{}\" changes in every sweep without a newer date: does the service put \
-                             the time of the request into it? Each such change is delivered",
-                            escaped(&record.id)
-                        );
-                    }
-                    self.row.always_changing += 1;
+                if before.sweep == Some(self.row.number - 1) {
+                    self.count_always_changing(record);
                 }
             }
-            (Verdict::New { .. }, _) => {
-                let second = record.timestamp.second();
-                let behind = |position: Second| position.since(second);
-                let lateness = self.cursor.position.map_or(0, behind);
-                // What the lookback reaches, the next poll would have found.
-                if lateness > self.lookback {
-                    self.row.missed += 1;
-                    self.row.lateness = self.row.lateness.max(lateness as i64);
-                }
-            }
-            (Verdict::DuplicateId { newly: true }, _) => {
-                self.quarantined += 1;
-                log::warn!("{}", quarantined(stream, Some(&record.id), DUPLICATE));
-            }
-            (Verdict::Known | Verdict::Older | Verdict::DuplicateId { .. }, _) => {}
+            None => self.count_missed(record.timestamp.second()),
         }
     }
-}
 
-/// The closing line of a sweep.
-pub fn log_end(row: &SweepRow) {
-    let took = row
-        .ended_at
-        .map_or(0, |ended_at| ended_at.since(row.started_at));
-    let mut line = format!(
-        "sweep {} {}: {} records seen, {} of them missed before, {} changed without a newer date, {took} s",
-        row.number,
-        if row.unread.is_empty() {
-            "complete"
-        } else {
-            "ended"
-        },
-        row.seen,
-        row.missed,
-        row.changed
-    );
-    if !row.unread.is_empty() {
-        line += &format!("; left out: {}", row.unread.join(", "));
+    /// Counts a record that changed without a newer date in the sweep before, too.
+    fn count_always_changing(&mut self, record: &Record) {
+        if self.row.always_changing == 0 {
+            log::warn!(
+                "{}: record \"{}\" changes in every sweep without a newer date: does the service put the time of the \
+                 request into it? Each such change is delivered",
+                record.stream,
+                escaped(&record.id)
+            );
+        }
+        self.row.always_changing += 1;
     }
-    if row.always_changing > 0 {
-        line += &format!("; {} change so in every sweep", row.always_changing);
+
+    /// Counts a version that no poll had found, unless the lookback lets the next poll find it.
+    fn count_missed(&mut self, dated: Second) {
+        let position = self.reading.position();
+        let lateness = position.map_or(0, |position| position.since(dated));
+        if lateness > self.lookback {
+            self.row.missed += 1;
+            self.row.lateness = self.row.lateness.max(lateness as i64);
+        }
     }
-    if row.missed == 0 {
-        log::info!("{line}");
-        return;
+
+    fn count_quarantined(&mut self, id: Option<&str>, reason: &str) {
+        self.quarantined += 1;
+        quarantine::log_new(self.row.stream, id, reason);
     }
-    let lateness = Duration::from_secs(row.lateness.unsigned_abs());
-    let lookback = jiff::SignedDuration::try_from(lateness).unwrap_or(jiff::SignedDuration::MAX);
-    log::warn!(
-        "{line}; the latest lay {} s behind the cursor, where \"lookback\": \"{lookback:#}\" would have caught it",
-        row.lateness
-    );
 }

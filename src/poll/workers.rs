@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -10,75 +11,90 @@ use crate::psp::{self, ListPage, ServiceClient};
 /// One request to the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Job {
-    /// One page of a list.
+    /// A page of a list, for the poll.
     ListPage {
-        /// Of which stream.
+        /// The stream to list.
         stream: Stream,
         /// Which page.
         query: Query,
     },
-    /// The balances of one account.
+    /// The balances of one account, for the poll.
     Balances {
         /// The account's id.
         account: String,
     },
-    /// One page of a list, for a sweep.
+    /// A page of a list, for the sweep.
     SweepPage {
-        /// Of which stream.
+        /// The stream to list.
         stream: Stream,
         /// Which page.
         query: Query,
     },
 }
 
-/// What came of a job. It carries the job back, so that the loop keeps no side table.
+/// What came of a job. It says what was asked for, so the loop keeps no side table.
 #[derive(Debug)]
-pub struct Outcome {
-    /// The job.
-    pub job: Job,
-    /// What came of it.
-    pub answer: Answer,
+pub enum Outcome {
+    /// Of [`Job::ListPage`].
+    ListPage {
+        /// The stream that was asked for.
+        stream: Stream,
+        /// The page.
+        answer: PageAnswer,
+    },
+    /// Of [`Job::Balances`].
+    Balances {
+        /// The account that was asked for.
+        account: String,
+        /// Its balances.
+        answer: BalancesAnswer,
+    },
+    /// Of [`Job::SweepPage`].
+    SweepPage {
+        /// The stream that was asked for.
+        stream: Stream,
+        /// The page that was asked for.
+        query: Query,
+        /// The page.
+        answer: PageAnswer,
+    },
 }
 
-/// The answer to a job.
-#[derive(Debug)]
-pub enum Answer {
-    /// To [`Job::ListPage`] and [`Job::SweepPage`].
-    Page(Result<ListPage, psp::Error>),
-    /// To [`Job::Balances`]; the inner error is an answer that cannot be kept as a record.
-    Balances(Result<Result<Record, Unusable>, psp::Error>),
-    /// The job panicked, which is a bug of this program. The worker goes on.
+/// The answer to a request for a page.
+pub type PageAnswer = Result<ListPage, JobError>;
+
+/// The answer to a request for balances. The inner error is an answer that cannot be kept as a record.
+pub type BalancesAnswer = Result<Result<Record, Unusable>, JobError>;
+
+/// Why a job has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The request failed for good.
+    #[error(transparent)]
+    Request(#[from] psp::Error),
+    /// The job panicked, which is a bug in this program. Its worker goes on.
+    #[error("a request panicked ({0}): this is a bug, please report it")]
     Panicked(String),
 }
 
-/// The threads that each run one blocking request at a time.
-///
-/// Jobs are handed over, not queued: the channel has no room, so the loop decides what comes next at the moment that a
-/// worker is free, and a page of a list need not wait behind balances. The outcomes' channel is unbounded, so that no
-/// worker ever blocks on the loop; it holds at most one outcome for each job handed out, which the loop counts.
+/// The threads that run one blocking request at a time each.
 #[derive(Debug)]
 pub struct Workers {
-    /// Where the loop hands out jobs. When it is dropped, the workers end.
+    /// Where the loop hands out jobs. The workers end when it is dropped.
     pub jobs: Sender<Job>,
-    /// Where what came of them arrives.
+    /// Where the outcomes arrive.
     pub outcomes: Receiver<Outcome>,
 }
 
 impl Workers {
-    /// Starts so many workers on that client.
+    /// Starts `count` workers that share the client.
     pub fn start(count: usize, client: Arc<ServiceClient>) -> std::io::Result<Workers> {
-        Workers::start_with(count, move |job| match job {
-            Job::ListPage { stream, query } => Answer::Page(client.list(*stream, query)),
-            Job::SweepPage { stream, query } => {
-                Answer::Page(client.list_in_passing(*stream, query))
-            }
-            Job::Balances { account } => Answer::Balances(client.balances(account)),
-        })
+        Workers::start_with(count, move |job| job.run(&client))
     }
 
     fn start_with(
         count: usize,
-        run: impl Fn(&Job) -> Answer + Send + Sync + 'static,
+        run: impl Fn(Job) -> Outcome + Send + Sync + 'static,
     ) -> std::io::Result<Workers> {
         let (jobs, handed_out) = bounded::<Job>(0);
         let (report, outcomes) = unbounded();
@@ -89,15 +105,7 @@ impl Workers {
                 .name(format!("worker-{number}"))
                 .spawn(move || {
                     for job in handed_out {
-                        let answer =
-                            catch_unwind(AssertUnwindSafe(|| run(&job))).unwrap_or_else(|panic| {
-                                let message =
-                                    panic.downcast_ref::<&str>().map(|text| text.to_string());
-                                let message =
-                                    message.or_else(|| panic.downcast_ref::<String>().cloned());
-                                Answer::Panicked(message.unwrap_or_default())
-                            });
-                        if report.send(Outcome { job, answer }).is_err() {
+                        if report.send(run(job)).is_err() {
                             return;
                         }
                     }
@@ -107,39 +115,88 @@ impl Workers {
     }
 }
 
+impl Job {
+    fn run(self, client: &ServiceClient) -> Outcome {
+        match self {
+            Job::ListPage { stream, query } => Outcome::ListPage {
+                stream,
+                answer: caught(|| client.list(stream, &query)),
+            },
+            Job::Balances { account } => Outcome::Balances {
+                answer: caught(|| client.balances(&account)),
+                account,
+            },
+            Job::SweepPage { stream, query } => Outcome::SweepPage {
+                stream,
+                query,
+                answer: caught(|| client.list_in_passing(stream, &query)),
+            },
+        }
+    }
+}
+
+impl JobError {
+    /// Whether the same request may succeed later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            JobError::Request(error) => error.is_transient(),
+            JobError::Panicked(_) => true,
+        }
+    }
+}
+
+/// Makes a request and catches its panic, so that a bug costs one answer and not the worker.
+fn caught<T>(request: impl FnOnce() -> Result<T, psp::Error>) -> Result<T, JobError> {
+    match catch_unwind(AssertUnwindSafe(request)) {
+        Ok(answer) => answer.map_err(JobError::Request),
+        Err(panic) => Err(JobError::Panicked(message_of(panic.as_ref()))),
+    }
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn balances_of(account: &str) -> Job {
+        Job::Balances {
+            account: account.to_owned(),
+        }
+    }
+
     #[test]
     fn a_panicking_job_stops_neither_its_worker_nor_the_others() {
-        let workers = Workers::start_with(2, |job| match job {
-            Job::Balances { account } if account == "bad" => panic!("on purpose"),
-            _ => Answer::Panicked(String::new()),
+        let workers = Workers::start_with(2, |job| {
+            let Job::Balances { account } = job else {
+                unreachable!("{job:?} was not handed out");
+            };
+            let answer = caught(|| match &*account {
+                "bad" => panic!("on purpose"),
+                _ => Err(psp::Error::Stopped {
+                    request: String::new(),
+                }),
+            });
+            Outcome::Balances { account, answer }
         })
         .unwrap();
         let accounts = ["bad", "bad", "bad", "good"];
         for account in accounts {
-            workers
-                .jobs
-                .send(Job::Balances {
-                    account: account.to_owned(),
-                })
-                .unwrap();
+            workers.jobs.send(balances_of(account)).unwrap();
         }
         let mut panicked = 0;
         for _ in accounts {
             match workers.outcomes.recv().unwrap() {
-                Outcome {
-                    answer: Answer::Panicked(message),
+                Outcome::Balances {
+                    answer: Err(JobError::Panicked(message)),
                     ..
                 } if message == "on purpose" => panicked += 1,
-                outcome => assert_eq!(
-                    outcome.job,
-                    Job::Balances {
-                        account: "good".to_owned()
-                    }
-                ),
+                Outcome::Balances { account, .. } => assert_eq!(account, "good"),
+                other => unreachable!("{other:?}"),
             }
         }
         assert_eq!(panicked, 3);

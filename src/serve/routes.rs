@@ -13,7 +13,7 @@ use super::lists::Lists;
 use crate::api::{Initiation, Stream, escaped};
 use crate::http::{Admission, Handler, Request, RequestHead, Responder, Response};
 use crate::poll::Ask;
-use crate::status::{Status, summary_in_json};
+use crate::status::Status;
 
 /// For "poll now", if the client wants to wait for the end: a first import may take hours.
 const POLL_PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -166,7 +166,7 @@ impl Routes {
         }
         self.ask(Ask::Poll(Some(Box::new(|ended| {
             responder.answer(match ended {
-                Ok(summary) => json_of(&summary_in_json(summary)),
+                Ok(report) => json_of(&report.in_json()),
                 Err(error) => Response::error(503, "Poll Given Up", &error.to_string())
                     .with_header("Retry-After", "10"),
             });

@@ -1,0 +1,72 @@
+use super::StoreResult;
+use super::quarantine::QuarantineChanges;
+use super::versions::PendingVersions;
+use crate::api::{Record, Stream, Timestamp, same_balances, same_content};
+use crate::store::{Store, Stored};
+
+/// A version that was read this recently may be newer than what a lagging replica still answers. Seconds.
+const REPLICA_LAG: u64 = 3_600;
+
+/// What a record is, compared with the newest version of it that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// A new version.
+    New {
+        /// Which version of its record it is, from 1.
+        number: i64,
+    },
+    /// The newest version.
+    Known,
+    /// Older than the newest version: a replica lags, or the page was answered late.
+    Older,
+    /// Another record under the same id. It goes into quarantine.
+    DuplicateId,
+}
+
+/// Judges a record beside the newest version of it that is known, pending or stored.
+///
+/// The date decides first, then the content. Of balances the amounts decide alone: a service that computes them on
+/// request puts the time of the request into `at`.
+pub fn judge(
+    store: &Store,
+    versions: &PendingVersions,
+    quarantine: &QuarantineChanges,
+    record: &Record,
+    known: &Stored,
+) -> StoreResult<Verdict> {
+    if known.hash == record.hash {
+        return Ok(Verdict::Known);
+    }
+    let new = Verdict::New {
+        number: known.number + 1,
+    };
+    if record.stream == Stream::Balances {
+        let json = versions.json(store, record, known)?;
+        return Ok(if same_balances(&json, &record.json) {
+            Verdict::Known
+        } else {
+            new
+        });
+    }
+    if record.timestamp > known.timestamp {
+        return Ok(new);
+    }
+    let same_date = record.timestamp == known.timestamp;
+    if same_date && same_content(&versions.json(store, record, known)?, &record.json) {
+        return Ok(Verdict::Known);
+    }
+    if quarantine.holds(store, record)? {
+        return Ok(Verdict::DuplicateId);
+    }
+    if same_date && !versions.had_content(store, record)? {
+        return Ok(new);
+    }
+    // A lagging replica gives what was delivered before, or what is older. So does a service that has two records of
+    // one id, or has taken a change back. The next sweep can tell.
+    let may_lag = Timestamp::now().second().since(known.observed_at) <= REPLICA_LAG;
+    Ok(if versions.sweep.is_some() && !may_lag {
+        Verdict::DuplicateId
+    } else {
+        Verdict::Older
+    })
+}

@@ -1,0 +1,209 @@
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::StoreResult;
+use super::judge::{Verdict, judge};
+use super::quarantine::{DUPLICATE, QuarantineChanges};
+use super::versions::PendingVersions;
+use crate::api::{Record, Timestamp, Unusable, escaped, same_content};
+use crate::store::{self, Batch, Kind, Store, Stored};
+
+/// Bytes of records after which a batch is committed, however few they are.
+const MOST_BYTES: usize = 8 << 20;
+
+/// What was read and is not committed yet.
+#[derive(Debug)]
+pub struct Pending {
+    /// Records after which a batch is committed.
+    most_records: usize,
+    pub versions: PendingVersions,
+    pub quarantine: QuarantineChanges,
+    unknown_values: UnknownValues,
+}
+
+/// A record that was read, judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// What it is. A new version is pending now.
+    pub verdict: Verdict,
+    /// Whether it was put into quarantine and was not there before.
+    pub newly_quarantined: bool,
+    /// The newest version known before, if any.
+    pub before: Option<Stored>,
+}
+
+impl Pending {
+    /// Nothing pending, for that poll, or for a sweep after it.
+    pub fn new(
+        store: &Store,
+        poll: i64,
+        sweep: Option<i64>,
+        most_records: usize,
+    ) -> StoreResult<Pending> {
+        Ok(Pending {
+            most_records,
+            versions: PendingVersions::new(poll, sweep),
+            quarantine: QuarantineChanges::new(store)?,
+            unknown_values: UnknownValues::new(store)?,
+        })
+    }
+
+    /// Goes on after a further poll. Nothing is pending.
+    pub fn go_on(&mut self, store: &Store, poll: i64) -> StoreResult<()> {
+        self.versions.poll = poll;
+        self.quarantine = QuarantineChanges::new(store)?;
+        Ok(())
+    }
+
+    /// Takes the records of one answer that are `wanted`. The other places of the result are empty.
+    pub fn take_page(
+        &mut self,
+        store: &Store,
+        records: &[Record],
+        wanted: impl Fn(&Record) -> bool,
+    ) -> StoreResult<Vec<Option<Judged>>> {
+        let mut first: HashMap<(&str, Timestamp), &Record> = HashMap::new();
+        let mut judged = Vec::with_capacity(records.len());
+        for record in records {
+            if !wanted(record) {
+                judged.push(None);
+                continue;
+            }
+            let twin = *first
+                .entry((&record.id, record.timestamp))
+                .or_insert(record);
+            // Two contents with one id and date on one page are two records, whatever is stored.
+            let is_duplicate = twin.hash != record.hash && !same_content(&twin.json, &record.json);
+            judged.push(Some(self.take(store, record, is_duplicate)?));
+        }
+        Ok(judged)
+    }
+
+    /// Takes a record. `is_duplicate`: another content was read under its id and date.
+    pub fn take(
+        &mut self,
+        store: &Store,
+        record: &Record,
+        is_duplicate: bool,
+    ) -> StoreResult<Judged> {
+        let before = self.versions.newest(store, record)?;
+        let verdict = match &before {
+            None => Verdict::New { number: 1 },
+            Some(known) if is_duplicate && known.hash != record.hash => Verdict::DuplicateId,
+            Some(known) => judge(store, &self.versions, &self.quarantine, record, known)?,
+        };
+        for (number, kind) in self.quarantine.of(store, record)? {
+            match (verdict, kind) {
+                // What broke the API under the record's id is over.
+                (Verdict::New { .. }, Kind::Contract) => self.quarantine.released.push(number),
+                // What is in quarantine beside the record still has a rival.
+                (Verdict::Known, Kind::DuplicateId) => {
+                    let rival = (record.stream, record.id.clone());
+                    self.quarantine.rivals.push(rival);
+                }
+                _ => {}
+            }
+        }
+        let mut newly_quarantined = false;
+        match verdict {
+            Verdict::New { number } => self.push(record, number),
+            Verdict::Known | Verdict::Older => {}
+            Verdict::DuplicateId => {
+                let duplicate = Unusable {
+                    id: Some(record.id.clone()),
+                    reason: DUPLICATE.to_owned(),
+                    json: record.json.clone(),
+                };
+                let (stream, kind) = (record.stream, Kind::DuplicateId);
+                newly_quarantined = self.quarantine.add(store, stream, kind, &duplicate)?;
+            }
+        }
+        Ok(Judged {
+            verdict,
+            newly_quarantined,
+            before,
+        })
+    }
+
+    /// Takes a record out of quarantine as a new version, whatever else is stored.
+    pub fn accept(&mut self, store: &Store, number: i64, record: &Record) -> StoreResult<()> {
+        let before = self.versions.newest(store, record)?;
+        self.push(record, before.map_or(1, |known| known.number + 1));
+        self.quarantine.released.push(number);
+        Ok(())
+    }
+
+    /// Whether it is time to commit.
+    pub fn is_full(&self) -> bool {
+        self.versions.len() + self.quarantine.added.len() >= self.most_records
+            || self.versions.bytes() + self.quarantine.bytes >= MOST_BYTES
+    }
+
+    /// Commits everything pending together with what `batch` holds. Within the batch the change log is ordered by
+    /// stream, and within a stream as it was read. Returns how many versions were committed.
+    pub fn commit(&mut self, store: &mut Store, batch: &Batch) -> StoreResult<usize> {
+        let (poll, sweep) = (self.versions.poll, self.versions.sweep);
+        let versions = self.versions.in_order();
+        store.commit(Batch {
+            poll_number: poll,
+            versions,
+            refused: &self.quarantine.added,
+            released: &self.quarantine.released,
+            kept: &self.quarantine.kept,
+            rivals: &self.quarantine.rivals,
+            unknown_values: &self.unknown_values.counts(),
+            ..*batch
+        })?;
+        let committed = versions.len();
+        self.versions = PendingVersions::new(poll, sweep);
+        self.quarantine.clear();
+        self.unknown_values.pending.clear();
+        Ok(committed)
+    }
+
+    fn push(&mut self, record: &Record, number: i64) {
+        self.unknown_values.note(record);
+        self.versions.push(record, number);
+    }
+}
+
+/// The values of `type` and `status` that the API does not know.
+#[derive(Debug)]
+struct UnknownValues {
+    /// In how many pending versions each is.
+    pending: BTreeMap<(&'static str, String), i64>,
+    /// Those that were seen before. Each is logged once.
+    known: HashSet<(String, String)>,
+}
+
+impl UnknownValues {
+    fn new(store: &Store) -> StoreResult<UnknownValues> {
+        Ok(UnknownValues {
+            pending: BTreeMap::new(),
+            known: store.unknown_values()?,
+        })
+    }
+
+    fn note(&mut self, record: &Record) {
+        for (field, value) in &record.unknown_values {
+            if (self.known.len() as i64) < store::UNKNOWN_VALUES
+                && self.known.insert(((*field).to_owned(), value.clone()))
+            {
+                log::warn!(
+                    "{}: {field} \"{value}\", as record \"{}\" has it, is none of the API's: such records are delivered \
+                     as they are, and count as OTHER where Formance needs one of its own",
+                    record.stream,
+                    escaped(&record.id)
+                );
+            }
+            let versions = self.pending.entry((field, value.clone())).or_default();
+            *versions += 1;
+        }
+    }
+
+    fn counts(&self) -> Vec<(&'static str, String, i64)> {
+        let counts = self.pending.iter();
+        counts
+            .map(|((field, value), versions)| (*field, value.clone(), *versions))
+            .collect()
+    }
+}

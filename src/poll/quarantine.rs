@@ -1,0 +1,104 @@
+use std::collections::HashSet;
+
+use super::StoreResult;
+use crate::api::{ContentHash, Record, Stream, Timestamp, Unusable, escaped};
+use crate::store::{Kind, Refused, Store};
+
+/// Why one of two contents under one id is not accepted.
+pub const DUPLICATE: &str = "another content of this id is listed with the same or a newer date; make the service's ids \
+                         unique. If this one is listed alone from now on, a sweep accepts it";
+
+/// What the next commit changes in the quarantine.
+#[derive(Debug, Default)]
+pub struct QuarantineChanges {
+    pub added: Vec<Refused>,
+    /// The keys of `added`: a page that is read twice adds nothing.
+    added_keys: HashSet<(Stream, Option<String>, ContentHash)>,
+    /// Bytes of the texts in `added`.
+    pub bytes: usize,
+    /// The numbers of what leaves the quarantine.
+    pub released: Vec<i64>,
+    /// The numbers of what was tried again and stays.
+    pub kept: Vec<i64>,
+    /// Records that are listed as they are stored, while another content of theirs is in quarantine.
+    pub rivals: Vec<(Stream, String)>,
+    /// The streams that have records in quarantine. A look-up for each record of the others would find nothing.
+    streams: Vec<Stream>,
+}
+
+impl QuarantineChanges {
+    /// No changes.
+    pub fn new(store: &Store) -> StoreResult<QuarantineChanges> {
+        Ok(QuarantineChanges {
+            streams: store.quarantined_streams()?,
+            ..QuarantineChanges::default()
+        })
+    }
+
+    /// The changes are committed.
+    pub fn clear(&mut self) {
+        *self = QuarantineChanges {
+            streams: std::mem::take(&mut self.streams),
+            ..QuarantineChanges::default()
+        };
+    }
+
+    /// Puts an element into quarantine. False if it is there already.
+    pub fn add(
+        &mut self,
+        store: &Store,
+        stream: Stream,
+        kind: Kind,
+        unusable: &Unusable,
+    ) -> StoreResult<bool> {
+        let Unusable { id, reason, json } = unusable.clone();
+        let hash = ContentHash::of(&json);
+        if !self.added_keys.insert((stream, id.clone(), hash)) {
+            return Ok(false);
+        }
+        let known = match (&id, kind) {
+            // One element that breaks the API is kept for each id. In which way it breaks it makes no difference.
+            (Some(id), Kind::Contract) => {
+                let known = store.quarantined_of(stream, id)?;
+                known.iter().any(|(_, kind)| *kind == Kind::Contract)
+            }
+            (id, _) => store.is_quarantined(stream, id.as_deref().unwrap_or_default(), hash)?,
+        };
+        self.bytes += json.len();
+        self.added.push(Refused {
+            stream,
+            id,
+            kind,
+            reason,
+            hash,
+            json,
+            seen_at: Timestamp::now().second(),
+        });
+        if !self.streams.contains(&stream) {
+            self.streams.push(stream);
+        }
+        Ok(!known)
+    }
+
+    /// What is in quarantine under a record's id: numbers and kinds.
+    pub fn of(&self, store: &Store, record: &Record) -> StoreResult<Vec<(i64, Kind)>> {
+        if !self.streams.contains(&record.stream) {
+            return Ok(Vec::new());
+        }
+        store.quarantined_of(record.stream, &record.id)
+    }
+
+    /// Whether this content of the record is in quarantine.
+    pub fn holds(&self, store: &Store, record: &Record) -> StoreResult<bool> {
+        Ok(self.streams.contains(&record.stream)
+            && store.is_quarantined(record.stream, &record.id, record.hash)?)
+    }
+}
+
+/// Logs that a record was newly put into quarantine.
+pub fn log_new(stream: Stream, id: Option<&str>, reason: &str) {
+    let id = id.map_or("without a usable id".to_owned(), |id| {
+        format!("\"{}\"", escaped(id))
+    });
+    log::warn!("{stream}: record {id} put into quarantine: {reason}");
+}

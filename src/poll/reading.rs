@@ -1,0 +1,259 @@
+use super::cursor::{Step, Walk};
+use super::pending::{Judged, Pending};
+use super::workers::JobError;
+use super::{Settings, StoreResult};
+use crate::api::{Query, Record, Second, Stream, Timestamp, Unusable};
+use crate::psp::{self, ListPage};
+use crate::store::{Cursor, Kind, Place, Quirks, Store};
+
+/// Polls in a row that leave a cursor where it is, although they read newer records, before that is reported.
+pub const STANDING_POLLS: i64 = 3;
+
+/// The reading of one list, page by page, by a poll or by a sweep.
+#[derive(Debug)]
+pub struct Reading {
+    pub stream: Stream,
+    purpose: Purpose,
+    walk: Walk,
+    state: ReadingState,
+    /// The stream's cursor as the store has it.
+    stored: Cursor,
+}
+
+/// What a list is read for.
+#[derive(Debug, Clone, Copy)]
+enum Purpose {
+    /// A poll reads from the cursor on and moves it.
+    Poll {
+        /// The position when the poll began.
+        began_at: Option<Second>,
+    },
+    /// A sweep reads from the beginning to the cursor. What is newer belongs to the next poll.
+    Sweep,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ReadingState {
+    /// The next page has to be asked for.
+    Ready,
+    InFlight,
+    Complete {
+        at: Second,
+        /// How many polls in a row, with this one, have left the position where it was although they read newer records.
+        standing: i64,
+    },
+    Failed,
+}
+
+/// What a page brought.
+#[derive(Debug)]
+pub struct PageRead<'a> {
+    /// The elements that break the API and are newly in quarantine.
+    pub quarantined: Vec<&'a Unusable>,
+    /// The records that this reading is for.
+    pub records: Vec<(&'a Record, Judged)>,
+    /// How the reading goes on.
+    pub step: Step,
+}
+
+impl Reading {
+    /// Begins to read a list from its stored cursor on.
+    pub fn poll(store: &Store, stream: Stream, settings: &Settings) -> StoreResult<Reading> {
+        let stored = store.cursor(stream)?;
+        let now = Timestamp::now().second();
+        Ok(Reading {
+            stream,
+            purpose: Purpose::Poll {
+                began_at: stored.position,
+            },
+            walk: Walk::new(stored.clone(), settings.page_size, settings.lookback, now),
+            state: ReadingState::Ready,
+            stored,
+        })
+    }
+
+    /// Begins to read a list from that place on, for a sweep.
+    pub fn sweep(store: &Store, stream: Stream, place: Place) -> StoreResult<Reading> {
+        let stored = store.cursor(stream)?;
+        let now = Timestamp::now().second();
+        let page_size = place.page_size;
+        Ok(Reading {
+            stream,
+            purpose: Purpose::Sweep,
+            walk: Walk::sweep(stored.quirks.clone(), page_size, place, now),
+            state: ReadingState::Ready,
+            stored,
+        })
+    }
+
+    /// Goes on with a sweep after a poll. `after_a_page`: the last page was answered a moment ago.
+    pub fn go_on(&mut self, store: &Store, after_a_page: bool) -> StoreResult<()> {
+        self.stored = store.cursor(self.stream)?;
+        let may_have_shifted = !after_a_page && self.state != ReadingState::InFlight;
+        self.walk
+            .go_on(self.stored.quirks.clone(), may_have_shifted);
+        Ok(())
+    }
+
+    /// Whether its next page has to be asked for.
+    pub fn is_ready(&self) -> bool {
+        self.state == ReadingState::Ready
+    }
+
+    /// Whether nothing more is asked for, for whatever reason.
+    pub fn has_ended(&self) -> bool {
+        !matches!(self.state, ReadingState::Ready | ReadingState::InFlight)
+    }
+
+    /// The page to ask for.
+    pub fn request(&self) -> Query {
+        self.walk.request()
+    }
+
+    /// The page was asked for.
+    pub fn handed_out(&mut self) {
+        self.state = ReadingState::InFlight;
+    }
+
+    /// The page was answered.
+    pub fn answered(&mut self) {
+        self.state = ReadingState::Ready;
+    }
+
+    /// The rest of the list waits for the next poll.
+    pub fn fail(&mut self) {
+        self.state = ReadingState::Failed;
+    }
+
+    /// Whether a smaller page is asked for now, because this error says that the last one was too large.
+    pub fn shrinks(&mut self, error: &JobError) -> bool {
+        let too_large = matches!(error, JobError::Request(psp::Error::TooLarge { .. }));
+        let shrinks = too_large && self.walk.shrink();
+        if shrinks {
+            self.answered();
+        }
+        shrinks
+    }
+
+    /// Takes a page: its records become pending or not, and the walk takes its next step.
+    pub fn take<'a>(
+        &mut self,
+        store: &Store,
+        pending: &mut Pending,
+        ListPage { page, clock }: &'a ListPage,
+    ) -> StoreResult<PageRead<'a>> {
+        let mut quarantined = Vec::new();
+        for unusable in &page.unusable {
+            let quarantine = &mut pending.quarantine;
+            if quarantine.add(store, self.stream, Kind::Contract, unusable)? {
+                quarantined.push(unusable);
+            }
+        }
+        let judged = pending.take_page(store, &page.records, |record| self.wants(record))?;
+        let stored: Vec<Option<Timestamp>> = judged
+            .iter()
+            .map(|judged| Some(judged.as_ref()?.before.as_ref()?.timestamp))
+            .collect();
+        let step = self.walk.step(page, &stored, *clock);
+        match step {
+            Step::Ask => self.answered(),
+            Step::End => self.complete(),
+        }
+        let records = page.records.iter().zip(judged);
+        Ok(PageRead {
+            quarantined,
+            records: records
+                .filter_map(|(record, judged)| Some((record, judged?)))
+                .collect(),
+            step,
+        })
+    }
+
+    fn wants(&self, record: &Record) -> bool {
+        match self.purpose {
+            Purpose::Poll { .. } => true,
+            Purpose::Sweep => Some(record.timestamp.second()) <= self.stored.position,
+        }
+    }
+
+    fn complete(&mut self) {
+        let position = self.walk.cursor().position;
+        let latest = self.walk.latest();
+        let stands = match self.purpose {
+            Purpose::Poll { began_at } => position == began_at && latest > position,
+            Purpose::Sweep => false,
+        };
+        let standing = if stands { self.stored.standing + 1 } else { 0 };
+        if standing == STANDING_POLLS {
+            log::warn!(
+                "{}: the cursor has stood at {} for {STANDING_POLLS} polls, although there are records dated up to {}: \
+                 are they dated in the future, or is the service's clock (its \"Date\") behind?",
+                self.stream,
+                position.map_or("the beginning".to_owned(), String::from),
+                latest.map_or_else(String::new, String::from)
+            );
+        }
+        self.state = ReadingState::Complete {
+            at: Timestamp::now().second(),
+            standing,
+        };
+    }
+
+    /// How far the stream is known to be complete, as the store has it.
+    pub fn position(&self) -> Option<Second> {
+        self.stored.position
+    }
+
+    /// Where the sweep has come to.
+    pub fn place(&self) -> Option<Place> {
+        self.walk.place()
+    }
+
+    /// Why a part of the list cannot be read, if that is so.
+    pub fn incomplete(&self) -> Option<&str> {
+        self.walk.cursor().quirks.incomplete.as_deref()
+    }
+
+    /// The cursor to commit with what was read; none if it has not changed.
+    pub fn moved_cursor(&self) -> Option<Cursor> {
+        let walked = self.walk.cursor();
+        let mut cursor = match self.purpose {
+            Purpose::Poll { .. } => walked.clone(),
+            Purpose::Sweep => Cursor {
+                quirks: walked.quirks.clone(),
+                ..self.stored.clone()
+            },
+        };
+        if let (Purpose::Poll { .. }, ReadingState::Complete { at, standing }) =
+            (self.purpose, self.state)
+        {
+            cursor.ended_at = Some(at);
+            cursor.standing = standing;
+        }
+        (cursor != self.stored).then_some(cursor)
+    }
+
+    /// The cursor was committed.
+    pub fn committed(&mut self, cursor: Cursor) {
+        log_quirks(self.stream, &self.stored.quirks, &cursor.quirks);
+        self.stored = cursor;
+    }
+}
+
+/// Logs what was found out about the service, and what is no longer so. Each once.
+fn log_quirks(stream: Stream, before: &Quirks, now: &Quirks) {
+    let (before, now) = (before.describe(), now.describe());
+    for found in &now {
+        if !before.iter().any(|known| known.name == found.name) {
+            log::warn!("{stream}: {found}");
+        }
+    }
+    for gone in &before {
+        if !now.iter().any(|found| found.name == gone.name) {
+            log::info!(
+                "{stream}: it is no longer so that the service {}",
+                gone.name
+            );
+        }
+    }
+}

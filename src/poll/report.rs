@@ -1,0 +1,118 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::api::{PerStream, Second};
+use crate::store::PollRow;
+
+/// What a poll did, so far or in all.
+#[derive(Debug, Clone)]
+pub struct PollReport {
+    /// Which poll, from 1.
+    pub number: i64,
+    /// When it began.
+    pub started_at: Second,
+    /// How it ended, or would end now.
+    pub outcome: PollOutcome,
+    /// New versions.
+    pub versions: PerStream<i64>,
+    /// HTTP requests, retries included.
+    pub requests: u64,
+    /// Retries.
+    pub retries: u64,
+    /// Records newly put into quarantine.
+    pub quarantined: usize,
+    /// Requests that failed for good.
+    pub failed: usize,
+    /// What went wrong first.
+    pub first_failure: Option<String>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// How a poll ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PollOutcome {
+    /// Everything was read.
+    Complete,
+    /// A stream or an account failed, or a record was newly put into quarantine; the rest was read.
+    Partial,
+    /// No request succeeded.
+    Failed,
+    /// It was stopped. What was read is stored.
+    Interrupted,
+}
+
+impl PollOutcome {
+    /// As the state and `status` have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            PollOutcome::Complete => "complete",
+            PollOutcome::Partial => "partial",
+            PollOutcome::Failed => "failed",
+            PollOutcome::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl PollReport {
+    /// For the state. Without `ended_at` the poll still runs.
+    pub fn row(&self, ended_at: Option<Second>) -> PollRow {
+        let outcome = match ended_at {
+            Some(_) => self.outcome.name(),
+            None => "running",
+        };
+        PollRow {
+            number: self.number,
+            started_at: self.started_at,
+            ended_at,
+            outcome: outcome.to_owned(),
+            requests: self.requests as i64,
+            retries: self.retries as i64,
+            versions: self.versions,
+            quarantined: self.quarantined as i64,
+            error: self.first_failure.clone(),
+        }
+    }
+
+    /// For programs.
+    pub fn in_json(&self) -> Value {
+        json!({
+            "number": self.number,
+            "outcome": self.outcome.name(),
+            "newVersions": self.versions,
+            "requests": self.requests,
+            "retries": self.retries,
+            "quarantined": self.quarantined,
+            "failed": self.failed,
+            "error": self.first_failure,
+            "seconds": self.elapsed.as_secs_f64(),
+        })
+    }
+
+    /// The line in the log.
+    pub fn log(&self) {
+        let new: i64 = self.versions.values().sum();
+        let by_stream: Vec<String> = self
+            .versions
+            .iter()
+            .map(|(stream, new)| format!("{stream} {new}"))
+            .collect();
+        let mut line = format!(
+            "poll {} {}: {new} new versions ({}), {} requests, {} retries, {:.1} s",
+            self.number,
+            self.outcome.name(),
+            by_stream.join(", "),
+            self.requests,
+            self.retries,
+            self.elapsed.as_secs_f64()
+        );
+        if self.quarantined > 0 {
+            line += &format!(", {} put into quarantine", self.quarantined);
+        }
+        match (self.outcome, &self.first_failure) {
+            (PollOutcome::Failed, Some(failure)) => log::error!("{line}: {failure}"),
+            _ => log::info!("{line}"),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+use std::collections::HashMap;
+
+use super::StoreResult;
+use crate::api::{PerStream, Record, Timestamp, same_content};
+use crate::store::{Store, Stored, Version};
+
+/// The versions that were read and are not committed yet. They hide the stored ones of the same records.
+#[derive(Debug)]
+pub struct PendingVersions {
+    /// The poll that reads, or the last one before the sweep that reads.
+    pub poll: i64,
+    /// The sweep that reads; none if it is the poll.
+    pub sweep: Option<i64>,
+    list: Vec<Version>,
+    /// The place in `list` of each record's newest version.
+    newest: PerStream<HashMap<String, usize>>,
+    /// For each of `list` the place of its record's version before it.
+    previous: Vec<Option<usize>>,
+    /// Bytes of their texts.
+    bytes: usize,
+}
+
+impl PendingVersions {
+    /// None, for that poll, or for a sweep after it.
+    pub fn new(poll: i64, sweep: Option<i64>) -> PendingVersions {
+        PendingVersions {
+            poll,
+            sweep,
+            list: Vec::new(),
+            newest: PerStream::default(),
+            previous: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Bytes of their texts.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds a version of a record: the newest one, with that number.
+    pub fn push(&mut self, record: &Record, number: i64) {
+        let newest = &mut self.newest[record.stream];
+        let before = newest.insert(record.id.clone(), self.list.len());
+        self.previous.push(before);
+        self.bytes += record.json.len();
+        self.list.push(Version {
+            record: record.clone(),
+            number,
+            observed_at: Timestamp::now().second(),
+        });
+    }
+
+    /// All of them, in the order of the change log. They are to be committed now: the places are wrong afterwards.
+    pub fn in_order(&mut self) -> &[Version] {
+        self.list.sort_by_key(|version| version.record.stream);
+        &self.list
+    }
+
+    /// The newest version of a record, pending or stored.
+    pub fn newest(&self, store: &Store, record: &Record) -> StoreResult<Option<Stored>> {
+        let Some(version) = self.of(record).next() else {
+            return store.newest(record.stream, &record.id);
+        };
+        Ok(Some(Stored {
+            seq: 0,
+            number: version.number,
+            timestamp: version.record.timestamp,
+            hash: version.record.hash,
+            poll: self.poll,
+            sweep: self.sweep,
+            observed_at: version.observed_at,
+        }))
+    }
+
+    /// The text of a record's [`newest`](PendingVersions::newest) version.
+    pub fn json(&self, store: &Store, record: &Record, newest: &Stored) -> StoreResult<String> {
+        match self.of(record).next() {
+            Some(version) => Ok(version.record.json.to_string()),
+            None => store.json(newest.seq),
+        }
+    }
+
+    /// Whether a version of the record before its newest one had this content.
+    pub fn had_content(&self, store: &Store, record: &Record) -> StoreResult<bool> {
+        let same = |json: &str| same_content(json, &record.json);
+        let mut pending = self.of(record);
+        let newest_is_pending = pending.next().is_some();
+        if pending.any(|version| same(&version.record.json)) {
+            return Ok(true);
+        }
+        let Some(stored) = store.newest(record.stream, &record.id)? else {
+            return Ok(false);
+        };
+        if newest_is_pending && same(&store.json(stored.seq)?) {
+            return Ok(true);
+        }
+        store.had_content(stored.seq, record)
+    }
+
+    /// The pending versions of a record, the newest one first.
+    fn of(&self, record: &Record) -> impl Iterator<Item = &Version> {
+        let newest = self.newest[record.stream].get(&record.id).copied();
+        let places = std::iter::successors(newest, |place| self.previous[*place]);
+        places.map(|place| &self.list[place])
+    }
+}
