@@ -63,8 +63,8 @@ pub struct NotInitiated {
 struct ServiceRequest<'a> {
     /// How errors name it.
     name: String,
+    method: Method,
     url: String,
-    /// The body of a POST; none for a GET.
     json: Option<&'a str>,
 }
 
@@ -132,7 +132,7 @@ impl ServiceClient {
         patience: Duration,
         read: impl Fn(&[u8]) -> Result<T, api::Invalid>,
     ) -> Result<T, NotInitiated> {
-        let request = self.request(&format!("/{kind}"), Some(json));
+        let request = self.request(Method::POST, &format!("/{kind}"), Some(json));
         let patience = Patience::Until(Instant::now() + patience);
         self.answer(&request, patience, |body, _| read(body))
             .map_err(|Unanswered { error, leaves_open }| NotInitiated {
@@ -178,15 +178,15 @@ impl ServiceClient {
         patience: Patience,
         read: impl Fn(&[u8], Timestamp) -> Result<T, api::Invalid>,
     ) -> Result<T, Error> {
-        self.answer(&self.request(path, None), patience, read)
+        self.answer(&self.request(Method::GET, path, None), patience, read)
             .map_err(|unanswered| unanswered.error)
     }
 
-    fn request<'a>(&self, path: &str, json: Option<&'a str>) -> ServiceRequest<'a> {
+    fn request<'a>(&self, method: Method, path: &str, json: Option<&'a str>) -> ServiceRequest<'a> {
         let url = format!("{}{path}", self.settings.endpoint);
-        let method = method(json);
         ServiceRequest {
             name: format!("{method} {}", api::escaped(&url)),
+            method,
             url,
             json,
         }
@@ -301,7 +301,7 @@ impl ServiceClient {
         };
         let answer = self.transport.exchange(OutgoingRequest {
             name: request.name.clone(),
-            method: method(request.json),
+            method: request.method.clone(),
             url: &request.url,
             credential: Credential::Bearer(key),
             headers,
@@ -312,9 +312,9 @@ impl ServiceClient {
         });
         let answer = answer.map_err(no_answer)?;
         let status = answer.status;
-        let is_expected = match request.json {
-            Some(_) => (200..300).contains(&status),
-            None => status == 200,
+        let is_expected = match request.method {
+            Method::GET => status == 200,
+            _ => (200..300).contains(&status),
         };
         if !is_expected {
             return Err(Error::of_status(answer, attempts));
@@ -334,12 +334,5 @@ impl ServiceClient {
             cause: invalid.to_string(),
             attempts,
         })
-    }
-}
-
-fn method(json: Option<&str>) -> Method {
-    match json {
-        Some(_) => Method::POST,
-        None => Method::GET,
     }
 }
