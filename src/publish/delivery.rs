@@ -24,7 +24,7 @@ pub struct Deliveries(Vec<Delivery>);
 pub struct Delivery {
     name: String,
     wake: Sender<()>,
-    state: SharedState,
+    state: SharedDeliveryState,
     thread: JoinHandle<()>,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct DeliveryState {
 
 /// The state that a delivery thread writes and the process reads.
 #[derive(Debug, Clone)]
-pub(super) struct SharedState(Arc<Mutex<DeliveryState>>);
+pub(super) struct SharedDeliveryState(Arc<Mutex<DeliveryState>>);
 
 impl Delivery {
     /// Starts delivering from the change log. An error if what the target holds does not belong to this state; a target
@@ -67,7 +67,7 @@ impl Delivery {
             );
         }
         let progress = log.progress(&name).map_err(|error| failed(&error))?;
-        let state = SharedState::new(progress.replay.unwrap_or(progress.offset));
+        let state = SharedDeliveryState::new(progress.replay.unwrap_or(progress.offset));
         let (wake, woken) = bounded(1);
         let worker = DeliveryWorker::new(publisher, log, state.clone(), progress.sending);
         let thread = thread::Builder::new()
@@ -166,9 +166,9 @@ impl Deliveries {
     }
 }
 
-impl SharedState {
-    fn new(offset: i64) -> SharedState {
-        SharedState(Arc::new(Mutex::new(DeliveryState {
+impl SharedDeliveryState {
+    fn new(offset: i64) -> SharedDeliveryState {
+        SharedDeliveryState(Arc::new(Mutex::new(DeliveryState {
             offset,
             advanced_at: Instant::now(),
             has_looked: false,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
 
-use super::delivery::SharedState;
+use super::delivery::SharedDeliveryState;
 use super::{DeliveryError, Publisher};
 use crate::crash;
 use crate::stop::Stop;
@@ -33,7 +33,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(300);
 pub(super) struct DeliveryWorker {
     publisher: Box<dyn Publisher>,
     log: ChangeLog,
-    state: SharedState,
+    state: SharedDeliveryState,
     /// When the target was last asked what it holds; none if that is not known.
     resumed_at: Option<Instant>,
     /// The end of a batch that was started and has to be sent again as it was.
@@ -49,7 +49,7 @@ impl DeliveryWorker {
     pub fn new(
         publisher: Box<dyn Publisher>,
         log: ChangeLog,
-        state: SharedState,
+        state: SharedDeliveryState,
         sending: Option<i64>,
     ) -> DeliveryWorker {
         DeliveryWorker {
