@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config;
+use crate::exit::EXIT_CODES;
+
 /// Polls an Integration Service of Formance's Generic Connector API completely, keeps an exact copy, and delivers every
 /// new version of every record once.
-///
-/// Exit codes: 0 done; 1 nothing could be done, or delivery did not finish; 2 done, but a stream failed or a record was
-/// put into quarantine; 78 bad configuration.
 #[derive(Debug, Parser)]
-#[command(name = "generic-connector", version)]
+#[command(name = "generic-connector", version, after_long_help = EXIT_CODES)]
 pub struct Cli {
     /// Log retries and other details too
     #[arg(long, short, global = true)]
@@ -49,7 +49,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct ConfigFile {
     /// The configuration file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = config::DEFAULT_FILE)]
     pub config: PathBuf,
 }
 

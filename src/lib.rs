@@ -26,6 +26,7 @@
 //! | `sandbox` | a sample Integration Service, for the demo and the tests |
 //! | `config` | the configuration file, read and checked |
 //! | `command` | the commands of the command line, one a file |
+//! | `exit` | the exit codes |
 //!
 //! `api` and `http` are the ground floor. `formance`, `transport` and `store` stand on `api`, `psp` on `transport`, `poll`
 //! on `psp` and `store`, `publish` on `formance`, `transport` and `store`, `serve` on `formance`, `http`, `store`, `psp` and
@@ -34,10 +35,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod api;
-pub mod cli;
+mod cli;
 pub mod command;
 mod config;
 mod crash;
+mod exit;
 mod formance;
 mod http;
 mod logging;

@@ -1,11 +1,7 @@
-//! The binary: reads the command line, starts logging, runs the command.
+//! The binary. The program is in the library, where the tests reach its parts.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use generic_connector::cli::Cli;
-use generic_connector::command;
-
 fn main() -> ExitCode {
-    command::run(Cli::parse())
+    generic_connector::command::main()
 }

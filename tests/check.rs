@@ -69,7 +69,7 @@ fn check_finds_what_is_wrong_and_writes_nothing() {
         ),
     ] {
         let checked = check(&differing(&psp, &stack, fields));
-        assert_eq!(checked.code, Some(1), "{checked}");
+        assert_eq!(checked.code, Some(2), "{checked}");
         assert!(
             checked.stdout.contains("FAILED   formance:") && checked.stdout.contains(said),
             "{said}: {checked}"
@@ -133,7 +133,7 @@ fn check_says_whether_the_target_answers() {
     };
     let url = format!("http://{}/changes", web.address());
     let checked = check(url.clone());
-    assert_eq!(checked.code, Some(1), "{checked}");
+    assert_eq!(checked.code, Some(2), "{checked}");
     assert!(
         checked.stdout.contains("ok       http: url: HEAD")
             && checked

@@ -63,6 +63,6 @@ fn the_sandbox_faces_no_network() {
     let mut command = binary();
     command.args(["sandbox", "--listen", "0.0.0.0:0"]);
     let ran = run(command);
-    assert_eq!(ran.code, Some(1), "{ran}");
+    assert_eq!(ran.code, Some(64), "{ran}");
     assert!(ran.stderr.contains("this machine only"), "{ran}");
 }

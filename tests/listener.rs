@@ -170,7 +170,7 @@ fn a_configuration_that_cannot_listen_says_why() {
         (json!({ "listenKey": LISTEN_KEY }), 78, "\"listen\" is not"),
         (
             json!({ "listen": taken, "listenKey": LISTEN_KEY }),
-            1,
+            75,
             "a port that is free",
         ),
     ] {

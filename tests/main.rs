@@ -11,6 +11,7 @@ mod complete;
 mod configuration;
 mod crash;
 mod demo;
+mod exit;
 mod figures;
 mod formance;
 mod go;

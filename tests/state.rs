@@ -19,7 +19,7 @@ fn another_endpoint_or_name_on_an_old_state_is_refused() {
     for (endpoint, name) in [(other.url(), "test"), (psp.url(), "another")] {
         place.configure(&endpoint, json!({ "name": name }));
         let ran = place.poll();
-        assert_eq!(ran.code, Some(1), "{ran}");
+        assert_eq!(ran.code, Some(65), "{ran}");
         assert!(
             ran.stderr.contains("belongs to connector \"test\"")
                 && ran.stderr.contains("\"stateDir\""),
@@ -51,7 +51,7 @@ fn a_second_process_on_the_same_state_is_refused() {
     let _running = Running::start(command);
     wait_until("the first process polls", || !psp.requests().is_empty());
     let ran = place.poll();
-    assert_eq!(ran.code, Some(1), "{ran}");
+    assert_eq!(ran.code, Some(75), "{ran}");
     assert!(
         ran.stderr.contains("in use by another generic-connector"),
         "{ran}"
@@ -98,7 +98,7 @@ fn files_that_are_no_state_are_left_as_they_are() {
     ] {
         fs::write(&file, &bytes).unwrap();
         let ran = place.poll();
-        assert_eq!(ran.code, Some(1), "{ran}");
+        assert_eq!(ran.code, Some(65), "{ran}");
         assert!(ran.stderr.contains(said), "{said}: {ran}");
         assert!(fs::read(&file).unwrap() == bytes, "the file was changed: {said}");
     }
@@ -117,7 +117,7 @@ fn a_state_damaged_in_the_middle_is_reported() {
     bytes[4096..length].fill(0x5a);
     fs::write(&file, bytes).unwrap();
     let ran = place.poll();
-    assert_eq!(ran.code, Some(1), "{ran}");
+    assert_eq!(ran.code, Some(65), "{ran}");
     assert!(ran.stderr.contains("is damaged"), "{ran}");
 }
 
@@ -128,7 +128,7 @@ fn a_state_directory_that_cannot_be_written_is_reported() {
     let place = Place::new(&psp.url(), json!({ "stateDir": "file/state" }));
     fs::write(place.path().join("file"), "").unwrap();
     let ran = place.poll();
-    assert_eq!(ran.code, Some(1), "{ran}");
+    assert_eq!(ran.code, Some(73), "{ran}");
     assert!(
         ran.stderr.contains("cannot make the state directory"),
         "{ran}"
@@ -147,7 +147,7 @@ fn a_read_only_state_directory_is_reported() {
         return;
     }
     let ran = place.poll();
-    assert_eq!(ran.code, Some(1), "{ran}");
+    assert_eq!(ran.code, Some(73), "{ran}");
     assert!(ran.stderr.contains("cannot open the lock"), "{ran}");
 }
 

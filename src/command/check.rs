@@ -1,13 +1,13 @@
 use std::io::Write;
 
-use super::{Exit, Failure};
+use super::{CommandError, Exit};
 use crate::api::escaped;
 use crate::cli::ConfigFile;
 use crate::config::{Config, TargetConfig, TargetKind};
 use crate::publish::{FormancePublisher, HttpPublisher, TargetFinding};
 
 /// Looks at the configuration and at each target, and writes nothing anywhere.
-pub(super) fn run(options: &ConfigFile) -> Result<Exit, Failure> {
+pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
     let config = Config::read(&options.config)?;
     let mut report = Report::default();
     report.say("ok", "configuration", &options.config.display().to_string());
@@ -34,7 +34,7 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, Failure> {
         }
     }
     Ok(match report.has_failures {
-        true => Exit::Nothing,
+        true => Exit::Findings,
         false => Exit::Done,
     })
 }

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Failure;
+use super::CommandError;
 use crate::config::{Config, TargetConfig, TargetKind};
 use crate::poll::{Poller, Watch};
 use crate::psp::ServiceClient;
@@ -36,25 +36,24 @@ impl<'a> Connector<'a> {
         publishers: Vec<Box<dyn Publisher>>,
         stop: Stop,
         watch: &'a mut dyn Watch,
-    ) -> Result<Connector<'a>, Failure> {
+    ) -> Result<Connector<'a>, CommandError> {
         for warning in &config.warnings {
             log::warn!("{warning}");
         }
-        let store =
-            Store::open(&config.state_directory, &config.identity).map_err(Failure::other)?;
+        let store = Store::open(&config.state_directory, &config.identity)?;
         let (delivery_stopper, delivery_stop) = Stop::new();
         let mut deliveries = Deliveries::default();
         for publisher in publishers {
-            let log = store.change_log().map_err(Failure::other)?;
+            let log = store.change_log()?;
             deliveries.push(
-                Delivery::start(publisher, log, delivery_stop.clone()).map_err(Failure::other)?,
+                Delivery::start(publisher, log, delivery_stop.clone())
+                    .map_err(CommandError::failed)?,
             );
         }
         let client = Arc::new(ServiceClient::new(config.service, stop.clone()));
         let wakers = deliveries.wakers();
         let period = config.polling.period;
-        let poller = Poller::new(store, client.clone(), config.polling, stop, wakers, watch)
-            .map_err(Failure::other)?;
+        let poller = Poller::new(store, client.clone(), config.polling, stop, wakers, watch)?;
         let listener = match config.listen {
             Some(settings) => {
                 let sources = Sources {
@@ -64,7 +63,7 @@ impl<'a> Connector<'a> {
                     client,
                     ask: poller.ask(),
                 };
-                Some(Listener::start(settings, sources).map_err(Failure::other)?)
+                Some(Listener::start(settings, sources)?)
             }
             None => None,
         };
@@ -82,14 +81,18 @@ impl<'a> Connector<'a> {
     }
 
     /// Waits until everything committed is delivered; what remains if it is not, one message for each publisher.
-    pub fn deliver_all(&self, patience: Duration, stop: &Stop) -> Result<Vec<String>, Failure> {
-        let last = self.poller.last_seq().map_err(Failure::other)?;
+    pub fn deliver_all(
+        &self,
+        patience: Duration,
+        stop: &Stop,
+    ) -> Result<Vec<String>, CommandError> {
+        let last = self.poller.last_seq()?;
         Ok(self.deliveries.wait_for(last, patience, None, stop))
     }
 
     /// As [`deliver_all`](Connector::deliver_all), but for no longer than that, and although stopping is requested.
-    pub fn deliver_last(&self, time: Duration) -> Result<Vec<String>, Failure> {
-        let last = self.poller.last_seq().map_err(Failure::other)?;
+    pub fn deliver_last(&self, time: Duration) -> Result<Vec<String>, CommandError> {
+        let last = self.poller.last_seq()?;
         let deadline = Some(Instant::now() + time);
         Ok(self
             .deliveries

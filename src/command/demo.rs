@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::connector::{Connector, default_target, publishers};
-use super::{Exit, Failure};
+use super::{CommandError, Exit};
 use crate::api::object::{Account, Balances, Beneficiary, Transaction};
 use crate::api::{Amount, Asset, PerStream, Stream, escaped};
 use crate::cli;
@@ -22,8 +22,8 @@ use crate::store::{Change, ChangeLog, Delivered};
 const KEY: &str = "demo";
 
 /// Starts a sandbox and a connector on it, and shows what arrives.
-pub(super) fn run(options: &cli::Demo) -> Result<Exit, Failure> {
-    let (trigger, stop) = signals::handle().map_err(Failure::Other)?;
+pub(super) fn run(options: &cli::Demo) -> Result<Exit, CommandError> {
+    let (trigger, stop) = signals::handle().map_err(CommandError::failed)?;
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let settings = Settings {
         listen,
@@ -32,9 +32,10 @@ pub(super) fn run(options: &cli::Demo) -> Result<Exit, Failure> {
         live: true,
         latency: Duration::ZERO,
     };
-    let sandbox = Sandbox::start(settings).map_err(Failure::other)?;
-    let folder = Folder::make()
-        .map_err(|error| Failure::Other(format!("cannot make a temporary folder: {error}")))?;
+    let sandbox = Sandbox::start(settings)?;
+    let folder = Folder::make().map_err(|error| {
+        CommandError::failed(format!("cannot make a temporary folder: {error}"))
+    })?;
     let config_file = folder.0.join("generic.json");
     let listen_key = random_key()?;
     let config = format!(
@@ -42,7 +43,7 @@ pub(super) fn run(options: &cli::Demo) -> Result<Exit, Failure> {
          \"stateDir\": \"state\", \"listen\": \"127.0.0.1:0\", \"listenKey\": \"{listen_key}\" }}\n",
         sandbox.url()
     );
-    fs::write(&config_file, config).map_err(Failure::other)?;
+    fs::write(&config_file, config).map_err(CommandError::failed)?;
     let mut config = Config::read(&config_file)?;
     config.warnings.clear();
 
@@ -74,12 +75,12 @@ pub(super) fn run(options: &cli::Demo) -> Result<Exit, Failure> {
     // What was committed last is shown, too.
     let remaining = connector.deliver_all(Duration::from_secs(2), &Stop::never())?;
     connector.shut_down();
-    ended.map_err(Failure::other)?;
+    ended?;
     totals.show(started.elapsed());
     Ok(if remaining.is_empty() && totals.complete {
         Exit::Done
     } else {
-        Exit::Nothing
+        Exit::Failed
     })
 }
 
@@ -89,10 +90,10 @@ fn say(line: &str) {
 }
 
 /// A key that nobody can guess.
-fn random_key() -> Result<String, Failure> {
+fn random_key() -> Result<String, CommandError> {
     let mut bytes = [0; 16];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
-        .map_err(|_| Failure::Other("the system gives no random bytes".to_owned()))?;
+        .map_err(|_| CommandError::failed("the system gives no random bytes"))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

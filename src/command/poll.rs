@@ -2,7 +2,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use super::connector::{Connector, default_target, publishers};
-use super::{Exit, Failure};
+use super::{CommandError, Exit};
 use crate::cli;
 use crate::config::Config;
 use crate::logging::ERASE_LINE;
@@ -13,11 +13,11 @@ use crate::signals;
 const LAST_DELIVERIES: Duration = Duration::from_secs(1);
 
 /// Polls until caught up and delivers everything.
-pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
+pub(super) fn run(options: &cli::Poll) -> Result<Exit, CommandError> {
     let mut config = Config::read(&options.config.config)?;
     // What ends when it is caught up has nobody to answer.
     config.listen = None;
-    let (_trigger, stop) = signals::handle().map_err(Failure::Other)?;
+    let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
     let targets = config
         .publish
         .clone()
@@ -40,7 +40,7 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
     };
     let refused = connector.refused();
     connector.shut_down();
-    let (report, slice) = polled.map_err(Failure::other)?;
+    let (report, slice) = polled?;
     if let Some(error) = &slice.failure {
         log::error!("the sweep goes on with the next run: {error}");
     }
@@ -51,11 +51,11 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, Failure> {
     watch.close(&report);
     Ok(match report.outcome {
         PollOutcome::Interrupted => Exit::Done,
-        _ if !remaining.is_empty() => Exit::Nothing,
-        PollOutcome::Complete if slice != SliceReport::default() || refused > 0 => Exit::Partly,
+        _ if !remaining.is_empty() => Exit::Failed,
+        PollOutcome::Complete if slice != SliceReport::default() || refused > 0 => Exit::Findings,
         PollOutcome::Complete => Exit::Done,
-        PollOutcome::Partial => Exit::Partly,
-        PollOutcome::Failed => Exit::Nothing,
+        PollOutcome::Partial => Exit::Findings,
+        PollOutcome::Failed => Exit::Failed,
     })
 }
 

@@ -2,47 +2,45 @@ use std::io::Write;
 
 use serde_json::json;
 
-use super::{Exit, Failure};
+use super::{CommandError, Exit};
 use crate::api::escaped;
 use crate::cli::{self, Number};
 use crate::config::Outline;
 use crate::store::{Publishers, Quarantine, Quarantined, Refusal};
 
 /// Shows or changes what is in quarantine, beside a connector that may be running.
-pub(super) fn run(action: &cli::Quarantine) -> Result<Exit, Failure> {
+pub(super) fn run(action: &cli::Quarantine) -> Result<Exit, CommandError> {
     let (cli::Quarantine::List { config, .. }
     | cli::Quarantine::Show { config, .. }
     | cli::Quarantine::Retry { config, .. }
     | cli::Quarantine::Drop { config, .. }) = action;
     let directory = Outline::read(&config.config)?.state_directory;
-    let quarantine = Quarantine::open(&directory).map_err(Failure::other)?;
-    let publishers = Publishers::open(&directory).map_err(Failure::other)?;
+    let quarantine = Quarantine::open(&directory)?;
+    let publishers = Publishers::open(&directory)?;
     match action {
         cli::Quarantine::List { json, .. } => {
-            let listed = quarantine.list().map_err(Failure::other)?;
-            let refused = publishers.refusals().map_err(Failure::other)?;
+            let listed = quarantine.list()?;
+            let refused = publishers.refusals()?;
             say(&match json {
                 true => in_json(&listed, &refused),
                 false => in_words(&listed) + &refused_in_words(&refused),
             });
         }
         cli::Quarantine::Show { number, .. } => say(&match number {
-            Number::Record(number) => details(&quarantine.get(*number).map_err(Failure::other)?),
-            Number::Refusal(publisher, seq) => refused_details(
-                &publishers
-                    .refusal(publisher, *seq)
-                    .map_err(Failure::other)?,
-            ),
+            Number::Record(number) => details(&quarantine.get(*number)?),
+            Number::Refusal(publisher, seq) => {
+                refused_details(&publishers.refusal(publisher, *seq)?)
+            }
         }),
         cli::Quarantine::Retry { numbers, .. } => {
             for number in numbers {
                 match number {
                     Number::Record(number) => {
-                        quarantine.retry(*number).map_err(Failure::other)?;
+                        quarantine.retry(*number)?;
                         say(&format!("the next poll takes number {number} again\n"));
                     }
                     Number::Refusal(publisher, seq) => {
-                        publishers.retry(publisher, *seq).map_err(Failure::other)?;
+                        publishers.retry(publisher, *seq)?;
                         say(&format!(
                             "{publisher} delivers seq {seq} again with the next poll\n"
                         ));
@@ -54,13 +52,13 @@ pub(super) fn run(action: &cli::Quarantine) -> Result<Exit, Failure> {
             for number in numbers {
                 match number {
                     Number::Record(number) => {
-                        quarantine.drop(*number).map_err(Failure::other)?;
+                        quarantine.drop(*number)?;
                         say(&format!(
                             "number {number} is dropped; it comes again if the service still lists it\n"
                         ));
                     }
                     Number::Refusal(publisher, seq) => {
-                        publishers.drop(publisher, *seq).map_err(Failure::other)?;
+                        publishers.drop(publisher, *seq)?;
                         say(&format!(
                             "{publisher}/{seq} is dropped, and not delivered there\n"
                         ));

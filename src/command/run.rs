@@ -1,5 +1,5 @@
 use super::connector::{Connector, publishers};
-use super::{Exit, Failure};
+use super::{CommandError, Exit};
 use crate::cli::ConfigFile;
 use crate::config::Config;
 use crate::signals;
@@ -10,16 +10,16 @@ pub(super) const NOTHING_TO_DELIVER_TO: &str = "neither \"listen\" nor \"publish
      [ { \"type\": \"ndjson\", \"path\": \"changes.ndjson\" } ]";
 
 /// Polls and delivers until a signal comes.
-pub(super) fn run(options: &ConfigFile) -> Result<Exit, Failure> {
+pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
     let config = Config::read(&options.config)?;
     if config.publish.is_none() && config.listen.is_none() {
-        return Err(Failure::Config(format!(
-            "{}: {NOTHING_TO_DELIVER_TO}",
-            options.config.display()
-        )));
+        return Err(CommandError::new(
+            Exit::BadConfig,
+            format!("{}: {NOTHING_TO_DELIVER_TO}", options.config.display()),
+        ));
     }
-    signals::ignore_hangup().map_err(Failure::Other)?;
-    let (_trigger, stop) = signals::handle().map_err(Failure::Other)?;
+    signals::ignore_hangup().map_err(CommandError::failed)?;
+    let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
     let publishers = publishers(config.publish.as_deref().unwrap_or_default());
     log::info!(
         "generic-connector {} polls {} every {:#} as \"{}\", state in {}",
@@ -37,5 +37,5 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, Failure> {
     let ended = connector.poller.run();
     connector.shut_down();
     log::info!("stopped");
-    ended.map(|()| Exit::Done).map_err(Failure::other)
+    ended.map(|()| Exit::Done).map_err(CommandError::failed)
 }

@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use super::{Exit, Failure};
+use super::{CommandError, Exit};
 use crate::api::{Second, escaped};
 use crate::cli;
 use crate::config::Outline;
@@ -8,10 +8,9 @@ use crate::status::Status;
 use crate::store::{PollRow, SweepRow};
 
 /// Shows the state as a table or as JSON.
-pub(super) fn run(options: &cli::Status) -> Result<Exit, Failure> {
+pub(super) fn run(options: &cli::Status) -> Result<Exit, CommandError> {
     let outline = Outline::read(&options.config.config)?;
-    let status =
-        Status::read(&outline.state_directory, outline.polling_period).map_err(Failure::other)?;
+    let status = Status::read(&outline.state_directory, outline.polling_period)?;
     let text = match options.json {
         true => format!("{:#}\n", status.in_json()),
         false => in_words(&status),

@@ -50,7 +50,7 @@ object! {
         /// The URL of an HTTP proxy. The environment is not asked.
         "proxy" proxy: ureq::Proxy, default "none";
         /// The directory of the state, one for each connector.
-        "stateDir" state_directory: Directory, default "$STATE_DIRECTORY, else state";
+        "stateDir" state_directory: Directory, default "$STATE_DIRECTORY, else /var/lib/generic-connector for the default configuration file, else state";
         /// Where to answer Connectivity, such as `127.0.0.1:8080`.
         "listen" listen: SocketAddr, default "off";
         /// The key that requests to the listener must carry. `listen` always requires one.

@@ -19,6 +19,7 @@ mod urls;
 mod values;
 
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,6 +33,12 @@ use values::{ConnectorName, Directory, Period, Rate, Span, Whole};
 pub use file::{ENTRY_KEYS, FILE_KEYS};
 pub use schema::ConfigKey;
 pub use targets::{TargetConfig, TargetKind};
+
+/// The configuration of commands that name none, as the package installs it.
+pub const DEFAULT_FILE: &str = "/etc/generic-connector/generic.json";
+
+/// Where the state of [`DEFAULT_FILE`] is. Its own folder is not for data.
+const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/generic-connector";
 
 /// A configuration that has been checked.
 #[derive(Debug)]
@@ -103,7 +110,7 @@ impl Outline {
             Ok(Outline {
                 polling_period: polling_period(&file),
                 publishers: targets::names(&entries),
-                state_directory: state_directory(file.state_directory, folder_of(path)),
+                state_directory: state_directory(file.state_directory, path),
             })
         });
         outline.map_err(|problem| Error::new(path, problem))
@@ -150,7 +157,7 @@ fn check(mut file: File, path: &Path) -> Result<Config, String> {
         identity,
         service,
         polling: polling(&file),
-        state_directory: state_directory(file.state_directory, context.folder),
+        state_directory: state_directory(file.state_directory, path),
         listen,
         publish,
         warnings: context.warnings,
@@ -229,13 +236,21 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 
-fn state_directory(given: Option<Directory>, folder: &Path) -> PathBuf {
-    if let Some(Directory(path)) = given {
-        return folder.join(path);
+fn state_directory(given: Option<Directory>, file: &Path) -> PathBuf {
+    match given {
+        Some(Directory(path)) => folder_of(file).join(path),
+        None => default_state_directory(file, env::var_os("STATE_DIRECTORY")),
     }
-    match env::var_os("STATE_DIRECTORY").filter(|path| !path.is_empty()) {
+}
+
+/// Where the state is if the configuration does not say so. systemd passes `StateDirectory=` in the environment.
+fn default_state_directory(file: &Path, from_systemd: Option<OsString>) -> PathBuf {
+    match from_systemd.filter(|path| !path.is_empty()) {
         Some(path) => PathBuf::from(path),
-        None => folder.join("state"),
+        None if std::path::absolute(file).is_ok_and(|file| file == Path::new(DEFAULT_FILE)) => {
+            PathBuf::from(DEFAULT_STATE_DIRECTORY)
+        }
+        None => folder_of(file).join("state"),
     }
 }
 
@@ -287,6 +302,35 @@ mod tests {
             "{:?}",
             Config::parse(&text, Path::new("generic.json")).unwrap()
         )
+    }
+
+    #[test]
+    fn the_packaged_configuration_has_its_state_where_packages_have_theirs() {
+        let default = |file: &str, from_systemd: Option<&str>| {
+            let directory =
+                default_state_directory(Path::new(file), from_systemd.map(OsString::from));
+            directory.to_str().unwrap().to_owned()
+        };
+        let packaged = "/var/lib/generic-connector";
+        assert_eq!(default(DEFAULT_FILE, None), packaged);
+        assert_eq!(default(DEFAULT_FILE, Some("")), packaged);
+        assert_eq!(
+            default("/etc/generic-connector/./generic.json", None),
+            packaged
+        );
+        assert_eq!(
+            default(DEFAULT_FILE, Some("/var/lib/acme")),
+            "/var/lib/acme"
+        );
+        assert_eq!(
+            default("generic.json", Some("/var/lib/acme")),
+            "/var/lib/acme"
+        );
+        assert_eq!(
+            default("/etc/generic-connector/other.json", None),
+            "/etc/generic-connector/state"
+        );
+        assert_eq!(default("generic.json", None), "state");
     }
 
     #[test]

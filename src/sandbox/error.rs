@@ -18,7 +18,7 @@ pub enum Error {
         /// The address.
         address: SocketAddr,
         /// The system's message.
-        reason: String,
+        reason: io::Error,
     },
     /// The system starts no more threads.
     #[error("the sandbox cannot start a thread: {0}; raise the limit on tasks")]

@@ -90,9 +90,9 @@ impl Sandbox {
             latency,
         };
         let server = Server::start(settings.listen, Limits::default(), Arc::new(answers)).map_err(
-            |error| Error::Bind {
+            |reason| Error::Bind {
                 address: settings.listen,
-                reason: error.to_string(),
+                reason,
             },
         )?;
         let live = settings.live.then(|| {
