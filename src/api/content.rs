@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn of_balances_the_amounts_decide() {
+    fn balances_are_compared_by_their_amounts() {
         let balances = |id: &str, at: &str, balances: &str| {
             format!(r#"{{"id":"{id}","accountID":"a","at":"{at}","balances":[{balances}]}}"#)
         };

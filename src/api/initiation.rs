@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_breaks_a_rule_is_refused_by_the_name_of_its_field() {
+    fn a_request_that_breaks_a_rule_is_rejected_by_the_name_of_its_field() {
         assert_eq!(
             InitiationRequest::read(&body("x", json!(1)))
                 .unwrap()

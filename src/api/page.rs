@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_array_is_refused_whole() {
+    fn what_is_no_array_is_rejected_whole() {
         for (body, said) in [
             ("", "the body is empty"),
             ("<html>\u{1b}[2J", "begin with \"<html>"),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn balances_are_those_of_the_account_asked_about() {
+    fn balances_belong_to_the_account_that_was_asked_about() {
         let body = br#"{"id":"b","accountID":"a","at":"2024-05-01T12:00:00Z","balances":[]}"#;
         assert_eq!(balances_record("a", body).unwrap().unwrap().id, "a");
         let other = balances_record("c", body).unwrap().unwrap_err();

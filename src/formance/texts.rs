@@ -8,7 +8,8 @@ pub(super) fn text<'r>(record: &'r Members, field: &str) -> Option<Cow<'r, str>>
     Some(record.text(field).unwrap_or(Cow::Borrowed(json)))
 }
 
-/// As for the listener: the text of a field that should be a string; `None` if there is none or if it is empty.
+/// The text of a field that should be a string; `None` if it is missing, null or empty. Any other value counts as its
+/// JSON.
 pub fn non_empty_text(record: &Members, field: &str) -> Option<String> {
     let text = text(record, field).filter(|text| !text.is_empty())?;
     Some(text.into_owned())

@@ -177,7 +177,7 @@ impl Drop for Settling<'_> {
     }
 }
 
-/// What the service's answer means. `may_be_made_before` says whether an earlier request may have had an effect.
+/// Interprets the service's answer. `may_be_made_before` says whether an earlier request may have had an effect.
 fn outcome(asked: Result<Initiated, NotInitiated>, may_be_made_before: bool) -> Outcome {
     let (error, may_be_made) = match asked {
         Ok(initiated) => return Outcome::Made(initiated),

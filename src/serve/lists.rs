@@ -199,7 +199,7 @@ impl Lists {
     }
 }
 
-/// What a query asks for, and the part of the list that it selects. The error is written for the client.
+/// Reads a query: the request, and the part of the list that it selects. The error is written for the client.
 fn selection(stream: Stream, query: &str) -> Result<(ListRequest, Selection), String> {
     let asked = ListRequest::read(stream, query).map_err(|invalid| invalid.to_string())?;
     if asked.by_creation {

@@ -66,7 +66,7 @@ pub struct Settings {
     pub key: Rotating,
 }
 
-/// What a listener answers from.
+/// Everything that a listener answers from.
 #[derive(Debug)]
 pub struct Sources<'a> {
     /// The state.
@@ -91,7 +91,7 @@ pub enum Error {
     Bind {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the operating system.
         reason: std::io::Error,
     },
     /// The state cannot be read or written.

@@ -28,11 +28,11 @@ pub(super) struct Routes {
     pub polling_period: Duration,
 }
 
-/// What a path asks for.
+/// The meaning of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Route {
     List(Stream),
-    /// Of the first account that has one of these ids.
+    /// The balances of the first account that has one of these ids.
     Balances(Vec<String>),
     Initiate(Initiation),
     Poll {
