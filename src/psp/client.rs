@@ -286,7 +286,7 @@ impl ServiceClient {
         key: &Secret,
         read: impl Fn(&[u8], Timestamp) -> Result<T, api::Invalid>,
     ) -> Result<T, Error> {
-        let no_answer = |no_answer| Error::no_answer(no_answer, attempts);
+        let no_answer = |failure| Error::NoAnswer { failure, attempts };
         let limit = self.settings.max_body_bytes;
         let timeout = match patience {
             Patience::Poll | Patience::OneTry => None,

@@ -8,14 +8,10 @@ use crate::transport::{Answer, NoAnswer};
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// There is no answer: the connection or its TLS failed, was cut, or took too long.
-    #[error("{request}: {cause}{}", tried(*attempts))]
+    #[error("{failure}{}", tried(*attempts))]
     NoAnswer {
-        /// Method and URL.
-        request: String,
-        /// What happened, and what to do about it.
-        cause: String,
-        /// Whether the request may have reached the service.
-        sent: bool,
+        /// How the last try failed.
+        failure: NoAnswer,
         /// How often it was tried.
         attempts: u32,
     },
@@ -117,20 +113,6 @@ pub enum Error {
 }
 
 impl Error {
-    pub(super) fn no_answer(no_answer: NoAnswer, attempts: u32) -> Error {
-        let NoAnswer {
-            request,
-            cause,
-            sent,
-        } = no_answer;
-        Error::NoAnswer {
-            request,
-            cause,
-            sent,
-            attempts,
-        }
-    }
-
     /// The error that the status of an answer means. Its body is for people, so it may be missing.
     pub(super) fn of_status(answer: Answer, attempts: u32) -> Error {
         let body = ErrorBody::read(answer.body_or_empty());
@@ -190,7 +172,7 @@ impl Error {
     /// Whether the service may have made what it was asked to make.
     pub(super) fn leaves_open(&self) -> bool {
         match self {
-            Error::NoAnswer { sent, .. } => *sent,
+            Error::NoAnswer { failure, .. } => failure.sent,
             Error::Unreadable { .. } | Error::TooLarge { .. } | Error::Stopped { .. } => true,
             // Too many requests: this one was turned away.
             Error::Unavailable { status, .. } => *status != 429,

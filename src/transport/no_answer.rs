@@ -6,7 +6,7 @@ use super::Transport;
 use crate::api::escaped;
 
 /// A request failed before its whole answer arrived.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{request}: {cause}")]
 pub struct NoAnswer {
     /// The request, as errors name it.
