@@ -350,3 +350,80 @@ impl Sweep {
         quarantine::log_new(self.row.stream, id, reason);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Page;
+    use crate::store::{Cursor, Identity};
+
+    const SETTINGS: Settings = Settings {
+        page_size: 2,
+        workers: 1,
+        batch_records: 100,
+        lookback: 60,
+        period: Duration::from_secs(60),
+        sweep_period: Duration::from_secs(3_600),
+    };
+
+    /// What a poll does that reads the accounts up to that date.
+    fn poll_up_to(store: &mut Store, date: &str) {
+        let position = Timestamp::parse(date).unwrap().second();
+        let cursor = Cursor {
+            position: Some(position),
+            ..store.cursor(Stream::Accounts).unwrap()
+        };
+        let cursors = &[(Stream::Accounts, cursor)];
+        let batch = Batch {
+            cursors,
+            ..Batch::default()
+        };
+        store.commit(batch).unwrap();
+    }
+
+    /// A sweep of a state that was polled up to 2024, while its first page is in flight.
+    fn sweep_in_flight() -> (tempfile::TempDir, Store, Sweep) {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity {
+            name: "test".to_owned(),
+            endpoint: "http://localhost".to_owned(),
+        };
+        let mut store = Store::open(folder.path(), &identity).unwrap();
+        poll_up_to(&mut store, "2024-01-01T00:00:00Z");
+        let mut sweep = Sweep::take_up(&store, &SETTINGS).unwrap();
+        sweep.handed_out();
+        (folder, store, sweep)
+    }
+
+    /// The late page was taken with the cursor from before the poll, and what it showed was committed with that cursor.
+    #[test]
+    fn a_page_that_is_answered_during_a_poll_does_not_put_the_cursor_back() {
+        let (_folder, mut store, mut sweep) = sweep_in_flight();
+        sweep.pause(&mut store).unwrap();
+        let newest_first = br#"[{"id":"b","accountName":"B","createdAt":"2023-02-01T00:00:00Z"},
+            {"id":"a","accountName":"A","createdAt":"2023-01-01T00:00:00Z"}]"#;
+        sweep.keep(Ok(ListPage {
+            page: Page::read(Stream::Accounts, newest_first).unwrap(),
+            clock: Timestamp::now(),
+        }));
+        poll_up_to(&mut store, "2024-06-01T00:00:00Z");
+        sweep.go_on(&mut store).unwrap();
+        sweep.pause(&mut store).unwrap();
+        let cursor = store.cursor(Stream::Accounts).unwrap();
+        let position = cursor.position.map(String::from);
+        assert_eq!(position.as_deref(), Some("2024-06-01T00:00:00Z"));
+        assert!(cursor.quirks.unsorted_since.is_some());
+        assert!(store.newest(Stream::Accounts, "a").unwrap().is_some());
+    }
+
+    /// The page stayed in flight, and the sweep waited for it until the next start.
+    #[test]
+    fn a_page_whose_request_panicked_is_asked_for_again() {
+        let (_folder, mut store, mut sweep) = sweep_in_flight();
+        let panicked = Err(JobError::Panicked("on purpose".to_owned()));
+        let report = sweep.collect(&mut store, panicked).unwrap().unwrap();
+        assert!(report.failure.unwrap().contains("on purpose"));
+        sweep.go_on(&mut store).unwrap();
+        assert!(matches!(sweep.next_job(), Some(Job::SweepPage { query, .. }) if query.page == 1));
+    }
+}
