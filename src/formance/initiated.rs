@@ -35,6 +35,9 @@ const REQUESTED: [&str; 4] = [
 ///
 /// A body without an `id` is an error. Any other field that is missing or unreadable is taken from the request or
 /// dropped: the money is on its way, and an answer that Formance cannot read would hide that.
+///
+/// Unlike in lists, the client reads dates and the status as plain strings (`payouts.go`). So it resolves escapes in
+/// dates, and maps an unknown status itself.
 pub fn read_initiated(request: &InitiationRequest, body: &[u8]) -> Result<Initiated, Invalid> {
     let invalid = |reason: &dyn Display| {
         let body = escaped(&String::from_utf8_lossy(body));
