@@ -79,19 +79,10 @@ impl PaymentsTransaction {
 
     /// A hash of what a payment keeps as it was first pushed.
     pub fn kept_hash(&self) -> [u8; 16] {
-        let Fixed {
-            scheme,
-            source,
-            destination,
-            created_at,
-        } = &self.fixed;
-        let kept = (
-            &self.asset,
-            scheme,
-            source,
-            destination,
-            created_at.to_string(),
-        );
+        let fixed = &self.fixed;
+        let (source, destination) = (&fixed.source, &fixed.destination);
+        let created_at = fixed.created_at.to_string();
+        let kept = (&self.asset, fixed.scheme, source, destination, created_at);
         ContentHash::of(&as_json(&kept)).0
     }
 
