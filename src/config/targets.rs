@@ -118,11 +118,11 @@ fn http(
         inline: entry.api_key.take(),
         file: entry.api_key_file.take(),
     };
-    let Url(url) = url_of(&mut entry, name, "https://example.com/changes")?;
+    let Url(url) = url_of(&mut entry, name, "https://example.com/changes", context)?;
     // A fragment is never sent.
     let url = url.split('#').next().unwrap_or_default().to_owned();
     Ok(TargetKind::Http(publish::HttpSettings {
-        transport: transport(entry, &url, name, 1, request_timeout, context)?,
+        transport: transport(entry, 1, request_timeout, context.folder)?,
         url,
         key: secret(source, name, |entry| entry.api_key, context)?,
     }))
@@ -134,7 +134,7 @@ fn formance(
     request_timeout: Duration,
     context: &mut Context,
 ) -> Result<TargetKind, String> {
-    let url = url_of(&mut entry, name, "https://stack.example.com")?;
+    let url = url_of(&mut entry, name, "https://stack.example.com", context)?;
     let url =
         urls::base(&url).map_err(|fix| format!("publish: {}", bad::<Url>("url", &url.0, &fix)))?;
     let connector = entry
@@ -149,7 +149,7 @@ fn formance(
     let (url, token_url) = addresses(&url, credentials.is_some());
     let connections = publish::FORMANCE_CONNECTIONS;
     Ok(TargetKind::Formance(publish::FormanceSettings {
-        transport: transport(entry, &url, name, connections, request_timeout, context)?,
+        transport: transport(entry, connections, request_timeout, context.folder)?,
         url,
         token_url,
         connector,
@@ -184,32 +184,36 @@ fn credentials(
     }
 }
 
-fn url_of(entry: &mut PublishEntry, name: &str, example: &str) -> Result<Url, String> {
-    entry.url.take().ok_or_else(|| {
+fn url_of(
+    entry: &mut PublishEntry,
+    name: &str,
+    example: &str,
+    context: &mut Context,
+) -> Result<Url, String> {
+    let url = entry.url.take().ok_or_else(|| {
         format!("\"publish\": the entry \"{name}\" needs a \"url\", such as \"{example}\"")
-    })
+    })?;
+    if urls::is_unencrypted(&url.0) {
+        context.warnings.push(format!(
+            "\"url\" of the publisher \"{name}\" begins with http: the key and the data cross the network unencrypted; use https"
+        ));
+    }
+    Ok(url)
 }
 
 /// How to reach a target.
 fn transport(
     entry: PublishEntry,
-    url: &str,
-    name: &str,
     connections: usize,
     request_timeout: Duration,
-    context: &mut Context,
+    folder: &Path,
 ) -> Result<transport::Settings, String> {
-    if urls::is_unencrypted(url) {
-        context.warnings.push(format!(
-            "\"url\" of the publisher \"{name}\" begins with http: the key and the data cross the network unencrypted; use https"
-        ));
-    }
     Ok(transport::Settings {
         request_timeout: entry
             .request_timeout
             .map_or(request_timeout, |Period(timeout)| timeout),
         connections,
-        root_certificates: urls::root_certificates(entry.ca_file.as_deref(), context.folder)
+        root_certificates: urls::root_certificates(entry.ca_file.as_deref(), folder)
             .map_err(|problem| format!("publish: {problem}"))?,
         proxy: entry.proxy,
     })
