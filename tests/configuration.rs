@@ -49,6 +49,7 @@ fn what_is_not_json_or_no_object() {
         ("", "not JSON"),
         ("{ \"name\": \"test\", }", "not JSON"),
         ("{} {}", "not JSON"),
+        ("{ \"name\": \"\\ud800\" }", "not JSON"),
         (
             "\u{feff}{}",
             "begins with a byte order mark: save it as UTF-8",

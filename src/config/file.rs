@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 use super::schema::{self, ConfigKey, Form, Schema, object};
 use super::urls::{BaseUrl, Url};
@@ -125,15 +125,16 @@ impl File {
                     .to_owned(),
             );
         }
-        let json: &RawValue = serde_json::from_str(text)
+        // Reports what is not JSON before any key is looked at, such as half of a surrogate pair in a text.
+        let json: Value = serde_json::from_str(text)
             .map_err(|error| format!("the configuration is not JSON: {error}"))?;
-        if !json.get().starts_with('{') {
+        if !json.is_object() {
             return Err(
                 "the configuration is not a JSON object: begin it with { and end it with }"
                     .to_owned(),
             );
         }
-        schema::read(json)
+        schema::read(text)
     }
 
     /// The entries of `publish`, if the file has that key.
@@ -143,7 +144,7 @@ impl File {
         };
         let entries: Result<Vec<_>, String> = entries
             .iter()
-            .map(|entry| PublishEntry::parse(entry))
+            .map(|entry| PublishEntry::parse(entry.get()))
             .collect();
         entries
             .map(Some)
@@ -153,7 +154,7 @@ impl File {
 
 impl PublishEntry {
     /// Reads the text of an entry. A type has only some of the keys.
-    pub fn parse(json: &RawValue) -> Result<PublishEntry, String> {
+    pub fn parse(json: &str) -> Result<PublishEntry, String> {
         let entry: PublishEntry = schema::read(json)?;
         if let Some(kind) = entry.kind {
             let has = |key: &&ConfigKey| key.of.is_empty() || key.of.contains(kind.as_str());

@@ -101,9 +101,9 @@ macro_rules! object {
 }
 pub(super) use object;
 
-/// Reads an object from its text, which must begin with a brace: serde would take a list for an object, too.
-pub(super) fn read<T: Schema>(json: &RawValue) -> Result<T, String> {
-    let mut deserializer = serde_json::Deserializer::from_str(json.get());
+/// Reads the JSON text of an object. It must be one: serde would take a list for an object, too.
+pub(super) fn read<T: Schema>(json: &str) -> Result<T, String> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| explain::<T>(&error))
 }
 
