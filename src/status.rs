@@ -3,11 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::api::{Second, Timestamp};
 use crate::poll::{LITTLE_ROOM, SILENT_PERIODS, STANDING_POLLS};
-use crate::store::{self, Overview};
+use crate::publish::LedgerFigures;
+use crate::store::{
+    self, InitiationState, Overview, PollOutcome, PollState, PublisherLine, Snapshot,
+};
 
 /// How many of the last polls are shown.
 const POLLS: usize = 5;
@@ -20,6 +24,8 @@ const A_DAY: u64 = 86_400 + 3_600;
 pub struct Status {
     /// The state.
     pub overview: Overview,
+    /// What each of its publishers remembers of its target, in the same order.
+    pub ledgers: Vec<LedgerFigures>,
     /// What should be looked at, as the log has said it or will.
     pub warnings: Vec<String>,
 }
@@ -27,14 +33,41 @@ pub struct Status {
 impl Status {
     /// Reads the state in that directory, of a connector that polls so often.
     pub fn read(directory: &Path, period: Duration) -> Result<Status, store::Error> {
-        let overview = Overview::read(directory, POLLS)?;
+        let snapshot = Snapshot::open(directory)?;
+        let overview = snapshot.overview(POLLS)?;
+        let ledgers = overview.publishers.iter();
+        let ledgers = ledgers
+            .map(|publisher| LedgerFigures::read(&snapshot.memory(&publisher.name)))
+            .collect::<Result<_, _>>()?;
         let warnings = warnings(&overview, period, Timestamp::now().second());
-        Ok(Status { overview, warnings })
+        Ok(Status {
+            overview,
+            ledgers,
+            warnings,
+        })
     }
 
     /// For programs.
     pub fn in_json(&self) -> Value {
-        let Status { overview, warnings } = self;
+        /// A publisher's line and its ledger's figures as one object.
+        #[derive(Serialize)]
+        struct PublisherJson<'a> {
+            #[serde(flatten)]
+            line: &'a PublisherLine,
+            #[serde(flatten)]
+            ledger: &'a LedgerFigures,
+        }
+        let Status {
+            overview,
+            ledgers,
+            warnings,
+        } = self;
+        let publishers: Vec<_> = overview
+            .publishers
+            .iter()
+            .zip(ledgers)
+            .map(|(line, ledger)| PublisherJson { line, ledger })
+            .collect();
         let polls: Vec<_> = overview
             .polls
             .iter()
@@ -43,7 +76,7 @@ impl Status {
                     "number": poll.number,
                     "startedAt": poll.started_at.to_string(),
                     "endedAt": poll.ended_at.map(|second| second.to_string()),
-                    "outcome": poll.outcome,
+                    "outcome": poll.state.name(),
                     "newVersions": poll.versions,
                     "requests": poll.requests,
                     "retries": poll.retries,
@@ -55,16 +88,16 @@ impl Status {
         let initiations: serde_json::Map<_, _> = overview
             .initiations
             .iter()
-            .map(|(state, count)| (state.clone(), (*count).into()))
+            .map(|(state, count)| (state.name().to_owned(), (*count).into()))
             .collect();
         json!({
-            "name": overview.identity.name,
-            "endpoint": overview.identity.endpoint,
-            "stateId": overview.state_id,
-            "lastSeq": overview.last_seq,
+            "name": overview.state.identity.name,
+            "endpoint": overview.state.identity.endpoint,
+            "stateId": overview.state.id,
+            "lastSeq": overview.state.last_seq,
             "streams": overview.streams,
             "cursors": overview.cursors,
-            "publishers": overview.publishers,
+            "publishers": publishers,
             "quarantined": overview.quarantined,
             "unknownValues": overview.unknown_values,
             "sweep": overview.sweep.as_ref().map(|sweep| json!({
@@ -97,10 +130,12 @@ fn warnings(overview: &Overview, period: Duration, now: Second) -> Vec<String> {
         .clone()
         .and_then(|text| text.try_into().ok());
     // Who polls by cron does so when it suits them.
-    let failing = overview
-        .polls
-        .first()
-        .is_some_and(|poll| poll.outcome == "failed" || poll.outcome == "running");
+    let failing = overview.polls.first().is_some_and(|poll| {
+        matches!(
+            poll.state,
+            PollState::Running | PollState::Ended(PollOutcome::Failed)
+        )
+    });
     let silence = if failing { silence } else { silence.max(A_DAY) };
     match last_good {
         Some(last_good) if now.since(last_good) > silence => warnings.push(format!(
@@ -121,7 +156,11 @@ fn warnings(overview: &Overview, period: Duration, now: Second) -> Vec<String> {
             ));
         }
     }
-    if overview.free_bytes.is_some_and(|free| free < LITTLE_ROOM) {
+    if overview
+        .state
+        .free_bytes
+        .is_some_and(|free| free < LITTLE_ROOM)
+    {
         warnings.push("the disk of the state is nearly full".to_owned());
     }
     for publisher in &overview.publishers {
@@ -135,7 +174,7 @@ fn warnings(overview: &Overview, period: Duration, now: Second) -> Vec<String> {
     let unknown = overview
         .unsettled
         .iter()
-        .filter(|unsettled| unsettled.state == "unknown")
+        .filter(|unsettled| unsettled.state == InitiationState::Unknown)
         .count();
     if unknown > 0 {
         warnings.push(format!(

@@ -35,3 +35,4 @@ mod status;
 mod sweep;
 mod tls;
 mod torture;
+mod upgrade;

@@ -44,9 +44,9 @@ impl<'a> Connector<'a> {
         let (delivery_stopper, delivery_stop) = Stop::new();
         let mut deliveries = Deliveries::default();
         for publisher in publishers {
-            let log = store.change_log()?;
+            let state = store.publisher(publisher.name())?;
             deliveries.push(
-                Delivery::start(publisher, log, delivery_stop.clone())
+                Delivery::start(publisher, state, delivery_stop.clone())
                     .map_err(CommandError::failed)?,
             );
         }

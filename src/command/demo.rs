@@ -16,7 +16,7 @@ use crate::publish::{DeliveryError, Publisher};
 use crate::sandbox::{Sandbox, Settings};
 use crate::signals;
 use crate::stop::Stop;
-use crate::store::{Change, ChangeLog, Delivered};
+use crate::store::{Change, Delivered, PublisherState};
 
 /// The key between the sandbox and the connector.
 const KEY: &str = "demo";
@@ -170,11 +170,15 @@ impl Publisher for Shown {
         "screen"
     }
 
-    fn resume(&mut self, _: &ChangeLog, stored: i64) -> Result<i64, DeliveryError> {
+    fn resume(&mut self, _: &PublisherState, stored: i64) -> Result<i64, DeliveryError> {
         Ok(stored)
     }
 
-    fn deliver(&mut self, _: &ChangeLog, changes: &[Change]) -> Result<Delivered, DeliveryError> {
+    fn deliver(
+        &mut self,
+        _: &PublisherState,
+        changes: &[Change],
+    ) -> Result<Delivered, DeliveryError> {
         changes.iter().for_each(|change| say(&readable(change)));
         Ok(Delivered::default())
     }

@@ -3,6 +3,7 @@ use std::io::Write;
 use super::{CommandError, Exit};
 use crate::cli;
 use crate::config::Outline;
+use crate::publish;
 use crate::store::Publishers;
 
 /// Asks a publisher for something, beside a connector that may be running.
@@ -14,6 +15,12 @@ pub(super) fn run(action: &cli::Publisher) -> Result<Exit, CommandError> {
     let publishers = Publishers::open(&outline.state_directory)?;
     let done = match action {
         cli::Publisher::Replay { name, from, .. } => {
+            if *from > 1 && !publish::replays_from_anywhere(&publishers.kind(name)?) {
+                return Err(CommandError::failed(format!(
+                    "the publisher \"{name}\" can only begin at the beginning, because what it tells of a payment builds on \
+                     what came before; leave --from out: what Formance has already stays as it is"
+                )));
+            }
             publishers.replay(name, from - 1)?;
             format!(
                 "the publisher \"{name}\" delivers everything from seq {from} on again: with the next poll if the connector runs, \

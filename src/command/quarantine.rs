@@ -6,7 +6,7 @@ use super::{CommandError, Exit};
 use crate::api::escaped;
 use crate::cli::{self, Number};
 use crate::config::Outline;
-use crate::store::{Publishers, Quarantine, Quarantined, Refusal};
+use crate::store::{Publishers, Quarantine, Quarantined, TargetRefusal};
 
 /// Shows or changes what is in quarantine, beside a connector that may be running.
 pub(super) fn run(action: &cli::Quarantine) -> Result<Exit, CommandError> {
@@ -75,7 +75,7 @@ fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-fn in_json(listed: &[Quarantined], refused: &[Refusal]) -> String {
+fn in_json(listed: &[Quarantined], refused: &[TargetRefusal]) -> String {
     let refused = refused.iter().map(|refusal| {
         json!({
             "number": format!("{}/{}", refusal.publisher, refusal.seq),
@@ -127,7 +127,7 @@ fn in_words(listed: &[Quarantined]) -> String {
 }
 
 /// What targets refuse, if they refuse anything.
-fn refused_in_words(refused: &[Refusal]) -> String {
+fn refused_in_words(refused: &[TargetRefusal]) -> String {
     if refused.is_empty() {
         return String::new();
     }
@@ -147,7 +147,7 @@ fn refused_in_words(refused: &[Refusal]) -> String {
     text
 }
 
-fn answer(refusal: &Refusal) -> String {
+fn answer(refusal: &TargetRefusal) -> String {
     let retry = match refusal.retry {
         true => " (delivered again with the next poll)",
         false => "",
@@ -155,7 +155,7 @@ fn answer(refusal: &Refusal) -> String {
     format!("\"{}\": {}{retry}", escaped(&refusal.id), refusal.reason)
 }
 
-fn refused_details(refusal: &Refusal) -> String {
+fn refused_details(refusal: &TargetRefusal) -> String {
     format!(
         "number      {}/{}\nstream      {}\nrefused at  {}\nanswer      {}\n\n{}\n",
         refusal.publisher,

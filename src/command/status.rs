@@ -20,10 +20,18 @@ pub(super) fn run(options: &cli::Status) -> Result<Exit, CommandError> {
     Ok(Exit::Done)
 }
 
-fn in_words(Status { overview, warnings }: &Status) -> String {
+fn in_words(status: &Status) -> String {
+    let Status {
+        overview,
+        ledgers,
+        warnings,
+    } = status;
     let mut text = format!(
         "connector  {} at {}\nstate      {}, last seq {}\n\n",
-        overview.identity.name, overview.identity.endpoint, overview.state_id, overview.last_seq
+        overview.state.identity.name,
+        overview.state.identity.endpoint,
+        overview.state.id,
+        overview.state.last_seq
     );
     for warning in warnings {
         text += &format!("WARNING    {warning}\n\n");
@@ -75,7 +83,7 @@ fn in_words(Status { overview, warnings }: &Status) -> String {
         let counts: Vec<String> = overview
             .initiations
             .iter()
-            .map(|(state, count)| format!("{count} {state}"))
+            .map(|(state, count)| format!("{count} {}", state.name()))
             .collect();
         text += &format!("initiated  payouts and transfers: {}\n", counts.join(", "));
     }
@@ -85,7 +93,7 @@ fn in_words(Status { overview, warnings }: &Status) -> String {
             unsettled.kind,
             escaped(&unsettled.key),
             unsettled.asked_at,
-            unsettled.state,
+            unsettled.state.name(),
             unsettled
                 .error
                 .as_ref()
@@ -96,7 +104,7 @@ fn in_words(Status { overview, warnings }: &Status) -> String {
         "\n{:<14}{:>12}{:>12}  {}\n",
         "PUBLISHER", "OFFSET", "LAG", "DELIVERED"
     );
-    for publisher in &overview.publishers {
+    for (publisher, ledger) in overview.publishers.iter().zip(ledgers) {
         let delivered = publisher.delivered_at.as_deref().unwrap_or("-");
         text += &format!(
             "{:<14}{:>12}{:>12}  {delivered}\n",
@@ -111,17 +119,17 @@ fn in_words(Status { overview, warnings }: &Status) -> String {
                 publisher.refused
             );
         }
-        if publisher.waiting > 0 {
+        if ledger.waiting > 0 {
             text += &format!(
                 "  {} versions wait for the transaction that theirs relates to, such as \"{}\", which is not delivered\n",
-                publisher.waiting,
-                escaped(publisher.waiting_for.as_deref().unwrap_or_default())
+                ledger.waiting,
+                escaped(ledger.waiting_for.as_deref().unwrap_or_default())
             );
         }
-        for left_out in &publisher.left_out {
+        for skipped in &ledger.skipped {
             text += &format!(
                 "  left out, {} versions: {}\n",
-                left_out.versions, left_out.reason
+                skipped.versions, skipped.reason
             );
         }
     }
@@ -155,7 +163,7 @@ fn line(poll: &PollRow) -> String {
         "{:<8}{:<22}{:<13}{:>10}{:>10}{:>9}{:>9}  {}\n",
         poll.number,
         poll.started_at.to_string(),
-        poll.outcome,
+        poll.state.name(),
         poll.versions.values().sum::<i64>(),
         poll.requests,
         poll.retries,

@@ -10,7 +10,7 @@ use super::workers::{BalancesAnswer, Job, JobError, PageAnswer};
 use super::{PollReport, Settings, StoreResult};
 use crate::api::{Record, Stream, Timestamp, Unusable, escaped};
 use crate::psp::{self, ServiceClient};
-use crate::store::{Batch, Cursor, Kind, Store};
+use crate::store::{Batch, Cursor, QuarantineKind, Store};
 
 /// A record that changes this often without a newer date is reported.
 const RESTLESS_VERSIONS: i64 = 5;
@@ -184,7 +184,7 @@ impl Cycle {
                 // Which account was asked for is known, whatever the answer says.
                 unusable.id = Some(account);
                 let quarantine = &mut self.pending.quarantine;
-                if quarantine.add(store, Stream::Balances, Kind::Contract, &unusable)? {
+                if quarantine.add(store, Stream::Balances, QuarantineKind::Contract, &unusable)? {
                     self.count_quarantined(Stream::Balances, &unusable);
                 }
             }

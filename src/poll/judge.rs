@@ -2,7 +2,7 @@ use super::StoreResult;
 use super::quarantine::QuarantineChanges;
 use super::versions::PendingVersions;
 use crate::api::{Record, Stream, Timestamp, same_balances, same_content};
-use crate::store::{Store, Stored};
+use crate::store::{Store, StoredVersion};
 
 /// A version that was read this recently may be newer than what a lagging replica still answers. Seconds.
 const REPLICA_LAG: u64 = 3_600;
@@ -32,7 +32,7 @@ pub fn judge(
     versions: &PendingVersions,
     quarantine: &QuarantineChanges,
     record: &Record,
-    known: &Stored,
+    known: &StoredVersion,
 ) -> StoreResult<Verdict> {
     if known.hash == record.hash {
         return Ok(Verdict::Known);

@@ -5,7 +5,7 @@ use super::judge::{Verdict, judge};
 use super::quarantine::{DUPLICATE, QuarantineChanges};
 use super::versions::PendingVersions;
 use crate::api::{Record, Timestamp, Unusable, escaped, same_content};
-use crate::store::{self, Batch, Kind, Store, Stored};
+use crate::store::{Batch, MOST_UNKNOWN_VALUES, QuarantineKind, Store, StoredVersion};
 
 /// Bytes of records after which a batch is committed, however few they are.
 const MOST_BYTES: usize = 8 << 20;
@@ -28,7 +28,7 @@ pub struct Judged {
     /// Whether it was put into quarantine and was not there before.
     pub newly_quarantined: bool,
     /// The newest version known before, if any.
-    pub before: Option<Stored>,
+    pub before: Option<StoredVersion>,
 }
 
 impl Pending {
@@ -94,9 +94,11 @@ impl Pending {
         for (number, kind) in self.quarantine.of(store, record)? {
             match (verdict, kind) {
                 // What broke the API under the record's id is over.
-                (Verdict::New { .. }, Kind::Contract) => self.quarantine.released.push(number),
+                (Verdict::New { .. }, QuarantineKind::Contract) => {
+                    self.quarantine.released.push(number);
+                }
                 // What is in quarantine beside the record still has a rival.
-                (Verdict::Known, Kind::DuplicateId) => {
+                (Verdict::Known, QuarantineKind::DuplicateId) => {
                     let rival = (record.stream, record.id.clone());
                     self.quarantine.rivals.push(rival);
                 }
@@ -113,7 +115,7 @@ impl Pending {
                     reason: DUPLICATE.to_owned(),
                     json: record.json.clone(),
                 };
-                let (stream, kind) = (record.stream, Kind::DuplicateId);
+                let (stream, kind) = (record.stream, QuarantineKind::DuplicateId);
                 newly_quarantined = self.quarantine.add(store, stream, kind, &duplicate)?;
             }
         }
@@ -143,10 +145,10 @@ impl Pending {
     pub fn commit(&mut self, store: &mut Store, batch: &Batch) -> StoreResult<usize> {
         let (poll, sweep) = (self.versions.poll, self.versions.sweep);
         let versions = self.versions.in_order();
-        store.commit(Batch {
+        store.commit(&Batch {
             poll_number: poll,
             versions,
-            refused: &self.quarantine.added,
+            quarantined: &self.quarantine.added,
             released: &self.quarantine.released,
             kept: &self.quarantine.kept,
             rivals: &self.quarantine.rivals,
@@ -185,7 +187,7 @@ impl UnknownValues {
 
     fn note(&mut self, record: &Record) {
         for (field, value) in &record.unknown_values {
-            if (self.known.len() as i64) < store::UNKNOWN_VALUES
+            if self.known.len() < MOST_UNKNOWN_VALUES
                 && self.known.insert(((*field).to_owned(), value.clone()))
             {
                 log::warn!(

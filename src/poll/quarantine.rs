@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::StoreResult;
 use crate::api::{ContentHash, Record, Stream, Timestamp, Unusable, escaped};
-use crate::store::{Kind, Refused, Store};
+use crate::store::{QuarantineEntry, QuarantineKind, Store};
 
 /// Why one of two contents under one id is not accepted.
 pub const DUPLICATE: &str = "another content of this id is listed with the same or a newer date; make the service's ids \
@@ -11,7 +11,7 @@ pub const DUPLICATE: &str = "another content of this id is listed with the same 
 /// What the next commit changes in the quarantine.
 #[derive(Debug, Default)]
 pub struct QuarantineChanges {
-    pub added: Vec<Refused>,
+    pub added: Vec<QuarantineEntry>,
     /// The keys of `added`: a page that is read twice adds nothing.
     added_keys: HashSet<(Stream, Option<String>, ContentHash)>,
     /// Bytes of the texts in `added`.
@@ -48,7 +48,7 @@ impl QuarantineChanges {
         &mut self,
         store: &Store,
         stream: Stream,
-        kind: Kind,
+        kind: QuarantineKind,
         unusable: &Unusable,
     ) -> StoreResult<bool> {
         let Unusable { id, reason, json } = unusable.clone();
@@ -58,14 +58,16 @@ impl QuarantineChanges {
         }
         let known = match (&id, kind) {
             // One element that breaks the API is kept for each id. In which way it breaks it makes no difference.
-            (Some(id), Kind::Contract) => {
+            (Some(id), QuarantineKind::Contract) => {
                 let known = store.quarantined_of(stream, id)?;
-                known.iter().any(|(_, kind)| *kind == Kind::Contract)
+                known
+                    .iter()
+                    .any(|(_, kind)| *kind == QuarantineKind::Contract)
             }
             (id, _) => store.is_quarantined(stream, id.as_deref().unwrap_or_default(), hash)?,
         };
         self.bytes += json.len();
-        self.added.push(Refused {
+        self.added.push(QuarantineEntry {
             stream,
             id,
             kind,
@@ -81,7 +83,7 @@ impl QuarantineChanges {
     }
 
     /// What is in quarantine under a record's id: numbers and kinds.
-    pub fn of(&self, store: &Store, record: &Record) -> StoreResult<Vec<(i64, Kind)>> {
+    pub fn of(&self, store: &Store, record: &Record) -> StoreResult<Vec<(i64, QuarantineKind)>> {
         if !self.streams.contains(&record.stream) {
             return Ok(Vec::new());
         }

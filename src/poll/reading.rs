@@ -4,7 +4,7 @@ use super::workers::JobError;
 use super::{Settings, StoreResult};
 use crate::api::{Query, Record, Second, Stream, Timestamp, Unusable};
 use crate::psp::{self, ListPage};
-use crate::store::{Cursor, Kind, Place, Quirks, Store};
+use crate::store::{Cursor, QuarantineKind, Quirks, Store, SweepPlace};
 
 /// Polls in a row that leave a cursor where it is, although they read newer records, before that is reported.
 pub const STANDING_POLLS: i64 = 3;
@@ -73,7 +73,7 @@ impl Reading {
     }
 
     /// Begins to read a list from that place on, for a sweep.
-    pub fn sweep(store: &Store, stream: Stream, place: Place) -> StoreResult<Reading> {
+    pub fn sweep(store: &Store, stream: Stream, place: SweepPlace) -> StoreResult<Reading> {
         let stored = store.cursor(stream)?;
         let now = Timestamp::now().second();
         let page_size = place.page_size;
@@ -145,7 +145,7 @@ impl Reading {
         let mut quarantined = Vec::new();
         for unusable in &page.unusable {
             let quarantine = &mut pending.quarantine;
-            if quarantine.add(store, self.stream, Kind::Contract, unusable)? {
+            if quarantine.add(store, self.stream, QuarantineKind::Contract, unusable)? {
                 quarantined.push(unusable);
             }
         }
@@ -205,7 +205,7 @@ impl Reading {
     }
 
     /// Where the sweep has come to.
-    pub fn place(&self) -> Option<Place> {
+    pub fn place(&self) -> Option<SweepPlace> {
         self.walk.place()
     }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::api::{PerStream, Second};
-use crate::store::PollRow;
+use crate::store::{PollOutcome, PollRow, PollState};
 
 /// What a poll did, so far or in all.
 #[derive(Debug, Clone)]
@@ -30,43 +30,15 @@ pub struct PollReport {
     pub elapsed: Duration,
 }
 
-/// How a poll ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PollOutcome {
-    /// Everything was read.
-    Complete,
-    /// A stream or an account failed, or a record was newly put into quarantine; the rest was read.
-    Partial,
-    /// No request succeeded.
-    Failed,
-    /// It was stopped. What was read is stored.
-    Interrupted,
-}
-
-impl PollOutcome {
-    /// As the state and `status` have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            PollOutcome::Complete => "complete",
-            PollOutcome::Partial => "partial",
-            PollOutcome::Failed => "failed",
-            PollOutcome::Interrupted => "interrupted",
-        }
-    }
-}
-
 impl PollReport {
     /// For the state. Without `ended_at` the poll still runs.
     pub fn row(&self, ended_at: Option<Second>) -> PollRow {
-        let outcome = match ended_at {
-            Some(_) => self.outcome.name(),
-            None => "running",
-        };
+        let ended = ended_at.map(|_| PollState::Ended(self.outcome));
         PollRow {
             number: self.number,
             started_at: self.started_at,
             ended_at,
-            outcome: outcome.to_owned(),
+            state: ended.unwrap_or(PollState::Running),
             requests: self.requests as i64,
             retries: self.retries as i64,
             versions: self.versions,

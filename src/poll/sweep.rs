@@ -9,7 +9,7 @@ use super::workers::{Job, JobError, PageAnswer};
 use super::{Settings, StoreResult};
 use crate::api::{self, Query, Record, Second, Stream, Timestamp, escaped};
 use crate::psp::{self, ListPage};
-use crate::store::{Batch, Place, Store, SweepRow};
+use crate::store::{Batch, Store, SweepPlace, SweepRow};
 
 /// The first sweep begins this long after the first poll, or a period after it if that is shorter. Seconds.
 const FIRST_SWEEP_AFTER: u64 = 600;
@@ -81,7 +81,7 @@ impl Sweep {
         };
         if row.place.page_size != page_size {
             // The numbers of its pages mean other elements now.
-            row.place = Place::start(page_size);
+            row.place = SweepPlace::start(page_size);
         }
         let poll = store.next_poll()? - 1;
         Ok(Sweep {
@@ -224,7 +224,7 @@ impl Sweep {
             self.count(record, judged);
         }
         if let Some(place) = self.reading.place() {
-            self.row.place = Place {
+            self.row.place = SweepPlace {
                 failures: 0,
                 ..place
             };
@@ -266,7 +266,7 @@ impl Sweep {
             }
         }
         // What the service lists no more needs no quarantine.
-        if !self.row.place.incomplete {
+        if !self.row.place.found.incomplete {
             let gone = store.quarantined_before(stream, self.row.started_at)?;
             self.pending.quarantine.released.extend(gone);
         }
@@ -282,7 +282,7 @@ impl Sweep {
         };
         self.commit(store)?;
         self.row.stream = next;
-        self.row.place = Place::start(self.row.place.page_size);
+        self.row.place = SweepPlace::start(self.row.place.page_size);
         self.reading = Reading::sweep(store, next, self.row.place.clone())?;
         Ok(None)
     }
@@ -378,7 +378,7 @@ mod tests {
             cursors,
             ..Batch::default()
         };
-        store.commit(batch).unwrap();
+        store.commit(&batch).unwrap();
     }
 
     /// A sweep of a state that was polled up to 2024, while its first page is in flight.

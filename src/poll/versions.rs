@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use super::StoreResult;
 use crate::api::{PerStream, Record, Timestamp, same_content};
-use crate::store::{Store, Stored, Version};
+use crate::store::{Store, StoredVersion, Version};
 
 /// The versions that were read and are not committed yet. They hide the stored ones of the same records.
 #[derive(Debug)]
@@ -63,11 +63,11 @@ impl PendingVersions {
     }
 
     /// The newest version of a record, pending or stored.
-    pub fn newest(&self, store: &Store, record: &Record) -> StoreResult<Option<Stored>> {
+    pub fn newest(&self, store: &Store, record: &Record) -> StoreResult<Option<StoredVersion>> {
         let Some(version) = self.of(record).next() else {
             return store.newest(record.stream, &record.id);
         };
-        Ok(Some(Stored {
+        Ok(Some(StoredVersion {
             seq: 0,
             number: version.number,
             timestamp: version.record.timestamp,
@@ -79,7 +79,12 @@ impl PendingVersions {
     }
 
     /// The text of a record's [`newest`](PendingVersions::newest) version.
-    pub fn json(&self, store: &Store, record: &Record, newest: &Stored) -> StoreResult<String> {
+    pub fn json(
+        &self,
+        store: &Store,
+        record: &Record,
+        newest: &StoredVersion,
+    ) -> StoreResult<String> {
         match self.of(record).next() {
             Some(version) => Ok(version.record.json.to_string()),
             None => store.json(newest.seq),

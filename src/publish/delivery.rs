@@ -8,7 +8,7 @@ use crossbeam_channel::{Sender, bounded};
 use super::Publisher;
 use super::worker::DeliveryWorker;
 use crate::stop::Stop;
-use crate::store::ChangeLog;
+use crate::store::PublisherState;
 
 /// How often [`Deliveries::wait_for`] looks at a publisher.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
@@ -52,24 +52,24 @@ impl Delivery {
     /// that is only down is waited for.
     pub fn start(
         mut publisher: Box<dyn Publisher>,
-        log: ChangeLog,
+        store: PublisherState,
         stop: Stop,
     ) -> Result<Delivery, String> {
         let name = publisher.name().to_owned();
         let failed = |error: &dyn Display| format!("publisher \"{name}\": {error}");
-        publisher.open(&log).map_err(|error| failed(&error))?;
-        let is_another = log
-            .register(&name, publisher.kind())
+        publisher.open(&store).map_err(|error| failed(&error))?;
+        let is_another = store
+            .register(publisher.kind())
             .map_err(|error| failed(&error))?;
         if is_another {
             log::warn!(
                 "publisher \"{name}\" has another type than it had: everything is delivered from the beginning"
             );
         }
-        let progress = log.progress(&name).map_err(|error| failed(&error))?;
+        let progress = store.progress().map_err(|error| failed(&error))?;
         let state = SharedDeliveryState::new(progress.replay.unwrap_or(progress.offset));
         let (wake, woken) = bounded(1);
-        let worker = DeliveryWorker::new(publisher, log, state.clone(), progress.sending);
+        let worker = DeliveryWorker::new(publisher, store, state.clone(), progress.sending);
         let thread = thread::Builder::new()
             .name(format!("deliver-{name}"))
             .spawn(move || worker.run(&woken, &stop))

@@ -8,7 +8,7 @@ use ureq::http::Method;
 use super::target::{self, TargetFinding};
 use super::{DeliveryError, Publisher, change_line};
 use crate::secret::Rotating;
-use crate::store::{Change, ChangeLog, Delivered};
+use crate::store::{Change, Delivered, PublisherState};
 use crate::transport::{self, Credential, OutgoingRequest, Transport};
 
 /// The bytes that the value of a header cannot carry, and `%`, which escapes them.
@@ -122,12 +122,17 @@ impl Publisher for HttpPublisher {
         true
     }
 
-    fn resume(&mut self, log: &ChangeLog, stored: i64) -> Result<i64, DeliveryError> {
-        self.state_id = Some(log.state_id()?);
+    fn resume(&mut self, state: &PublisherState, stored: i64) -> Result<i64, DeliveryError> {
+        self.state_id = Some(state.log().state_id()?);
         Ok(stored)
     }
 
-    fn deliver(&mut self, log: &ChangeLog, changes: &[Change]) -> Result<Delivered, DeliveryError> {
+    fn deliver(
+        &mut self,
+        state: &PublisherState,
+        changes: &[Change],
+    ) -> Result<Delivered, DeliveryError> {
+        let log = state.log();
         let (Some(first), Some(last)) = (changes.first(), changes.last()) else {
             return Ok(Delivered::default());
         };

@@ -26,11 +26,11 @@ mod worker;
 
 use std::time::Duration;
 
-use crate::store::{self, Change, ChangeLog, Delivered};
+use crate::store::{self, Change, Delivered, PublisherState};
 
 pub use delivery::{Deliveries, Delivery};
 pub use formance::{
-    CONNECTIONS as FORMANCE_CONNECTIONS, Credentials, FormancePublisher,
+    CONNECTIONS as FORMANCE_CONNECTIONS, Credentials, FormancePublisher, LedgerFigures,
     Settings as FormanceSettings,
 };
 pub use http::{HttpPublisher, Settings as HttpSettings};
@@ -47,7 +47,7 @@ pub trait Publisher: Send {
 
     /// Checks what can be checked on this machine before anything starts. An error if what the target holds does not
     /// belong to this state.
-    fn open(&mut self, _log: &ChangeLog) -> Result<(), String> {
+    fn open(&mut self, _state: &PublisherState) -> Result<(), String> {
         Ok(())
     }
 
@@ -64,11 +64,21 @@ pub trait Publisher: Send {
 
     /// The seq after which to go on. `stored` is the stored offset, which a target that knows what it holds overrides.
     /// Called before the first delivery, after each failure, and from time to time.
-    fn resume(&mut self, log: &ChangeLog, stored: i64) -> Result<i64, DeliveryError>;
+    fn resume(&mut self, state: &PublisherState, stored: i64) -> Result<i64, DeliveryError>;
 
     /// Delivers changes whose seqs follow the last ones. When it returns, they are durable at the target, except for
     /// those that [`Delivered`] lists.
-    fn deliver(&mut self, log: &ChangeLog, changes: &[Change]) -> Result<Delivered, DeliveryError>;
+    fn deliver(
+        &mut self,
+        state: &PublisherState,
+        changes: &[Change],
+    ) -> Result<Delivered, DeliveryError>;
+}
+
+/// Whether a publisher of that type can begin a replay anywhere. One that builds on everything it delivered before
+/// can only begin at the beginning.
+pub fn replays_from_anywhere(kind: &str) -> bool {
+    kind != formance::KIND
 }
 
 /// Changes could not be delivered.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::change_line::{self, LineHead};
 use super::{DeliveryError, Publisher};
 use crate::crash;
-use crate::store::{Change, ChangeLog, Delivered};
+use crate::store::{Change, ChangeLog, Delivered, PublisherState};
 
 /// Writes one change a line, to a file or to standard output.
 ///
@@ -55,27 +55,32 @@ impl Publisher for NdjsonPublisher {
         "ndjson"
     }
 
-    fn open(&mut self, log: &ChangeLog) -> Result<(), String> {
-        match self.resume(log, 0) {
+    fn open(&mut self, state: &PublisherState) -> Result<(), String> {
+        match self.resume(state, 0) {
             Err(DeliveryError::Foreign(reason)) => Err(reason),
             // Delivery waits for a file that cannot be opened now.
             _ => Ok(()),
         }
     }
 
-    fn resume(&mut self, log: &ChangeLog, stored: i64) -> Result<i64, DeliveryError> {
+    fn resume(&mut self, state: &PublisherState, stored: i64) -> Result<i64, DeliveryError> {
         match &mut self.output {
             LineOutput::Stdout => Ok(stored),
             LineOutput::File { path, open } => {
                 *open = None;
-                let (opened, last) = resume_file(path, log)?;
+                let (opened, last) = resume_file(path, state.log())?;
                 *open = Some(opened);
                 Ok(last.unwrap_or(stored))
             }
         }
     }
 
-    fn deliver(&mut self, log: &ChangeLog, changes: &[Change]) -> Result<Delivered, DeliveryError> {
+    fn deliver(
+        &mut self,
+        state: &PublisherState,
+        changes: &[Change],
+    ) -> Result<Delivered, DeliveryError> {
+        let log = state.log();
         let mut lines =
             Vec::with_capacity(changes.iter().map(|change| change.json.len() + 256).sum());
         changes

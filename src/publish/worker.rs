@@ -13,7 +13,7 @@ use super::delivery::SharedDeliveryState;
 use super::{DeliveryError, Publisher};
 use crate::crash;
 use crate::stop::Stop;
-use crate::store::{Change, ChangeLog, Delivered};
+use crate::store::{Change, Delivered, PublisherState};
 use crate::transport::Backoff;
 
 /// How many refused versions are read at once when they are tried again.
@@ -32,7 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(300);
 /// What a delivery thread works with.
 pub(super) struct DeliveryWorker {
     publisher: Box<dyn Publisher>,
-    log: ChangeLog,
+    store: PublisherState,
     state: SharedDeliveryState,
     /// When the target was last asked what it holds; none if that is not known.
     resumed_at: Option<Instant>,
@@ -48,14 +48,14 @@ impl DeliveryWorker {
     /// A worker that goes on where `state` says. `sending` is the end of the batch that was under way.
     pub fn new(
         publisher: Box<dyn Publisher>,
-        log: ChangeLog,
+        store: PublisherState,
         state: SharedDeliveryState,
         sending: Option<i64>,
     ) -> DeliveryWorker {
         DeliveryWorker {
             most: publisher.most_changes(),
             publisher,
-            log,
+            store,
             state,
             resumed_at: None,
             sending,
@@ -118,15 +118,18 @@ impl DeliveryWorker {
         self.take_replay()?;
         // Refused changes come first because they are older. If they fail, the others are delivered all the same.
         let retried = self.retry_refused();
-        let refused = self
-            .log
-            .next_refused(self.publisher.name(), self.state.get().offset)?;
+        let refused = self.store.next_refused(self.state.get().offset)?;
         let changes = self.next_batch(refused.map_or(i64::MAX, |seq| seq - 1))?;
         if let Some(last) = changes.last() {
             self.deliver(&changes, last.seq)?;
             return Ok(true);
         }
-        match self.log.read(self.state.get().offset, 1, 1)?.first() {
+        match self
+            .store
+            .log()
+            .read(self.state.get().offset, 1, 1)?
+            .first()
+        {
             // It is in quarantine, so it is passed over.
             Some(next) if refused == Some(next.seq) => {
                 self.advance(next.seq, &Delivered::default())?;
@@ -143,7 +146,7 @@ impl DeliveryWorker {
     /// Asks the target after which seq to go on.
     fn resume(&mut self) -> Result<(), DeliveryError> {
         let stored = self.state.get().offset;
-        let offset = self.publisher.resume(&self.log, stored)?;
+        let offset = self.publisher.resume(&self.store, stored)?;
         self.resumed_at = Some(Instant::now());
         if offset != stored {
             self.suspect = None;
@@ -155,7 +158,7 @@ impl DeliveryWorker {
     /// Goes back as far as an operator wants, if one does.
     fn take_replay(&mut self) -> Result<(), DeliveryError> {
         let name = self.publisher.name();
-        if let Some(after) = self.log.take_replay(name)? {
+        if let Some(after) = self.store.take_replay()? {
             log::info!(
                 "publisher \"{name}\" delivers everything after seq {after} again, as asked"
             );
@@ -168,13 +171,13 @@ impl DeliveryWorker {
     /// Delivers again what was refused and an operator wants to be tried again.
     fn retry_refused(&mut self) -> Result<(), DeliveryError> {
         let name = self.publisher.name().to_owned();
-        for change in self.log.retries(&name, RETRIES)? {
+        for change in self.store.retries(RETRIES)? {
             let seq = change.seq;
-            let delivered = match self.publisher.deliver(&self.log, &[change]) {
-                Err(DeliveryError::Refused(reason)) => refused(seq, reason),
+            let delivered = match self.publisher.deliver(&self.store, &[change]) {
+                Err(DeliveryError::Refused(reason)) => Delivered::refused(seq, reason),
                 delivered => delivered?,
             };
-            self.log.settle(&name, seq, &delivered)?;
+            self.store.settle(seq, &delivered)?;
             match delivered.refused.first() {
                 None => {
                     log::info!(
@@ -195,17 +198,23 @@ impl DeliveryWorker {
         let offset = self.state.get().offset;
         self.sending = self.sending.filter(|end| *end <= most);
         if let Some(end) = self.sending {
-            return Ok(self.log.read_until(offset, end, usize::MAX, usize::MAX)?);
+            return Ok(self
+                .store
+                .log()
+                .read_until(offset, end, usize::MAX, usize::MAX)?);
         }
         let end = self.suspect.unwrap_or(i64::MAX).min(most);
-        let mut changes = self.log.read_until(offset, end, self.most, MOST_BYTES)?;
+        let mut changes = self
+            .store
+            .log()
+            .read_until(offset, end, self.most, MOST_BYTES)?;
         if self.suspect.is_some() {
             changes.truncate(changes.len().div_ceil(2));
         }
         if let Some(last) = changes.last()
             && self.publisher.keeps_batches()
         {
-            self.log.begin_batch(self.publisher.name(), last.seq)?;
+            self.store.begin_batch(last.seq)?;
             self.sending = Some(last.seq);
             crash::point();
         }
@@ -214,14 +223,14 @@ impl DeliveryWorker {
 
     /// Delivers a batch that ends with that seq.
     fn deliver(&mut self, changes: &[Change], last: i64) -> Result<(), DeliveryError> {
-        match self.publisher.deliver(&self.log, changes) {
+        match self.publisher.deliver(&self.store, changes) {
             Ok(delivered) => {
                 self.advance(last, &delivered)?;
                 self.most = self.publisher.most_changes().min(self.most * 2);
                 Ok(())
             }
             Err(DeliveryError::Refused(reason)) if changes.len() == 1 => {
-                self.advance(last, &refused(last, reason))
+                self.advance(last, &Delivered::refused(last, reason))
             }
             Err(DeliveryError::Refused(_)) => {
                 self.suspect = Some(last);
@@ -243,7 +252,7 @@ impl DeliveryWorker {
         if delivered.is_plain() {
             self.set_offset(offset);
         }
-        self.log.advance(self.publisher.name(), offset, delivered)?;
+        self.store.advance(offset, delivered)?;
         self.set_offset(offset);
         self.suspect = self.suspect.filter(|end| *end > offset);
         let refused = delivered.refused.len();
@@ -289,18 +298,10 @@ impl DeliveryWorker {
     }
 
     fn note_error(&self, reason: Option<&str>) {
-        if let Err(error) = self.log.note_error(self.publisher.name(), reason) {
+        if let Err(error) = self.store.note_error(reason) {
             log::error!("{error}");
         }
         self.state
             .change(|state| state.error = reason.map(str::to_owned));
-    }
-}
-
-/// That the target refuses one version.
-fn refused(seq: i64, reason: String) -> Delivered {
-    Delivered {
-        refused: vec![(seq, reason)],
-        ..Delivered::default()
     }
 }

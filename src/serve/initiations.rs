@@ -11,7 +11,7 @@ use crate::crash;
 use crate::formance::read_initiated;
 use crate::http::{Responder, Response};
 use crate::psp::{self, NotInitiated, ServiceClient};
-use crate::store::{Entry, Journal, Outcome};
+use crate::store::{Entry, InitiationOutcome, Journal};
 
 /// How long the service is asked again while it gives no answer.
 const PATIENCE: Duration = Duration::from_secs(50);
@@ -150,10 +150,12 @@ impl Forwarder {
             return unavailable("Not Written Down", &detail);
         }
         match outcome {
-            Outcome::Made(initiated) => Response::json(201, initiated.json.into_bytes()),
-            Outcome::Refused(status, answer) => Response::json(status, answer.into_bytes()),
-            Outcome::NotMade(error) => unavailable("Not Made", &error),
-            Outcome::Unknown(error) => unavailable("Outcome Unknown", &error),
+            InitiationOutcome::Made(initiated) => Response::json(201, initiated.json.into_bytes()),
+            InitiationOutcome::Refused(status, answer) => {
+                Response::json(status, answer.into_bytes())
+            }
+            InitiationOutcome::NotMade(error) => unavailable("Not Made", &error),
+            InitiationOutcome::Unknown(error) => unavailable("Outcome Unknown", &error),
         }
     }
 }
@@ -178,9 +180,9 @@ impl Drop for Settling<'_> {
 }
 
 /// Interprets the service's answer. `may_be_made_before` says whether an earlier request may have had an effect.
-fn outcome(asked: Result<Initiated, NotInitiated>, may_be_made_before: bool) -> Outcome {
+fn outcome(asked: Result<Initiated, NotInitiated>, may_be_made_before: bool) -> InitiationOutcome {
     let (error, may_be_made) = match asked {
-        Ok(initiated) => return Outcome::Made(initiated),
+        Ok(initiated) => return InitiationOutcome::Made(initiated),
         Err(NotInitiated { error, may_be_made }) => (error, may_be_made || may_be_made_before),
     };
     match &error {
@@ -193,10 +195,10 @@ fn outcome(asked: Result<Initiated, NotInitiated>, may_be_made_before: bool) -> 
                 ),
             };
             let answer = json!({ "Title": title, "Detail": detail }).to_string();
-            Outcome::Refused(*status, answer)
+            InitiationOutcome::Refused(*status, answer)
         }
-        _ if may_be_made => Outcome::Unknown(error.to_string()),
-        _ => Outcome::NotMade(error.to_string()),
+        _ if may_be_made => InitiationOutcome::Unknown(error.to_string()),
+        _ => InitiationOutcome::NotMade(error.to_string()),
     }
 }
 
@@ -211,20 +213,20 @@ fn is_final(status: u16, may_be_made: bool) -> bool {
     }
 }
 
-fn log_outcome(kind: Initiation, key: &str, outcome: &Outcome) {
+fn log_outcome(kind: Initiation, key: &str, outcome: &InitiationOutcome) {
     match outcome {
-        Outcome::Made(initiated) => {
+        InitiationOutcome::Made(initiated) => {
             log::info!(
                 "{kind}: \"{key}\" is made, as \"{}\"",
                 escaped(&initiated.id)
             );
         }
-        Outcome::Refused(_, answer) => log::warn!(
+        InitiationOutcome::Refused(_, answer) => log::warn!(
             "{kind}: \"{key}\" is refused by the service: {}",
             escaped(answer)
         ),
-        Outcome::NotMade(error) => log::error!("{kind}: \"{key}\" is not made: {error}"),
-        Outcome::Unknown(error) => log::error!(
+        InitiationOutcome::NotMade(error) => log::error!("{kind}: \"{key}\" is not made: {error}"),
+        InitiationOutcome::Unknown(error) => log::error!(
             "{kind}: whether \"{key}\" is made is unknown: {error}; the service is asked again when Connectivity asks \
              again under the same idempotencyKey"
         ),

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::api::{ListRequest, PerStream, Second, Stream, Timestamp, escaped};
 use crate::formance::readable;
 use crate::http::Response;
-use crate::store::{self, Listed, Listing, Selection};
+use crate::store::{self, Listing, Selection, ShownVersion};
 
 /// Records on a page. A page is built in memory, so a request for more is an error.
 const LARGEST_PAGE: u32 = 1_000;
@@ -235,7 +235,7 @@ fn ready(listing: &Listing) -> Result<(), ListError> {
 }
 
 /// The text of a version for Connectivity.
-fn shown(stream: Stream, version: &Listed) -> String {
+fn shown(stream: Stream, version: &ShownVersion) -> String {
     let stamp = version.stamp.timestamp();
     readable(stream, &version.json, stamp, &version.initiated_as)
 }

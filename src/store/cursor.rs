@@ -1,24 +1,76 @@
 use std::collections::BTreeSet;
 
-use super::Quirks;
-use crate::api::Second;
+use rusqlite::Connection;
+
+use super::columns::AsJson;
+use super::database::{execute, optional};
+use super::{Error, Quirks, Store};
+use crate::api::{Second, Stream};
 
 /// The first and the last second of a range.
 pub type Range = (Second, Second);
 
-/// How far a stream is known to be complete. Moved only with the records that it vouches for.
+/// How far a stream is known to be complete. It moves only in the commit that stores the records it vouches for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cursor {
-    /// Every record dated before this second has been read, and those of it that could be seen at the time.
+    /// Every record dated before this second has been read, if it could be seen at the time.
     pub position: Option<Second>,
     /// The seconds that the last walk read by page number.
     pub numbered: BTreeSet<Range>,
     /// The ranges that are still to be read again.
     pub again: BTreeSet<Range>,
-    /// What the service's answers have shown of it.
+    /// How the service departs from the API, as its answers have shown.
     pub quirks: Quirks,
     /// When the list was last read to its end.
     pub ended_at: Option<Second>,
-    /// How many polls in a row have left the position where it was although they read newer records.
+    /// How many polls in a row have read newer records and yet left the position where it was.
     pub standing: i64,
+}
+
+impl Store {
+    /// A stream's cursor; the beginning if it has none yet.
+    pub fn cursor(&self, stream: Stream) -> Result<Cursor, Error> {
+        const CURSOR: &str = "SELECT position, numbered, again, quirks, ended_at, standing FROM cursor WHERE stream = ?1";
+        let cursor = self.database.run("read a cursor", |connection| {
+            optional(connection, CURSOR, [stream], |row| {
+                let AsJson(numbered) = row.get(1)?;
+                let AsJson(again) = row.get(2)?;
+                let AsJson(quirks) = row.get(3)?;
+                Ok(Cursor {
+                    position: row.get(0)?,
+                    numbered,
+                    again,
+                    quirks,
+                    ended_at: row.get(4)?,
+                    standing: row.get(5)?,
+                })
+            })
+        })?;
+        Ok(cursor.unwrap_or_default())
+    }
+}
+
+/// Writes a stream's cursor.
+pub(super) fn put(
+    connection: &Connection,
+    stream: Stream,
+    cursor: &Cursor,
+) -> rusqlite::Result<()> {
+    const PUT: &str = "
+        INSERT OR REPLACE INTO cursor (stream, position, numbered, again, quirks, ended_at, standing)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    execute(
+        connection,
+        PUT,
+        (
+            stream,
+            cursor.position,
+            AsJson(&cursor.numbered),
+            AsJson(&cursor.again),
+            AsJson(&cursor.quirks),
+            cursor.ended_at,
+            cursor.standing,
+        ),
+    )?;
+    Ok(())
 }

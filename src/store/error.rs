@@ -12,9 +12,9 @@ pub enum Error {
     Io {
         /// What was being done.
         doing: &'static str,
-        /// To which file.
+        /// The file.
         path: PathBuf,
-        /// What the system answered.
+        /// What the system says.
         source: std::io::Error,
     },
 
@@ -26,7 +26,7 @@ pub enum Error {
     )]
     Locked(PathBuf),
 
-    /// The state was made by a connector of another name, or for another service.
+    /// A connector of another name, or for another service, made the state.
     #[error(
         "{} belongs to connector {:?} at {}, but the configuration says {:?} at {}: a cursor of one service must never \
          serve another. Give this connector a \"stateDir\" of its own, or move that directory away to begin anew. If \
@@ -41,11 +41,11 @@ pub enum Error {
         file: PathBuf,
         /// Whose it is.
         found: Identity,
-        /// Who asked for it.
+        /// The connector that is configured.
         wanted: Identity,
     },
 
-    /// The state was written by a newer version of this program.
+    /// A newer version of this program wrote the state.
     #[error(
         "{} has layout {found}, and this version of generic-connector knows {known} at most: install the newer \
          version again, or restore the copy of the state from before the upgrade",
@@ -95,7 +95,7 @@ pub enum Error {
         file: PathBuf,
     },
 
-    /// The disk failed, or a quota or a limit on the size of files was met. Nothing of the batch was stored.
+    /// The disk failed, or the file reached a quota or a size limit. Nothing of the batch was stored.
     #[error(
         "cannot {doing} in {}: {source}; is the disk full or failing, or the file over a quota or a size limit? The \
          next poll goes on from there",
@@ -110,7 +110,7 @@ pub enum Error {
         source: rusqlite::Error,
     },
 
-    /// The state was written by an older version of this program, and is only to be read.
+    /// An older version of this program wrote the state, which is only to be read.
     #[error(
         "{} has layout {found}, of an older version of generic-connector: run or poll once with this version, which \
          brings it up to date and keeps a copy",
@@ -132,18 +132,11 @@ pub enum Error {
     NoPublisher {
         /// The name.
         name: String,
-        /// The publishers that there are.
+        /// The publishers that the state has.
         known: Vec<String>,
     },
 
-    /// A replay from the middle was asked for where each payment builds on what came before.
-    #[error(
-        "the publisher \"{0}\" can only begin at the beginning, because what it tells of a payment builds on what came before; \
-         leave --from out: what Formance has already stays as it is"
-    )]
-    FromTheBeginning(String),
-
-    /// A replay was asked for that would begin behind what was delivered.
+    /// A replay from there would leave out what is not delivered yet.
     #[error(
         "the publisher \"{publisher}\" has delivered everything up to seq {offset} only: begin there or before"
     )]
@@ -154,7 +147,7 @@ pub enum Error {
         offset: i64,
     },
 
-    /// A version that is to be skipped is not one that the publisher has yet to deliver.
+    /// A version cannot be put aside, because the publisher has delivered it or it does not exist.
     #[error(
         "the publisher \"{publisher}\" has delivered everything up to seq {offset}, and the last is {last}: {seq} is not among what it \
          has yet to deliver"
@@ -170,7 +163,7 @@ pub enum Error {
         last: i64,
     },
 
-    /// A version is not refused by that publisher's target.
+    /// The publisher's target does not refuse that version.
     #[error("\"{publisher}/{seq}\" is not in quarantine: quarantine list shows what is")]
     NotRefused {
         /// The publisher.
@@ -183,7 +176,7 @@ pub enum Error {
     #[error("there is no state at {}: is \"stateDir\" the one that the connector uses, and has it run?", .0.display())]
     Missing(PathBuf),
 
-    /// SQLite refused for another reason.
+    /// SQLite failed for another reason.
     #[error("cannot {doing} in {}: {source}", file.display())]
     Sqlite {
         /// What was being done.
@@ -196,35 +189,30 @@ pub enum Error {
 }
 
 impl Error {
-    /// What turns SQLite's errors into ours, for something being done to that file.
-    pub(super) fn on(
-        file: &Path,
-        doing: &'static str,
-    ) -> impl Fn(rusqlite::Error) -> Error + use<> {
+    /// What SQLite answered when something was being done to that file.
+    pub(super) fn sqlite(source: rusqlite::Error, doing: &'static str, file: &Path) -> Error {
         let file = file.to_owned();
-        move |source| {
-            let file = file.clone();
-            if let rusqlite::Error::FromSqlConversionFailure(..) = source {
-                let detail = source.to_string();
-                return Error::Corrupt { file, detail };
-            }
-            match source.sqlite_error_code() {
-                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt {
-                    file,
-                    detail: source.to_string(),
-                },
-                Some(ErrorCode::DiskFull) => Error::Full { doing, file },
-                Some(ErrorCode::SystemIoFailure) => Error::Disk {
-                    doing,
-                    file,
-                    source,
-                },
-                _ => Error::Sqlite {
-                    doing,
-                    file,
-                    source,
-                },
-            }
+        let is_unusable = matches!(source, rusqlite::Error::FromSqlConversionFailure(..));
+        match source.sqlite_error_code() {
+            _ if is_unusable => Error::Corrupt {
+                file,
+                detail: source.to_string(),
+            },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt {
+                file,
+                detail: source.to_string(),
+            },
+            Some(ErrorCode::DiskFull) => Error::Full { doing, file },
+            Some(ErrorCode::SystemIoFailure) => Error::Disk {
+                doing,
+                file,
+                source,
+            },
+            _ => Error::Sqlite {
+                doing,
+                file,
+                source,
+            },
         }
     }
 }

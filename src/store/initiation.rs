@@ -1,28 +1,24 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior};
-use serde::Serialize;
+use rusqlite::{Connection, Row};
+use serde::{Serialize, Serializer};
 
-use super::{Error, log};
-use crate::api::{Initiated, Initiation, InitiationRequest, Timestamp, same_content};
+use super::Error;
+use super::change_log::last_seq;
+use super::database::{Database, all, execute, limit, one, optional};
+use crate::api::{Initiated, Initiation, InitiationRequest, Second, Timestamp, same_content};
 use crate::crash;
 
-/// So long, in seconds, transactions that are newer than an initiation without an outcome are held back from the list: one
-/// of them may be what came of it, and its id is not known yet.
+/// Seconds for which an initiation without an outcome holds back the transactions that are newer than it. One of them
+/// may be what it became, and its id is not known yet.
 const HELD_BACK: u64 = 60;
 
-/// What is written down of payouts and transfers, on a connection of its own.
+/// The payouts and transfers that Connectivity has asked for, on a connection of their own.
 ///
-/// A request is written down before the service is asked, and the outcome before it is answered: whatever happens in
-/// between, the service never sees two different requests under one key.
+/// A request is written down before the service is asked, and the outcome before Connectivity is answered. Whatever
+/// happens in between, the service never sees two different requests under one key.
 #[derive(Debug)]
-pub struct Journal {
-    connection: Connection,
-    file: PathBuf,
-}
-
-/// Of an initiation in the journal: kind, request, status and body of its answer, state.
-type Known = (String, String, Option<u16>, Option<String>, String);
+pub struct Journal(Database);
 
 /// What the journal says to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +38,7 @@ pub enum Entry {
 
 /// How an initiation ended for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum InitiationOutcome {
     /// The service makes it.
     Made(Initiated),
     /// The service refuses it for good, with that status and body.
@@ -51,6 +47,21 @@ pub enum Outcome {
     NotMade(String),
     /// There was no answer, or none that says whether it is made.
     Unknown(String),
+}
+
+/// The state of an initiation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitiationState {
+    /// The service is being asked.
+    Open,
+    /// The service makes it. This is final.
+    Made,
+    /// The service refuses it. This is final.
+    Refused,
+    /// The service has not taken it. It is asked again when Connectivity asks again.
+    NotMade,
+    /// Nobody knows whether it is made. The service is asked again when Connectivity asks again.
+    Unknown,
 }
 
 /// An initiation that is not settled, as `status` shows it.
@@ -62,7 +73,7 @@ pub struct Unsettled {
     #[serde(rename = "idempotencyKey")]
     pub key: String,
     /// `open`, `not made` or `unknown`.
-    pub state: String,
+    pub state: InitiationState,
     /// When the service was last asked, RFC 3339.
     #[serde(rename = "askedAt")]
     pub asked_at: String,
@@ -70,186 +81,224 @@ pub struct Unsettled {
     pub error: Option<String>,
 }
 
+/// An initiation that the journal has.
+struct KnownInitiation {
+    kind: Initiation,
+    json: String,
+    /// Status and body, if the service has answered it.
+    answer: Option<(u16, String)>,
+    state: InitiationState,
+}
+
+impl InitiationState {
+    /// Its name in the state and in `status`.
+    pub fn name(self) -> &'static str {
+        match self {
+            InitiationState::Open => "open",
+            InitiationState::Made => "made",
+            InitiationState::Refused => "refused",
+            InitiationState::NotMade => "not made",
+            InitiationState::Unknown => "unknown",
+        }
+    }
+
+    /// The state of that [`name`](InitiationState::name).
+    pub fn from_name(name: &str) -> Option<InitiationState> {
+        use InitiationState::{Made, NotMade, Open, Refused, Unknown};
+        [Open, Made, Refused, NotMade, Unknown]
+            .into_iter()
+            .find(|state| state.name() == name)
+    }
+}
+
+impl Serialize for InitiationState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 impl Journal {
     /// Opens the journal of a state. What an earlier process left open has an unknown outcome.
     pub(super) fn open(file: &Path) -> Result<Journal, Error> {
-        let connection = super::connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let left = connection
-            .execute(
-                "UPDATE initiation SET state = 'unknown', ended_at = ?1, error = ?2 WHERE state = 'open'",
-                (
-                    Timestamp::now().second().to_string(),
-                    "generic-connector ended before the service answered",
-                ),
+        const LEFT_OPEN: &str =
+            "UPDATE initiation SET state = ?1, ended_at = ?2, error = ?3 WHERE state = ?4";
+        let database = Database::connect(file)?;
+        let left = database.run("read the journal of payouts and transfers", |connection| {
+            let error = "generic-connector ended before the service answered";
+            let now = Timestamp::now().second();
+            execute(
+                connection,
+                LEFT_OPEN,
+                (InitiationState::Unknown, now, error, InitiationState::Open),
             )
-            .map_err(Error::on(file, "read the journal of payouts and transfers"))?;
+        })?;
         if left > 0 {
-            ::log::warn!(
+            log::warn!(
                 "{left} payouts or transfers were open when generic-connector ended: their outcome is unknown until they \
                  are asked for again under the same idempotencyKey"
             );
         }
-        Ok(Journal {
-            connection,
-            file: file.to_owned(),
-        })
+        Ok(Journal(database))
     }
 
     /// Writes a request down, durably, unless the journal can answer it.
     pub fn begin(&mut self, kind: Initiation, request: &InitiationRequest) -> Result<Entry, Error> {
-        let fail = Error::on(&self.file, "write down a payout or transfer");
-        let begin = |connection: &mut Connection| -> rusqlite::Result<Entry> {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let key = &request.idempotency_key;
-            let known: Option<Known> = transaction
-                .prepare_cached(
-                    "SELECT kind, request, status, answer, state FROM initiation WHERE key = ?1",
-                )?
-                .query_row([key], |row| {
-                    Ok((
-                        row.get(0)?,
-                        row.get(1)?,
-                        row.get(2)?,
-                        row.get(3)?,
-                        row.get(4)?,
-                    ))
-                })
-                .optional()?;
-            match &known {
-                Some((known, json, ..))
-                    if known != kind.name() || !same_content(json, &request.json) =>
-                {
-                    return Ok(Entry::Different);
-                }
-                Some((_, _, Some(status), Some(answer), _)) => {
-                    return Ok(Entry::Answered(*status, answer.clone()));
-                }
-                _ => {}
+        const DOING: &str = "write down a payout or transfer";
+        let key = &request.idempotency_key;
+        let (json, may_be_made) = match self.0.run(DOING, |connection| known(connection, key))? {
+            None => (request.json.clone(), false),
+            Some(known) if known.kind != kind || !same_content(&known.json, &request.json) => {
+                return Ok(Entry::Different);
             }
-            let (json, may_be_made) = match known {
-                Some((_, json, _, _, state)) => (json, state != "not made"),
-                None => (request.json.clone(), false),
-            };
-            crash::point();
-            transaction
-                .prepare_cached(
-                    "INSERT INTO initiation (key, kind, request, state, asked_at, after) VALUES (?1, ?2, ?3, 'open', ?4, ?5)
-                     ON CONFLICT (key) DO UPDATE SET state = 'open', ended_at = NULL, error = NULL,
-                         after = CASE WHEN asked_at >= ?6 THEN after ELSE excluded.after END,
-                         asked_at = CASE WHEN asked_at >= ?6 THEN asked_at ELSE excluded.asked_at END",
-                )?
-                .execute((
-                    key,
-                    kind.name(),
-                    &json,
-                    Timestamp::now().second().to_string(),
-                    log::last_seq(&transaction)?,
-                    held_back_since(),
-                ))?;
-            crash::point();
-            transaction.commit()?;
-            crash::point();
-            Ok(Entry::Ask { json, may_be_made })
+            Some(KnownInitiation {
+                answer: Some((status, answer)),
+                ..
+            }) => return Ok(Entry::Answered(status, answer)),
+            Some(known) => (known.json, known.state != InitiationState::NotMade),
         };
-        begin(&mut self.connection).map_err(fail)
+        self.0.write(DOING, |connection| {
+            crash::point();
+            open(connection, kind, key, &json)
+        })?;
+        Ok(Entry::Ask { json, may_be_made })
     }
 
     /// Writes down how an initiation ended, durably.
-    pub fn end(&mut self, key: &str, outcome: &Outcome) -> Result<(), Error> {
+    pub fn end(&mut self, key: &str, outcome: &InitiationOutcome) -> Result<(), Error> {
+        const END: &str = "
+            UPDATE initiation SET state = ?2, ended_at = ?3, id = ?4, status = ?5, answer = ?6, error = ?7 WHERE key = ?1";
         let (state, id, status, answer, error) = match outcome {
-            Outcome::Made(Initiated { id, json }) => {
-                ("made", Some(id), Some(201), Some(json), None)
+            InitiationOutcome::Made(Initiated { id, json }) => {
+                (InitiationState::Made, Some(id), Some(201), Some(json), None)
             }
-            Outcome::Refused(status, answer) => {
-                ("refused", None, Some(*status), Some(answer), None)
+            InitiationOutcome::Refused(status, answer) => (
+                InitiationState::Refused,
+                None,
+                Some(*status),
+                Some(answer),
+                None,
+            ),
+            InitiationOutcome::NotMade(error) => {
+                (InitiationState::NotMade, None, None, None, Some(error))
             }
-            Outcome::NotMade(error) => ("not made", None, None, None, Some(error)),
-            Outcome::Unknown(error) => ("unknown", None, None, None, Some(error)),
+            InitiationOutcome::Unknown(error) => {
+                (InitiationState::Unknown, None, None, None, Some(error))
+            }
         };
-        crash::point();
-        self.connection
-            .prepare_cached(
-                "UPDATE initiation SET state = ?2, ended_at = ?3, id = ?4, status = ?5, answer = ?6, error = ?7 WHERE key = ?1",
-            )
-            .and_then(|mut statement| {
-                let now = Timestamp::now().second().to_string();
-                statement.execute((key, state, now, id, status, answer, error))
-            })
-            .map_err(Error::on(&self.file, "write down the outcome of a payout or transfer"))?;
-        crash::point();
-        Ok(())
+        self.0.write(
+            "write down the outcome of a payout or transfer",
+            |connection| {
+                crash::point();
+                let now = Timestamp::now().second();
+                execute(
+                    connection,
+                    END,
+                    (key, state, now, id, status, answer, error),
+                )
+                .map(|_| ())
+            },
+        )
     }
 }
 
-/// What was asked for then or later still holds transactions back.
-fn held_back_since() -> String {
-    Timestamp::now().second().earlier(HELD_BACK).to_string()
+fn known(connection: &Connection, key: &str) -> rusqlite::Result<Option<KnownInitiation>> {
+    const KNOWN: &str =
+        "SELECT kind, request, status, answer, state FROM initiation WHERE key = ?1";
+    optional(connection, KNOWN, [key], |row| {
+        let (status, answer): (Option<u16>, Option<String>) = (row.get(2)?, row.get(3)?);
+        Ok(KnownInitiation {
+            kind: row.get(0)?,
+            json: row.get(1)?,
+            answer: status.zip(answer),
+            state: row.get(4)?,
+        })
+    })
 }
 
-/// Transactions with a seq above this one are held back from the list.
+/// Notes that the service is being asked. If it was asked within the last minute, what was held back since then stays
+/// held back.
+fn open(connection: &Connection, kind: Initiation, key: &str, json: &str) -> rusqlite::Result<()> {
+    const OPEN: &str = "
+        INSERT INTO initiation (key, kind, request, state, asked_at, after) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        ON CONFLICT (key) DO UPDATE SET state = excluded.state, ended_at = NULL, error = NULL,
+            after = CASE WHEN asked_at >= ?7 THEN after ELSE excluded.after END,
+            asked_at = CASE WHEN asked_at >= ?7 THEN asked_at ELSE excluded.asked_at END";
+    let now = Timestamp::now().second();
+    let row = (
+        key,
+        kind,
+        json,
+        InitiationState::Open,
+        now,
+        last_seq(connection)?,
+        held_back_since(),
+    );
+    execute(connection, OPEN, row).map(|_| ())
+}
+
+/// What was asked for then or later still holds transactions back.
+fn held_back_since() -> Second {
+    Timestamp::now().second().earlier(HELD_BACK)
+}
+
+/// The list holds back transactions with a seq above this one.
 pub(super) fn held_back_after(connection: &Connection) -> rusqlite::Result<i64> {
-    // What was asked for in the future was so before the clock was set back.
-    let now = Timestamp::now().second().to_string();
-    connection
-        .prepare_cached(
-            "SELECT coalesce(min(after), ?2) FROM initiation
-             WHERE state NOT IN ('made', 'refused') AND state <> 'not made'
-                 AND asked_at BETWEEN ?1 AND ?3",
-        )?
-        .query_row((held_back_since(), i64::MAX, now), |row| row.get(0))
+    // The state is compared in these two terms because the first one is the index's.
+    const HELD_BACK_AFTER: &str = "
+        SELECT coalesce(min(after), ?2) FROM initiation
+        WHERE state NOT IN ('made', 'refused') AND state <> 'not made' AND asked_at BETWEEN ?1 AND ?3";
+    // What was asked for in the future was asked for before the clock was set back.
+    let now = Timestamp::now().second();
+    one(
+        connection,
+        HELD_BACK_AFTER,
+        (held_back_since(), i64::MAX, now),
+        |row| row.get(0),
+    )
 }
 
 /// Whether Connectivity has ever asked for a payout or transfer.
 pub(super) fn are_any(connection: &Connection) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM initiation)")?
-        .query_row([], |row| row.get(0))
+    one(
+        connection,
+        "SELECT EXISTS (SELECT 1 FROM initiation)",
+        [],
+        |row| row.get(0),
+    )
 }
 
-/// The `idempotencyKey` under which Connectivity asked for what the service lists as the transaction of that id, and the
-/// type that it then has.
+/// The payouts and transfers that the service lists as the transaction of that id: kind and `idempotencyKey`.
 pub(super) fn keys_of(
     connection: &Connection,
     id: &str,
 ) -> rusqlite::Result<Vec<(Initiation, String)>> {
-    let found = |row: &Row| {
-        let kind: String = row.get(0)?;
-        let unusable = || super::unusable(0, format!("there is no initiation {kind:?}"));
-        Ok((
-            Initiation::from_name(&kind).ok_or_else(unusable)?,
-            row.get(1)?,
-        ))
-    };
-    connection
-        .prepare_cached("SELECT kind, key FROM initiation WHERE id = ?1")?
-        .query_map([id], found)?
-        .collect()
+    let key = |row: &Row| Ok((row.get(0)?, row.get(1)?));
+    all(
+        connection,
+        "SELECT kind, key FROM initiation WHERE id = ?1",
+        [id],
+        key,
+    )
 }
 
-/// The initiations that are not settled, the newest ones first, and at most so many.
+/// The initiations that are not settled, the newest ones first, at most `most` of them.
 pub(super) fn unsettled(connection: &Connection, most: usize) -> rusqlite::Result<Vec<Unsettled>> {
-    connection
-        .prepare(
-            "SELECT kind, key, state, asked_at, error FROM initiation WHERE state NOT IN ('made', 'refused')
-             ORDER BY asked_at DESC LIMIT ?1",
-        )?
-        .query_map([most as i64], |row| {
-            Ok(Unsettled {
-                kind: row.get(0)?,
-                key: row.get(1)?,
-                state: row.get(2)?,
-                asked_at: row.get(3)?,
-                error: row.get(4)?,
-            })
-        })?
-        .collect()
+    const UNSETTLED: &str = "
+        SELECT kind, key, state, asked_at, error FROM initiation WHERE state NOT IN ('made', 'refused')
+        ORDER BY asked_at DESC LIMIT ?1";
+    all(connection, UNSETTLED, [limit(most)], |row| {
+        Ok(Unsettled {
+            kind: row.get(0)?,
+            key: row.get(1)?,
+            state: row.get(2)?,
+            asked_at: row.get(3)?,
+            error: row.get(4)?,
+        })
+    })
 }
 
-/// How many initiations there are of each state.
-pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Vec<(String, i64)>> {
-    connection
-        .prepare("SELECT state, count(*) FROM initiation GROUP BY state ORDER BY state")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect()
+/// How many initiations there are in each state, by the state's name.
+pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Vec<(InitiationState, i64)>> {
+    const COUNTS: &str = "SELECT state, count(*) FROM initiation GROUP BY state ORDER BY state";
+    all(connection, COUNTS, [], |row| Ok((row.get(0)?, row.get(1)?)))
 }

@@ -1,25 +1,30 @@
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::Connection;
 use serde::Serialize;
 
+use super::columns::AsJson;
+use super::database::{Database, all, optional};
+use super::initiation::{self, InitiationState, Unsettled};
+use super::unknown_values::{self, UnknownValue};
 use super::{
-    Error, Identity, PollRow, Quirk, Quirks, Stamp, SweepRow, Unsettled, initiation, sweep,
+    Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, change_log::last_seq, open,
+    poll, quarantine, sweep,
 };
-use crate::api::{PerStream, Stream};
+use crate::api::Stream;
 
 /// How many payouts and transfers that are not settled are shown.
 const UNSETTLED: usize = 20;
 
-/// What `status` shows, read without disturbing the process that writes.
+/// The state at one moment, read without disturbing the process that writes.
+#[derive(Debug)]
+pub struct Snapshot(Database);
+
+/// What `status` shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overview {
-    /// A random id, made with the state.
-    pub state_id: String,
-    /// Whose state it is.
-    pub identity: Identity,
-    /// The seq of the newest version.
-    pub last_seq: i64,
+    /// The state as a whole.
+    pub state: StateLine,
     /// Each stream's counts, in the order of [`Stream::ALL`].
     pub streams: Vec<StreamCount>,
     /// The cursor of each listed stream that has one.
@@ -28,36 +33,33 @@ pub struct Overview {
     pub publishers: Vec<PublisherLine>,
     /// The lists that Connectivity has asked for.
     pub listings: Vec<ListingLine>,
-    /// How many payouts and transfers there are of each state.
-    pub initiations: Vec<(String, i64)>,
-    /// Those that are not settled, the newest ones first, and at most 20.
+    /// How many payouts and transfers there are in each state.
+    pub initiations: Vec<(InitiationState, i64)>,
+    /// Those that are not settled, the newest ones first, at most 20.
     pub unsettled: Vec<Unsettled>,
     /// The last polls, newest first.
     pub polls: Vec<PollRow>,
+    /// When the newest poll began that was complete or partial, RFC 3339.
+    pub last_good_poll: Option<String>,
     /// The newest sweep, under way or ended.
     pub sweep: Option<SweepRow>,
     /// Records in quarantine.
     pub quarantined: i64,
     /// Unknown values of type and status, the most frequent ones first.
     pub unknown_values: Vec<UnknownValue>,
-    /// Bytes that the file system has left, if it says so.
-    pub free_bytes: Option<u64>,
-    /// When the newest poll began of those that were not in vain, RFC 3339.
-    pub last_good_poll: Option<String>,
 }
 
-/// A value of `type` or `status` that the API does not know. Its records are delivered as they are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct UnknownValue {
-    /// `type` or `status`.
-    pub field: String,
-    /// The value.
-    pub value: String,
-    /// How many versions had it.
-    pub versions: i64,
-    /// When it was first seen, RFC 3339.
-    #[serde(rename = "firstSeen")]
-    pub first_seen: String,
+/// The state as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateLine {
+    /// A random id, made with the state.
+    pub id: String,
+    /// Whose state it is.
+    pub identity: Identity,
+    /// The seq of the newest version.
+    pub last_seq: i64,
+    /// Bytes that the file system has left, if it says so.
+    pub free_bytes: Option<u64>,
 }
 
 /// How much of a stream is stored.
@@ -79,9 +81,9 @@ pub struct CursorLine {
     /// When the list was last read to its end.
     #[serde(rename = "endedAt")]
     pub ended_at: Option<String>,
-    /// How many polls in a row have left the position where it was although they read newer records.
+    /// How many polls in a row have read newer records and yet left the position where it was.
     pub standing: i64,
-    /// How the service departs from what one would hope for.
+    /// How the service departs from the API.
     pub quirks: Vec<Quirk>,
 }
 
@@ -115,200 +117,137 @@ pub struct PublisherLine {
     pub delivered_at: Option<String>,
     /// Why it does not deliver, while it does not.
     pub error: Option<String>,
-    /// Versions that the target refuses for their content. They are in quarantine.
+    /// Versions that the target refuses for their content.
     pub refused: i64,
-    /// Versions that wait for the transaction that theirs relates to.
-    pub waiting: i64,
-    /// One of the transactions that they wait for.
-    #[serde(rename = "waitingFor")]
-    pub waiting_for: Option<String>,
-    /// What the target has no place for, or not for all of it.
-    #[serde(rename = "leftOut")]
-    pub left_out: Vec<LeftOut>,
 }
 
-/// What a target has no place for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
-    /// What, and why.
-    pub reason: String,
-    /// How many versions.
-    pub versions: i64,
-    /// The last of them.
-    #[serde(rename = "lastSeq")]
-    pub last_seq: i64,
-}
+impl Snapshot {
+    /// The state in that directory as it is now.
+    pub fn open(directory: &Path) -> Result<Snapshot, Error> {
+        let database = Database::beside_read_only(directory)?;
+        // One transaction, so that the figures belong together. It ends with the connection.
+        database.run(READ, |connection| connection.execute_batch("BEGIN"))?;
+        Ok(Snapshot(database))
+    }
 
-impl Overview {
-    /// Reads the state in that directory, with at most `polls` of the last polls.
-    pub fn read(directory: &Path, polls: usize) -> Result<Overview, Error> {
-        let (connection, file) = super::open_existing(directory, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let fail = Error::on(&file, "read the state");
-        // One transaction, so that the figures belong together.
-        let transaction = connection.unchecked_transaction().map_err(&fail)?;
-        let overview = read(&transaction, polls).map_err(&fail)?;
-        overview
-            .map(|overview| Overview {
-                free_bytes: super::free_bytes(&file),
-                ..overview
+    /// An overview, with at most `polls` of the last polls.
+    pub fn overview(&self, polls: usize) -> Result<Overview, Error> {
+        let Some(state) = self.state()? else {
+            return Err(Error::Missing(self.0.file().to_owned()));
+        };
+        self.0.run(READ, |connection| {
+            Ok(Overview {
+                streams: streams(connection)?,
+                cursors: cursors(connection)?,
+                publishers: publishers(connection, state.last_seq)?,
+                listings: listings(connection)?,
+                initiations: initiation::counts(connection)?,
+                unsettled: initiation::unsettled(connection, UNSETTLED)?,
+                polls: poll::last(connection, polls)?,
+                last_good_poll: poll::last_good(connection)?,
+                sweep: sweep::newest(connection)?,
+                quarantined: quarantine::count(connection)?,
+                unknown_values: unknown_values::list(connection)?,
+                state,
             })
-            .ok_or(Error::Missing(file))
+        })
+    }
+
+    /// What a publisher remembers of its target.
+    pub fn memory<'a>(&'a self, publisher: &'a str) -> Memory<'a> {
+        Memory {
+            database: &self.0,
+            publisher,
+        }
+    }
+
+    /// The state as a whole; none if no connector has made it its own.
+    fn state(&self) -> Result<Option<StateLine>, Error> {
+        self.0.run(READ, |connection| {
+            let value = |key| {
+                optional(
+                    connection,
+                    "SELECT value FROM state WHERE key = ?1",
+                    [key],
+                    |row| row.get(0),
+                )
+            };
+            let (Some(id), Some(name), Some(endpoint)) =
+                (value("state_id")?, value("name")?, value("endpoint")?)
+            else {
+                return Ok(None);
+            };
+            Ok(Some(StateLine {
+                id,
+                identity: Identity { name, endpoint },
+                last_seq: last_seq(connection)?,
+                free_bytes: open::free_bytes(self.0.file()),
+            }))
+        })
     }
 }
 
-fn read(connection: &Connection, polls: usize) -> rusqlite::Result<Option<Overview>> {
-    let identity = all(connection, "SELECT key, value FROM state", |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-    })?;
-    let known = |key: &str| {
-        identity
-            .iter()
-            .find(|(known, _)| known == key)
-            .map(|(_, value)| value.clone())
-    };
-    let (Some(state_id), Some(name), Some(endpoint)) =
-        (known("state_id"), known("name"), known("endpoint"))
-    else {
-        return Ok(None);
-    };
-    let counted = all(
-        connection,
-        "SELECT stream, count(*) FROM record GROUP BY stream",
-        |row| Ok((row.get::<_, String>(0)?, row.get(1)?)),
-    )?;
-    let count = |stream: Stream| {
+const READ: &str = "read the state";
+
+fn streams(connection: &Connection) -> rusqlite::Result<Vec<StreamCount>> {
+    const COUNTS: &str = "SELECT stream, count(*) FROM record GROUP BY stream";
+    let counted: Vec<(Stream, i64)> =
+        all(connection, COUNTS, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let count = |stream| {
         counted
             .iter()
-            .find(|(name, _)| name == stream.name())
+            .find(|(counted, _)| *counted == stream)
             .map_or(0, |(_, count)| *count)
     };
-    let last_seq = super::log::last_seq(connection)?;
-    let sql = format!(
-        "SELECT number, started_at, ended_at, outcome, requests, retries, accounts, balances, beneficiaries,
-         transactions, quarantined, error FROM poll ORDER BY number DESC LIMIT {polls}"
-    );
-    Ok(Some(Overview {
-        state_id,
-        identity: Identity { name, endpoint },
-        last_seq,
-        streams: Stream::ALL
-            .into_iter()
-            .map(|stream| StreamCount {
-                stream: stream.name(),
-                records: count(stream),
-            })
-            .collect(),
-        cursors: all(
-            connection,
-            "SELECT stream, position, ended_at, standing, traits FROM cursor ORDER BY stream",
-            |row| {
-                let quirks: Quirks = super::from_json(row, 4)?;
-                Ok(CursorLine {
-                    stream: row.get(0)?,
-                    position: row.get(1)?,
-                    ended_at: row.get(2)?,
-                    standing: row.get(3)?,
-                    quirks: quirks.describe(),
-                })
-            },
-        )?,
-        publishers: all(
-            connection,
-            "SELECT name, type, offset, delivered_at, error,
-                    (SELECT count(*) FROM refusal WHERE publisher = name),
-                    (SELECT count(*) FROM waiting WHERE publisher = name),
-                    (SELECT min(parent) FROM waiting WHERE publisher = name)
-             FROM publisher ORDER BY name",
-            |row| {
-                let offset = row.get(2)?;
-                let name: String = row.get(0)?;
-                Ok(PublisherLine {
-                    refused: row.get(5)?,
-                    waiting: row.get(6)?,
-                    waiting_for: row.get(7)?,
-                    left_out: left_out(connection, &name)?,
-                    name,
-                    kind: row.get(1)?,
-                    offset,
-                    lag: last_seq - offset,
-                    delivered_at: row.get(3)?,
-                    error: row.get(4)?,
-                })
-            },
-        )?,
-        listings: all(
-            connection,
-            "SELECT stream, asked_at, above FROM listing ORDER BY stream",
-            |row| {
-                let above: Option<i64> = row.get(2)?;
-                Ok(ListingLine {
-                    stream: row.get(0)?,
-                    asked_at: row.get(1)?,
-                    adopted_above: above
-                        .map(|above| Stamp::from_nanoseconds(above).timestamp().to_string()),
-                })
-            },
-        )?,
-        initiations: initiation::counts(connection)?,
-        unsettled: initiation::unsettled(connection, UNSETTLED)?,
-        polls: all(connection, &sql, poll_row)?,
-        sweep: sweep::newest(connection)?,
-        free_bytes: None,
-        quarantined: connection
-            .query_row("SELECT count(*) FROM quarantine", [], |row| row.get(0))?,
-        unknown_values: all(
-            connection,
-            "SELECT field, value, versions, first_seen FROM unknown_value ORDER BY versions DESC, field, value",
-            |row| {
-                Ok(UnknownValue {
-                    field: row.get(0)?,
-                    value: row.get(1)?,
-                    versions: row.get(2)?,
-                    first_seen: row.get(3)?,
-                })
-            },
-        )?,
-        last_good_poll: connection.query_row(
-            "SELECT max(started_at) FROM poll WHERE outcome IN ('complete', 'partial')",
-            [],
-            |row| row.get(0),
-        )?,
-    }))
+    Ok(Stream::ALL
+        .map(|stream| StreamCount {
+            stream: stream.name(),
+            records: count(stream),
+        })
+        .into())
 }
 
-fn left_out(connection: &Connection, publisher: &str) -> rusqlite::Result<Vec<LeftOut>> {
-    connection
-        .prepare(
-            "SELECT reason, versions, seq FROM left_out WHERE publisher = ?1 ORDER BY versions DESC, reason",
-        )?
-        .query_map([publisher], |row| {
-            Ok(LeftOut {
-                reason: row.get(0)?,
-                versions: row.get(1)?,
-                last_seq: row.get(2)?,
-            })
-        })?
-        .collect()
-}
-
-fn poll_row(row: &Row) -> rusqlite::Result<PollRow> {
-    Ok(PollRow {
-        number: row.get(0)?,
-        started_at: super::second(row, 1)?,
-        ended_at: super::optional_second(row, 2)?,
-        outcome: row.get(3)?,
-        requests: row.get(4)?,
-        retries: row.get(5)?,
-        versions: PerStream::try_from_fn(|stream| row.get(stream.name()))?,
-        quarantined: row.get(10)?,
-        error: row.get(11)?,
+fn cursors(connection: &Connection) -> rusqlite::Result<Vec<CursorLine>> {
+    const CURSORS: &str =
+        "SELECT stream, position, ended_at, standing, quirks FROM cursor ORDER BY stream";
+    all(connection, CURSORS, [], |row| {
+        let AsJson::<Quirks>(quirks) = row.get(4)?;
+        Ok(CursorLine {
+            stream: row.get(0)?,
+            position: row.get(1)?,
+            ended_at: row.get(2)?,
+            standing: row.get(3)?,
+            quirks: quirks.describe(),
+        })
     })
 }
 
-fn all<T>(
-    connection: &Connection,
-    sql: &str,
-    read: impl FnMut(&Row) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Vec<T>> {
-    connection.prepare(sql)?.query_map([], read)?.collect()
+fn publishers(connection: &Connection, last_seq: i64) -> rusqlite::Result<Vec<PublisherLine>> {
+    const PUBLISHERS: &str = "
+        SELECT name, type, offset, delivered_at, error, (SELECT count(*) FROM refusal WHERE publisher = name)
+        FROM publisher ORDER BY name";
+    all(connection, PUBLISHERS, [], |row| {
+        let offset = row.get(2)?;
+        Ok(PublisherLine {
+            name: row.get(0)?,
+            kind: row.get(1)?,
+            offset,
+            lag: last_seq - offset,
+            delivered_at: row.get(3)?,
+            error: row.get(4)?,
+            refused: row.get(5)?,
+        })
+    })
+}
+
+fn listings(connection: &Connection) -> rusqlite::Result<Vec<ListingLine>> {
+    const LISTINGS: &str = "SELECT stream, asked_at, above FROM listing ORDER BY stream";
+    all(connection, LISTINGS, [], |row| {
+        let above: Option<Stamp> = row.get(2)?;
+        Ok(ListingLine {
+            stream: row.get(0)?,
+            asked_at: row.get(1)?,
+            adopted_above: above.map(|above| above.timestamp().to_string()),
+        })
+    })
 }

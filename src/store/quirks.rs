@@ -4,114 +4,128 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::Second;
 
-/// Farther than any time zone and any calendar day together shift a filter's bound: three days, in seconds. What is
-/// shifted by more is not a filter.
+/// Seconds, three days: no time zone and no rounding to whole days shifts a filter's bound farther. What is shifted by
+/// more does not filter.
 pub const FARTHEST_SHIFT: u64 = 1 << 18;
 
-/// How a service departs from what one would hope for, as its answers to the requests for one stream have shown.
+/// How a service departs from the API or from what one would hope for, as its answers for one stream have shown.
 ///
-/// Kept with the cursor, so that what was found out once is not found out again in every poll, and dropped when the
-/// service improves.
+/// They are kept with the cursor, so that a poll does not have to find them out again, and dropped when the service
+/// improves.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Quirks {
-    /// It puts at most so many elements on a page, although more were asked for.
+    /// It puts no more elements than this on a page, although more were asked for.
     pub caps_page_size_at: Option<usize>,
-    /// When it was found not to sort: its list is read from page 1 to the end.
+    /// When it was found not to sort. Its list is read from page 1 to the end.
     pub unsorted_since: Option<Second>,
     /// When its order was found to differ from one request to the next.
     pub unstable_since: Option<Second>,
     /// It answers every `page` with the first one.
     pub ignores_page: bool,
-    /// Its filter begins so many seconds later than asked, at most: 1 excludes the bound.
+    /// How many seconds later than asked its filter begins, at most: 1 excludes the bound.
     pub filters_late_by: u64,
-    /// Its filter begins so many seconds earlier than asked, at most; beyond [`FARTHEST_SHIFT`] it does not filter.
+    /// How many seconds earlier than asked its filter begins, at most; beyond [`FARTHEST_SHIFT`] it does not filter.
     pub filters_early_by: u64,
     /// Why a part of the list cannot be read at all.
     pub incomplete: Option<String>,
 }
 
-/// One departure, in words.
+/// One quirk, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Quirk {
     /// What it is, always in the same words.
     pub name: &'static str,
-    /// What it costs and what to mend in the service.
+    /// What it costs, and what to fix in the service.
     pub detail: String,
 }
 
 impl Quirks {
-    /// Every departure, in words for a person.
+    /// Every quirk, in words for a person.
     pub fn describe(&self) -> Vec<Quirk> {
-        let mut quirks = Vec::new();
-        let mut add = |name, detail: String| quirks.push(Quirk { name, detail });
-        if let Some(most) = self.caps_page_size_at {
-            add(
-                "caps pageSize",
-                format!("at {most}; nothing is lost, but a larger page needs fewer requests"),
-            );
-        }
-        if self.unsorted_since.is_some() {
-            add(
+        let capped = self.caps_page_size_at.map(|most| Quirk {
+            name: "caps pageSize",
+            detail: format!("at {most}; nothing is lost, but a larger page needs fewer requests"),
+        });
+        let incomplete = self.incomplete.as_ref().map(|reason| Quirk {
+            name: "cannot be read completely",
+            detail: reason.clone(),
+        });
+        let order = self.describe_order();
+        let filter = [self.describe_late_filter(), self.describe_early_filter()];
+        let quirks = capped.into_iter().chain(order);
+        quirks
+            .chain(filter.into_iter().flatten())
+            .chain(incomplete)
+            .collect()
+    }
+
+    fn describe_order(&self) -> impl Iterator<Item = Quirk> {
+        let known = [
+            (
+                self.unsorted_since.is_some(),
                 "does not sort",
                 "so every poll reads all pages that the filter leaves, and a sweep runs at once; make it sort by the \
-                 date that \"sort\" names, oldest first"
-                    .to_owned(),
-            );
-        }
-        if self.unstable_since.is_some() {
-            add(
-                "changes its order from request to request",
-                "so pages are asked for that hold all records of one date; make it sort by the date and then by id"
-                    .to_owned(),
-            );
-        }
-        if self.ignores_page {
-            add(
-                "ignores page",
-                "so ties are read on larger pages; make it honour \"page\"".to_owned(),
-            );
-        }
-        match self.filters_late_by {
-            0 => {}
-            1 => add(
-                "excludes the filter's bound",
-                "so every list is asked for from a second earlier; make the filter include its bound".to_owned(),
+                 date that \"sort\" names, oldest first",
             ),
-            seconds => add(
-                "shifts the filter's bound",
-                format!(
+            (
+                self.unstable_since.is_some(),
+                "changes its order from request to request",
+                "so pages are asked for that hold all records of one date; make it sort by the date and then by id",
+            ),
+            (
+                self.ignores_page,
+                "ignores page",
+                "so ties are read on larger pages; make it honour \"page\"",
+            ),
+        ];
+        let found = known.into_iter().filter(|(is_so, ..)| *is_so);
+        found.map(|(_, name, detail)| Quirk {
+            name,
+            detail: detail.to_owned(),
+        })
+    }
+
+    fn describe_late_filter(&self) -> Option<Quirk> {
+        match self.filters_late_by {
+            0 => None,
+            1 => Some(Quirk {
+                name: "excludes the filter's bound",
+                detail: "so every list is asked for from a second earlier; make the filter include its bound".to_owned(),
+            }),
+            seconds => Some(Quirk {
+                name: "shifts the filter's bound",
+                detail: format!(
                     "it begins up to {seconds} s later than asked, so every list is asked for from so much earlier; \
                      make it read the bound as UTC, to the second"
                 ),
-            ),
+            }),
         }
+    }
+
+    fn describe_early_filter(&self) -> Option<Quirk> {
         match self.filters_early_by {
-            0 => {}
-            seconds if seconds <= FARTHEST_SHIFT => add(
-                "filters coarsely",
-                format!(
+            0 => None,
+            seconds if seconds <= FARTHEST_SHIFT => Some(Quirk {
+                name: "filters coarsely",
+                detail: format!(
                     "it begins up to {seconds} s earlier than asked, so records are read more than once; make it read \
                      the bound as UTC, to the second"
                 ),
-            ),
-            _ => add(
-                "ignores the filter",
-                "so every poll reads the whole list; make it honour the filter".to_owned(),
-            ),
+            }),
+            _ => Some(Quirk {
+                name: "ignores the filter",
+                detail: "so every poll reads the whole list; make it honour the filter".to_owned(),
+            }),
         }
-        if let Some(reason) = &self.incomplete {
-            add("cannot be read completely", reason.clone());
-        }
-        quirks
     }
 
-    /// Whether lists are read from their first page to their last, without going on from the newest date.
+    /// Whether lists are read from their first page to their last, instead of from the newest date on.
     pub fn read_plainly(&self) -> bool {
         self.unsorted_since.is_some() || self.filters_early_by > FARTHEST_SHIFT
     }
 
-    /// When it was found out that what was read before may have gaps, which a sweep closes.
+    /// When it was found out that what was read before may have gaps. A sweep closes them.
     pub fn doubtful_since(&self) -> Option<Second> {
         self.unsorted_since.max(self.unstable_since)
     }

@@ -1,11 +1,9 @@
-use std::time::Duration;
-
 use crate::api::Timestamp;
 
 /// The date under which the listener shows a version: unique and strictly increasing within its stream.
 ///
-/// Formance's own connector keeps the date of the last record that it read and drops everything that is not later, so
-/// dates that tie, or that appear late, would lose records. A stamp is the record's own date wherever that is safe.
+/// Formance's own connector keeps the date of the last record that it read, and drops everything that is not later. So
+/// records whose dates tie, or that appear late, would be lost. A stamp is the record's own date wherever that is safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp(Timestamp);
 
@@ -15,7 +13,7 @@ impl Stamp {
         self.0.nanoseconds()
     }
 
-    /// The stamp that the state keeps so.
+    /// The stamp that the state keeps as that number.
     pub fn from_nanoseconds(nanoseconds: i64) -> Stamp {
         Stamp(Timestamp::from_nanoseconds(nanoseconds))
     }
@@ -31,28 +29,28 @@ impl Stamp {
 pub struct Stamps {
     now: Timestamp,
     last: Option<Stamp>,
-    /// How many there are in the second of the last one.
+    /// How many stamps lie in the second of the last one.
     crowd: u32,
 }
 
 impl Stamps {
-    /// Between two stamps while there is room below the present: at most 100 in a second, a page of that connector,
-    /// which reads the whole second of its last record again each time.
-    const WIDE: Duration = Duration::from_millis(10);
-    /// Between two stamps where there is no room. Formance keeps dates to the microsecond.
-    const NARROW: Duration = Duration::from_micros(1);
-    /// So many in a second are a hundred pages of that connector, each time. The next one lies in the next second.
+    /// Nanoseconds between two stamps while there is room below the present. That makes at most 100 in a second, which
+    /// is a page of that connector: it reads the whole second of its last record again each time.
+    const WIDE: i64 = 10_000_000;
+    /// Nanoseconds between two stamps where there is no room. Formance keeps dates to the microsecond.
+    const NARROW: i64 = 1_000;
+    /// The most stamps in a second. They are a hundred pages of that connector, each time.
     const CROWD: u32 = 10_000;
 
-    /// Those that follow `last`, of which there are `crowd` in its second already.
+    /// Those that follow `last`, which has `crowd` stamps in its second already.
     pub fn after(last: Option<Stamp>, crowd: u32, now: Timestamp) -> Stamps {
         Stamps { now, last, crowd }
     }
 
     /// The stamp of a version with that date: its own, if that is later than the last one and not in the future.
     ///
-    /// Stamps lie in the future only to stay above the last one: everything that comes after a date in the future would
-    /// have to be stamped there, too.
+    /// A stamp lies in the future only to stay above the last one. Otherwise one date in the future would take everything
+    /// that comes after it there, too.
     pub fn next(&mut self, own: Timestamp) -> Stamp {
         let own = own.min(self.now).nanoseconds();
         let stamp = self.last.map_or(own, |last| own.max(self.follow(last)));
@@ -62,26 +60,24 @@ impl Stamps {
             Some(last) if last.0.second() == second => self.crowd.saturating_add(1),
             _ => 1,
         };
-        let stamp = match self.crowd > Stamps::CROWD {
-            true => {
-                self.crowd = 1;
-                Stamp(second.next().start())
-            }
-            false => stamp,
+        let stamp = if self.crowd > Stamps::CROWD {
+            self.crowd = 1;
+            Stamp(second.next().start())
+        } else {
+            stamp
         };
         self.last = Some(stamp);
         stamp
     }
 
-    /// Where the next one may lie at the earliest.
+    /// The earliest place of the next one.
     fn follow(&self, last: Stamp) -> i64 {
         let (last, now) = (last.nanoseconds(), self.now.nanoseconds());
-        let by = |step: Duration| last.saturating_add(step.as_nanos() as i64);
         let is_future = last > now.saturating_add(1_000_000_000);
-        // What lies in the future has all the room there is.
-        match by(Stamps::WIDE) {
+        // In the future there is all the room that is needed.
+        match last.saturating_add(Stamps::WIDE) {
             wide if wide < now || is_future => wide,
-            _ => by(Stamps::NARROW),
+            _ => last.saturating_add(Stamps::NARROW),
         }
     }
 }
@@ -167,7 +163,7 @@ mod tests {
             *seconds.entry(stamp.0.second()).or_insert(0) += 1;
         }
         let counts: Vec<u32> = seconds.values().copied().collect();
-        // What has got into the future by more than a second goes on there without haste.
+        // Beyond the next second, stamps are wide again.
         assert_eq!(counts[0], Stamps::CROWD);
         assert!(
             counts.iter().all(|count| *count <= Stamps::CROWD),

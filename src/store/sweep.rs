@@ -1,11 +1,15 @@
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
 
+use super::columns::AsJson;
+use super::database::{execute, optional};
 use super::{Error, Store};
 use crate::api::{Second, Stream};
 
 /// How many sweeps are remembered.
-pub(super) const SWEEPS: i64 = 100;
+const SWEEPS: i64 = 100;
+
+const COLUMNS: &str = "number, started_at, ended_at, stream, place, seen, missed, changed, always_changing, lateness, unread";
 
 /// A sweep: one plain reading of every list from its beginning, sliced between polls.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,36 +23,36 @@ pub struct SweepRow {
     /// The list that it reads.
     pub stream: Stream,
     /// How far it has come there.
-    pub place: Place,
+    pub place: SweepPlace,
     /// Elements read.
     pub seen: i64,
     /// Records that no poll had found and the next one would not have found.
     pub missed: i64,
     /// Records whose content had changed without a newer date.
     pub changed: i64,
-    /// Those of them whose content had changed so in the sweep before, too.
+    /// How many of them had done so in the sweep before, too.
     pub always_changing: i64,
-    /// How many seconds behind the cursor the farthest of the missed records lay.
+    /// How many seconds behind the cursor the farthest missed record was.
     pub lateness: i64,
     /// The lists that could not be read to their end.
     pub unread: Vec<String>,
 }
 
-/// How far a sweep has come in a list, and what it has found out of it.
+/// How far a sweep has come in a list, and what it has found out about it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Place {
+pub struct SweepPlace {
     /// The page that is due.
     pub page: u64,
-    /// `pageSize`, for which the page's number counts.
+    /// The `pageSize` in which `page` counts.
     pub page_size: u32,
     /// How many elements are asked for, if more than that.
     pub size: u32,
     /// How many elements the longest page had.
     pub longest: usize,
-    /// The first page, hashed, by which it is known when it comes again.
+    /// A hash of the first page, which tells when it comes again.
     pub first: Option<u64>,
-    /// The elements of the last page, hashed, by which the place is found again when others have moved.
+    /// Hashes of the last page's elements, which tell the place when others have moved.
     pub last: Vec<u64>,
     /// The farthest page at which it was taken up again.
     pub farthest: u64,
@@ -56,27 +60,36 @@ pub struct Place {
     pub anchored: bool,
     /// Where to go on then.
     pub position: Option<Second>,
-    /// Whether the list was out of order.
-    pub unsorted: bool,
-    /// Whether its order changed from one request to the next.
-    pub unstable: bool,
-    /// Whether a part of it could not be read.
-    pub incomplete: bool,
     /// How many slices in a row have failed here.
     pub failures: u32,
-    /// Whether it has records of different dates, without which it says nothing of its order.
+    /// What it has found out about the list.
+    #[serde(flatten)]
+    pub found: SweepFindings,
+}
+
+/// What a sweep has found out about a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SweepFindings {
+    /// The list was out of order.
+    pub unsorted: bool,
+    /// Its order changed from one request to the next.
+    pub unstable: bool,
+    /// A part of it could not be read.
+    pub incomplete: bool,
+    /// It has records of different dates; without them it says nothing about its order.
     pub several_seconds: bool,
 }
 
 impl SweepRow {
-    /// A sweep that is to begin.
+    /// A sweep that is about to begin.
     pub fn new(number: i64, started_at: Second, page_size: u32) -> SweepRow {
         SweepRow {
             number,
             started_at,
             ended_at: None,
             stream: Stream::LISTED[0],
-            place: Place::start(page_size),
+            place: SweepPlace::start(page_size),
             seen: 0,
             missed: 0,
             changed: 0,
@@ -87,75 +100,74 @@ impl SweepRow {
     }
 }
 
-impl Place {
+impl SweepPlace {
     /// The beginning of a list.
-    pub fn start(page_size: u32) -> Place {
-        Place {
+    pub fn start(page_size: u32) -> SweepPlace {
+        SweepPlace {
             page: 1,
             page_size,
-            ..Place::default()
+            ..SweepPlace::default()
         }
     }
 }
 
 impl Store {
-    /// The newest sweep, if there is one: it is under way, or has ended.
+    /// The newest sweep, under way or ended, if there is one.
     pub fn last_sweep(&self) -> Result<Option<SweepRow>, Error> {
-        newest(&self.connection).map_err(Error::on(&self.file, "read the sweeps"))
+        self.database.run("read the sweeps", newest)
     }
 }
 
-/// Writes a sweep's row.
+/// Writes a sweep's row, and forgets the oldest one.
 pub(super) fn put(connection: &Connection, sweep: &SweepRow) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO sweep
-             (number, started_at, ended_at, stream, place, seen, missed, changed, always_changing, lateness, unread)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        )?
-        .execute((
+    let sql = format!(
+        "INSERT OR REPLACE INTO sweep ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+    );
+    execute(
+        connection,
+        &sql,
+        (
             sweep.number,
-            sweep.started_at.to_string(),
-            sweep.ended_at.map(|second| second.to_string()),
-            sweep.stream.name(),
-            super::to_json(&sweep.place),
+            sweep.started_at,
+            sweep.ended_at,
+            sweep.stream,
+            AsJson(&sweep.place),
             sweep.seen,
             sweep.missed,
             sweep.changed,
             sweep.always_changing,
             sweep.lateness,
-            super::to_json(&sweep.unread),
-        ))?;
-    connection
-        .prepare_cached("DELETE FROM sweep WHERE number <= ?1")?
-        .execute([sweep.number - SWEEPS])?;
+            AsJson(&sweep.unread),
+        ),
+    )?;
+    execute(
+        connection,
+        "DELETE FROM sweep WHERE number <= ?1",
+        [sweep.number - SWEEPS],
+    )?;
     Ok(())
 }
 
 /// The newest sweep of a state.
 pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Option<SweepRow>> {
-    connection
-        .query_row(
-            "SELECT number, started_at, ended_at, stream, place, seen, missed, changed, always_changing, lateness, unread
-             FROM sweep ORDER BY number DESC LIMIT 1",
-            [],
-            read,
-        )
-        .optional()
+    let sql = format!("SELECT {COLUMNS} FROM sweep ORDER BY number DESC LIMIT 1");
+    optional(connection, &sql, [], read)
 }
 
 fn read(row: &Row) -> rusqlite::Result<SweepRow> {
+    let AsJson(place) = row.get(4)?;
+    let AsJson(unread) = row.get(10)?;
     Ok(SweepRow {
         number: row.get(0)?,
-        started_at: super::second(row, 1)?,
-        ended_at: super::optional_second(row, 2)?,
-        stream: super::stream(row, 3)?,
-        place: super::from_json(row, 4)?,
+        started_at: row.get(1)?,
+        ended_at: row.get(2)?,
+        stream: row.get(3)?,
+        place,
         seen: row.get(5)?,
         missed: row.get(6)?,
         changed: row.get(7)?,
         always_changing: row.get(8)?,
         lateness: row.get(9)?,
-        unread: super::from_json(row, 10)?,
+        unread,
     })
 }

@@ -30,7 +30,7 @@
 //!   checked at the end of each walk, with requests of their own, and those of the order in each sweep.
 //!
 //! A **sweep** is a plain walk from the beginning, without a filter, that can be left and taken up again
-//! ([`Place`]). If the service ignores `page` and the list does not fit on the largest page, the sweep goes from
+//! ([`SweepPlace`]). If the service ignores `page` and the list does not fit on the largest page, the sweep goes from
 //! anchor to anchor, too.
 //!
 //! # How the code is divided
@@ -61,7 +61,7 @@ mod reread;
 mod sweep_run;
 
 use crate::api::{Page, Query, Second, Timestamp};
-use crate::store::{Cursor, Place, Quirks};
+use crate::store::{Cursor, Quirks, SweepPlace};
 use filter::FilterEvidence;
 use horizon::Horizon;
 use open_list::OpenList;
@@ -123,7 +123,7 @@ impl Walk {
     }
 
     /// A sweep: the whole list, plainly, from `place` on.
-    pub fn sweep(quirks: Quirks, page_size: u32, place: Place, now: Second) -> Walk {
+    pub fn sweep(quirks: Quirks, page_size: u32, place: SweepPlace, now: Second) -> Walk {
         let cursor = Cursor {
             position: place.position.filter(|_| place.anchored),
             quirks,
@@ -156,7 +156,7 @@ impl Walk {
     }
 
     /// Where a sweep has come to.
-    pub fn place(&self) -> Option<Place> {
+    pub fn place(&self) -> Option<SweepPlace> {
         let mut place = self.sweep.as_ref()?.place.clone();
         place.size = self.size.present();
         place.position = self.cursor.position;

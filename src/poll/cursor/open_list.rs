@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::page_view::PageView;
 use crate::api::{Query, Second};
-use crate::store::{Place, Range};
+use crate::store::{Range, SweepPlace};
 
 /// How many elements of one list are remembered, to recognise them when they come again. Eight bytes each.
 const REMEMBERED: usize = 100_000;
@@ -80,7 +80,7 @@ impl OpenList {
     }
 
     /// The list of a sweep that is taken up at `place`.
-    pub fn at(place: &Place, size: u32) -> OpenList {
+    pub fn at(place: &SweepPlace, size: u32) -> OpenList {
         let mut list = OpenList::new(None, size);
         list.mark = Bookmark {
             page: place.page,
@@ -155,7 +155,7 @@ impl OpenList {
     }
 
     /// Writes down where a sweep has come to in this list.
-    pub fn note_in(&self, place: &mut Place) {
+    pub fn note_in(&self, place: &mut SweepPlace) {
         place.page = self.mark.page;
         place.longest = self.mark.longest;
         place.first = self.mark.first;

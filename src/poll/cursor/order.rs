@@ -10,7 +10,7 @@ use super::page_view::PageView;
 use super::phase::Phase;
 use super::{Step, Walk};
 use crate::api::Second;
-use crate::store::{Place, Quirks};
+use crate::store::{Quirks, SweepPlace};
 
 /// What a page shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl Walk {
         match finding {
             PageFinding::Unsorted => {
                 quirks.unsorted_since.get_or_insert(self.horizon.now);
-                self.note_in_sweep(|place| place.unsorted = true);
+                self.note_in_sweep(|place| place.found.unsorted = true);
             }
             PageFinding::BringsNothing => self.list.repeats += 1,
             PageFinding::BeginsAgain => {
@@ -151,14 +151,16 @@ impl Walk {
             PageFinding::ExceedsCap => {
                 quirks.caps_page_size_at = self.size.cap_shown_by(view.length());
             }
-            PageFinding::SeveralSeconds => self.note_in_sweep(|place| place.several_seconds = true),
+            PageFinding::SeveralSeconds => {
+                self.note_in_sweep(|place| place.found.several_seconds = true);
+            }
             PageFinding::Grown => {
                 self.list.restart_regrown(self.size.present());
                 return Some(Step::Ask);
             }
             PageFinding::Unstable => {
                 quirks.unstable_since.get_or_insert(self.horizon.now);
-                self.note_in_sweep(|place| place.unstable = true);
+                self.note_in_sweep(|place| place.found.unstable = true);
                 if self.enlarge(view) {
                     return Some(Step::Ask);
                 }
@@ -207,14 +209,14 @@ impl Walk {
         }
     }
 
-    fn note_in_sweep(&mut self, note: impl FnOnce(&mut Place)) {
+    fn note_in_sweep(&mut self, note: impl FnOnce(&mut SweepPlace)) {
         if let Some(sweep) = &mut self.sweep {
             note(&mut sweep.place);
         }
     }
 
     pub(super) fn note_incomplete(&mut self, reason: String) {
-        self.note_in_sweep(|place| place.incomplete = true);
+        self.note_in_sweep(|place| place.found.incomplete = true);
         self.cursor.quirks.incomplete = Some(reason);
     }
 

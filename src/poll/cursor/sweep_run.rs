@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use super::page_view::PageView;
-use crate::store::{Place, Quirks};
+use crate::store::{Quirks, SweepPlace};
 
 /// A sweep under way.
 #[derive(Debug)]
 pub(super) struct SweepRun {
     /// What is stored of it. Where it has come to in its list is only brought up to date when it is asked for.
-    pub place: Place,
+    pub place: SweepPlace,
     rejoining: Option<Rejoining>,
 }
 
@@ -23,7 +23,7 @@ struct Rejoining {
 }
 
 impl SweepRun {
-    pub fn new(place: Place) -> SweepRun {
+    pub fn new(place: SweepPlace) -> SweepRun {
         SweepRun {
             place,
             rejoining: None,
@@ -59,13 +59,13 @@ impl SweepRun {
     /// The sweep has read the whole list: a quirk that it did not find is gone.
     pub fn conclude(&self, quirks: &mut Quirks) {
         let place = &self.place;
-        if !place.unsorted && place.several_seconds && !place.anchored {
+        if !place.found.unsorted && place.found.several_seconds && !place.anchored {
             quirks.unsorted_since = None;
         }
-        if !place.unstable {
+        if !place.found.unstable {
             quirks.unstable_since = None;
         }
-        if !place.incomplete {
+        if !place.found.incomplete {
             quirks.incomplete = None;
         }
     }

@@ -5,95 +5,120 @@ use ureq::http::Method;
 
 use super::FormancePublisher;
 use super::client::Pushed;
-use super::payment::{self, Event};
+use super::ledger::{self, Fingerprint, Notes, Part, Payment, PaymentState};
+use super::payment::{self, PaymentEvent};
 use super::transaction::PaymentsTransaction;
 use super::wire::as_json;
 use crate::api::Timestamp;
 use crate::formance::Unfit;
 use crate::publish::DeliveryError;
-use crate::store::{self, Change, ChangeLog, Delivered, Part, Payment};
+use crate::store::{self, Change, PublisherState};
 
-/// Transactions that belong to one payment, or may: those that relate to each other. What is told of a payment is told
-/// in order, so a group is pushed by one thread; groups do not touch each other.
+/// Transactions that belong to one payment, or may: those that relate to each other. A payment's adjustments are pushed
+/// in order, so one thread pushes a whole group; groups do not touch each other.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     /// In the order of their seqs.
     versions: Vec<PaymentsTransaction>,
-    /// What the API has been told of them, and of those that they relate to.
-    told: BTreeMap<String, Payment>,
+    /// What was pushed before of them, and of the transactions that they relate to.
+    known: BTreeMap<String, Payment>,
     /// Versions that have waited since an earlier batch, by what they wait for.
     waiting: BTreeMap<String, Vec<PaymentsTransaction>>,
 }
 
 /// The groups of a batch's transactions. What the API has no place for is noted instead.
 pub(super) fn gather<'a>(
-    log: &ChangeLog,
-    publisher: &str,
+    state: &PublisherState,
     changes: impl Iterator<Item = &'a Change>,
-    delivered: &mut Delivered,
+    notes: &mut Notes,
 ) -> Result<Vec<Group>, store::Error> {
-    let mut links = Links::default();
-    let mut told: BTreeMap<String, Payment> = BTreeMap::new();
-    let mut waiting: BTreeMap<String, Vec<PaymentsTransaction>> = BTreeMap::new();
+    let mut relatives = Relatives::default();
     let mut versions = Vec::new();
-    let has_waiting = log.has_waiting(publisher)?;
-    let mut to_look_up = VecDeque::new();
     for change in changes {
         match PaymentsTransaction::read(change) {
             Ok(version) => {
-                to_look_up.push_back(version.reference.clone());
-                if let Some(parent) = &version.parent {
-                    links.join(&version.reference, parent);
-                    to_look_up.push_back(parent.clone());
-                }
+                relatives.add(&version);
                 versions.push(version);
             }
-            Err(unfit) => delivered.left_out.push((change.seq, unfit.to_string())),
+            Err(unfit) => notes.skipped.push((change.seq, unfit.to_string())),
         }
     }
-    let mut looked_up = BTreeSet::new();
-    while let Some(id) = to_look_up.pop_front() {
-        if !looked_up.insert(id.clone()) {
-            continue;
+    relatives.look_up(state)?;
+    Ok(relatives.group(versions))
+}
+
+/// The transactions that a batch's transactions relate to, directly or not, in both directions.
+#[derive(Debug, Default)]
+struct Relatives {
+    links: Links,
+    to_look_up: VecDeque<String>,
+    known: BTreeMap<String, Payment>,
+    waiting: BTreeMap<String, Vec<PaymentsTransaction>>,
+}
+
+impl Relatives {
+    fn add(&mut self, version: &PaymentsTransaction) {
+        self.to_look_up.push_back(version.reference.clone());
+        if let Some(parent) = &version.parent {
+            self.join(&version.reference, parent);
         }
-        if let Some(payment) = log.payment(publisher, &id)? {
-            if let Part::Of(parent) = &payment.part {
-                links.join(&id, parent);
-                to_look_up.push_back(parent.clone());
+    }
+
+    fn join(&mut self, id: &str, parent: &str) {
+        self.links.join(id, parent);
+        self.to_look_up.push_back(parent.to_owned());
+    }
+
+    /// Reads what is known of them, until nothing leads to a further one.
+    fn look_up(&mut self, state: &PublisherState) -> Result<(), store::Error> {
+        let has_waiting = ledger::has_waiting(&state.memory())?;
+        let mut looked_up = BTreeSet::new();
+        while let Some(id) = self.to_look_up.pop_front() {
+            if !looked_up.insert(id.clone()) {
+                continue;
             }
-            told.insert(id, payment);
-        } else if has_waiting {
-            let mut held = Vec::new();
-            for change in log.waiting(publisher, &id)? {
-                // It was read when it began to wait.
-                if let Ok(version) = PaymentsTransaction::read(&change) {
-                    links.join(&version.reference, &id);
-                    to_look_up.push_back(version.reference.clone());
-                    held.push(version);
+            if let Some(payment) = ledger::payment(&state.memory(), &id)? {
+                if let Part::Of(parent) = &payment.part {
+                    self.join(&id, parent);
+                }
+                self.known.insert(id, payment);
+            } else if has_waiting {
+                // They could be read when they began to wait.
+                let changes = ledger::waiting(state, &id)?;
+                let held: Vec<PaymentsTransaction> = changes
+                    .iter()
+                    .filter_map(|change| PaymentsTransaction::read(change).ok())
+                    .collect();
+                held.iter().for_each(|version| self.add(version));
+                if !held.is_empty() {
+                    self.waiting.insert(id, held);
                 }
             }
-            if !held.is_empty() {
-                waiting.insert(id, held);
+        }
+        Ok(())
+    }
+
+    fn group(self, versions: Vec<PaymentsTransaction>) -> Vec<Group> {
+        let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+        for version in versions {
+            let group = groups
+                .entry(self.links.root(&version.reference))
+                .or_default();
+            group.versions.push(version);
+        }
+        // What no version of the batch belongs to is not needed.
+        for (id, payment) in self.known {
+            if let Some(group) = groups.get_mut(&self.links.root(&id)) {
+                group.known.insert(id, payment);
             }
         }
-    }
-    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
-    for version in versions {
-        let group = groups.entry(links.root(&version.reference)).or_default();
-        group.versions.push(version);
-    }
-    // What nothing in the batch belongs to was looked up in vain.
-    for (id, payment) in told {
-        if let Some(group) = groups.get_mut(&links.root(&id)) {
-            group.told.insert(id, payment);
+        for (id, held) in self.waiting {
+            if let Some(group) = groups.get_mut(&self.links.root(&id)) {
+                group.waiting.insert(id, held);
+            }
         }
+        groups.into_values().collect()
     }
-    for (id, held) in waiting {
-        if let Some(group) = groups.get_mut(&links.root(&id)) {
-            group.waiting.insert(id, held);
-        }
-    }
-    Ok(groups.into_values().collect())
 }
 
 /// Which ids belong together.
@@ -118,34 +143,20 @@ impl Links {
     }
 }
 
-/// What becomes of a group while it is pushed.
-struct Work<'a> {
-    publisher: &'a FormancePublisher,
-    told: BTreeMap<String, Payment>,
-    /// The transactions of which something new was told.
-    changed: BTreeSet<String>,
-    delivered: Delivered,
-}
-
 impl Group {
-    /// Pushes its versions in order, and what waited for one of them after it.
-    pub fn push(&self, publisher: &FormancePublisher) -> Result<Delivered, DeliveryError> {
+    /// Pushes its versions in order, and after each of them the versions that waited for it.
+    pub fn push(&self, publisher: &FormancePublisher) -> Result<Notes, DeliveryError> {
         let mut work = Work {
             publisher,
-            told: self.told.clone(),
+            known: self.known.clone(),
             changed: BTreeSet::new(),
-            delivered: Delivered::default(),
+            notes: Notes::default(),
         };
-        let mut waiting: BTreeMap<&str, Vec<&PaymentsTransaction>> = BTreeMap::new();
-        for (parent, held) in &self.waiting {
-            waiting.insert(parent, held.iter().collect());
-        }
-        let held_before: BTreeSet<i64> = self
+        let held = self
             .waiting
-            .values()
-            .flatten()
-            .map(|held| held.seq)
-            .collect();
+            .iter()
+            .map(|(parent, held)| (parent.as_str(), held.iter().collect()));
+        let mut waiting: BTreeMap<&str, Vec<&PaymentsTransaction>> = held.collect();
         let mut queue: VecDeque<&PaymentsTransaction> = self.versions.iter().collect();
         while let Some(version) = queue.pop_front() {
             match work.part(version) {
@@ -155,7 +166,7 @@ impl Group {
                     continue;
                 }
             }
-            if work.told.contains_key(&version.reference) {
+            if work.known.contains_key(&version.reference) {
                 let mut released = waiting.remove(&*version.reference).unwrap_or_default();
                 released.sort_by_key(|version| version.seq);
                 for version in released.into_iter().rev() {
@@ -163,50 +174,58 @@ impl Group {
                 }
             }
         }
-        let still_waiting: BTreeSet<i64> = waiting
+        self.note_waiting(&waiting, &mut work.notes);
+        let changed = work.changed.iter().filter_map(|id| work.known.get(id));
+        work.notes.payments.extend(changed.cloned());
+        Ok(work.notes)
+    }
+
+    /// Notes which versions wait from now on, and which no longer do.
+    fn note_waiting(&self, waiting: &BTreeMap<&str, Vec<&PaymentsTransaction>>, notes: &mut Notes) {
+        let before: BTreeSet<i64> = self
+            .waiting
             .values()
             .flatten()
-            .map(|version| version.seq)
+            .map(|held| held.seq)
             .collect();
-        for (parent, held) in &waiting {
-            let new = held
-                .iter()
-                .filter(|version| !held_before.contains(&version.seq));
-            work.delivered
+        let now: BTreeSet<i64> = waiting.values().flatten().map(|held| held.seq).collect();
+        for (parent, held) in waiting {
+            let new = held.iter().filter(|version| !before.contains(&version.seq));
+            notes
                 .waiting
                 .extend(new.map(|version| (version.seq, (*parent).to_owned())));
         }
         for (parent, held) in &self.waiting {
-            let released = held
-                .iter()
-                .filter(|version| !still_waiting.contains(&version.seq));
-            work.delivered
+            let released = held.iter().filter(|version| !now.contains(&version.seq));
+            notes
                 .released
                 .extend(released.map(|version| (version.seq, parent.clone())));
         }
-        let changed = work.changed.iter().filter_map(|id| work.told.get(id));
-        work.delivered.payments.extend(changed.cloned());
-        Ok(work.delivered)
     }
+}
+
+/// A group while it is pushed.
+struct Work<'a> {
+    publisher: &'a FormancePublisher,
+    known: BTreeMap<String, Payment>,
+    /// The transactions of which something new was pushed.
+    changed: BTreeSet<String>,
+    notes: Notes,
 }
 
 impl Work<'_> {
     /// Which payment a version is a part of. An error is the transaction that has to come first.
     fn part<'v>(&self, version: &'v PaymentsTransaction) -> Result<Part, &'v str> {
-        if let Some(told) = self.told.get(&version.reference) {
-            return Ok(match &told.part {
-                Part::Of(parent) => Part::Of(parent.clone()),
-                own => own.clone(),
-            });
+        if let Some(known) = self.known.get(&version.reference) {
+            return Ok(known.part.clone());
         }
-        let event = version.event(true);
         match &version.parent {
             None => Ok(Part::Own(payment::begin(
                 version.kind,
                 &version.asset,
-                event,
+                version.event(true),
             ))),
-            Some(parent) => match self.told.get(parent).map(|parent| &parent.part) {
+            Some(parent) => match self.known.get(parent).map(|parent| &parent.part) {
                 Some(Part::Own(_)) => Ok(Part::Of(parent.clone())),
                 Some(Part::Of(root)) => Ok(Part::Of(root.clone())),
                 None => Err(parent),
@@ -214,9 +233,9 @@ impl Work<'_> {
         }
     }
 
-    /// Tells the API of a version, if it says anything new.
+    /// Pushes a version, if it says anything new.
     fn push(&mut self, version: &PaymentsTransaction, part: Part) -> Result<(), DeliveryError> {
-        let before = self.told.get(&version.reference).cloned();
+        let before = self.known.get(&version.reference).cloned();
         let before = before.as_ref();
         if before.is_some_and(|before| before.seq >= version.seq) {
             return self.push_late(version, &part);
@@ -226,7 +245,7 @@ impl Work<'_> {
         let is_new =
             before.is_none_or(|before| before.status != version.status || before.amount != amount);
         let has_other_metadata =
-            before.is_some_and(|before| before.metadata != version.metadata_hash());
+            before.is_some_and(|before| before.metadata != metadata_of(version));
         let mut newest = before.map(|before| before.newest);
         if is_new {
             match self.push_adjustment(version, &part, newest)? {
@@ -238,116 +257,117 @@ impl Work<'_> {
             self.push_metadata(version, &part)?;
         }
         // The payment's own state, as the adjustment has left it.
-        let part = match (&part, self.told.get(&version.reference)) {
-            (Part::Own(_), Some(told)) => told.part.clone(),
+        let part = match (&part, self.known.get(&version.reference)) {
+            (Part::Own(_), Some(known)) => known.part.clone(),
             _ => part,
         };
-        self.tell(Payment {
-            id: version.reference.clone(),
-            seq: version.seq,
-            status: version.status.to_owned(),
-            amount,
-            metadata: version.metadata_hash(),
-            kept: before.map_or_else(|| version.kept_hash(), |before| before.kept),
-            newest: newest.unwrap_or(version.updated_at),
-            part,
+        let kept = before.map(|before| before.kept);
+        self.remember(Payment {
+            kept: kept.unwrap_or(kept_of(version)),
+            ..pushed(version, newest, part)
         });
         Ok(())
     }
 
-    /// Tells the API of a version that had been refused, after a newer one of it: of what moves amounts only, and with
-    /// its own date, under which a replay would tell it, too.
+    /// Pushes a version that had been refused, after a newer one of it. Only what moves amounts is pushed, and with its
+    /// own date, under which a replay would push it, too.
     fn push_late(
         &mut self,
         version: &PaymentsTransaction,
         part: &Part,
     ) -> Result<(), DeliveryError> {
-        match payment::moves_amount(version.status) {
-            true => self.push_adjustment(version, part, None).map(|_| ()),
-            false => {
-                let reason = "versions that were tried again after a newer one of them was delivered: it says what they would";
-                self.leave_out(version, reason.to_owned());
-                Ok(())
-            }
+        if payment::moves_amount(version.status) {
+            return self.push_adjustment(version, part, None).map(|_| ());
         }
+        let reason = "versions that were tried again after a newer one of them was delivered: it says what they would";
+        self.skip(version, reason.to_owned());
+        Ok(())
     }
 
-    /// Pushes the adjustments that a version makes after those of that date. The newest one's date, or none if the API
-    /// does not take them.
+    /// Pushes the adjustments that a version makes, after those up to `newest`. The newest one's date, or none if the
+    /// API does not take them.
     fn push_adjustment(
         &mut self,
         version: &PaymentsTransaction,
         part: &Part,
         newest: Option<Timestamp>,
     ) -> Result<Option<Timestamp>, DeliveryError> {
-        let (payment, mut state) = match part {
-            Part::Own(state) => (&version.reference, state.clone()),
-            Part::Of(root) => match self.told.get(root).map(|root| &root.part) {
-                Some(Part::Own(state)) => (root, state.clone()),
-                // A part's payment is always told of before the part.
-                _ => return Ok(None),
-            },
-        };
-        if self.publisher.refuses_asset(&version.asset) {
-            self.leave_out(version, Unfit::Asset(version.asset.clone()).to_string());
+        let Some((payment, mut state)) = self.payment_of(version, part) else {
             return Ok(None);
+        };
+        if !self.can_be_taken(version, &payment)? {
+            return Ok(None);
+        }
+        let before = state.clone();
+        let mut event = version.event(matches!(part, Part::Own(_)));
+        if version.asset != state.asset && payment::moves_amount(version.status) {
+            event.amount = &BigInt::ZERO;
+            let reason = "captures and refunds in another asset than their payment's: they are in its history, and its amount stays";
+            self.skip(version, reason.to_owned());
+        }
+        let adjustments = payment::adjust(&mut state, newest, event);
+        let last = adjustments.last().map(|last| last.created_at);
+        let connector = self.publisher.connector()?;
+        let (json, newest) = version.request(connector, &payment, &before, &adjustments);
+        let client = &self.publisher.client;
+        let answer = client.push(&version.named(), &Method::POST, "/payments", &json, newest)?;
+        if let Pushed::Refused(reason) = answer {
+            self.refuse(version, reason);
+            return Ok(None);
+        }
+        match self.known.get_mut(&payment) {
+            Some(known) => {
+                known.part = Part::Own(state);
+                self.changed.insert(payment);
+            }
+            None => self.remember(pushed(version, last, Part::Own(state))),
+        }
+        Ok(last)
+    }
+
+    /// The payment that a version adjusts, as the API has it: the id of its transaction, and its state.
+    fn payment_of(
+        &self,
+        version: &PaymentsTransaction,
+        part: &Part,
+    ) -> Option<(String, PaymentState)> {
+        match part {
+            Part::Own(state) => Some((version.reference.clone(), state.clone())),
+            // A payment is always pushed before its parts.
+            Part::Of(root) => match &self.known.get(root)?.part {
+                Part::Own(state) => Some((root.clone(), state.clone())),
+                Part::Of(_) => None,
+            },
+        }
+    }
+
+    /// Whether the API can take an adjustment that a version makes. If not, or not all of it, that is noted.
+    fn can_be_taken(
+        &mut self,
+        version: &PaymentsTransaction,
+        payment: &str,
+    ) -> Result<bool, DeliveryError> {
+        if self.publisher.refuses_asset(&version.asset) {
+            self.skip(version, Unfit::Asset(version.asset.clone()).to_string());
+            return Ok(false);
         }
         let connector = self.publisher.connector()?;
         if !connector.can_index_adjustment(payment, &version.reference) {
-            self.leave_out(version, Unfit::LongId.to_string());
-            return Ok(None);
+            self.skip(version, Unfit::LongId.to_string());
+            return Ok(false);
         }
         if version
             .accounts()
             .any(|account| connector.account(account).is_none())
         {
             let reason = "accounts of transactions whose ids Formance's database cannot index: the payment names none";
-            self.leave_out(version, reason.to_owned());
+            self.skip(version, reason.to_owned());
         }
-        let before = state.clone();
-        let is_own = matches!(part, Part::Own(_));
-        let mut event = version.event(is_own);
-        if version.asset != state.asset && payment::moves_amount(version.status) {
-            event.amount = &BigInt::ZERO;
-            let reason = "captures and refunds in another asset than their payment's: they are in its history, and its amount stays";
-            self.leave_out(version, reason.to_owned());
-        }
-        let adjustments = payment::adjust(&mut state, newest, event);
-        let told_last = adjustments.last().map(|last| last.created_at);
-        let (json, newest) = version.request(connector, payment, &before, &adjustments);
-        let pushed = self.publisher.client.push(
-            &version.named(),
-            &Method::POST,
-            "/payments",
-            &json,
-            newest,
-        )?;
-        if let Pushed::Refused(reason) = pushed {
-            self.refuse(version, reason);
-            return Ok(None);
-        }
-        let payment = payment.clone();
-        match self.told.get_mut(&payment) {
-            Some(told) => {
-                told.part = Part::Own(state);
-                self.changed.insert(payment);
-            }
-            None => self.tell(Payment {
-                id: payment,
-                seq: version.seq,
-                status: version.status.to_owned(),
-                amount: version.amount.to_string(),
-                metadata: version.metadata_hash(),
-                kept: version.kept_hash(),
-                newest: told_last.unwrap_or(version.updated_at),
-                part: Part::Own(state),
-            }),
-        }
-        Ok(told_last)
+        Ok(true)
     }
 
-    /// Pushes metadata that has changed. What the API does not take of it is counted, and not tried again: the adjustment
-    /// of the same version is told already.
+    /// Pushes metadata that has changed. What the API does not take of it is counted, and not tried again, because the
+    /// adjustment of the same version is pushed already.
     fn push_metadata(
         &mut self,
         version: &PaymentsTransaction,
@@ -355,12 +375,12 @@ impl Work<'_> {
     ) -> Result<(), DeliveryError> {
         let Part::Own(state) = part else {
             let reason = "changed metadata of related transactions: the Payments API keeps that of an adjustment as it was first";
-            self.leave_out(version, reason.to_owned());
+            self.skip(version, reason.to_owned());
             return Ok(());
         };
         if version.metadata.is_empty() {
             let reason = "removed metadata: the Payments API only adds to it";
-            self.leave_out(version, reason.to_owned());
+            self.skip(version, reason.to_owned());
             return Ok(());
         }
         let id = self
@@ -369,22 +389,18 @@ impl Work<'_> {
             .payment(&version.reference, &state.kind);
         let path = format!("/payments/{id}/metadata");
         let json = as_json(&version.metadata);
-        let pushed = self.publisher.client.push(
-            &version.named(),
-            &Method::PATCH,
-            &path,
-            &json,
-            Timestamp::from_nanoseconds(0),
-        )?;
-        if let Pushed::Refused(reason) = pushed {
-            self.leave_out(version, format!("refused metadata: {reason}"));
+        let no_date = Timestamp::from_nanoseconds(0);
+        let client = &self.publisher.client;
+        let answer = client.push(&version.named(), &Method::PATCH, &path, &json, no_date)?;
+        if let Pushed::Refused(reason) = answer {
+            self.skip(version, format!("refused metadata: {reason}"));
         }
         Ok(())
     }
 
     /// Counts what a payment cannot say of a version.
     fn note_what_is_lost(&mut self, version: &PaymentsTransaction) {
-        let Some(before) = self.told.get(&version.reference) else {
+        let Some(before) = self.known.get(&version.reference) else {
             return;
         };
         let mut reasons = Vec::new();
@@ -393,7 +409,7 @@ impl Work<'_> {
                 reasons
                     .push("changed types: a payment keeps the type under which it was first seen");
             }
-            if before.kept != version.kept_hash() {
+            if before.kept != kept_of(version) {
                 reasons.push(
                     "changed assets, schemes, accounts or creation dates: a payment keeps those that it had first",
                 );
@@ -408,29 +424,51 @@ impl Work<'_> {
             );
         }
         for reason in reasons {
-            self.leave_out(version, reason.to_owned());
+            self.skip(version, reason.to_owned());
         }
     }
 
-    fn tell(&mut self, payment: Payment) {
+    fn remember(&mut self, payment: Payment) {
         self.changed.insert(payment.id.clone());
-        self.told.insert(payment.id.clone(), payment);
+        self.known.insert(payment.id.clone(), payment);
     }
 
-    fn leave_out(&mut self, version: &PaymentsTransaction, reason: String) {
-        self.delivered.left_out.push((version.seq, reason));
+    fn skip(&mut self, version: &PaymentsTransaction, reason: String) {
+        self.notes.skipped.push((version.seq, reason));
     }
 
-    /// Notes that the API refuses a version: because of its asset, as it will refuse the next one, or of something else.
+    /// Notes that the API refuses a version. If it refuses the asset, it will refuse the next version with it, too.
     fn refuse(&mut self, version: &PaymentsTransaction, reason: String) {
         // The API names the field that is wrong: "Asset is invalid".
         if reason.contains("Asset ") {
             self.publisher.note_asset(&version.asset);
-            self.leave_out(version, Unfit::Asset(version.asset.clone()).to_string());
+            self.skip(version, Unfit::Asset(version.asset.clone()).to_string());
         } else {
-            self.delivered.refused.push((version.seq, reason));
+            self.notes.refused.push((version.seq, reason));
         }
     }
+}
+
+/// What is remembered of a version that was pushed. `newest` is the date of its newest adjustment, if it made one.
+fn pushed(version: &PaymentsTransaction, newest: Option<Timestamp>, part: Part) -> Payment {
+    Payment {
+        id: version.reference.clone(),
+        seq: version.seq,
+        status: version.status.to_owned(),
+        amount: version.amount.to_string(),
+        metadata: metadata_of(version),
+        kept: kept_of(version),
+        newest: newest.unwrap_or(version.updated_at),
+        part,
+    }
+}
+
+fn metadata_of(version: &PaymentsTransaction) -> Option<Fingerprint> {
+    version.metadata_hash().map(Fingerprint)
+}
+
+fn kept_of(version: &PaymentsTransaction) -> Fingerprint {
+    Fingerprint(version.kept_hash())
 }
 
 impl PaymentsTransaction {
@@ -438,11 +476,11 @@ impl PaymentsTransaction {
         super::named(&self.reference, self.seq)
     }
 
-    fn event(&self, is_own: bool) -> Event<'_> {
-        Event {
+    fn event(&self, is_own: bool) -> PaymentEvent<'_> {
+        PaymentEvent {
             status: self.status,
             amount: &self.amount,
-            // As the state can keep it, so that the same follows from it before and after.
+            // To the precision in which the ledger keeps it, so that a replay makes the same adjustments.
             at: Timestamp::from_nanoseconds(self.updated_at.nanoseconds()),
             is_own,
         }

@@ -2,9 +2,9 @@
 //! transactions as payments with adjustments.
 //!
 //! Everything that is pushed may be pushed again: the API keeps an account once by its reference, a payment once by
-//! reference and type, and an adjustment once by payment, reference, date and status. So a batch is simply pushed anew
-//! after a failure, and what was told of each payment is stored with the offset: from the same versions the same
-//! requests follow. Where a rule is the API's, it was read in formancehq/payments v3.4.0.
+//! reference and type, and an adjustment once by payment, reference, date and status. So a batch is simply pushed again
+//! after a failure. What was pushed of each payment is committed with the offset, so the same requests follow from the
+//! same versions. The API's rules were read in formancehq/payments v3.4.0.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -14,10 +14,12 @@
 //! | `wire` | what these two share |
 //! | `payment` | which adjustments a version makes |
 //! | `group` | the transactions of a batch that belong to one payment |
+//! | `ledger` | what was pushed, as it is remembered |
 
 mod account;
 mod client;
 mod group;
+mod ledger;
 mod payment;
 mod token;
 mod transaction;
@@ -35,10 +37,16 @@ use super::{DeliveryError, Publisher};
 use crate::api::{Stream, escaped};
 use crate::formance::{ConnectorId, Unfit};
 use crate::secret::Rotating;
-use crate::store::{Change, ChangeLog, Delivered};
+use crate::store::{Change, Delivered, PublisherState};
 use crate::transport;
 use account::PaymentsAccount;
 use client::{PaymentsClient, Pushed};
+use ledger::Notes;
+
+pub use ledger::LedgerFigures;
+
+/// This publisher's `type` in the configuration.
+pub(super) const KIND: &str = "formance";
 
 /// Requests under way at once, each on a connection of its own.
 pub const CONNECTIONS: usize = 16;
@@ -48,7 +56,7 @@ pub const CONNECTIONS: usize = 16;
 pub struct Settings {
     /// The API's base URL with its version: `{stack}/api/payments/v3` or `{service}/v3`.
     pub url: String,
-    /// Where tokens are given: `{stack}/api/auth/oauth/token`.
+    /// Where tokens come from: `{stack}/api/auth/oauth/token`.
     pub token_url: String,
     /// The name or the id of the connector that the objects are to belong to.
     pub connector: String,
@@ -121,53 +129,44 @@ impl FormancePublisher {
     }
 
     /// Pushes an account or a beneficiary.
-    fn push_account(&self, change: &Change) -> Result<Delivered, DeliveryError> {
-        #[derive(Deserialize)]
-        struct Stored<'a> {
-            #[serde(borrow)]
-            data: Kind<'a>,
-        }
-        #[derive(Deserialize)]
-        struct Kind<'a> {
-            #[serde(rename = "type", borrow)]
-            kind: std::borrow::Cow<'a, str>,
-        }
-        let mut delivered = Delivered::default();
-        let account = match PaymentsAccount::read(change, &self.connector()?.text) {
-            Ok(account) => account,
-            Err(unfit) => {
-                delivered.left_out.push((change.seq, unfit.to_string()));
-                return Ok(delivered);
-            }
+    fn push_account(&self, change: &Change) -> Result<Notes, DeliveryError> {
+        let skipped = |reason: String| Notes {
+            skipped: vec![(change.seq, reason)],
+            ..Notes::default()
         };
-        if self.connector()?.account(&account.reference).is_none() {
-            delivered
-                .left_out
-                .push((change.seq, Unfit::LongId.to_string()));
-            return Ok(delivered);
+        let connector = self.connector()?;
+        let account = match PaymentsAccount::read(change, &connector.text) {
+            Ok(account) => account,
+            Err(unfit) => return Ok(skipped(unfit.to_string())),
+        };
+        if connector.account(&account.reference).is_none() {
+            return Ok(skipped(Unfit::LongId.to_string()));
         }
         let json = wire::as_json(&account);
         let what = named(&account.reference, change.seq);
-        match self
-            .client
-            .push(&what, &Method::POST, "/accounts", &json, account.created_at)?
-        {
-            Pushed::Refused(reason) => delivered.refused.push((change.seq, reason)),
-            Pushed::Taken(answer) => {
-                let stored = serde_json::from_slice::<Stored>(&answer).ok();
-                let reason = match stored {
-                    Some(stored) if stored.data.kind != account.kind => {
-                        "an account and a beneficiary have the same id: Formance has the one that came first"
-                    }
-                    _ if change.number > 1 => {
-                        "changed accounts and beneficiaries: the Payments API writes them once and keeps the first name and metadata"
-                    }
-                    _ => return Ok(delivered),
-                };
-                delivered.left_out.push((change.seq, reason.to_owned()));
+        let answer =
+            match self
+                .client
+                .push(&what, &Method::POST, "/accounts", &json, account.created_at)?
+            {
+                Pushed::Taken(answer) => answer,
+                Pushed::Refused(reason) => {
+                    return Ok(Notes {
+                        refused: vec![(change.seq, reason)],
+                        ..Notes::default()
+                    });
+                }
+            };
+        let reason = match account_type(&answer) {
+            Some(kind) if kind != account.kind => {
+                "an account and a beneficiary have the same id: Formance has the one that came first"
             }
-        }
-        Ok(delivered)
+            _ if change.number > 1 => {
+                "changed accounts and beneficiaries: the Payments API writes them once and keeps the first name and metadata"
+            }
+            _ => return Ok(Notes::default()),
+        };
+        Ok(skipped(reason.to_owned()))
     }
 
     /// Notes that the API refuses an asset.
@@ -193,14 +192,14 @@ impl Publisher for FormancePublisher {
     }
 
     fn kind(&self) -> &'static str {
-        "formance"
+        KIND
     }
 
     /// Looks the connector up. One with another id than the last has nothing: it was reset, or is another one.
-    fn resume(&mut self, log: &ChangeLog, stored: i64) -> Result<i64, DeliveryError> {
+    fn resume(&mut self, state: &PublisherState, stored: i64) -> Result<i64, DeliveryError> {
         let connector = self.client.connector(&self.wanted)?;
         self.refused_assets().clear();
-        let before = log.progress(&self.name)?.target;
+        let before = state.progress()?.target;
         let is_same = before.as_deref() == Some(&*connector.text);
         if !is_same {
             if before.is_some() {
@@ -211,7 +210,7 @@ impl Publisher for FormancePublisher {
                     escaped(&self.wanted)
                 );
             }
-            log.begin_target(&self.name, &connector.text)?;
+            state.begin_target(&connector.text)?;
         }
         self.connector = Some(connector);
         Ok(if is_same { stored } else { 0 })
@@ -222,41 +221,59 @@ impl Publisher for FormancePublisher {
         256
     }
 
-    fn deliver(&mut self, log: &ChangeLog, changes: &[Change]) -> Result<Delivered, DeliveryError> {
+    fn deliver(
+        &mut self,
+        state: &PublisherState,
+        changes: &[Change],
+    ) -> Result<Delivered, DeliveryError> {
         let of = |streams: &'static [Stream]| {
             changes
                 .iter()
                 .filter(move |change| streams.contains(&change.stream))
         };
-        let mut delivered = Delivered::default();
+        let mut notes = Notes::default();
         for change in of(&[Stream::Balances]) {
             let reason = "balances: no API of Formance takes them; let Connectivity poll this program (\"listen\")";
-            delivered.left_out.push((change.seq, reason.to_owned()));
+            notes.skipped.push((change.seq, reason.to_owned()));
         }
         // First, so that a payment names accounts that are there.
         let accounts: Vec<&Change> = of(&[Stream::Accounts, Stream::Beneficiaries]).collect();
         for pushed in at_once(&accounts, |change| self.push_account(change))? {
-            delivered.add(pushed);
+            notes.add(pushed);
         }
-        let transactions = of(&[Stream::Transactions]);
-        let groups = group::gather(log, &self.name, transactions, &mut delivered)?;
+        let groups = group::gather(state, of(&[Stream::Transactions]), &mut notes)?;
         for pushed in at_once(&groups, |group| group.push(self))? {
-            delivered.add(pushed);
+            notes.add(pushed);
         }
-        Ok(delivered)
+        Ok(notes.into_delivered(&state.memory())?)
     }
 }
 
-/// A version as errors call it.
+/// The type of an account in the API's answer. It is that of another record if the id was taken.
+fn account_type(answer: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct AccountAnswer {
+        data: AccountData,
+    }
+    #[derive(Deserialize)]
+    struct AccountData {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    let answer: AccountAnswer = serde_json::from_slice(answer).ok()?;
+    Some(answer.data.kind)
+}
+
+/// A version as errors name it.
 fn named(reference: &str, seq: i64) -> String {
     format!("\"{}\" (seq {seq})", escaped(reference))
 }
 
-/// Does something with each of the items, with several at once. Ends early if one of them fails.
+/// Works on the items, several at once. It ends early if one of them fails.
 fn at_once<T: Sync>(
     items: &[T],
-    work: impl Fn(&T) -> Result<Delivered, DeliveryError> + Sync,
-) -> Result<Vec<Delivered>, DeliveryError> {
+    work: impl Fn(&T) -> Result<Notes, DeliveryError> + Sync,
+) -> Result<Vec<Notes>, DeliveryError> {
     let next = AtomicUsize::new(0);
     let has_failed = AtomicBool::new(false);
     let results = Mutex::new(Vec::new());

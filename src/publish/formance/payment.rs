@@ -1,46 +1,46 @@
-//! A transaction's versions as adjustments of a payment: what Formance has to be told so that it shows the right
-//! amount and the right status. Pure.
+//! A transaction's versions as adjustments of a payment, such that Formance shows the right amount and the right status.
+//! Pure.
 //!
 //! Formance keeps each adjustment once, by (payment, reference, date, status), shows the status of the newest date, and
 //! moves the payment's amount by each one that is new: `REFUNDED` takes its amount away, `CAPTURE` and
 //! `REFUND_REVERSED` add theirs (formancehq/payments v3.4.0, `internal/storage/payments.go`). A poll can miss a status,
-//! and services tell the same story in several ways, as one transaction that changes or as several that are related. So
-//! an adjustment is sent with the amount that leads to the right sum: a capture never adds what is counted already, a
-//! refund never takes more than is there, and an authorisation that is seen to have succeeded is captured first.
+//! and services describe the same history in several ways, as one transaction that changes or as several that are
+//! related. So an adjustment is sent with the amount that leads to the right sum: a capture never adds what is counted
+//! already, a refund never takes more than is there, and an authorisation that has succeeded is captured first.
 
 use num_bigint::{BigInt, BigUint, Sign};
 
+use super::ledger::PaymentState;
 use crate::api::Timestamp;
-use crate::store::PaymentState;
 
-/// Two adjustments of a transaction lie so many nanoseconds apart at least: Formance's database keeps microseconds.
+/// Nanoseconds between two adjustments of a transaction, at least: Formance's database keeps microseconds.
 const APART: i64 = 1_000;
 
-/// What an adjustment is made of.
+/// What an adjustment is made of: a status that a transaction has reached.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Event<'a> {
+pub(super) struct PaymentEvent<'a> {
     /// A known status of the API, else `OTHER`.
     pub status: &'a str,
     /// Minor units.
     pub amount: &'a BigInt,
-    /// When it is said to have happened, and not later than it was read.
+    /// When it happened, according to the service, and not later than it was read.
     pub at: Timestamp,
-    /// Whether it is the payment's own transaction that says so, and not one that is related to it.
+    /// Whether it is of the payment's own transaction, and not of a related one.
     pub is_own: bool,
 }
 
-/// What Formance is to be told.
+/// An adjustment as Formance gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Adjustment {
     pub status: String,
     /// Minor units.
     pub amount: BigInt,
-    /// The event's, but later than every other one of the transaction before it.
+    /// The event's date, but later than that of the transaction's adjustment before it.
     pub created_at: Timestamp,
 }
 
-/// A payment that Formance has not been told of: how it begins, before its first adjustment.
-pub(super) fn begin(kind: &str, asset: &str, first: Event) -> PaymentState {
+/// How a payment begins that Formance does not have yet, before its first adjustment.
+pub(super) fn begin(kind: &str, asset: &str, first: PaymentEvent) -> PaymentState {
     let counts_later = matches!(
         first.status,
         "AUTHORISATION" | "CAPTURE" | "CAPTURE_FAILED" | "REFUND_REVERSED"
@@ -64,12 +64,12 @@ pub(super) fn moves_amount(status: &str) -> bool {
     matches!(status, "CAPTURE" | "REFUNDED" | "REFUND_REVERSED")
 }
 
-/// What an event of a transaction adds to a payment, in this order. The state becomes what Formance then has. `newest`
-/// is the date of the transaction's newest adjustment before.
+/// The adjustments that an event of a transaction adds to a payment, in order. The state becomes what Formance then has.
+/// `newest` is the date of the transaction's newest adjustment before.
 pub(super) fn adjust(
     state: &mut PaymentState,
     newest: Option<Timestamp>,
-    event: Event,
+    event: PaymentEvent,
 ) -> Vec<Adjustment> {
     let mut adjustments: Vec<Adjustment> = Vec::new();
     let mut date = newest.map_or(event.at, |newest| {
@@ -80,7 +80,7 @@ pub(super) fn adjust(
         "SUCCEEDED" | "REFUNDED_FAILURE" | "DISPUTE" | "DISPUTE_WON" | "DISPUTE_LOST"
     );
     if state.is_open && event.is_own && has_settled {
-        let capture = Event {
+        let capture = PaymentEvent {
             status: "CAPTURE",
             at: date,
             ..event
@@ -88,14 +88,14 @@ pub(super) fn adjust(
         adjustments.push(one(state, capture));
         date = date.plus_nanoseconds(APART);
     }
-    adjustments.push(one(state, Event { at: date, ..event }));
+    adjustments.push(one(state, PaymentEvent { at: date, ..event }));
     adjustments
 }
 
-fn one(state: &mut PaymentState, event: Event) -> Adjustment {
+fn one(state: &mut PaymentState, event: PaymentEvent) -> Adjustment {
     let initial: BigInt = state.initial.parse().unwrap_or_default();
     let shown: BigInt = state.shown.parse().unwrap_or_default();
-    // A payment may be kept as a negative amount, and a refund of it be written with either sign.
+    // A payment may have a negative amount, and its refund either sign.
     let sign = [&initial, &shown, event.amount]
         .into_iter()
         .map(BigInt::sign)
@@ -158,14 +158,14 @@ mod tests {
         })
     }
 
-    /// Tells a history of (status, amount) and says what Formance shows.
-    fn told(history: &[(&str, i64)]) -> (String, Vec<(String, String)>) {
-        let mut told: Vec<Adjustment> = Vec::new();
+    /// Pushes a history of (status, amount): what Formance then shows, and the adjustments.
+    fn pushed(history: &[(&str, i64)]) -> (String, Vec<(String, String)>) {
+        let mut pushed: Vec<Adjustment> = Vec::new();
         let mut state = None;
         let mut base = BigInt::ZERO;
         for (second, (status, amount)) in history.iter().enumerate() {
             let amount = BigInt::from(*amount);
-            let event = Event {
+            let event = PaymentEvent {
                 status,
                 amount: &amount,
                 at: at(second as i64),
@@ -176,19 +176,19 @@ mod tests {
                 base = begun.shown.parse().unwrap();
                 begun
             });
-            let newest = told.last().map(|last: &Adjustment| last.created_at);
-            told.extend(adjust(state, newest, event));
-            assert_eq!(moved(&base, &told).to_string(), state.shown);
+            let newest = pushed.last().map(|last: &Adjustment| last.created_at);
+            pushed.extend(adjust(state, newest, event));
+            assert_eq!(moved(&base, &pushed).to_string(), state.shown);
         }
-        let adjustments = told
+        let adjustments = pushed
             .iter()
             .map(|adjustment| (adjustment.status.clone(), adjustment.amount.to_string()))
             .collect();
-        (moved(&base, &told).to_string(), adjustments)
+        (moved(&base, &pushed).to_string(), adjustments)
     }
 
     #[test]
-    fn amounts_come_out_right_however_the_story_is_told() {
+    fn amounts_come_out_right_however_the_history_is_described() {
         for (history, shown) in [
             (vec![("PENDING", 100), ("SUCCEEDED", 100)], 100),
             (vec![("SUCCEEDED", -100)], -100),
@@ -247,13 +247,13 @@ mod tests {
             ),
             (vec![("PENDING", 0), ("SUCCEEDED", 0)], 0),
         ] {
-            assert_eq!(told(&history).0, shown.to_string(), "{history:?}");
+            assert_eq!(pushed(&history).0, shown.to_string(), "{history:?}");
         }
     }
 
     #[test]
-    fn a_missed_capture_is_told_before_what_came_after_it() {
-        let (_, adjustments) = told(&[("AUTHORISATION", 100), ("SUCCEEDED", 100)]);
+    fn a_missed_capture_is_pushed_before_what_came_after_it() {
+        let (_, adjustments) = pushed(&[("AUTHORISATION", 100), ("SUCCEEDED", 100)]);
         let pair = |status: &str| (status.to_owned(), "100".to_owned());
         assert_eq!(
             adjustments,
@@ -264,13 +264,13 @@ mod tests {
     #[test]
     fn related_transactions_move_the_amount_once() {
         let (hundred, thirty) = (BigInt::from(100), BigInt::from(30));
-        let own = |status, second| Event {
+        let own = |status, second| PaymentEvent {
             status,
             amount: &hundred,
             at: at(second),
             is_own: true,
         };
-        let related = |status, second| Event {
+        let related = |status, second| PaymentEvent {
             status,
             amount: &thirty,
             at: at(second),
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn each_is_dated_later_than_the_one_before() {
         let amount = BigInt::from(1);
-        let event = |second| Event {
+        let event = |second| PaymentEvent {
             status: "PENDING",
             amount: &amount,
             at: at(second),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is told: what Formance computes is what the state says, and it never leaves what can be meant.
+        /// Whatever is pushed, Formance computes what the state says, and never more than was paid nor less than nothing.
         #[test]
         fn any_history_stays_within_what_was_paid(
             history in prop::collection::vec((0..STATUSES.len(), 0i64..200), 1..12)
@@ -327,7 +327,7 @@ mod tests {
                 .map(|(status, amount)| (STATUSES[status], amount))
                 .collect();
             let most = history.iter().map(|(_, amount)| *amount).max().unwrap();
-            let shown: i64 = told(&history).0.parse().unwrap();
+            let shown: i64 = pushed(&history).0.parse().unwrap();
             prop_assert!((0..=most).contains(&shown), "{shown} of {history:?}");
         }
     }

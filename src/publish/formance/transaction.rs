@@ -2,11 +2,12 @@ use num_bigint::BigInt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::ledger::PaymentState;
 use super::payment::Adjustment;
 use super::wire::{Metadata, as_json, date_as_text, metadata, observed_at};
 use crate::api::{Amount, ContentHash, Members, Timestamp};
 use crate::formance::{self, ConnectorId, Unfit, non_empty_text, payment_date};
-use crate::store::{Change, PaymentState};
+use crate::store::Change;
 
 /// A version of a transaction, reduced to what the Payments API can have of it.
 #[derive(Debug)]

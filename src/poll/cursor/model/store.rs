@@ -4,7 +4,7 @@ use super::super::{Step, Walk};
 use super::LOOKBACK;
 use super::service::{ModelChange, ModelService};
 use crate::api::{Page, Second, Timestamp};
-use crate::store::{Cursor, Place};
+use crate::store::{Cursor, SweepPlace};
 
 /// What the store would hold.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl ModelStore {
 
     /// One sweep, in slices of this many pages.
     pub fn sweep(&mut self, service: &mut ModelService, page_size: u32, slice: usize) {
-        let mut walk = self.sweep_from(Place::start(page_size), service, page_size);
+        let mut walk = self.sweep_from(SweepPlace::start(page_size), service, page_size);
         for requests in 1..=far_too_many(service, page_size) {
             let page = service.answer(&walk.request());
             let stored = self.take(&page, Some(self.cursor.position.unwrap_or(Second::MIN)));
@@ -65,7 +65,7 @@ impl ModelStore {
         panic!("the sweep does not end: {walk:?}");
     }
 
-    fn sweep_from(&self, place: Place, service: &ModelService, page_size: u32) -> Walk {
+    fn sweep_from(&self, place: SweepPlace, service: &ModelService, page_size: u32) -> Walk {
         let now = service.clock().second();
         Walk::sweep(self.cursor.quirks.clone(), page_size, place, now)
     }

@@ -1,0 +1,235 @@
+//! What the stack has been given, as the publisher remembers it.
+//!
+//! The Payments API cannot be asked which adjustments a payment has, and what a version makes depends on every version
+//! before it. So the publisher remembers each transaction that it has pushed, the versions that wait for the
+//! transaction they relate to, and what it has skipped. The store keeps that as the publisher's [`Memory`] and commits
+//! it with the offset. Each kind is a topic:
+//!
+//! | topic | key | version | value |
+//! |---|---|---|---|
+//! | `payment` | a transaction's id | its newest one delivered | [`Payment`] |
+//! | `waiting` | the id that is waited for | the one that waits | |
+//! | `skipped` | why | the last one skipped | how many were |
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::Timestamp;
+use crate::store::{self, Change, Delivered, Memory, MemoryChange, PublisherState};
+
+const PAYMENT: &str = "payment";
+const WAITING: &str = "waiting";
+const SKIPPED: &str = "skipped";
+
+/// A transaction that was pushed. Amounts are decimal digits in minor units.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Payment {
+    /// The transaction's id.
+    #[serde(skip)]
+    pub id: String,
+    /// Its newest version that is delivered.
+    #[serde(skip)]
+    pub seq: i64,
+    /// The status of its newest adjustment.
+    pub status: String,
+    /// Its amount at that adjustment.
+    pub amount: String,
+    /// The metadata that was last sent; none if there was none.
+    pub metadata: Option<Fingerprint>,
+    /// What Formance keeps as it was first sent.
+    pub kept: Fingerprint,
+    /// The date of its newest adjustment.
+    #[serde(with = "nanoseconds")]
+    pub newest: Timestamp,
+    /// The transaction whose payment it belongs to, or its own payment.
+    pub part: Part,
+}
+
+/// How a transaction is a payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Part {
+    /// It is an adjustment of this transaction's payment.
+    Of(String),
+    /// It has a payment of its own.
+    Own(PaymentState),
+}
+
+/// A payment as Formance has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PaymentState {
+    /// The type under which it is known, as Formance writes it.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The asset of its amounts.
+    pub asset: String,
+    /// The `initialAmount`.
+    pub initial: String,
+    /// The `amount`, as the adjustments have moved it.
+    pub shown: String,
+    /// Whether it is authorised and nothing of it is counted yet.
+    pub is_open: bool,
+}
+
+/// A hash of something that was sent, kept as 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub(super) struct Fingerprint(pub [u8; 16]);
+
+/// What became of versions that were pushed.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// Versions that the API refuses for their content, and what it answered.
+    pub refused: Vec<(i64, String)>,
+    /// Versions that the API has no place for, or not for all of it, and why.
+    pub skipped: Vec<(i64, String)>,
+    /// Versions that wait for a transaction, and its id.
+    pub waiting: Vec<(i64, String)>,
+    /// Versions that no longer wait, and the transaction that they waited for.
+    pub released: Vec<(i64, String)>,
+    /// Transactions that were pushed.
+    pub payments: Vec<Payment>,
+}
+
+/// What `status` shows of a publisher's ledger. Everything is zero for one that keeps none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerFigures {
+    /// Versions that wait for the transaction that theirs relates to.
+    pub waiting: i64,
+    /// One of the transactions that they wait for.
+    pub waiting_for: Option<String>,
+    /// What the target has no place for, or not for all of it, the most frequent first.
+    #[serde(rename = "leftOut")]
+    pub skipped: Vec<SkippedVersions>,
+}
+
+/// What a target has no place for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SkippedVersions {
+    /// What, and why.
+    pub reason: String,
+    /// How many versions.
+    pub versions: i64,
+    /// The last of them.
+    pub last_seq: i64,
+}
+
+/// What is remembered of a transaction.
+pub(super) fn payment(memory: &Memory, id: &str) -> Result<Option<Payment>, store::Error> {
+    let found = memory.get::<Payment>(PAYMENT, id)?;
+    Ok(found.map(|(seq, payment)| Payment {
+        id: id.to_owned(),
+        seq,
+        ..payment
+    }))
+}
+
+/// Whether any version waits for a transaction.
+pub(super) fn has_waiting(memory: &Memory) -> Result<bool, store::Error> {
+    Ok(memory.first_key(WAITING)?.is_some())
+}
+
+/// The versions that wait for a transaction, ascending.
+pub(super) fn waiting(state: &PublisherState, parent: &str) -> Result<Vec<Change>, store::Error> {
+    state.remembered_versions(WAITING, parent)
+}
+
+impl Notes {
+    /// Adds what became of other versions.
+    pub fn add(&mut self, other: Notes) {
+        self.refused.extend(other.refused);
+        self.skipped.extend(other.skipped);
+        self.waiting.extend(other.waiting);
+        self.released.extend(other.released);
+        self.payments.extend(other.payments);
+    }
+
+    /// What the store commits with the offset. `memory` is what is remembered until then.
+    pub fn into_delivered(self, memory: &Memory) -> Result<Delivered, store::Error> {
+        let mut changes = Vec::new();
+        let mut skipped: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+        for (seq, reason) in self.skipped {
+            let (last, versions) = skipped.entry(reason).or_default();
+            (*last, *versions) = (seq, *versions + 1);
+        }
+        for (reason, (last, versions)) in skipped {
+            let before = memory
+                .get::<i64>(SKIPPED, &reason)?
+                .map_or(0, |(_, versions)| versions);
+            changes.push(MemoryChange::set(
+                SKIPPED,
+                &reason,
+                last,
+                &(before + versions),
+            ));
+        }
+        let waiting = self.waiting.iter();
+        changes.extend(waiting.map(|(seq, parent)| MemoryChange::add(WAITING, parent, *seq)));
+        let released = self.released.iter();
+        changes.extend(released.map(|(seq, parent)| MemoryChange::remove(WAITING, parent, *seq)));
+        let payments = self.payments.iter();
+        changes.extend(
+            payments.map(|payment| MemoryChange::set(PAYMENT, &payment.id, payment.seq, payment)),
+        );
+        Ok(Delivered {
+            refused: self.refused,
+            memory: changes,
+        })
+    }
+}
+
+impl LedgerFigures {
+    /// Reads them.
+    pub fn read(memory: &Memory) -> Result<LedgerFigures, store::Error> {
+        let mut skipped: Vec<SkippedVersions> = memory
+            .list(SKIPPED)?
+            .into_iter()
+            .map(|(reason, last_seq, versions)| SkippedVersions {
+                reason,
+                versions,
+                last_seq,
+            })
+            .collect();
+        // Stable: among equal counts the reasons stay in their own order.
+        skipped.sort_by_key(|skipped| std::cmp::Reverse(skipped.versions));
+        Ok(LedgerFigures {
+            waiting: memory.count(WAITING)?,
+            waiting_for: memory.first_key(WAITING)?,
+            skipped,
+        })
+    }
+}
+
+impl From<Fingerprint> for String {
+    fn from(Fingerprint(bytes): Fingerprint) -> String {
+        format!("{:032x}", u128::from_be_bytes(bytes))
+    }
+}
+
+impl TryFrom<String> for Fingerprint {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(text: String) -> Result<Fingerprint, Self::Error> {
+        u128::from_str_radix(&text, 16).map(|number| Fingerprint(number.to_be_bytes()))
+    }
+}
+
+/// A date as nanoseconds since 1970-01-01T00:00:00Z.
+mod nanoseconds {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::api::Timestamp;
+
+    pub fn serialize<S: Serializer>(date: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(date.nanoseconds())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        i64::deserialize(deserializer).map(Timestamp::from_nanoseconds)
+    }
+}

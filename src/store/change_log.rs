@@ -1,0 +1,127 @@
+use std::path::Path;
+
+use rusqlite::{Connection, Params, Row};
+
+use super::Error;
+use super::database::{Database, all, limit, one};
+use crate::api::{ContentHash, Stream};
+
+/// The columns that make a [`Change`].
+pub(super) const CHANGE: &str = "version.seq, version.stream, version.id, version.number, version.hash, version.observed_at, version.json";
+
+/// One version of the change log, as publishers take it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Its number in the change log.
+    pub seq: i64,
+    /// The stream of its record.
+    pub stream: Stream,
+    /// The key of its record.
+    pub id: String,
+    /// Which version of its record it is, from 1.
+    pub number: i64,
+    /// `<connector>/<stream>/<id>/<n>-<hash>`: the n-th version of the record, and the start of its content's hash, so
+    /// that a state that was lost cannot use a key again for other content.
+    pub idempotency_key: String,
+    /// When it was read, RFC 3339.
+    pub observed_at: String,
+    /// The record as the service sent it.
+    pub json: String,
+}
+
+/// The change log, read on a connection of its own.
+#[derive(Debug)]
+pub struct ChangeLog {
+    pub(super) database: Database,
+    connector: String,
+}
+
+impl ChangeLog {
+    pub(super) fn open(file: &Path, connector: &str) -> Result<ChangeLog, Error> {
+        Ok(ChangeLog {
+            database: Database::connect(file)?,
+            connector: connector.to_owned(),
+        })
+    }
+
+    /// The connector whose changes these are.
+    pub fn connector(&self) -> &str {
+        &self.connector
+    }
+
+    /// The id of this state: random, made with it.
+    pub fn state_id(&self) -> Result<String, Error> {
+        self.database.run("read whose state it is", |connection| {
+            one(
+                connection,
+                "SELECT value FROM state WHERE key = 'state_id'",
+                [],
+                |row| row.get(0),
+            )
+        })
+    }
+
+    /// The versions with a seq above `after`, ascending: at most `most`, and no further one once their texts have
+    /// `most_bytes` bytes together. Empty at the end of the log.
+    pub fn read(&self, after: i64, most: usize, most_bytes: usize) -> Result<Vec<Change>, Error> {
+        self.read_until(after, i64::MAX, most, most_bytes)
+    }
+
+    /// As [`read`](ChangeLog::read), but none with a seq above `end`.
+    pub fn read_until(
+        &self,
+        after: i64,
+        end: i64,
+        most: usize,
+        most_bytes: usize,
+    ) -> Result<Vec<Change>, Error> {
+        let sql = format!(
+            "SELECT {CHANGE} FROM version WHERE seq > ?1 AND seq <= ?3 ORDER BY seq LIMIT ?2"
+        );
+        self.database.run("read the change log", |connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query((after, limit(most), end))?;
+            let (mut changes, mut bytes) = (Vec::new(), 0);
+            while let (true, Some(row)) = (bytes < most_bytes, rows.next()?) {
+                let change = self.change(row)?;
+                bytes += change.json.len();
+                changes.push(change);
+            }
+            Ok(changes)
+        })
+    }
+
+    /// The versions that a query for the columns of a [`CHANGE`] gives.
+    pub(super) fn changes(
+        &self,
+        connection: &Connection,
+        sql: &str,
+        parameters: impl Params,
+    ) -> rusqlite::Result<Vec<Change>> {
+        all(connection, sql, parameters, |row| self.change(row))
+    }
+
+    fn change(&self, row: &Row) -> rusqlite::Result<Change> {
+        let (stream, id, number): (Stream, String, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
+        let hash: ContentHash = row.get(4)?;
+        Ok(Change {
+            seq: row.get(0)?,
+            idempotency_key: format!("{}/{stream}/{id}/{number}-{}", self.connector, hash.short()),
+            stream,
+            id,
+            number,
+            observed_at: row.get(5)?,
+            json: row.get(6)?,
+        })
+    }
+}
+
+/// The seq of the newest version; 0 before there is one.
+pub(super) fn last_seq(connection: &Connection) -> rusqlite::Result<i64> {
+    one(
+        connection,
+        "SELECT coalesce(max(seq), 0) FROM version",
+        [],
+        |row| row.get(0),
+    )
+}

@@ -1,0 +1,154 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension, Params, Row, Transaction, TransactionBehavior,
+};
+
+use super::{Error, FILE, upgrade};
+
+/// How long a statement waits for another process's commit. A full batch takes tenths of a second; a disk that is
+/// slower than this is reported.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One connection to the state file. Every statement runs through it, so that every error names the file and what was
+/// being done.
+#[derive(Debug)]
+pub(super) struct Database {
+    connection: Connection,
+    file: PathBuf,
+}
+
+impl Database {
+    /// Opens a connection for reading and writing.
+    pub fn connect(file: &Path) -> Result<Database, Error> {
+        Database::connect_with(file, OpenFlags::SQLITE_OPEN_READ_WRITE)
+    }
+
+    /// Opens a connection to the state in that directory, beside the process that polls.
+    pub fn beside(directory: &Path) -> Result<Database, Error> {
+        Database::beside_with(directory, OpenFlags::SQLITE_OPEN_READ_WRITE)
+    }
+
+    /// As [`beside`](Database::beside), but only to read.
+    pub fn beside_read_only(directory: &Path) -> Result<Database, Error> {
+        Database::beside_with(directory, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    }
+
+    fn beside_with(directory: &Path, flags: OpenFlags) -> Result<Database, Error> {
+        let file = directory.join(FILE);
+        if !file.exists() {
+            return Err(Error::Missing(file));
+        }
+        let database = Database::connect_with(&file, flags)?;
+        upgrade::check_is_current(&database)?;
+        Ok(database)
+    }
+
+    fn connect_with(file: &Path, flags: OpenFlags) -> Result<Database, Error> {
+        let connect = || {
+            let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(file, flags)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            // A commit is on the disk when it returns.
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            Ok(connection)
+        };
+        let connection =
+            connect().map_err(|source| Error::sqlite(source, "open the state", file))?;
+        Ok(Database {
+            connection,
+            file: file.to_owned(),
+        })
+    }
+
+    /// The state file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Runs statements. An error says what was `doing`, as in "cannot read a cursor".
+    pub fn run<T>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        work(&self.connection).map_err(|source| Error::sqlite(source, doing, &self.file))
+    }
+
+    /// As [`run`](Database::run), in one transaction that sees one state of the file.
+    pub fn read<T>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        self.run(doing, |connection| {
+            work(&*connection.unchecked_transaction()?)
+        })
+    }
+
+    /// As [`run`](Database::run), in one transaction that is committed at the end, or not at all.
+    pub fn write<T>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        self.run(doing, |connection| {
+            // Begun as a reader, it could fail on another writer's commit.
+            let transaction =
+                Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+            let result = work(&transaction)?;
+            crate::crash::point();
+            transaction.commit()?;
+            crate::crash::point();
+            Ok(result)
+        })
+    }
+}
+
+/// The one row of a query.
+pub(super) fn one<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+    read: impl FnOnce(&Row) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.prepare_cached(sql)?.query_row(parameters, read)
+}
+
+/// The row of a query, if it has one.
+pub(super) fn optional<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+    read: impl FnOnce(&Row) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    one(connection, sql, parameters, read).optional()
+}
+
+/// Every row of a query.
+pub(super) fn all<C: FromIterator<T>, T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+    read: impl FnMut(&Row) -> rusqlite::Result<T>,
+) -> rusqlite::Result<C> {
+    connection
+        .prepare_cached(sql)?
+        .query_map(parameters, read)?
+        .collect()
+}
+
+/// Runs a statement that returns no rows. How many rows it has changed.
+pub(super) fn execute(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+) -> rusqlite::Result<usize> {
+    connection.prepare_cached(sql)?.execute(parameters)
+}
+
+/// A limit as SQLite counts.
+pub(super) fn limit(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
+}

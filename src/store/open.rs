@@ -1,0 +1,161 @@
+use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::database::{execute, optional};
+use super::{ChangeLog, Error, Journal, PublisherState, change_log, database::Database, upgrade};
+
+/// The state file's name within `stateDir`.
+pub const FILE: &str = "state.sqlite3";
+
+/// The lock file's name within `stateDir`. It is empty; the lock is on the open file, so a crash releases it.
+const LOCK: &str = "lock";
+
+/// Whose state it is. Another connector cannot open it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The connector's `name`, which is part of every idempotency key.
+    pub name: String,
+    /// The service's `endpoint`.
+    pub endpoint: String,
+}
+
+/// The state, opened by the one process that owns it.
+#[derive(Debug)]
+pub struct Store {
+    pub(super) database: Database,
+    identity: Identity,
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the state in that directory, and makes both if they do not exist.
+    ///
+    /// It is an error, and nothing is changed, if another process has it open, if it belongs to another connector or
+    /// endpoint, if a newer version of this program wrote it, or if it is not a state file.
+    pub fn open(directory: &Path, identity: &Identity) -> Result<Store, Error> {
+        let io = |doing, path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Io {
+                doing,
+                path,
+                source,
+            }
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(io("make the state directory", directory))?;
+        let lock = lock(directory)?;
+        let file = directory.join(FILE);
+        owner_only()
+            .open(&file)
+            .map_err(io("open the state", &file))?;
+        let database = Database::connect(&file)?;
+        upgrade::prepare(&database)?;
+        claim(&database, identity)?;
+        Ok(Store {
+            database,
+            identity: identity.clone(),
+            _lock: lock,
+        })
+    }
+
+    /// The part of the state that is a publisher's, on a connection of its own.
+    pub fn publisher(&self, name: &str) -> Result<PublisherState, Error> {
+        let log = ChangeLog::open(self.database.file(), &self.identity.name)?;
+        Ok(PublisherState {
+            log,
+            name: name.to_owned(),
+        })
+    }
+
+    /// A connection of its own to the journal of payouts and transfers. There must be no other one.
+    pub fn journal(&self) -> Result<Journal, Error> {
+        Journal::open(self.database.file())
+    }
+
+    /// The seq of the newest version; 0 before there is one.
+    pub fn last_seq(&self) -> Result<i64, Error> {
+        self.database
+            .run("read the change log", change_log::last_seq)
+    }
+
+    /// Bytes that the file system has left for the state, if it says so.
+    pub fn free_bytes(&self) -> Option<u64> {
+        free_bytes(self.database.file())
+    }
+}
+
+/// Keeps every other process out of the state until it is dropped. It is an error if another one has it.
+pub(super) fn lock(directory: &Path) -> Result<File, Error> {
+    let path = directory.join(LOCK);
+    let io = |doing| {
+        let path = path.clone();
+        move |source| Error::Io {
+            doing,
+            path,
+            source,
+        }
+    };
+    let lock = owner_only().open(&path).map_err(io("open the lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Locked(directory.to_owned())),
+        Err(fs::TryLockError::Error(source)) => Err(io("lock")(source)),
+    }
+}
+
+/// Bytes that the file system of a file has left for users other than root.
+pub(super) fn free_bytes(file: &Path) -> Option<u64> {
+    let file_system = nix::sys::statvfs::statvfs(file).ok()?;
+    Some(file_system.blocks_available() * file_system.fragment_size())
+}
+
+/// How files of the state are opened, and made if they do not exist.
+fn owner_only() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600);
+    options
+}
+
+/// Notes whose state this is, or checks that it is ours.
+fn claim(database: &Database, wanted: &Identity) -> Result<(), Error> {
+    let found = database.run("read whose state it is", |connection| {
+        let value = |key| {
+            optional(
+                connection,
+                "SELECT value FROM state WHERE key = ?1",
+                [key],
+                |row| row.get(0),
+            )
+        };
+        let (name, endpoint): (Option<String>, Option<String>) =
+            (value("name")?, value("endpoint")?);
+        if name.is_none() || endpoint.is_none() {
+            execute(
+                connection,
+                "INSERT INTO state (key, value)
+                 VALUES ('state_id', lower(hex(randomblob(16)))), ('name', ?1), ('endpoint', ?2)",
+                [&wanted.name, &wanted.endpoint],
+            )?;
+        }
+        Ok(name
+            .zip(endpoint)
+            .map(|(name, endpoint)| Identity { name, endpoint }))
+    })?;
+    match found {
+        Some(found) if found != *wanted => Err(Error::OtherIdentity {
+            file: database.file().to_owned(),
+            found,
+            wanted: wanted.clone(),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,166 @@
+use rusqlite::{Connection, Row};
+
+use super::database::{all, execute, one};
+use super::{Error, Store};
+use crate::api::{PerStream, Second, Stream};
+
+/// How many polls are remembered.
+const POLLS: i64 = 1_000;
+
+const COLUMNS: &str =
+    "number, started_at, ended_at, outcome, requests, retries, accounts, balances, beneficiaries,
+     transactions, quarantined, error";
+
+/// How a poll ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PollOutcome {
+    /// Everything was read.
+    Complete,
+    /// A stream or an account failed, or a record was newly put into quarantine; the rest was read.
+    Partial,
+    /// No request succeeded.
+    Failed,
+    /// It was stopped. What was read is stored.
+    Interrupted,
+}
+
+/// Whether a poll is still running, or how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PollState {
+    /// It is running, or its process was killed.
+    Running,
+    /// It has ended so.
+    Ended(PollOutcome),
+}
+
+/// What is known of a poll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PollRow {
+    /// Which poll, from 1.
+    pub number: i64,
+    /// When it began.
+    pub started_at: Second,
+    /// When it ended; none while it runs.
+    pub ended_at: Option<Second>,
+    /// Whether it has ended, and how.
+    pub state: PollState,
+    /// HTTP requests made.
+    pub requests: i64,
+    /// How many of them were retries.
+    pub retries: i64,
+    /// New versions.
+    pub versions: PerStream<i64>,
+    /// Records newly put into quarantine.
+    pub quarantined: i64,
+    /// What went wrong first.
+    pub error: Option<String>,
+}
+
+impl PollOutcome {
+    const ALL: [PollOutcome; 4] = [
+        PollOutcome::Complete,
+        PollOutcome::Partial,
+        PollOutcome::Failed,
+        PollOutcome::Interrupted,
+    ];
+
+    /// Its name in the state and in `status`.
+    pub fn name(self) -> &'static str {
+        match self {
+            PollOutcome::Complete => "complete",
+            PollOutcome::Partial => "partial",
+            PollOutcome::Failed => "failed",
+            PollOutcome::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl PollState {
+    /// Its name in the state and in `status`.
+    pub fn name(self) -> &'static str {
+        match self {
+            PollState::Running => "running",
+            PollState::Ended(outcome) => outcome.name(),
+        }
+    }
+
+    /// The state of that [`name`](PollState::name).
+    pub fn from_name(name: &str) -> Option<PollState> {
+        let ended = PollOutcome::ALL.map(PollState::Ended);
+        [PollState::Running]
+            .into_iter()
+            .chain(ended)
+            .find(|state| state.name() == name)
+    }
+}
+
+impl Store {
+    /// The number of the next poll, from 1.
+    pub fn next_poll(&self) -> Result<i64, Error> {
+        self.database.run("read the polls", |connection| {
+            one(
+                connection,
+                "SELECT coalesce(max(number), 0) + 1 FROM poll",
+                [],
+                |row| row.get(0),
+            )
+        })
+    }
+}
+
+/// Writes a poll's row, and forgets the oldest one.
+pub(super) fn put(connection: &Connection, poll: &PollRow) -> rusqlite::Result<()> {
+    execute(
+        connection,
+        &format!(
+            "INSERT OR REPLACE INTO poll ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+        ),
+        (
+            poll.number,
+            poll.started_at,
+            poll.ended_at,
+            poll.state,
+            poll.requests,
+            poll.retries,
+            poll.versions[Stream::Accounts],
+            poll.versions[Stream::Balances],
+            poll.versions[Stream::Beneficiaries],
+            poll.versions[Stream::Transactions],
+            poll.quarantined,
+            &poll.error,
+        ),
+    )?;
+    execute(
+        connection,
+        "DELETE FROM poll WHERE number <= ?1",
+        [poll.number - POLLS],
+    )?;
+    Ok(())
+}
+
+/// The last polls, newest first.
+pub(super) fn last(connection: &Connection, most: usize) -> rusqlite::Result<Vec<PollRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM poll ORDER BY number DESC LIMIT ?1");
+    all(connection, &sql, [super::database::limit(most)], read)
+}
+
+/// When the newest poll began that was complete or partial, RFC 3339.
+pub(super) fn last_good(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    const LAST_GOOD: &str =
+        "SELECT max(started_at) FROM poll WHERE outcome IN ('complete', 'partial')";
+    one(connection, LAST_GOOD, [], |row| row.get(0))
+}
+
+fn read(row: &Row) -> rusqlite::Result<PollRow> {
+    Ok(PollRow {
+        number: row.get(0)?,
+        started_at: row.get(1)?,
+        ended_at: row.get(2)?,
+        state: row.get(3)?,
+        requests: row.get(4)?,
+        retries: row.get(5)?,
+        versions: PerStream::try_from_fn(|stream| row.get(stream.name()))?,
+        quarantined: row.get(10)?,
+        error: row.get(11)?,
+    })
+}

@@ -1,0 +1,286 @@
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::database::{Database, all, execute, optional};
+use super::{ChangeLog, Error, MemoryChange, memory, open, refusal};
+use crate::api::Timestamp;
+
+/// How far a publisher has delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PublisherProgress {
+    /// The last seq delivered, 0 before the first.
+    pub offset: i64,
+    /// The end of the batch under way, if a batch must be sent again as it was.
+    pub sending: Option<i64>,
+    /// The target's own name for what has the delivered versions.
+    pub target: Option<String>,
+    /// The seq after which the operator wants everything to be delivered again.
+    pub replay: Option<i64>,
+}
+
+/// What became of versions that were delivered, if more than that they were.
+#[derive(Debug, Default)]
+pub struct Delivered {
+    /// Versions that the target refuses for their content, and what it answered.
+    pub refused: Vec<(i64, String)>,
+    /// What the publisher remembers of them.
+    pub memory: Vec<MemoryChange>,
+}
+
+/// One publisher's part of the state: the change log, how far it has delivered it, what it remembers of its target. It
+/// has a connection of its own.
+#[derive(Debug)]
+pub struct PublisherState {
+    pub(super) log: ChangeLog,
+    pub(super) name: String,
+}
+
+/// Every publisher's progress, beside the process that delivers: for the operator.
+#[derive(Debug)]
+pub struct Publishers {
+    pub(super) database: Database,
+}
+
+impl Delivered {
+    /// A version that the target refuses.
+    pub fn refused(seq: i64, reason: String) -> Delivered {
+        Delivered {
+            refused: vec![(seq, reason)],
+            ..Delivered::default()
+        }
+    }
+
+    /// Whether there is nothing to note but that the versions were delivered.
+    pub fn is_plain(&self) -> bool {
+        self.refused.is_empty() && self.memory.is_empty()
+    }
+}
+
+impl PublisherState {
+    /// The change log.
+    pub fn log(&self) -> &ChangeLog {
+        &self.log
+    }
+
+    /// Its progress.
+    pub fn progress(&self) -> Result<PublisherProgress, Error> {
+        const PROGRESS: &str =
+            "SELECT offset, sending, target, replay FROM publisher WHERE name = ?1";
+        let progress = self
+            .log
+            .database
+            .run("read a publisher's offset", |connection| {
+                optional(connection, PROGRESS, [&self.name], |row| {
+                    Ok(PublisherProgress {
+                        offset: row.get(0)?,
+                        sending: row.get(1)?,
+                        target: row.get(2)?,
+                        replay: row.get(3)?,
+                    })
+                })
+            })?;
+        Ok(progress.unwrap_or_default())
+    }
+
+    /// Notes that there is such a publisher. One that had another type delivers to something else now, which has
+    /// nothing yet; true if that is so.
+    pub fn register(&self, kind: &str) -> Result<bool, Error> {
+        const REGISTER: &str =
+            "INSERT OR REPLACE INTO publisher (name, type, offset) VALUES (?1, ?2, 0)";
+        self.log.database.write("note a publisher", |connection| {
+            let known = kind_of(connection, &self.name)?;
+            if known.as_deref() == Some(kind) {
+                return Ok(false);
+            }
+            execute(connection, REGISTER, (&self.name, kind))?;
+            forget(connection, &self.name, 0)?;
+            Ok(known.is_some())
+        })
+    }
+
+    /// Notes how far a batch reaches that is about to be sent.
+    pub fn begin_batch(&self, end: i64) -> Result<(), Error> {
+        self.update(
+            "note a batch",
+            "UPDATE publisher SET sending = ?2 WHERE name = ?1",
+            end,
+        )
+    }
+
+    /// Notes in one transaction that everything up to that seq is delivered, and what became of it.
+    pub fn advance(&self, offset: i64, delivered: &Delivered) -> Result<(), Error> {
+        const ADVANCE: &str = "
+            UPDATE publisher SET offset = ?2, delivered_at = ?3, error = NULL, sending = NULL WHERE name = ?1";
+        self.log
+            .database
+            .write("store a publisher's offset", |connection| {
+                execute(
+                    connection,
+                    ADVANCE,
+                    (&self.name, offset, Timestamp::now().second()),
+                )?;
+                self.note(connection, delivered)
+            })
+    }
+
+    /// Notes that a version is settled that had been refused before, and what became of it.
+    pub fn settle(&self, seq: i64, delivered: &Delivered) -> Result<(), Error> {
+        self.log.database.write("settle a refusal", |connection| {
+            refusal::forget(connection, &self.name, seq)?;
+            self.note(connection, delivered)
+        })
+    }
+
+    /// Notes why it does not deliver, or that it does.
+    pub fn note_error(&self, error: Option<&str>) -> Result<(), Error> {
+        self.update(
+            "note a publisher's error",
+            "UPDATE publisher SET error = ?2 WHERE name = ?1",
+            error,
+        )
+    }
+
+    /// Notes what it delivers to from now on. That has nothing yet, so everything is delivered to it.
+    pub fn begin_target(&self, target: &str) -> Result<(), Error> {
+        const BEGIN: &str = "
+            UPDATE publisher SET offset = 0, target = ?2, sending = NULL, replay = NULL WHERE name = ?1";
+        self.log
+            .database
+            .write("begin a publisher's delivery anew", |connection| {
+                execute(connection, BEGIN, (&self.name, target))?;
+                forget(connection, &self.name, 0)
+            })
+    }
+
+    /// Begins a replay that the operator has asked for: the seq after which everything is delivered again.
+    pub fn take_replay(&self) -> Result<Option<i64>, Error> {
+        // One that was asked for meanwhile stays.
+        const BEGIN: &str = "
+            UPDATE publisher SET offset = ?2, sending = NULL, replay = nullif(replay, ?2) WHERE name = ?1";
+        let Some(after) = self.progress()?.replay else {
+            return Ok(None);
+        };
+        self.log.database.write("begin a replay", |connection| {
+            execute(connection, BEGIN, (&self.name, after))?;
+            forget(connection, &self.name, after)
+        })?;
+        Ok(Some(after))
+    }
+
+    fn note(&self, connection: &Connection, delivered: &Delivered) -> rusqlite::Result<()> {
+        for (seq, reason) in &delivered.refused {
+            refusal::put(connection, &self.name, *seq, reason)?;
+        }
+        for change in &delivered.memory {
+            memory::change(connection, &self.name, change)?;
+        }
+        Ok(())
+    }
+
+    fn update(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        value: impl rusqlite::ToSql,
+    ) -> Result<(), Error> {
+        self.log.database.run(doing, |connection| {
+            execute(connection, sql, (&self.name, value)).map(|_| ())
+        })
+    }
+}
+
+impl Publishers {
+    /// Opens those of the state in that directory.
+    pub fn open(directory: &Path) -> Result<Publishers, Error> {
+        Ok(Publishers {
+            database: Database::beside(directory)?,
+        })
+    }
+
+    /// The type of a publisher. It is an error if there is no such publisher.
+    pub fn kind(&self, publisher: &str) -> Result<String, Error> {
+        let kind = self
+            .database
+            .run(READ, |connection| kind_of(connection, publisher))?;
+        kind.ok_or_else(|| self.no_publisher(publisher))
+    }
+
+    /// Lets a publisher deliver everything after that seq again. Its own process tells it.
+    ///
+    /// It is an error if there is no such publisher, or if it has not delivered everything up to that seq: what is in
+    /// between would be left out.
+    pub fn replay(&self, publisher: &str, after: i64) -> Result<(), Error> {
+        const REPLAY: &str = "UPDATE publisher SET replay = ?2 WHERE name = ?1";
+        let offset = self.offset(publisher)?;
+        if after > offset {
+            return Err(Error::NotDelivered {
+                publisher: publisher.to_owned(),
+                offset,
+            });
+        }
+        self.database.run("ask for a replay", |connection| {
+            execute(connection, REPLAY, (publisher, after)).map(|_| ())
+        })
+    }
+
+    /// Forgets a publisher that nobody uses any more, and what became of what it delivered. It is an error while a
+    /// connector runs on the state.
+    pub fn remove(&self, publisher: &str) -> Result<(), Error> {
+        const REMOVE: &str = "DELETE FROM publisher WHERE name = ?1";
+        let directory = self.database.file().parent().unwrap_or(Path::new("."));
+        let _lock = open::lock(directory)?;
+        let removed = self.database.write("forget a publisher", |connection| {
+            forget(connection, publisher, 0)?;
+            execute(connection, REMOVE, [publisher])
+        })?;
+        match removed {
+            0 => Err(self.no_publisher(publisher)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The last seq that a publisher has delivered. It is an error if there is no such publisher.
+    pub(super) fn offset(&self, publisher: &str) -> Result<i64, Error> {
+        const OFFSET: &str = "SELECT offset FROM publisher WHERE name = ?1";
+        let offset = self.database.run(READ, |connection| {
+            optional(connection, OFFSET, [publisher], |row| row.get(0))
+        })?;
+        offset.ok_or_else(|| self.no_publisher(publisher))
+    }
+
+    fn no_publisher(&self, publisher: &str) -> Error {
+        const NAMES: &str = "SELECT name FROM publisher ORDER BY name";
+        let known = self.database.run(READ, |connection| {
+            all(connection, NAMES, [], |row| row.get(0))
+        });
+        match known {
+            Ok(known) => Error::NoPublisher {
+                name: publisher.to_owned(),
+                known,
+            },
+            Err(error) => error,
+        }
+    }
+}
+
+const READ: &str = "read the publishers";
+
+fn kind_of(connection: &Connection, publisher: &str) -> rusqlite::Result<Option<String>> {
+    optional(
+        connection,
+        "SELECT type FROM publisher WHERE name = ?1",
+        [publisher],
+        |row| row.get(0),
+    )
+}
+
+/// Forgets what became of versions after that seq, because they are delivered again. What is remembered of the target
+/// builds on every version before, so it goes only when all of them are.
+fn forget(connection: &Connection, publisher: &str, after: i64) -> rusqlite::Result<()> {
+    refusal::forget_after(connection, publisher, after)?;
+    if after == 0 {
+        memory::clear(connection, publisher)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+use super::database::{all, limit, one, optional};
+use super::{Error, Store};
+use crate::api::{ContentHash, Record, Second, Stream, Timestamp, same_content};
+
+/// A record with more versions than this is not looked through to its first one: no payment has so many states.
+const LONGEST_HISTORY: usize = 100;
+
+/// The newest stored version of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredVersion {
+    /// Its number in the change log.
+    pub seq: i64,
+    /// Which version of its record it is, from 1.
+    pub number: i64,
+    /// Its own date.
+    pub timestamp: Timestamp,
+    /// The hash of its text.
+    pub hash: ContentHash,
+    /// The poll that read it, or after which a sweep did.
+    pub poll: i64,
+    /// The sweep that found it, if one did.
+    pub sweep: Option<i64>,
+    /// When it was read.
+    pub observed_at: Second,
+}
+
+impl Store {
+    /// The newest stored version of a record.
+    pub fn newest(&self, stream: Stream, id: &str) -> Result<Option<StoredVersion>, Error> {
+        const NEWEST: &str = "
+            SELECT version.seq, version.number, version.timestamp, version.hash, version.poll, version.sweep,
+                   version.observed_at
+            FROM record JOIN version ON version.seq = record.seq
+            WHERE record.stream = ?1 AND record.id = ?2";
+        self.database.run("look up a record", |connection| {
+            optional(connection, NEWEST, (stream, id), |row| {
+                Ok(StoredVersion {
+                    seq: row.get(0)?,
+                    number: row.get(1)?,
+                    timestamp: row.get(2)?,
+                    hash: row.get(3)?,
+                    poll: row.get(4)?,
+                    sweep: row.get(5)?,
+                    observed_at: row.get(6)?,
+                })
+            })
+        })
+    }
+
+    /// Whether a version of the record before the one of that seq had this content.
+    pub fn had_content(&self, seq: i64, record: &Record) -> Result<bool, Error> {
+        const BEFORE: &str = "
+            SELECT before.seq, before.json FROM version
+            JOIN version AS before ON before.seq = version.previous WHERE version.seq = ?1";
+        self.database
+            .run("read the versions of a record", |connection| {
+                let mut seq = seq;
+                for _ in 0..LONGEST_HISTORY {
+                    let before: Option<(i64, String)> =
+                        optional(connection, BEFORE, [seq], |row| {
+                            Ok((row.get(0)?, row.get(1)?))
+                        })?;
+                    match before {
+                        None => return Ok(false),
+                        Some((_, json)) if same_content(&json, &record.json) => return Ok(true),
+                        Some((before, _)) => seq = before,
+                    }
+                }
+                Ok(false)
+            })
+    }
+
+    /// The text of a stored version.
+    pub fn json(&self, seq: i64) -> Result<String, Error> {
+        self.database.run("read a version", |connection| {
+            one(
+                connection,
+                "SELECT json FROM version WHERE seq = ?1",
+                [seq],
+                |row| row.get(0),
+            )
+        })
+    }
+
+    /// At most `most` accounts whose first version has a seq above `after` and up to `until`, in the order of those
+    /// seqs: seq and id.
+    pub fn accounts(
+        &self,
+        after: i64,
+        until: i64,
+        most: usize,
+    ) -> Result<Vec<(i64, String)>, Error> {
+        const ACCOUNTS: &str = "
+            SELECT seq, id FROM version INDEXED BY account
+            WHERE stream = 'accounts' AND number = 1 AND seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3";
+        self.database.run("read the accounts", |connection| {
+            all(connection, ACCOUNTS, (after, until, limit(most)), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+        })
+    }
+
+    /// When the first version was read.
+    pub fn first_observed(&self) -> Result<Option<Second>, Error> {
+        const FIRST: &str = "SELECT observed_at FROM version ORDER BY seq LIMIT 1";
+        self.database.run("read the change log", |connection| {
+            optional(connection, FIRST, [], |row| row.get(0))
+        })
+    }
+}
