@@ -7,6 +7,7 @@ mod support;
 mod atomic;
 mod bounded;
 mod check;
+mod cmd;
 mod complete;
 mod configuration;
 mod crash;
