@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::push_faults::{changed, is_right, small_bank};
 use crate::push_formance::place;
 use crate::support::{
-    Answer, CLIENT_SECRET, CONNECTOR_SECRET, Connectivity, FakePsp, Mishap, Place, Ran, Web, run,
+    CLIENT_SECRET, CONNECTOR_SECRET, Connectivity, FakePsp, Mishap, Place, Ran, TestAnswer,
+    TestServer, run,
 };
 
 /// A place whose entry differs.
@@ -25,7 +26,7 @@ fn check(place: &Place) -> Ran {
 #[test]
 fn check_finds_what_is_wrong_and_writes_nothing() {
     let psp = FakePsp::start();
-    let mut stack = Connectivity::start();
+    let stack = Connectivity::start();
     let good = place(&psp, &stack);
     let checked = check(&good);
     assert_eq!(checked.code, Some(0), "{checked}");
@@ -121,9 +122,9 @@ fn a_bare_service_wants_no_token() {
 #[test]
 fn check_says_whether_the_target_answers() {
     let psp = FakePsp::start();
-    let web = Web::start(|asked| {
+    let web = TestServer::start(|asked| {
         assert_eq!(asked.method, "HEAD");
-        Answer::new(405, "")
+        TestAnswer::new(405, "")
     });
     let check = |url: String| {
         let entry = json!({ "type": "http", "url": url, "apiKey": "key-of-the-target" });
@@ -141,7 +142,7 @@ fn check_says_whether_the_target_answers() {
                 .contains("FAILED   ndjson: path: there is no directory"),
         "{checked}"
     );
-    web.script(|_| Mishap::Instead(Answer::new(401, "")));
+    web.script(|_| Mishap::Instead(TestAnswer::new(401, "")));
     let checked = check(url.clone());
     assert!(
         checked.stdout.contains("FAILED   http: url: HEAD")

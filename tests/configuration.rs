@@ -6,7 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use generic_connector::{ConfigKey, ENTRY_KEYS, FILE_KEYS};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, CLIENT_SECRET, Connectivity, FakePsp, KEY, Place, Web, binary, run};
+use crate::support::{
+    CLIENT_SECRET, Connectivity, FakePsp, KEY, Place, TestAnswer, TestServer, binary, run,
+};
 
 const ENDPOINT: &str = "http://127.0.0.1:9";
 
@@ -349,7 +351,7 @@ fn the_shipped_example_is_valid() {
     config["publish"][0]["url"] = stack.url().into();
     config["publish"][0]["clientId"] = stack.entry()["clientId"].clone();
     config["publish"][0]["connector"] = "acme".into();
-    let warehouse = Web::start(|_| Answer::new(200, ""));
+    let warehouse = TestServer::start(|_| TestAnswer::new(200, ""));
     config["publish"][1]["url"] = format!("http://{}/changes", warehouse.address()).into();
     config["publish"][2]["path"] = "state/changes.ndjson".into();
     fs::write(place.config(), config.to_string()).unwrap();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Connectivity, FakePsp, Mishap, Place, Running, Web, run};
+use crate::support::{Connectivity, FakePsp, Mishap, Place, Running, TestAnswer, TestServer, run};
 
 fn set(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
@@ -53,7 +53,7 @@ fn measure(what: &str, place: &Place, records: u64, latency: u64) {
 #[ignore = "a benchmark: cargo test --release --test promises figures -- --ignored --nocapture"]
 fn formance() {
     let (records, latency) = (set("PUSH_RECORDS", 10_000), set("PUSH_LATENCY", 0));
-    let mut stack = Connectivity::start();
+    let stack = Connectivity::start();
     stack.go_down();
     let (_psp, place) = stored(records, stack.entry());
     stack.come_up();
@@ -66,7 +66,7 @@ fn formance() {
 #[ignore = "a benchmark: cargo test --release --test promises figures -- --ignored --nocapture"]
 fn http() {
     let (records, latency) = (set("PUSH_RECORDS", 10_000), set("PUSH_LATENCY", 0));
-    let web = Web::start(|_| Answer::new(200, ""));
+    let web = TestServer::start(|_| TestAnswer::new(200, ""));
     web.script(|_| Mishap::Cut);
     let url = format!("http://{}/", web.address());
     let (_psp, place) = stored(records, json!({ "type": "http", "url": url }));

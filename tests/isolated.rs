@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{FakePsp, Place, RawServer, Reply, Send, transaction};
+use crate::support::{FakePsp, Greeting, Place, Reply, TestServer, transaction};
 
 /// One stream answers so; the others must arrive, the message must name the request and hold `said`, and a poll after
 /// the fault must complete.
@@ -106,7 +106,7 @@ fn gzip_garbage() {
 
 #[test]
 fn a_redirect_is_not_followed() {
-    let elsewhere = RawServer::start(Send::Bytes(
+    let elsewhere = TestServer::greeting(Greeting::Reply(
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]".to_vec(),
     ));
     let headers = vec![("Location", format!("{}/beneficiaries", elsewhere.url()))];
@@ -169,7 +169,7 @@ fn everything_fails(endpoint: &str, said: &str) {
 #[test]
 fn connection_refused() {
     let closed = {
-        let gone = RawServer::start(Send::Nothing);
+        let gone = TestServer::greeting(Greeting::Close);
         gone.url()
     };
     everything_fails(&closed, "connection refused");
@@ -182,19 +182,24 @@ fn a_host_that_does_not_exist() {
 
 #[test]
 fn no_tls_at_the_other_end() {
-    let plain = RawServer::start(Send::Stall(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()));
+    let plain = TestServer::greeting(Greeting::Stall(
+        b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+    ));
     everything_fails(&plain.url().replace("http", "https"), "TLS failed");
 }
 
 #[test]
 fn a_connection_closed_without_an_answer() {
-    everything_fails(&RawServer::start(Send::Nothing).url(), "tried 5 times");
+    everything_fails(
+        &TestServer::greeting(Greeting::Close).url(),
+        "tried 5 times",
+    );
 }
 
 #[test]
 fn a_connection_cut_in_the_headers() {
     everything_fails(
-        &RawServer::start(Send::Bytes(b"HTTP/1.1 200 OK\r\nContent-Le".to_vec())).url(),
+        &TestServer::greeting(Greeting::Reply(b"HTTP/1.1 200 OK\r\nContent-Le".to_vec())).url(),
         "tried 5 times",
     );
 }
@@ -202,18 +207,27 @@ fn a_connection_cut_in_the_headers() {
 #[test]
 fn a_connection_cut_in_the_body() {
     let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[{\"id\":".to_vec();
-    everything_fails(&RawServer::start(Send::Bytes(cut)).url(), "tried 5 times");
+    everything_fails(
+        &TestServer::greeting(Greeting::Reply(cut)).url(),
+        "tried 5 times",
+    );
 }
 
 #[test]
 fn a_service_that_accepts_and_stays_silent() {
-    everything_fails(&RawServer::start(Send::Stall(vec![])).url(), "within 0.4 s");
+    everything_fails(
+        &TestServer::greeting(Greeting::Stall(vec![])).url(),
+        "within 0.4 s",
+    );
 }
 
 #[test]
 fn a_service_that_stalls_in_the_body() {
     let start = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[".to_vec();
-    everything_fails(&RawServer::start(Send::Stall(start)).url(), "within 0.4 s");
+    everything_fails(
+        &TestServer::greeting(Greeting::Stall(start)).url(),
+        "within 0.4 s",
+    );
 }
 
 #[test]

@@ -9,7 +9,8 @@ use serde_json::json;
 
 use crate::push_formance::{history, is_post, number, place, publisher, replayed, with_status};
 use crate::support::{
-    Answer, Asked, CLIENT_SECRET, Connectivity, FakePsp, Mishap, Place, Running, run, wait_until,
+    CLIENT_SECRET, Connectivity, FakePsp, Mishap, Place, Running, TestAnswer, TestRequest, run,
+    wait_until,
 };
 
 /// A small bank with everything in it that takes a request, in two polls.
@@ -69,21 +70,21 @@ pub(crate) fn is_right(stack: &Connectivity, what: &str) {
 
 #[test]
 fn any_fault_of_any_exchange_loses_nothing_and_tells_nothing_twice() {
-    let no_wait = || Answer::new(429, "").with("Retry-After", "0");
+    let no_wait = || TestAnswer::new(429, "").with("Retry-After", "0");
     let faults: [(&str, Mishap); 9] = [
         ("a lost answer", Mishap::LostAnswer),
         ("a cut connection", Mishap::Cut),
         (
             "500",
-            Mishap::Instead(Answer::new(500, r#"{"errorCode":"INTERNAL"}"#)),
+            Mishap::Instead(TestAnswer::new(500, r#"{"errorCode":"INTERNAL"}"#)),
         ),
-        ("401", Mishap::Instead(Answer::new(401, ""))),
-        ("403", Mishap::Instead(Answer::new(403, ""))),
-        ("404", Mishap::Instead(Answer::new(404, ""))),
+        ("401", Mishap::Instead(TestAnswer::new(401, ""))),
+        ("403", Mishap::Instead(TestAnswer::new(403, ""))),
+        ("404", Mishap::Instead(TestAnswer::new(404, ""))),
         ("429", Mishap::Instead(no_wait())),
         (
             "400 of something else",
-            Mishap::Instead(Answer::new(400, "<html>")),
+            Mishap::Instead(TestAnswer::new(400, "<html>")),
         ),
         ("silence", Mishap::Silence),
     ];
@@ -257,7 +258,7 @@ fn the_process_may_be_killed_at_any_moment() {
 #[test]
 fn a_target_that_is_down_holds_up_no_poll_and_gets_everything_afterwards() {
     let psp = FakePsp::with_a_bank();
-    let mut stack = Connectivity::start();
+    let stack = Connectivity::start();
     let place = place(&psp, &stack);
     stack.go_down();
     let log = place.path().join("log");
@@ -408,7 +409,7 @@ fn what_never_passes_is_named_and_can_be_skipped() {
     let stack = Connectivity::start();
     let place = place(&psp, &stack);
     stack.script(|asked| match asked.text().contains("\"tx-1\"") {
-        true => Mishap::Instead(Answer::new(
+        true => Mishap::Instead(TestAnswer::new(
             500,
             r#"{"errorCode":"INTERNAL","errorMessage":"no"}"#,
         )),
@@ -450,14 +451,15 @@ fn what_is_refused_goes_into_quarantine_and_can_be_tried_again() {
     let psp = small_bank();
     let stack = Connectivity::start();
     let place = place(&psp, &stack);
-    let refuse =
-        |asked: &Asked| match is_post(asked, "/payments") && asked.text().contains("\"tx-1\"") {
-            true => Mishap::Instead(Answer::new(
-                400,
-                r#"{"errorCode":"VALIDATION","errorMessage":"Scheme is\ninvalid"}"#,
-            )),
-            false => Mishap::None,
-        };
+    let refuse = |asked: &TestRequest| match is_post(asked, "/payments")
+        && asked.text().contains("\"tx-1\"")
+    {
+        true => Mishap::Instead(TestAnswer::new(
+            400,
+            r#"{"errorCode":"VALIDATION","errorMessage":"Scheme is\ninvalid"}"#,
+        )),
+        false => Mishap::None,
+    };
     stack.script(refuse);
     let ran = place.poll();
     assert_eq!(ran.code, Some(2), "{ran}");
@@ -556,7 +558,7 @@ fn a_target_that_lets_only_some_through_at_once_gets_everything() {
         passed += 1;
         number += 1;
         match passed > 40 || number % 100 == 0 {
-            true => Mishap::Instead(Answer::new(429, "").with("Retry-After", "0")),
+            true => Mishap::Instead(TestAnswer::new(429, "").with("Retry-After", "0")),
             false => Mishap::None,
         }
     });
@@ -571,7 +573,7 @@ fn a_page_that_stands_before_the_api_takes_nothing() {
     let place = place(&psp, &stack);
     stack.script(
         |asked| match is_post(asked, "/accounts") || is_post(asked, "/payments") {
-            true => Mishap::Instead(Answer::new(200, "<html>down for maintenance</html>")),
+            true => Mishap::Instead(TestAnswer::new(200, "<html>down for maintenance</html>")),
             false => Mishap::None,
         },
     );
@@ -585,7 +587,7 @@ fn a_page_that_stands_before_the_api_takes_nothing() {
     changed(&psp);
     place.poll_well();
     stack.script(|asked| match asked.method == "PATCH" {
-        true => Mishap::Instead(Answer::new(200, "<html>down for maintenance</html>")),
+        true => Mishap::Instead(TestAnswer::new(200, "<html>down for maintenance</html>")),
         false => Mishap::None,
     });
     psp.change_transaction(
@@ -624,8 +626,9 @@ fn what_is_told_late_is_not_told_twice_by_a_replay() {
     psp.add_raw_transaction(refund("refund-1", "2024-02-01T00:01:00Z"));
     psp.add_raw_transaction(refund("refund-2", "2024-02-01T00:02:00Z"));
     let refuse = |what: &'static str| {
-        move |asked: &Asked| match is_post(asked, "/payments") && asked.text().contains(what) {
-            true => Mishap::Instead(Answer::new(
+        move |asked: &TestRequest| match is_post(asked, "/payments") && asked.text().contains(what)
+        {
+            true => Mishap::Instead(TestAnswer::new(
                 400,
                 r#"{"errorCode":"VALIDATION","errorMessage":"no"}"#,
             )),

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::formance::sandbox;
 use crate::support::{
-    Asked, CLIENT_SECRET, CONNECTOR_SECRET, Connectivity, FakePsp, Payment, Place, run, transaction,
+    CLIENT_SECRET, CONNECTOR_SECRET, Connectivity, FakePsp, Payment, Place, TestRequest, run,
+    transaction,
 };
 
 /// A connector that pushes there.
@@ -56,7 +57,7 @@ pub(crate) fn history(payment: &Payment) -> Vec<String> {
         .collect()
 }
 
-pub(crate) fn is_post(asked: &Asked, what: &str) -> bool {
+pub(crate) fn is_post(asked: &TestRequest, what: &str) -> bool {
     asked.method == "POST" && asked.path.ends_with(what)
 }
 

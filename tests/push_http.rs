@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Asked, FakePsp, Mishap, Place, Running, Web, run, wait_until};
+use crate::support::{
+    FakePsp, Mishap, Place, Running, TestAnswer, TestRequest, TestServer, run, wait_until,
+};
 
 const TARGET_KEY: &str = "key-of-the-target";
 /// Some put their key into the URL.
@@ -18,7 +20,7 @@ const TARGET_TOKEN: &str = "t0k3n";
 
 /// A target that keeps what it has acknowledged.
 struct Receiver {
-    web: Web,
+    web: TestServer,
     batches: Arc<Mutex<Vec<Batch>>>,
 }
 
@@ -32,9 +34,9 @@ impl Receiver {
     fn start() -> Receiver {
         let batches: Arc<Mutex<Vec<Batch>>> = Arc::default();
         let taken = batches.clone();
-        let web = Web::start(move |asked| {
+        let web = TestServer::start(move |asked| {
             taken.lock().unwrap().push(batch(asked));
-            Answer::new(204, "")
+            TestAnswer::new(204, "")
         });
         Receiver { web, batches }
     }
@@ -63,7 +65,7 @@ impl Receiver {
 }
 
 /// Reads what was POSTed.
-fn batch(asked: &Asked) -> Batch {
+fn batch(asked: &TestRequest) -> Batch {
     assert_eq!(
         (asked.method.as_str(), asked.path.as_str()),
         ("POST", "/changes/?token=t0k3n")
@@ -178,13 +180,13 @@ fn any_fault_of_any_exchange_loses_nothing_and_changes_no_batch() {
         Mishap::LostAnswer,
         Mishap::Cut,
         Mishap::Silence,
-        Mishap::Instead(Answer::new(500, "")),
-        Mishap::Instead(Answer::new(401, "")),
-        Mishap::Instead(Answer::new(403, "")),
-        Mishap::Instead(Answer::new(404, "")),
-        Mishap::Instead(Answer::new(405, "")),
-        Mishap::Instead(Answer::new(302, "").with("Location", "http://127.0.0.1:1/")),
-        Mishap::Instead(Answer::new(429, "").with("Retry-After", "0")),
+        Mishap::Instead(TestAnswer::new(500, "")),
+        Mishap::Instead(TestAnswer::new(401, "")),
+        Mishap::Instead(TestAnswer::new(403, "")),
+        Mishap::Instead(TestAnswer::new(404, "")),
+        Mishap::Instead(TestAnswer::new(405, "")),
+        Mishap::Instead(TestAnswer::new(302, "").with("Location", "http://127.0.0.1:1/")),
+        Mishap::Instead(TestAnswer::new(429, "").with("Retry-After", "0")),
     ];
     let psp = FakePsp::with_a_bank();
     for mishap in faults {
@@ -233,7 +235,7 @@ fn the_process_may_end_at_any_step() {
         receiver.web.script(|asked| {
             let has_second = batch(asked).lines.iter().any(|line| line["seq"] == 2);
             match has_second {
-                true => Mishap::Instead(Answer::new(422, "no such thing")),
+                true => Mishap::Instead(TestAnswer::new(422, "no such thing")),
                 false => Mishap::None,
             }
         });
@@ -271,8 +273,8 @@ fn what_is_refused_is_narrowed_down_kept_and_can_be_tried_again() {
         // It takes no more than a hundred at once.
         let refuses = |line: &Value| bad.iter().any(|seq| line["seq"] == *seq);
         match lines.len() > 100 {
-            true => Mishap::Instead(Answer::new(413, "")),
-            false if lines.iter().any(refuses) => Mishap::Instead(Answer::new(
+            true => Mishap::Instead(TestAnswer::new(413, "")),
+            false if lines.iter().any(refuses) => Mishap::Instead(TestAnswer::new(
                 400,
                 "{\"title\":\"No\",\"detail\":\"not\\nthis\"}",
             )),
@@ -354,7 +356,7 @@ fn a_key_that_is_rotated_is_read_again() {
         .script(|asked| match asked.header("authorization") {
             Some("Bearer the-next-key") => Mishap::None,
             // As some echo what they were sent.
-            _ => Mishap::Instead(Answer::new(
+            _ => Mishap::Instead(TestAnswer::new(
                 401,
                 format!("not with {:?}", asked.header("authorization")),
             )),
@@ -394,7 +396,7 @@ fn a_target_that_asks_for_patience_is_left_alone() {
         let mut seen = seen.lock().unwrap();
         seen.push(std::time::Instant::now());
         match seen.len() {
-            1 => Mishap::Instead(Answer::new(503, "").with("Retry-After", "2")),
+            1 => Mishap::Instead(TestAnswer::new(503, "").with("Retry-After", "2")),
             _ => Mishap::None,
         }
     });
@@ -415,7 +417,8 @@ fn publishers_go_on_side_by_side_at_their_own_pace() {
     place.poll_well();
     // A new one begins at its beginning, and one that is down holds up nobody.
     place.configure(&psp.url(), with(json!([receiver.entry(), other, ndjson])));
-    down.web.script(|_| Mishap::Instead(Answer::new(500, "")));
+    down.web
+        .script(|_| Mishap::Instead(TestAnswer::new(500, "")));
     psp.add_transaction("new", "2024-03-01T00:00:00Z");
     let ran = run(place.command("poll --delivery-patience 300ms"));
     assert_eq!(ran.code, Some(1), "{ran}");

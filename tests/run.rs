@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, Place, RawServer, Reply, Running, Send, wait_until};
+use crate::support::{FakePsp, Greeting, Place, Reply, Running, TestServer, wait_until};
 
 fn start(endpoint: &str, more: Value) -> (Place, Running) {
     let mut config = json!({ "pollingPeriod": "100ms", "publish": [{ "type": "ndjson", "path": "state/changes.ndjson" }] });
@@ -66,7 +66,7 @@ fn it_outlives_a_service_that_is_down_and_catches_up() {
 
 #[test]
 fn a_signal_does_not_wait_for_a_service_that_does_not_answer() {
-    let silent = RawServer::start(Send::Stall(vec![]));
+    let silent = TestServer::greeting(Greeting::Stall(vec![]));
     let (place, mut running) = start(&silent.url(), json!({}));
     wait_until("a request is in flight", || silent.connections() > 0);
     running.signal(Signal::SIGINT);
@@ -94,7 +94,7 @@ fn a_signal_does_not_wait_for_the_service_that_asked_for_patience() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let silent = RawServer::start(Send::Stall(vec![]));
+    let silent = TestServer::greeting(Greeting::Stall(vec![]));
     let (place, mut running) = start(&silent.url(), json!({}));
     wait_until("a request is in flight", || silent.connections() > 0);
     running.signal(Signal::SIGTERM);

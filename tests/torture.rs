@@ -9,13 +9,15 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{FakePsp, Fault, Place, Proxy, Ran, Running, answer_of};
+use crate::support::{FakePsp, Mishap, Place, Ran, Running, TestAnswer, TestServer};
 
 /// The records of a page: fewer than each list has.
 const PAGE_SIZE: usize = 3;
@@ -63,7 +65,7 @@ fn waits(said: &'static str) -> Expected {
 }
 
 /// Does the fault to each exchange of a poll, each time on a fresh state.
-fn torture(fault: Fault, request_timeout: &str, expected: Expected) {
+fn torture(fault: Mishap, request_timeout: &str, expected: Expected) {
     let psp = FakePsp::start();
     for number in 0..=PAGE_SIZE {
         let date = format!("2024-01-0{}T00:00:00Z", 1 + number);
@@ -76,19 +78,19 @@ fn torture(fault: Fault, request_timeout: &str, expected: Expected) {
     }
     psp.add_transaction("late", "2024-02-01T00:00:02Z");
 
-    let proxy = Proxy::faultless(psp.address());
-    let place = place(&proxy, AMPLE);
-    let ran = poll(&place, &proxy);
+    let (direct, exchanges) = proxy(&psp, None);
+    let place = place(&direct, AMPLE);
+    let ran = poll(&place, &direct);
     assert_eq!(ran.code, Some(0), "{ran}");
     let reference = delivered(&place);
     assert_eq!(reference.len(), 3 * (1 + PAGE_SIZE) + 1 + TIE + 1, "{ran}");
-    let exchanges = proxy.exchanges();
+    let exchanges = exchanges.load(SeqCst);
     assert!(exchanges >= 12, "only {exchanges} exchanges to break");
 
     // Side by side: most of their time is waiting.
     thread::scope(|scope| {
         for number in 1..=exchanges {
-            let proxy = Proxy::with_fault(psp.address(), number, fault.clone());
+            let (proxy, _) = proxy(&psp, Some((number, fault.clone())));
             let (expected, reference) = (&expected, &reference);
             scope.spawn(move || {
                 one_exchange(&proxy, number, request_timeout, expected, reference);
@@ -98,7 +100,7 @@ fn torture(fault: Fault, request_timeout: &str, expected: Expected) {
 }
 
 fn one_exchange(
-    proxy: &Proxy,
+    proxy: &TestServer,
     number: usize,
     request_timeout: &str,
     expected: &Expected,
@@ -133,7 +135,44 @@ fn one_exchange(
     }
 }
 
-fn place(proxy: &Proxy, request_timeout: &str) -> Place {
+/// The exchange finds nothing that listens: the one before it was the last. The log's line lets the proxy listen again.
+const REFUSED: Mishap = Mishap::LastAnswer;
+
+/// A proxy between the service and the connector, which opens one connection at a time. It counts the exchanges, and
+/// spoils the one of that number.
+fn proxy(service: &FakePsp, fault: Option<(usize, Mishap)>) -> (TestServer, Arc<AtomicUsize>) {
+    let service = service.url();
+    let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
+    let server = TestServer::start(move |request| {
+        let mut relayed = agent.get(format!("{service}{}", request.path));
+        for (name, value) in &request.headers {
+            if !name.eq_ignore_ascii_case("host") {
+                relayed = relayed.header(name, value);
+            }
+        }
+        let mut answer = relayed.call().unwrap();
+        TestAnswer::new(200, answer.body_mut().read_to_vec().unwrap())
+    });
+    let fault = fault.map(|(number, mishap)| match mishap {
+        Mishap::LastAnswer => (number - 1, mishap),
+        mishap => (number, mishap),
+    });
+    if matches!(fault, Some((0, Mishap::LastAnswer))) {
+        server.stop_listening();
+    }
+    let exchanges = Arc::new(AtomicUsize::new(0));
+    let count = exchanges.clone();
+    server.script(move |_| {
+        let number = count.fetch_add(1, SeqCst) + 1;
+        match &fault {
+            Some((struck, mishap)) if *struck == number => mishap.clone(),
+            _ => Mishap::None,
+        }
+    });
+    (server, exchanges)
+}
+
+fn place(proxy: &TestServer, request_timeout: &str) -> Place {
     // One worker: the exchanges come in the same order in every poll of a fresh state.
     let more = json!({
         "workers": 1, "pageSize": PAGE_SIZE, "requestTimeout": request_timeout, "maxBodyBytes": 10_000,
@@ -142,7 +181,7 @@ fn place(proxy: &Proxy, request_timeout: &str) -> Place {
 }
 
 /// Runs `poll` to its end, which must come in time and without a panic.
-fn poll(place: &Place, proxy: &Proxy) -> Ran {
+fn poll(place: &Place, proxy: &TestServer) -> Ran {
     let mut command = place.command("poll --verbose");
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut running = Running::start(command);
@@ -214,57 +253,61 @@ fn delivered(place: &Place) -> Delivered {
 const DEADLINE_MISSED: &str = "no complete answer within 0.4 s";
 
 /// A fault that outlasts a request's deadline.
-fn outlasting(fault: Fault) {
+fn outlasting(fault: Mishap) {
     let deadline = Duration::from_millis(400);
     torture(fault, SHORT, retried_after(deadline, DEADLINE_MISSED));
 }
 
+/// An answer that the service itself does not give.
+fn answered(answer: TestAnswer, expected: Expected) {
+    torture(Mishap::Instead(answer), AMPLE, expected);
+}
+
 #[test]
 fn a_refused_connection_is_retried() {
-    torture(Fault::Refused, AMPLE, retried("connection refused"));
+    torture(REFUSED, AMPLE, retried("connection refused"));
 }
 
 #[test]
 fn a_reset_before_the_headers_is_retried() {
-    torture(Fault::Reset, AMPLE, retried("reset"));
+    torture(Mishap::Reset, AMPLE, retried("reset"));
 }
 
 #[test]
 fn a_cut_in_the_headers_is_retried() {
-    torture(Fault::CutInHeaders, AMPLE, retried("Peer disconnected"));
+    torture(Mishap::CutInHead, AMPLE, retried("Peer disconnected"));
 }
 
 #[test]
 fn a_cut_in_the_body_is_retried() {
-    torture(Fault::CutInBody, AMPLE, retried("Peer disconnected"));
+    torture(Mishap::CutInBody, AMPLE, retried("Peer disconnected"));
 }
 
 #[test]
 fn truncated_json_is_retried() {
-    torture(Fault::TruncatedBody, AMPLE, retried("EOF while parsing"));
+    torture(Mishap::TruncatedBody, AMPLE, retried("EOF while parsing"));
 }
 
 #[test]
 fn silence_instead_of_headers_is_retried_after_the_deadline() {
-    outlasting(Fault::Silence);
+    outlasting(Mishap::Silence);
 }
 
 #[test]
 fn a_stall_in_the_body_is_retried_after_the_deadline() {
-    outlasting(Fault::StallInBody);
+    outlasting(Mishap::StallInBody);
 }
 
 #[test]
 fn an_answer_that_drips_is_retried_after_the_deadline() {
-    outlasting(Fault::Drip);
+    outlasting(Mishap::Drip);
 }
 
 #[test]
 fn status_429_with_seconds_to_wait_is_retried_after_them() {
-    let answer = answer_of("429 Too Many Requests", &["Retry-After: 1"], b"");
-    torture(
-        Fault::Answer(answer),
-        AMPLE,
+    let answer = TestAnswer::new(429, b"").with("Retry-After", "1");
+    answered(
+        answer,
         retried_after(Duration::from_secs(1), "all requests wait 1 s, as asked"),
     );
 }
@@ -272,66 +315,60 @@ fn status_429_with_seconds_to_wait_is_retried_after_them() {
 #[test]
 fn status_429_with_a_date_to_wait_for_is_retried_after_it() {
     // The service's clock is what counts, however wrong it is.
-    let headers = [
-        "Date: Sun, 06 Nov 1994 08:49:36 GMT",
-        "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT",
-    ];
-    let answer = answer_of("429 Too Many Requests", &headers, b"");
-    torture(
-        Fault::Answer(answer),
-        AMPLE,
+    let answer = TestAnswer::new(429, "")
+        .with("Date", "Sun, 06 Nov 1994 08:49:36 GMT")
+        .with("Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT");
+    answered(
+        answer,
         retried_after(Duration::from_secs(1), "all requests wait 1 s, as asked"),
     );
 }
 
 #[test]
 fn status_500_is_retried() {
-    let answer = answer_of("500 Internal Server Error", &[], b"oops");
-    torture(Fault::Answer(answer), AMPLE, retried("answered 500"));
+    let answer = TestAnswer::new(500, "oops");
+    answered(answer, retried("answered 500"));
 }
 
 #[test]
 fn status_503_is_retried() {
-    let answer = answer_of("503 Service Unavailable", &[], b"");
-    torture(Fault::Answer(answer), AMPLE, retried("answered 503"));
+    let answer = TestAnswer::new(503, "");
+    answered(answer, retried("answered 503"));
 }
 
 #[test]
 fn html_with_status_200_is_retried() {
-    let answer = answer_of(
-        "200 OK",
-        &["Content-Type: text/html"],
-        b"<html>Please log in</html>",
-    );
-    torture(Fault::Answer(answer), AMPLE, retried("<html>Please log in"));
+    let answer =
+        TestAnswer::new(200, b"<html>Please log in</html>").with("Content-Type", "text/html");
+    answered(answer, retried("<html>Please log in"));
 }
 
 #[test]
 fn an_empty_body_is_retried() {
-    let answer = answer_of("200 OK", &[], b"");
-    torture(Fault::Answer(answer), AMPLE, retried("the body is empty"));
+    let answer = TestAnswer::new(200, "");
+    answered(answer, retried("the body is empty"));
 }
 
 #[test]
 fn gzip_garbage_is_retried() {
-    let answer = answer_of("200 OK", &["Content-Encoding: gzip"], b"no gzip");
-    torture(Fault::Answer(answer), AMPLE, retried("gzip"));
+    let answer = TestAnswer::new(200, b"no gzip").with("Content-Encoding", "gzip");
+    answered(answer, retried("gzip"));
 }
 
 #[test]
 fn a_body_over_the_limit_waits_for_the_next_poll() {
     let body = format!("[{}]", " ".repeat(10_000));
-    let answer = answer_of("200 OK", &[], body.as_bytes());
-    torture(Fault::Answer(answer), AMPLE, waits("more than 10000 bytes"));
+    let answer = TestAnswer::new(200, body.as_bytes());
+    answered(answer, waits("more than 10000 bytes"));
 }
 
 #[test]
 fn a_redirect_is_not_followed_and_waits_for_the_next_poll() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
     elsewhere.set_nonblocking(true).unwrap();
-    let location = format!("Location: http://{}/", elsewhere.local_addr().unwrap());
-    let answer = answer_of("302 Found", &[&location], b"");
-    torture(Fault::Answer(answer), AMPLE, waits("a redirect to"));
+    let location = format!("http://{}/", elsewhere.local_addr().unwrap());
+    let answer = TestAnswer::new(302, "").with("Location", &location);
+    answered(answer, waits("a redirect to"));
     assert!(
         elsewhere.accept().is_err(),
         "the key may have left the endpoint"

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::Session;
-use crate::support::{Answer, Connectivity, Place, Web};
+use crate::support::{Connectivity, Place, TestAnswer, TestServer};
 
 const NOWHERE: &str = "http://127.0.0.1:9";
 
 #[test]
 fn targets_that_are_good() {
     let stack = Connectivity::start();
-    let web = Web::start(|_| Answer::new(405, ""));
+    let web = TestServer::start(|_| TestAnswer::new(405, ""));
     let publish = json!([
         stack.entry(),
         { "type": "http", "url": format!("http://{}/changes", web.address()) },
@@ -24,7 +24,7 @@ fn targets_that_are_good() {
 #[test]
 fn targets_with_something_wrong() {
     let mut session = Session::new();
-    let mut stack = Connectivity::start();
+    let stack = Connectivity::start();
     for fields in [
         json!({ "connector": "acme-bank" }),
         json!({ "connector": "cards" }),
@@ -42,7 +42,7 @@ fn targets_with_something_wrong() {
     session.line("# formance: nobody listens");
     check(&mut session, stack.entry(), &json!({}));
     for status in [200, 301, 401, 404, 500] {
-        let web = Web::start(move |_| Answer::new(status, "{\"title\":\"a title\"}"));
+        let web = TestServer::start(move |_| TestAnswer::new(status, "{\"title\":\"a title\"}"));
         session.line(&format!("# http: {status}"));
         let entry = json!({ "type": "http", "url": format!("http://{}/changes", web.address()), "apiKey": "a-key" });
         check(&mut session, entry, &json!({}));

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Session;
 use super::poll::{bad_bank, place};
-use crate::support::{Answer, FakePsp, Web};
+use crate::support::{FakePsp, TestAnswer, TestServer};
 
 #[test]
 fn empty() {
@@ -49,7 +49,9 @@ fn versions_that_a_target_refuses() {
     let psp = FakePsp::start();
     psp.add_beneficiary("ben-1", "2024-01-01T00:00:00Z");
     psp.add_beneficiary("ben-2", "2024-01-02T00:00:00Z");
-    let web = Web::start(|_| Answer::new(422, r#"{"title":"Unprocessable","detail":"not these"}"#));
+    let web = TestServer::start(|_| {
+        TestAnswer::new(422, r#"{"title":"Unprocessable","detail":"not these"}"#)
+    });
     let url = format!("http://{}/changes", web.address());
     let place = place(&psp, json!({ "publish": [{ "type": "http", "url": url }] }));
     let mut session = Session::new();

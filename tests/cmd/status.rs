@@ -6,7 +6,7 @@ use super::Session;
 use super::poll::{bad_bank, place};
 use crate::formance::payout;
 use crate::support::{
-    Answer, Connectivity, FakePsp, LISTEN_KEY, Listening, Manners, Mishap, Place, Reply,
+    Connectivity, FakePsp, LISTEN_KEY, Listening, Manners, Mishap, Place, Reply, TestAnswer,
     transaction,
 };
 
@@ -44,7 +44,7 @@ fn of_a_service_that_never_answered() {
 #[test]
 fn of_a_busy_connector() {
     let psp = bad_bank();
-    let mut stack = Connectivity::start();
+    let stack = Connectivity::start();
     let mut entry = stack.entry();
     entry["requestTimeout"] = json!("1s");
     let publish = json!([entry, { "type": "http", "url": "http://127.0.0.1:9/changes" }]);
@@ -62,7 +62,7 @@ fn of_a_busy_connector() {
     crypto["currency"] = json!("BTC/8");
     psp.add_raw_transaction(crypto);
     stack.script(|asked| match asked.text().contains("tx-007") {
-        true => Mishap::Instead(Answer::new(
+        true => Mishap::Instead(TestAnswer::new(
             400,
             r#"{"errorCode":"VALIDATION","errorMessage":"not this one"}"#,
         )),

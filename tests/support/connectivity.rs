@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -12,13 +11,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::web::{Answer, Asked, Mishap, Web};
+use super::server::{Mishap, TestAnswer, TestRequest, TestServer, http_date};
 
 /// A fake of the Payments API of a Formance stack, version 3. It keeps to the rules of formancehq/payments v3.4.0: what
 /// it validates, what it writes once, how adjustments move amounts.
 pub struct Connectivity {
-    web: Option<Web>,
-    address: SocketAddr,
+    server: TestServer,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -96,7 +94,7 @@ struct Inner {
     /// How far the server's clock is behind.
     behind: Duration,
     /// The requests, and what was answered.
-    exchanges: Vec<(Asked, u16)>,
+    exchanges: Vec<(TestRequest, u16)>,
 }
 
 impl Connectivity {
@@ -116,16 +114,12 @@ impl Connectivity {
             behind: Duration::ZERO,
             exchanges: Vec::new(),
         }));
-        let web = Web::start(handler(inner.clone()));
-        Connectivity {
-            address: web.address(),
-            web: Some(web),
-            inner,
-        }
+        let server = TestServer::start(handler(inner.clone()));
+        Connectivity { server, inner }
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.url()
     }
 
     /// The entry of `publish` for it.
@@ -137,21 +131,21 @@ impl Connectivity {
     }
 
     /// Nobody listens any more. What it has stays.
-    pub fn go_down(&mut self) {
-        self.web = None;
+    pub fn go_down(&self) {
+        self.server.go_down();
     }
 
     /// It listens again, on the same port.
-    pub fn come_up(&mut self) {
-        self.web = Some(Web::start_at(self.address, handler(self.inner.clone())));
+    pub fn come_up(&self) {
+        self.server.listen_again();
     }
 
-    pub fn script(&self, script: impl FnMut(&Asked) -> Mishap + Send + 'static) {
-        self.web.as_ref().unwrap().script(script);
+    pub fn script(&self, script: impl FnMut(&TestRequest) -> Mishap + Send + 'static) {
+        self.server.script(script);
     }
 
     pub fn latency(&self, latency: Duration) {
-        self.web.as_ref().unwrap().latency(latency);
+        self.server.latency(latency);
     }
 
     /// As `POST /v3/connectors/{id}/reset` does: its data is gone, and it has a new id.
@@ -218,7 +212,7 @@ impl Connectivity {
     }
 
     /// The requests so far, and what was answered to those that were handled.
-    pub fn exchanges(&self) -> Vec<(Asked, u16)> {
+    pub fn exchanges(&self) -> Vec<(TestRequest, u16)> {
         self.inner().exchanges.clone()
     }
 
@@ -227,7 +221,7 @@ impl Connectivity {
     }
 }
 
-fn handler(inner: Arc<Mutex<Inner>>) -> impl Fn(&Asked) -> Answer {
+fn handler(inner: Arc<Mutex<Inner>>) -> impl Fn(&TestRequest) -> TestAnswer {
     move |asked| {
         let mut inner = inner.lock().unwrap();
         let answer = inner.answer(asked);
@@ -267,7 +261,7 @@ impl Inner {
         Timestamp::now().plus_nanoseconds(-behind)
     }
 
-    fn answer(&mut self, asked: &Asked) -> Answer {
+    fn answer(&mut self, asked: &TestRequest) -> TestAnswer {
         let (path, query) = asked.path.split_once('?').unwrap_or((&asked.path, ""));
         if path == "/api/auth/oauth/token" {
             return self.token(asked);
@@ -276,7 +270,7 @@ impl Inner {
             .strip_prefix("/api/payments/v3")
             .or(path.strip_prefix("/v3"))
         else {
-            return Answer::new(404, "404 page not found\n");
+            return TestAnswer::new(404, "404 page not found\n");
         };
         let needed = match asked.method.as_str() {
             "GET" => "payments:read",
@@ -289,7 +283,7 @@ impl Inner {
                 scopes.split(' ').any(|scope| scope == needed) && *until > Instant::now()
             });
         if self.wants_token && !granted {
-            return Answer::new(401, "");
+            return TestAnswer::new(401, "");
         }
         let done = match (asked.method.as_str(), path) {
             ("GET", "/connectors") => Ok(self.connectors(query)),
@@ -300,15 +294,15 @@ impl Inner {
         };
         let answer = done.unwrap_or_else(|(status, code, message)| {
             let body = json!({ "errorCode": code, "errorMessage": message });
-            Answer::new(status, body.to_string())
+            TestAnswer::new(status, body.to_string())
         });
         match self.behind {
             Duration::ZERO => answer,
-            _ => answer.with("Date", &super::web::http_date(self.now())),
+            _ => answer.with("Date", &http_date(self.now())),
         }
     }
 
-    fn token(&mut self, asked: &Asked) -> Answer {
+    fn token(&mut self, asked: &TestRequest) -> TestAnswer {
         let form: BTreeMap<String, String> = asked
             .text()
             .split('&')
@@ -323,10 +317,10 @@ impl Inner {
             .collect();
         let is = |name: &str, value: &str| form.get(name).is_some_and(|given| given == value);
         if !is("grant_type", "client_credentials") {
-            return Answer::new(400, r#"{"error":"unsupported_grant_type"}"#);
+            return TestAnswer::new(400, r#"{"error":"unsupported_grant_type"}"#);
         }
         if !is("client_id", CLIENT_ID) || !is("client_secret", &self.client_secret) {
-            return Answer::new(
+            return TestAnswer::new(
                 401,
                 r#"{"error":"invalid_client","error_description":"no such client"}"#,
             );
@@ -342,10 +336,10 @@ impl Inner {
         let lifetime = self.token_lifetime.as_secs();
         let given =
             json!({ "access_token": token, "token_type": "Bearer", "expires_in": lifetime });
-        Answer::new(200, given.to_string())
+        TestAnswer::new(200, given.to_string())
     }
 
-    fn connectors(&self, query: &str) -> Answer {
+    fn connectors(&self, query: &str) -> TestAnswer {
         let query: BTreeMap<&str, String> = query
             .split('&')
             .filter_map(|pair| pair.split_once('='))
@@ -388,7 +382,7 @@ impl Inner {
             })
             .collect();
         let cursor = json!({ "cursor": { "pageSize": 100, "hasMore": false, "data": data } });
-        Answer::new(200, cursor.to_string())
+        TestAnswer::new(200, cursor.to_string())
     }
 
     /// Checks that an id is one of this connector's: the reference in it.
@@ -457,7 +451,7 @@ impl Inner {
         }
     }
 
-    fn account(&mut self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn account(&mut self, body: &[u8]) -> Result<TestAnswer, Refusal> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Request {
@@ -500,10 +494,10 @@ impl Inner {
             "reference": request.reference, "type": stored.kind, "name": stored.name,
             "createdAt": stored.created_at.to_string(), "metadata": stored.metadata,
         });
-        Ok(Answer::new(201, json!({ "data": data }).to_string()))
+        Ok(TestAnswer::new(201, json!({ "data": data }).to_string()))
     }
 
-    fn payment(&mut self, body: &[u8]) -> Result<Answer, Refusal> {
+    fn payment(&mut self, body: &[u8]) -> Result<TestAnswer, Refusal> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Request {
@@ -624,10 +618,10 @@ impl Inner {
             payment.adjustments.push(adjustment);
         }
         let echo = json!({ "data": { "reference": request.reference, "status": "UNKNOWN" } });
-        Ok(Answer::new(201, echo.to_string()))
+        Ok(TestAnswer::new(201, echo.to_string()))
     }
 
-    fn metadata(&mut self, path: &str, body: &[u8]) -> Result<Answer, Refusal> {
+    fn metadata(&mut self, path: &str, body: &[u8]) -> Result<TestAnswer, Refusal> {
         let missing = || (404, "NOT_FOUND", "not found".to_owned());
         let id = path
             .strip_prefix("/payments/")
@@ -643,7 +637,7 @@ impl Inner {
             encode(&json) == id
         });
         found.ok_or_else(missing)?.1.metadata.extend(new);
-        Ok(Answer::new(204, ""))
+        Ok(TestAnswer::new(204, ""))
     }
 }
 

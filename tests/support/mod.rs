@@ -1,16 +1,14 @@
 //! What the tests share: a runner for the binary, a fake Integration Service, a model of Formance that polls, a fake of
-//! Formance's Payments API, servers that answer as they are told or send raw bytes, a proxy that breaks one exchange.
+//! Formance's Payments API, and a server that can spoil any exchange.
 
 mod connectivity;
 mod formance;
 mod go;
 mod history;
 mod listening;
-mod proxy;
 mod psp;
-mod raw;
+mod server;
 mod tiny;
-mod web;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,10 +24,8 @@ pub use formance::Poller;
 pub use go::{Date, Fields, Kind, escaped_target};
 pub use history::{BEGINNING, Event, Habits, History, Lost, appears, directly, numbered};
 pub use listening::{LISTEN_KEY, Listening};
-pub use proxy::{Fault, Proxy, answer_of};
 pub use psp::{FakePsp, Manners, Reply, transaction};
-pub use raw::{RawServer, Send};
-pub use web::{Answer, Asked, Mishap, Web};
+pub use server::{Greeting, Mishap, TestAnswer, TestRequest, TestServer};
 
 /// A connector's folder: its configuration, its state, what it delivered.
 pub struct Place {
