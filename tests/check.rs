@@ -3,12 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::push_faults::{changed, is_right, small_bank};
-use crate::push_formance::place;
-use crate::support::{
-    CLIENT_SECRET, CONNECTOR_SECRET, Connectivity, FakePsp, Mishap, Place, Ran, TestAnswer,
-    TestServer, run,
-};
+use crate::formance::push::place;
+use crate::formance::push::{changed, is_right, small_bank};
+use crate::formance::{CLIENT_SECRET, CONNECTOR_SECRET, Connectivity};
+use crate::support::{FakePsp, Mishap, Place, Ran, TestAnswer, TestServer, run};
 
 /// A place whose entry differs.
 fn differing(psp: &FakePsp, stack: &Connectivity, fields: Value) -> Place {

@@ -6,9 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use generic_connector::{ConfigKey, ENTRY_KEYS, FILE_KEYS};
 use serde_json::{Value, json};
 
-use crate::support::{
-    CLIENT_SECRET, Connectivity, FakePsp, KEY, Place, TestAnswer, TestServer, binary, run,
-};
+use crate::formance::{CLIENT_SECRET, Connectivity};
+use crate::support::{FakePsp, KEY, Place, TestAnswer, TestServer, binary, run};
 
 const ENDPOINT: &str = "http://127.0.0.1:9";
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Connectivity, FakePsp, Mishap, Place, Running, TestAnswer, TestServer, run};
+use crate::formance::Connectivity;
+use crate::support::{FakePsp, Mishap, Place, Running, TestAnswer, TestServer, run};
 
 fn set(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())

@@ -4,9 +4,10 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::push_formance::{history, is_post, number, publisher, with_status};
+use crate::formance::Connectivity;
+use crate::formance::push::{history, is_post, number, publisher, with_status};
 use crate::state::columns;
-use crate::support::{Connectivity, FakePsp, Place};
+use crate::support::{FakePsp, Place};
 
 /// The service whose records `layouts/4.sql` has.
 fn service_of_layout_4() -> FakePsp {

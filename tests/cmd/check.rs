@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Session;
-use crate::support::{Connectivity, Place, TestAnswer, TestServer};
+use crate::formance::Connectivity;
+use crate::support::{Place, TestAnswer, TestServer};
 
 const NOWHERE: &str = "http://127.0.0.1:9";
 

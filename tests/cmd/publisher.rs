@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::Session;
 use super::poll::place;
-use crate::support::{Connectivity, FakePsp};
+use crate::formance::Connectivity;
+use crate::support::FakePsp;
 
 #[test]
 fn decided_about() {

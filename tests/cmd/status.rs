@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::Session;
 use super::poll::{bad_bank, place};
+use crate::formance::Connectivity;
 use crate::formance::payout;
 use crate::support::{
-    Connectivity, FakePsp, LISTEN_KEY, Listening, Manners, Mishap, Place, Reply, TestAnswer,
-    transaction,
+    FakePsp, LISTEN_KEY, Listening, Manners, Mishap, Place, Reply, TestAnswer, transaction,
 };
 
 /// Both forms.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use ureq::http::HeaderMap;
 
-use super::{Place, Poller, Running};
+use super::{Place, Running};
 
 /// The key of the listener.
 pub const LISTEN_KEY: &str = "l1sten-key-of-the-test";
@@ -71,11 +71,6 @@ impl Listening {
         let (status, summary) = self.post("/poll?wait=true", "");
         assert_eq!(status, 200, "{summary}\n{}", self.log());
         summary
-    }
-
-    /// Formance's poller on it.
-    pub fn poller(&self) -> Poller {
-        Poller::new(&self.url, LISTEN_KEY)
     }
 
     pub fn get(&self, path: &str) -> (u16, Value) {

@@ -1,10 +1,5 @@
-//! What the tests share: a runner for the binary, a fake Integration Service, a model of Formance that polls, a fake of
-//! Formance's Payments API, and a server that can spoil any exchange.
+//! What the tests share: a runner for the binary, a fake Integration Service, and a server that can spoil any exchange.
 
-mod connectivity;
-mod formance;
-mod go;
-mod history;
 mod listening;
 mod psp;
 mod server;
@@ -19,13 +14,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-pub use connectivity::{CLIENT_SECRET, CONNECTOR_SECRET, Connectivity, Payment};
-pub use formance::Poller;
-pub use go::{Date, Fields, Kind, escaped_target};
-pub use history::{BEGINNING, Event, Habits, History, Lost, appears, directly, numbered};
 pub use listening::{LISTEN_KEY, Listening};
 pub use psp::{FakePsp, Manners, Reply, transaction};
-pub use server::{Greeting, Mishap, TestAnswer, TestRequest, TestServer};
+pub use server::{Greeting, Mishap, TestAnswer, TestRequest, TestServer, http_date};
 
 /// A connector's folder: its configuration, its state, what it delivered.
 pub struct Place {

@@ -1,15 +1,14 @@
-//! What Formance's client, which is written in Go, takes for a record: the rules in `support` are those of its decoder.
+//! Which records, dates and ids pass Formance's client, which is written in Go.
 
 use std::collections::BTreeMap;
 
 use generic_connector::Stream;
 use serde_json::json;
 
-use crate::support::{
-    Date, FakePsp, Fields, KEY, Kind, Poller, Reply, escaped_target, transaction,
-};
+use super::{Date, Fields, GoType, Poller, escaped_target};
+use crate::support::{FakePsp, KEY, Reply, transaction};
 
-/// What becomes of a page with that transaction, which has a field replaced or, with null text, removed.
+/// Reads a page with one transaction, which has a field replaced or, with an empty value, removed.
 fn page_with(service: &FakePsp, field: &str, value: &str) -> Result<usize, String> {
     let mut members: BTreeMap<String, String> = transaction("tx", "2024-01-01T00:00:00Z")
         .as_object()
@@ -121,7 +120,7 @@ fn one_record_that_cannot_be_decoded_fails_its_page() {
 
 #[test]
 fn later_names_win_in_any_case() {
-    let known = [("id", Kind::Text), ("scheme", Kind::OptionalText)];
+    let known = [("id", GoType::Text), ("scheme", GoType::OptionalText)];
     let read = |json| Fields::read(json, &known).unwrap();
     let fields = read(r#"{"ID":"1","id":"2","\u0049d":"3","iD":null,"scheme":"a","Scheme":null}"#);
     assert_eq!((fields.text("id"), fields.text("scheme")), ("3", ""));

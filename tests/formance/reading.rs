@@ -1,16 +1,12 @@
-//! Formance's own poller, as `support::Poller` models it, on a service directly: what it reads, and what it loses.
-
-use std::path::PathBuf;
-use std::time::Duration;
+//! What Formance's poller reads from a service directly, and what it loses.
 
 use generic_connector::Stream;
-use generic_connector::sandbox::{Sandbox, Settings};
 use serde_json::{Value, json};
 
-use crate::support::{
-    BEGINNING, Event, FakePsp, Habits, History, KEY, Lost, Manners, Poller, Reply, appears,
-    directly, numbered, transaction, wait_until,
+use super::{
+    BEGINNING, Event, Habits, History, Lost, Poller, appears, directly, numbered, payout, sandbox,
 };
+use crate::support::{FakePsp, KEY, Manners, Reply, transaction, wait_until};
 
 #[test]
 fn a_perfect_list_is_read_completely() {
@@ -140,17 +136,6 @@ fn of_a_real_bank_less_than_half_arrives() {
     assert_eq!(poller.ids(Stream::Transactions).len(), 20_900);
     poller.run(Stream::Transactions).unwrap();
     assert_eq!(poller.ids(Stream::Transactions).len(), 20_900);
-}
-
-pub(crate) fn sandbox(data: Option<PathBuf>) -> Sandbox {
-    Sandbox::start(Settings {
-        listen: ([127, 0, 0, 1], 0).into(),
-        api_key: KEY.to_owned(),
-        data,
-        live: false,
-        latency: Duration::ZERO,
-    })
-    .unwrap()
 }
 
 #[test]
@@ -298,13 +283,6 @@ fn it_tries_again_where_formance_does() {
     assert!(poller.run(Stream::Accounts).is_err());
     let mut poller = Poller::new(&service.url(), "wrong");
     assert!(poller.run(Stream::Accounts).unwrap_err().contains("401"));
-}
-
-pub(crate) fn payout(key: &str, amount: &str) -> Value {
-    json!({
-        "idempotencyKey": key, "amount": amount, "currency": "EUR/2", "sourceAccountId": "acc-1",
-        "destinationAccountId": "ben-1", "description": "rent", "metadata": { "a": "b" },
-    })
 }
 
 #[test]

@@ -1,9 +1,12 @@
+//! Random histories of a service that changes while it is read, and what a reader loses of them.
+
 use std::collections::BTreeSet;
 
 use generic_connector::Stream;
 use serde_json::json;
 
-use super::{FakePsp, KEY, Poller};
+use super::Poller;
+use crate::support::{FakePsp, KEY};
 
 /// 2024-01-01T00:00:00Z in milliseconds.
 pub const BEGINNING: i64 = 1_704_067_200_000;
@@ -118,8 +121,9 @@ impl History {
         History { first, passes }
     }
 
-    /// Lives through it on the service, which forgets its transactions before. `pass` is one pass of a reader over the transactions, which calls what it is
-    /// given after each answer. What is left when a pass ends happens then, and two quiet passes follow the last one.
+    /// Lives through it on the service, which first forgets its transactions. `pass` is one pass of a reader over the
+    /// transactions; it calls its argument after each answer. The events that are left when a pass ends happen then.
+    /// Two quiet passes follow the last one.
     pub fn live(&self, service: &FakePsp, mut pass: impl FnMut(&mut dyn FnMut())) {
         let happen = |events: &Vec<Event>| events.iter().for_each(|event| event.happen(service));
         service.remove_transactions();

@@ -1,7 +1,5 @@
-//! How a Formance stack reads the Generic Connector API: a model of its own `generic` connector, faults included.
-//!
-//! It asks, pages, filters, decodes and stores as that connector and the stack behind it do (payments v3.4.0), so that
-//! a test can say what would be in Formance. Where the stack tries again for ever, the model tries three times.
+//! Formance's own poller: it asks, pages, filters, decodes and stores as the `generic` connector and the stack behind it
+//! do, so that a test can say what would be in Formance. Where the stack retries forever, the model tries four times.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -10,72 +8,73 @@ use std::time::Duration;
 use generic_connector::{Amount, Asset, Stream};
 use serde_json::Value;
 
-use super::go::{self, Date, Fields, Kind, escaped_target, page_of};
+use super::date::Date;
+use super::go::{self, Fields, GoType, escaped_target, page_of};
 
 /// Records a page, and the most that one fetch brings.
 const PAGE_SIZE: usize = 100;
-/// After so long without an answer it gives a request up.
+/// The deadline of a request.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// So often a request is tried again.
+/// How often a request is retried.
 const RETRIES: usize = 3;
-/// Between two tries. The stack waits for seconds, whatever `Retry-After` says.
+/// Between two tries. The stack waits for seconds, and ignores `Retry-After`.
 const RETRY_DELAY: Duration = Duration::from_millis(20);
-/// Pages in one fetch after which it is taken not to end.
+/// A fetch of more pages counts as endless.
 const ENDLESS: usize = 2_000;
 
 /// The fields that are decoded, and what each must be.
-fn fields_of(stream: Stream) -> &'static [(&'static str, Kind)] {
+fn fields_of(stream: Stream) -> &'static [(&'static str, GoType)] {
     match stream {
         Stream::Accounts => &[
-            ("id", Kind::Text),
-            ("accountName", Kind::Text),
-            ("createdAt", Kind::Date),
-            ("metadata", Kind::Metadata),
+            ("id", GoType::Text),
+            ("accountName", GoType::Text),
+            ("createdAt", GoType::Date),
+            ("metadata", GoType::Metadata),
         ],
         Stream::Balances => &[
-            ("id", Kind::Text),
-            ("accountID", Kind::Text),
-            ("at", Kind::Date),
-            ("balances", Kind::List),
+            ("id", GoType::Text),
+            ("accountID", GoType::Text),
+            ("at", GoType::Date),
+            ("balances", GoType::List),
         ],
         Stream::Beneficiaries => &[
-            ("id", Kind::Text),
-            ("ownerName", Kind::Text),
-            ("createdAt", Kind::Date),
-            ("metadata", Kind::Metadata),
+            ("id", GoType::Text),
+            ("ownerName", GoType::Text),
+            ("createdAt", GoType::Date),
+            ("metadata", GoType::Metadata),
         ],
         Stream::Transactions => &[
-            ("id", Kind::Text),
-            ("relatedTransactionID", Kind::OptionalText),
-            ("createdAt", Kind::Date),
-            ("updatedAt", Kind::Date),
-            ("currency", Kind::Text),
-            ("scheme", Kind::OptionalText),
-            ("type", Kind::Type),
-            ("status", Kind::Status),
-            ("amount", Kind::Text),
-            ("sourceAccountID", Kind::OptionalText),
-            ("destinationAccountID", Kind::OptionalText),
-            ("metadata", Kind::Metadata),
+            ("id", GoType::Text),
+            ("relatedTransactionID", GoType::OptionalText),
+            ("createdAt", GoType::Date),
+            ("updatedAt", GoType::Date),
+            ("currency", GoType::Text),
+            ("scheme", GoType::OptionalText),
+            ("type", GoType::Type),
+            ("status", GoType::Status),
+            ("amount", GoType::Text),
+            ("sourceAccountID", GoType::OptionalText),
+            ("destinationAccountID", GoType::OptionalText),
+            ("metadata", GoType::Metadata),
         ],
     }
 }
 
-const BALANCE: &[(&str, Kind)] = &[("amount", Kind::Text), ("currency", Kind::Text)];
+const BALANCE: &[(&str, GoType)] = &[("amount", GoType::Text), ("currency", GoType::Text)];
 
 /// A Payout or Transfer.
-const MADE: &[(&str, Kind)] = &[
-    ("id", Kind::Text),
-    ("idempotencyKey", Kind::Text),
-    ("amount", Kind::Text),
-    ("currency", Kind::Text),
-    ("sourceAccountId", Kind::Text),
-    ("destinationAccountId", Kind::Text),
-    ("description", Kind::OptionalText),
-    ("status", Kind::Text),
-    ("createdAt", Kind::Text),
-    ("updatedAt", Kind::OptionalText),
-    ("metadata", Kind::Metadata),
+const MADE: &[(&str, GoType)] = &[
+    ("id", GoType::Text),
+    ("idempotencyKey", GoType::Text),
+    ("amount", GoType::Text),
+    ("currency", GoType::Text),
+    ("sourceAccountId", GoType::Text),
+    ("destinationAccountId", GoType::Text),
+    ("description", GoType::OptionalText),
+    ("status", GoType::Text),
+    ("createdAt", GoType::Text),
+    ("updatedAt", GoType::OptionalText),
+    ("metadata", GoType::Metadata),
 ];
 
 /// A stack with the `generic` connector installed, between its runs.
@@ -87,9 +86,9 @@ pub struct Poller {
     watermarks: BTreeMap<Stream, Date>,
     /// Every version that it kept, in the order in which it received them.
     received: BTreeMap<Stream, Vec<String>>,
-    /// Accounts and beneficiaries share their ids: the first one stays, whatever comes after it.
+    /// Accounts and beneficiaries share their ids: the first one stays.
     accounts: BTreeMap<String, (Stream, String)>,
-    payments: BTreeMap<(String, String), Vec<Adjustment>>,
+    payments: BTreeMap<(String, String), Vec<ShownAdjustment>>,
     statuses: BTreeMap<String, String>,
     balances: BTreeMap<(String, String), Held>,
     requests: usize,
@@ -97,7 +96,7 @@ pub struct Poller {
 
 /// One state of a payment as Formance shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Adjustment {
+pub struct ShownAdjustment {
     /// The transaction that it came with.
     pub id: String,
     pub status: String,
@@ -156,7 +155,7 @@ impl Poller {
         self.run_with(stream, &mut || {})
     }
 
-    /// As [`run`](Poller::run); what is to happen meanwhile happens after each answer.
+    /// As [`run`](Poller::run); `between` runs after each answer.
     pub fn run_with(&mut self, stream: Stream, between: &mut dyn FnMut()) -> Result<(), String> {
         while self.fetch_with(stream, between)? {}
         Ok(())
@@ -167,7 +166,7 @@ impl Poller {
         self.fetch_with(stream, &mut || {})
     }
 
-    /// As [`fetch`](Poller::fetch); what is to happen meanwhile happens after each answer.
+    /// As [`fetch`](Poller::fetch); `between` runs after each answer.
     pub fn fetch_with(
         &mut self,
         stream: Stream,
@@ -310,7 +309,7 @@ impl Poller {
 
     /// The adjustments of each payment, in the order in which they came. The key is the transaction's id, or the one
     /// that it is related to, and its type.
-    pub fn payments(&self) -> &BTreeMap<(String, String), Vec<Adjustment>> {
+    pub fn payments(&self) -> &BTreeMap<(String, String), Vec<ShownAdjustment>> {
         &self.payments
     }
 
@@ -359,7 +358,7 @@ impl Poller {
         created_at: Date,
     ) {
         let adjustments = self.payments.entry((payment, kind)).or_default();
-        let adjustment = Adjustment {
+        let adjustment = ShownAdjustment {
             id,
             status,
             created_at,

@@ -4,11 +4,11 @@ use generic_connector::{Stream, Timestamp};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::formance::sandbox;
-use crate::support::{
-    BEGINNING, Event, FakePsp, Habits, History, KEY, LISTEN_KEY, Listening, Lost, Reply, appears,
-    directly, numbered, transaction,
+use super::{
+    BEGINNING, Event, Habits, History, Lost, Poller, appears, directly, numbered, poller_on,
+    sandbox,
 };
+use crate::support::{FakePsp, KEY, LISTEN_KEY, Listening, Reply, transaction};
 
 /// How late the records of random histories appear at most, and more.
 const LOOKBACK: &str = "96h";
@@ -26,7 +26,7 @@ fn listening(service: &FakePsp) -> Listening {
 fn through(history: &History, service: &FakePsp, mut polls: impl FnMut() -> bool) -> Lost {
     service.remove_transactions();
     let listening = listening(service);
-    let mut poller = listening.poller();
+    let mut poller = poller_on(&listening);
     history.live(service, |between| {
         listening.poll();
         let mut between = || {
@@ -166,7 +166,7 @@ fn a_first_import_is_read_while_it_runs_and_over_restarts() {
         );
     }
     service.heal();
-    let mut poller = listening.poller();
+    let mut poller = poller_on(&listening);
     for round in 0..40 {
         if round % 10 == 3 {
             listening = listening.restart(&[]);
@@ -205,7 +205,7 @@ fn a_restart_between_two_of_its_pages_loses_nothing() {
     let keys = json!({ "listen": free.to_string(), "lookback": LOOKBACK });
     let mut listening = Some(Listening::start(&service.url(), keys));
     listening.as_ref().unwrap().poll();
-    let mut poller = listening.as_ref().unwrap().poller();
+    let mut poller = poller_on(listening.as_ref().unwrap());
     let mut pages = 0;
     let mut restart = || {
         pages += 1;
@@ -236,7 +236,7 @@ fn a_connector_that_polled_the_service_before_is_adopted_once() {
         if future {
             service.add_transaction("future", "2124-01-01T00:00:00Z");
         }
-        let mut poller = crate::support::Poller::new(&service.url(), KEY);
+        let mut poller = Poller::new(&service.url(), KEY);
         for stream in Stream::LISTED {
             poller.run(stream).unwrap();
         }
@@ -287,7 +287,7 @@ fn adoption_brings_no_status_back_that_formance_never_saw() {
         json!({ "status": "SUCCEEDED", "updatedAt": "2024-02-01T00:01:00Z" }),
     );
     listening.poll();
-    let mut poller = crate::support::Poller::new(&service.url(), KEY);
+    let mut poller = Poller::new(&service.url(), KEY);
     poller.run(Stream::Transactions).unwrap();
     poller.point_at(&listening.url, LISTEN_KEY);
     poller.run(Stream::Transactions).unwrap();
@@ -321,7 +321,7 @@ fn what_comes_into_an_empty_list_is_dated_above_the_bound_it_was_asked_with() {
 fn a_poller_that_has_read_farther_elsewhere_is_reported() {
     let service = FakePsp::with_a_bank();
     let listening = listening(&service);
-    let mut poller = listening.poller();
+    let mut poller = poller_on(&listening);
     for _ in 0..2 {
         poller.run(Stream::Transactions).unwrap();
     }
@@ -383,7 +383,7 @@ fn formance_can_read_whatever_the_service_sends() {
         service.add_raw_transaction(odd);
     }
     let listening = listening(&service);
-    let mut poller = listening.poller();
+    let mut poller = poller_on(&listening);
     poller.run(Stream::Transactions).unwrap();
     assert_eq!(poller.ids(Stream::Transactions).len(), 14);
     let stored = poller.received(Stream::Transactions).concat();
@@ -408,7 +408,7 @@ fn the_date_of_balances_moves_whenever_an_amount_does() {
         ("2023-01-01T00:00:00Z", "3"),
     ];
     let mut listening: Option<Listening> = None;
-    let mut poller = crate::support::Poller::new("", LISTEN_KEY);
+    let mut poller = Poller::new("", LISTEN_KEY);
     for (at, amount) in amounts {
         service.script(move |path| {
             let Some(id) = path
@@ -459,7 +459,7 @@ fn all_of_a_real_bank_arrives() {
     let sandbox = sandbox(Some(data.into()));
     let fresh = Listening::start(&sandbox.url(), json!({}));
     let adopted = Listening::start(&sandbox.url(), json!({}));
-    let mut poller = fresh.poller();
+    let mut poller = poller_on(&fresh);
     // While the first import runs, until it has ended.
     let mut rounds = 0;
     while !fresh.log().contains("poll 1 complete") {
@@ -473,7 +473,7 @@ fn all_of_a_real_bank_arrives() {
     );
     assert_eq!(poller.ids(Stream::Transactions).len(), 49_102);
     assert_eq!(poller.received(Stream::Transactions).len(), 49_102);
-    let mut poller = crate::support::Poller::new(&sandbox.url(), KEY);
+    let mut poller = Poller::new(&sandbox.url(), KEY);
     poller.run(Stream::Transactions).unwrap();
     assert_eq!(poller.ids(Stream::Transactions).len(), 20_900);
     adopted.poll();

@@ -9,7 +9,7 @@ use generic_connector::Stream;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::formance::payout;
+use super::{payout, poller_on};
 use crate::support::{FakePsp, LISTEN_KEY, Listening, Manners, Reply, wait_until};
 
 /// A listener whose polls fail at once, so that nothing but payouts happens.
@@ -356,7 +356,7 @@ fn the_process_may_end_at_any_step_of_the_journal() {
             listening.log().contains("poll 1 failed")
                 || listening.process.0.try_wait().unwrap().is_some()
         });
-        let first = listening.poller().post("payouts", &payout("k", "100"));
+        let first = poller_on(&listening).post("payouts", &payout("k", "100"));
         let crashed = first.is_err();
         if crashed {
             listening.process.0.wait().unwrap();
@@ -417,7 +417,7 @@ fn what_came_of_a_payout_is_listed_under_its_key_and_not_before_it_is_known() {
         .find(|shown| shown["id"] == made["id"])
         .unwrap();
     assert_eq!(shown["relatedTransactionID"], "k");
-    let mut poller = listening.poller();
+    let mut poller = poller_on(&listening);
     assert_eq!(poller.post("payouts", &payout("k", "100")).unwrap().0, 201);
     poller.run(Stream::Transactions).unwrap();
     assert_eq!(poller.payments().len(), before + 1, "one payment, not two");
@@ -468,7 +468,7 @@ fn a_stop_leaves_an_open_payout_in_the_journal() {
     let mut listening = quiet_listener(&service, json!({ "requestTimeout": "40s" }));
     lists_fail(&service, Reply::Never);
     let asking = std::thread::spawn({
-        let mut poller = listening.poller();
+        let mut poller = poller_on(&listening);
         move || poller.post("payouts", &payout("k", "100"))
     });
     wait_until("the service is asked", || !service.posts().is_empty());
