@@ -139,7 +139,7 @@ impl std::str::FromStr for Number {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Number, &'static str> {
-        const FIX: &str = "write a number of the list, such as 7 or formance/7";
+        const FIX: &str = "write a number from the list, such as 7 or formance/7";
         match text.rsplit_once('/') {
             None => text.parse().map(Number::Record).map_err(|_| FIX),
             Some((publisher, seq)) => seq

@@ -23,7 +23,7 @@ impl Secret {
     pub fn problem(&self) -> Option<&'static str> {
         let printable = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
         match self.0.as_str() {
-            "" => Some("is empty: put the key there"),
+            "" => Some("is empty: put the key into it"),
             text if text.starts_with('\u{feff}') => {
                 Some("begins with a byte order mark: save it as UTF-8 without one")
             }
@@ -78,9 +78,7 @@ impl Rotating {
     /// The secret to send after `who` has refused one, if it was replaced since.
     pub fn rotated(&self, refused: &Secret, who: &str) -> Option<Secret> {
         let announce = || {
-            log::info!(
-                "{who} refused the key, and another one stands in its place: that is sent from now on"
-            );
+            log::info!("{who} refused the key; using the new key from its file");
         };
         self.replaced(refused, announce)
     }

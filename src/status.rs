@@ -139,7 +139,7 @@ fn warnings(overview: &Overview, period: Duration, now: Second) -> Vec<String> {
     let silence = if failing { silence } else { silence.max(A_DAY) };
     match last_good {
         Some(last_good) if now.since(last_good) > silence => warnings.push(format!(
-            "no poll has succeeded since {last_good}, {} s ago: what is delivered stands still",
+            "no poll has succeeded since {last_good}, {} s ago: nothing new is being delivered",
             now.since(last_good)
         )),
         None if !overview.polls.is_empty() => {
@@ -150,7 +150,7 @@ fn warnings(overview: &Overview, period: Duration, now: Second) -> Vec<String> {
     for cursor in &overview.cursors {
         if cursor.standing >= STANDING_POLLS {
             warnings.push(format!(
-                "{}: the cursor has stood still for {} polls, although there are newer records: are they dated in the \
+                "{}: the cursor has not moved for {} polls, although there are newer records: are they dated in the \
                  future, or is the service's clock behind?",
                 cursor.stream, cursor.standing
             ));
@@ -166,7 +166,7 @@ fn warnings(overview: &Overview, period: Duration, now: Second) -> Vec<String> {
     for publisher in &overview.publishers {
         if let Some(error) = &publisher.error {
             warnings.push(format!(
-                "publisher \"{}\" does not deliver, and has {} versions to deliver: {error}",
+                "publisher \"{}\" is not delivering and has {} versions to deliver: {error}",
                 publisher.name, publisher.lag
             ));
         }
@@ -178,8 +178,8 @@ fn warnings(overview: &Overview, period: Duration, now: Second) -> Vec<String> {
         .count();
     if unknown > 0 {
         warnings.push(format!(
-            "the outcome of {unknown} payouts or transfers is unknown: look them up at the PSP, or ask for them again under \
-             the same idempotencyKey"
+            "the outcome of {unknown} payouts or transfers is unknown: look them up at the PSP, or repeat them with \
+            the same idempotencyKey"
         ));
     }
     warnings

@@ -48,19 +48,19 @@ fn check_finds_what_is_wrong_and_writes_nothing() {
         ),
         (
             json!({ "connector": "cards" }),
-            "is of provider \"stripe\", to which nothing can be pushed",
+            "is of provider \"stripe\", which accepts no pushed objects",
         ),
         (
             json!({ "clientSecret": "wrong" }),
-            "Formance gives no token; check \"clientId\"",
+            "Formance issues no token; check \"clientId\"",
         ),
         (
             json!({ "clientId": "wrong" }),
-            "Formance gives no token; check \"clientId\"",
+            "Formance issues no token; check \"clientId\"",
         ),
         (
             json!({ "clientId": null, "clientSecret": null }),
-            "the API wants a token; set \"clientId\"",
+            "the API requires a token; set \"clientId\"",
         ),
         (
             json!({ "url": format!("{}/nowhere", stack.url()) }),

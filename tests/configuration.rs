@@ -58,7 +58,7 @@ fn what_is_not_json_or_no_object() {
         ("{ \"name\": \"\\ud800\" }", "not JSON"),
         (
             "\u{feff}{}",
-            "begins with a byte order mark: save it as UTF-8",
+            "starts with a byte order mark: save it as UTF-8",
         ),
     ] {
         fs::write(place.config(), text).unwrap();
@@ -120,18 +120,18 @@ fn a_key_given_twice_is_an_error() {
 fn a_value_that_may_hold_a_secret_is_not_shown() {
     rejected(
         r#"
-        { "apiKey": ["s3cret"] } -> "apiKey" has a bad value (not shown): write a text
-        { "listenKey": { "a": "s3cret" } } -> "listenKey" has a bad value (not shown): write a text
+        { "apiKey": ["s3cret"] } -> "apiKey" has a bad value (not shown): write a string
+        { "listenKey": { "a": "s3cret" } } -> "listenKey" has a bad value (not shown): write a string
         { "proxy": "s3cret://" } -> "proxy" has a bad value (not shown): use a URL
-        { "endpoint": "https://u:s3cret@x" } -> "endpoint" has a bad value (not shown): leave user and password out
-        { "endpoint": "https://x?token=s3cret" } -> "endpoint" has a bad value (not shown): leave the query
+        { "endpoint": "https://u:s3cret@x" } -> "endpoint" has a bad value (not shown): remove the user and the password
+        { "endpoint": "https://x?token=s3cret" } -> "endpoint" has a bad value (not shown): remove the query
         { "publish": [{ "type": "http", "apiKey": ["s3cret"] }] } -> publish: "apiKey" has a bad value (not shown)
         "#,
     );
     // A brace in the wrong place.
     rejected(
         r#"
-        { "name": { "apiKey": "s3cret" } } -> "name" has a bad value (not shown): write a text
+        { "name": { "apiKey": "s3cret" } } -> "name" has a bad value (not shown): write a string
         { "publish": { "apiKey": "s3cret" } } -> "publish" has a bad value (not shown): write a list of objects
         "#,
     );
@@ -194,7 +194,7 @@ fn every_key_has_a_sentence() {
 fn wrong_types_and_values() {
     rejected(
         r#"
-        { "name": 5 } -> "name" is 5: write a text in double quotes
+        { "name": 5 } -> "name" is 5: write a string in double quotes
         { "name": null } -> "name" is missing
         { "name": "a/b" } -> "name" is "a/b": use 1 to 500 characters without "/"
         { "pageSize": 0 } -> "pageSize" is 0: write a whole number from 1 to 10000
@@ -208,7 +208,7 @@ fn wrong_types_and_values() {
         { "requestTimeout": "-1s" } -> "requestTimeout" is "-1s": write a duration
         { "lookback": 60 } -> "lookback" is 60: write a duration
         { "proxy": "http://" } -> "proxy"
-        { "stateDir": "" } -> "stateDir" is "": name a directory, or leave the key out
+        { "stateDir": "" } -> "stateDir" is "": name a directory, or remove the key
         { "caFile": "nowhere" } -> "caFile" is "nowhere": cannot read … nowhere: No such file
         "#,
     );
@@ -223,9 +223,9 @@ fn publishers() {
         { "publish": [{ "path": "a" }] } -> "publish": an entry has no "type"
         { "publish": [{ "type": "kafka" }] } -> publish: "type" is "kafka": the known types are "formance", "http" and "ndjson"
         { "publish": [{ "type": "ndjson" }] } -> "publish": the ndjson entry needs a "path"
-        { "publish": [{ "type": "ndjson", "path": "a" }, { "type": "ndjson", "path": "b" }] } -> "name" that no other one has
+        { "publish": [{ "type": "ndjson", "path": "a" }, { "type": "ndjson", "path": "b" }] } -> unique "name"
         { "publish": [{ "type": "ndjson", "path": "a", "name": "a\nb" }] } -> without control characters
-        { "publish": [{ "type": "ndjson", "path": "a" }, { "type": "ndjson", "name": "b", "path": "a" }] } -> writes there already
+        { "publish": [{ "type": "ndjson", "path": "a" }, { "type": "ndjson", "name": "b", "path": "a" }] } -> already writes there
         "#,
     );
 }
@@ -235,11 +235,11 @@ fn endpoints() {
     rejected(
         r#"
         { "endpoint": null } -> "endpoint" is missing
-        { "endpoint": "integration.example.com" } -> "endpoint" is "integration.example.com": begin it with https://
-        { "endpoint": "ftp://example.com" } -> "endpoint" is "ftp://example.com": begin it with https://
-        { "endpoint": "https://u:p@example.com" } -> not shown … leave user and password out
-        { "endpoint": "https://example.com/?a=b" } -> leave the query
-        { "endpoint": "https://example.com/#x" } -> leave the query and the fragment out
+        { "endpoint": "integration.example.com" } -> "endpoint" is "integration.example.com": start it with https://
+        { "endpoint": "ftp://example.com" } -> "endpoint" is "ftp://example.com": start it with https://
+        { "endpoint": "https://u:p@example.com" } -> not shown … remove the user and the password
+        { "endpoint": "https://example.com/?a=b" } -> remove the query
+        { "endpoint": "https://example.com/#x" } -> remove the query and the fragment
         { "endpoint": "https://" } -> "endpoint" is "https://"
         "#,
     );
@@ -400,7 +400,7 @@ fn a_target_that_cannot_be_used_is_named_with_its_fix() {
         ),
         (
             json!([formance(json!({ "url": "stack" }))]),
-            "publish: \"url\" is \"stack\": begin it with https://",
+            "publish: \"url\" is \"stack\": start it with https://",
         ),
         (
             json!([formance(json!({ "url": "https://u:p4ss@x" }))]),
@@ -442,7 +442,7 @@ fn a_target_that_cannot_be_used_is_named_with_its_fix() {
         ),
         (
             json!([formance(json!({ "url": "https://x/?a=se-cret" }))]),
-            "leave the query and the fragment out",
+            "remove the query and the fragment",
         ),
         (json!([http("https://x"), http("https://y")]), "\"name\""),
     ] {

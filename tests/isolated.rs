@@ -177,7 +177,7 @@ fn connection_refused() {
 
 #[test]
 fn a_host_that_does_not_exist() {
-    everything_fails("http://no-such-host.invalid", "cannot be looked up");
+    everything_fails("http://no-such-host.invalid", "cannot be resolved");
 }
 
 #[test]
@@ -263,7 +263,8 @@ fn a_service_that_asks_to_wait_is_waited_for() {
     let ran = place.poll_well();
     assert!(start.elapsed() >= Duration::from_secs(1));
     assert!(
-        ran.stderr.contains("all requests wait 1 s, as asked"),
+        ran.stderr
+            .contains("all requests wait 1 s, as the service asked"),
         "{ran}"
     );
     assert_eq!(place.changes().len(), 255);
@@ -278,7 +279,7 @@ fn an_account_that_is_gone_is_reported_and_the_rest_goes_on() {
     assert_eq!(ran.code, Some(2), "{ran}");
     assert!(
         ran.stderr.contains("/accounts/acc-1/balances")
-            && ran.stderr.contains("the account is gone"),
+            && ran.stderr.contains("the account no longer exists"),
         "{ran}"
     );
     assert_eq!(place.ids("balances"), ["acc-2"]);
@@ -292,7 +293,10 @@ fn balances_of_another_account_are_refused() {
     let place = Place::new(&psp.url(), json!({}));
     let ran = place.poll();
     assert_eq!(ran.code, Some(2), "{ran}");
-    assert!(ran.stderr.contains("not the account asked about"), "{ran}");
+    assert!(
+        ran.stderr.contains("not the account of the request"),
+        "{ran}"
+    );
     assert_eq!(place.ids("balances"), ["acc-2"]);
 }
 

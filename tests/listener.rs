@@ -171,7 +171,7 @@ fn a_configuration_that_cannot_listen_says_why() {
         (
             json!({ "listen": taken, "listenKey": LISTEN_KEY }),
             75,
-            "a port that is free",
+            "a free port",
         ),
     ] {
         let ran = run(Place::new("http://127.0.0.1:1", keys.clone()).command("run"));
@@ -201,7 +201,7 @@ fn a_stop_answers_what_is_in_flight() {
     assert_eq!((status, &summary["outcome"]), (200, &json!("interrupted")));
     // The one that would have come next does not.
     let (status, error) = next.join().unwrap();
-    assert_eq!((status, &error["Title"]), (503, &json!("Poll Given Up")));
+    assert_eq!((status, &error["Title"]), (503, &json!("Poll Aborted")));
     assert_eq!(listening.process.ended().0, Some(0));
     assert!(
         begun.elapsed() < Duration::from_millis(2_500),

@@ -64,7 +64,8 @@ fn a_file_of_another_state_is_refused_with_the_way_out() {
     let ran = place.poll();
     assert_eq!(ran.code, Some(1), "{ran}");
     assert!(
-        ran.stderr.contains("not of this state") && ran.stderr.contains("Move the file away"),
+        ran.stderr.contains("does not belong to this state")
+            && ran.stderr.contains("Move the file away"),
         "{ran}"
     );
     assert!(

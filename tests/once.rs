@@ -108,7 +108,8 @@ fn two_records_under_one_id_and_date_make_no_version_in_every_poll() {
     let ran = place.poll();
     assert_eq!(ran.code, Some(2), "{ran}");
     assert!(
-        ran.stderr.contains("another content of this id is listed"),
+        ran.stderr
+            .contains("the service lists another content under this id"),
         "{ran}"
     );
     for _ in 0..2 {

@@ -160,7 +160,7 @@ fn a_batch_whose_answer_was_lost_is_sent_again_as_it_was_also_after_a_crash() {
     assert_eq!(arrived.last().unwrap().lines.last().unwrap()["id"], "more");
     let log = log_of(&place);
     assert_eq!(
-        log.matches("publisher \"http\" cannot deliver").count(),
+        log.matches("delivery to \"http\" failed, retrying").count(),
         1,
         "{log}"
     );
@@ -309,9 +309,7 @@ fn what_is_refused_is_narrowed_down_kept_and_can_be_tried_again() {
     );
     let beyond = run(place.command("publisher replay http --from 999"));
     assert!(
-        beyond
-            .stderr
-            .contains("has delivered everything up to seq 255 only"),
+        beyond.stderr.contains("has delivered only up to seq 255"),
         "{beyond}"
     );
     // One that is skipped is not sent, and no batch reaches over it.
@@ -436,7 +434,7 @@ fn publishers_go_on_side_by_side_at_their_own_pace() {
     };
     assert_eq!(lines(), 256);
     let shown = run(place.command("status")).stdout;
-    assert!(shown.contains("does not deliver: POST"), "{shown}");
+    assert!(shown.contains("delivery fails: POST"), "{shown}");
     down.web.script(|_| Mishap::None);
     place.poll_well();
     assert_eq!(down.seqs(), up_to(256));
@@ -445,7 +443,7 @@ fn publishers_go_on_side_by_side_at_their_own_pace() {
     assert!(
         replay
             .stdout
-            .contains("delivers everything from seq 255 on again"),
+            .contains("will deliver everything from seq 255 again"),
         "{replay}"
     );
     place.poll_well();
@@ -457,7 +455,7 @@ fn publishers_go_on_side_by_side_at_their_own_pace() {
     assert!(
         removed
             .stderr
-            .contains("is in the configuration: take its entry out"),
+            .contains("is in the configuration: remove its entry"),
         "{removed}"
     );
     place.configure(&psp.url(), with(json!([receiver.entry(), ndjson])));

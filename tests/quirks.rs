@@ -112,7 +112,7 @@ fn found(manners: Manners, name: &str, cost: Cost) {
     assert!(
         better
             .stderr
-            .contains(&format!("it is no longer so that the service {name}")),
+            .contains(&format!("resolved: the service {name}")),
         "{better}"
     );
     assert!(quirks(&place).is_empty(), "{:?}", quirks(&place));
@@ -218,7 +218,7 @@ fn found_with_old_records(manners: Manners, name: &str, cost: Cost) {
     assert!(
         better
             .stderr
-            .contains(&format!("it is no longer so that the service {name}")),
+            .contains(&format!("resolved: the service {name}")),
         "{better}"
     );
 }

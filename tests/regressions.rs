@@ -261,7 +261,7 @@ fn a_retry_is_not_forgotten_while_a_sweep_runs() {
     let mut r = Running::start(c);
     wait_until("the sweep", || *asked.lock().unwrap() > 0);
     let said = quarantine(&place, "retry 1");
-    assert!(said.stdout.contains("the next poll takes number 1 again"));
+    assert!(said.stdout.contains("the next poll retries number 1"));
     r.ended();
     psp.heal();
     place.poll();

@@ -67,11 +67,11 @@ fn a_cursor_that_stands_still_although_there_are_newer_records_is_reported() {
     psp.add_transaction("future", "2199-01-01T00:00:00Z");
     let place = Place::new(&psp.url(), json!({}));
     let said: Vec<bool> = (0..6)
-        .map(|_| place.poll_well().stderr.contains("the cursor has stood at"))
+        .map(|_| place.poll_well().stderr.contains("the cursor has been at"))
         .collect();
     // The first poll moves it.
     assert_eq!(said, [false, false, false, true, false, false]);
-    assert!(warnings(&place)[0].contains("transactions: the cursor has stood still"));
+    assert!(warnings(&place)[0].contains("transactions: the cursor has not moved"));
     let table = run(place.command("status"));
     assert!(table.stdout.contains("WARNING    transactions"), "{table}");
     psp.add_transaction("next", "2024-01-01T00:05:00Z");
@@ -125,7 +125,7 @@ fn a_rotated_key_is_read_again_when_the_service_refuses_the_old_one() {
         assert_eq!(running.ended().0, Some(0));
         let log = std::fs::read_to_string(&log).unwrap();
         assert_eq!(
-            log.matches("another one stands in its place").count(),
+            log.matches("using the new key from its file").count(),
             1,
             "{log}"
         );

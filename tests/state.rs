@@ -93,8 +93,8 @@ fn files_that_are_no_state_are_left_as_they_are() {
     for (bytes, said) in [
         (newer, "has layout 99"),
         (foreign, "is not a state file of generic-connector"),
-        (damaged, "is damaged or no state file"),
-        (b"some text, long enough to be looked at as a database header would be, and a bit more than that".repeat(9), "is damaged or no state file"),
+        (damaged, "is damaged or not a state file"),
+        (b"some text, long enough to be looked at as a database header would be, and a bit more than that".repeat(9), "is damaged or not a state file"),
     ] {
         fs::write(&file, &bytes).unwrap();
         let ran = place.poll();
@@ -296,7 +296,7 @@ fn a_state_of_layout_3_is_brought_up_to_date_and_its_publishers_go_on() {
     let before = place.changes().len();
     psp.add_transaction("new", "2024-03-01T00:00:00Z");
     let ran = place.poll_well();
-    assert!(ran.stderr.contains("brought from layout 3 to 5"), "{ran}");
+    assert!(ran.stderr.contains("the state from layout 3 to 5"), "{ran}");
     assert_eq!(place.changes().len(), before + 1);
     let open =
         |place: &Place| rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
@@ -342,7 +342,7 @@ fn a_state_of_layout_1_is_brought_up_to_date_and_a_copy_of_it_is_kept() {
     );
     let ran = place.poll_well();
     assert!(
-        ran.stderr.contains("brought from layout 1 to 5")
+        ran.stderr.contains("the state from layout 1 to 5")
             && ran.stderr.contains("poll 8 complete: "),
         "{ran}"
     );
@@ -477,7 +477,7 @@ fn a_state_of_layout_2_is_listed_after_the_upgrade() {
     service.always("/", Reply::status(401));
     let listening = Listening::on(place, &[]);
     assert!(
-        listening.log().contains("brought from layout 2 to 5"),
+        listening.log().contains("the state from layout 2 to 5"),
         "{}",
         listening.log()
     );

@@ -99,7 +99,9 @@ fn two_records_under_one_id_on_two_pages_make_no_version_in_every_sweep() {
     assert!(versions.len() <= 6 + 3, "{versions:?}");
     let listed = run(place.command("quarantine list"));
     assert!(
-        listed.stdout.contains("another content of this id"),
+        listed
+            .stdout
+            .contains("the service lists another content under this id"),
         "{listed}"
     );
     for _ in 0..3 {
@@ -214,7 +216,7 @@ fn a_sweep_of_a_service_that_is_down_waits() {
     let ran = run(place.command("poll --sweep"));
     assert_eq!(ran.code, Some(2), "{ran}");
     assert!(
-        ran.stderr.contains("the sweep goes on with the next run"),
+        ran.stderr.contains("the sweep continues in the next run"),
         "{ran}"
     );
     psp.heal();

@@ -308,7 +308,10 @@ fn status_429_with_seconds_to_wait_is_retried_after_them() {
     let answer = TestAnswer::new(429, b"").with("Retry-After", "1");
     answered(
         answer,
-        retried_after(Duration::from_secs(1), "all requests wait 1 s, as asked"),
+        retried_after(
+            Duration::from_secs(1),
+            "all requests wait 1 s, as the service asked",
+        ),
     );
 }
 
@@ -320,7 +323,10 @@ fn status_429_with_a_date_to_wait_for_is_retried_after_it() {
         .with("Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT");
     answered(
         answer,
-        retried_after(Duration::from_secs(1), "all requests wait 1 s, as asked"),
+        retried_after(
+            Duration::from_secs(1),
+            "all requests wait 1 s, as the service asked",
+        ),
     );
 }
 

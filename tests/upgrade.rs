@@ -86,9 +86,9 @@ fn a_state_of_layout_4_is_brought_up_to_date_and_what_formance_has_is_known() {
     drop(old);
 
     let ran = place.poll_well();
-    assert!(ran.stderr.contains("brought from layout 4 to 5"), "{ran}");
+    assert!(ran.stderr.contains("the state from layout 4 to 5"), "{ran}");
     assert!(place.state().join("state.sqlite3.layout-4").exists());
-    // What `status` showed before.
+    // What `status` showed before, in the words of the version that skipped them.
     let mut shown = publisher(&place);
     shown.as_object_mut().unwrap().remove("deliveredAt");
     assert_eq!(

@@ -67,7 +67,7 @@ impl InitiationRequest {
         })?;
         if let Some(name) = members.duplicate() {
             return invalid(format!(
-                "\"{}\" stands twice in the body",
+                "\"{}\" appears twice in the body",
                 super::escaped(name)
             ));
         }
@@ -86,7 +86,7 @@ impl InitiationRequest {
         if amount.starts_with('-') || amount.bytes().all(|byte| matches!(byte, b'0' | b'+')) {
             let amount = super::escaped(&amount);
             return invalid(format!(
-                "\"amount\" is \"{amount}\"; it must be more than 0"
+                "\"amount\" is \"{amount}\"; it must be greater than 0"
             ));
         }
         Asset::check(&text("currency")?)
@@ -151,9 +151,9 @@ mod tests {
                 "more than 1000 characters",
             ),
             ("amount", json!(100), "\"amount\" is 100, not a string"),
-            ("amount", json!("0"), "more than 0"),
-            ("amount", json!("+000"), "more than 0"),
-            ("amount", json!("-5"), "more than 0"),
+            ("amount", json!("0"), "greater than 0"),
+            ("amount", json!("+000"), "greater than 0"),
+            ("amount", json!("-5"), "greater than 0"),
             ("amount", json!("1.5"), "\"amount\""),
             ("currency", json!("eur"), "\"currency\""),
             ("sourceAccountId", json!(""), "\"sourceAccountId\" is empty"),

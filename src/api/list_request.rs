@@ -75,7 +75,7 @@ fn sort(stream: Stream, value: Option<&str>) -> Result<(bool, bool), Invalid> {
             escaped(value),
             match date {
                 "createdAt" => "",
-                _ => ", or by createdAt in the same way",
+                _ => ", or by createdAt",
             }
         ))),
     }
@@ -90,7 +90,7 @@ fn whole(key: &str, value: Option<&str>, default: u64) -> Result<u64, Invalid> {
     let number = is_digits.then(|| text.parse().unwrap_or(u64::MAX));
     number.filter(|number| *number > 0).ok_or_else(|| {
         Invalid(format!(
-            "The parameter {key} is {:?}; it must be a whole number from 1.",
+            "The parameter {key} is {:?}; it must be a whole number, 1 or greater.",
             escaped(text)
         ))
     })

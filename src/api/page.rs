@@ -53,7 +53,7 @@ pub fn balances_record(account_id: &str, body: &[u8]) -> Result<Result<Record, U
     let other = super::escaped(&record.id);
     Ok(Err(Unusable {
         id: Some(account_id.to_owned()),
-        reason: format!("\"accountID\" is {other:?}, not the account asked about"),
+        reason: format!("\"accountID\" is {other:?}, not the account of the request"),
         json: record.json,
     }))
 }
@@ -66,9 +66,9 @@ fn not_json(wanted: &str, body: &[u8], error: &dyn std::fmt::Display) -> Invalid
     // If the body is a string, serde_json's error contains all of it.
     let error = super::escaped(&error.to_string());
     Invalid(match body.len() {
-        0 => format!("the body is empty where {wanted} is due"),
+        0 => format!("the body is empty, not {wanted}"),
         length => {
-            format!("the body is not {wanted} ({error}); its {length} bytes begin with \"{start}\"")
+            format!("the body is not {wanted} ({error}); its {length} bytes start with \"{start}\"")
         }
     })
 }
@@ -172,8 +172,8 @@ mod tests {
     fn what_is_no_array_is_rejected_whole() {
         for (body, said) in [
             ("", "the body is empty"),
-            ("<html>\u{1b}[2J", "begin with \"<html>"),
-            (r#"{"data":[]}"#, "begin with"),
+            ("<html>\u{1b}[2J", "start with \"<html>"),
+            (r#"{"data":[]}"#, "start with"),
             ("[{\"id\":\"a\"},", "not a JSON array"),
             ("[] []", "trailing characters"),
             ("null", "not a JSON array"),
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(balances_record("a", body).unwrap().unwrap().id, "a");
         let other = balances_record("c", body).unwrap().unwrap_err();
         assert_eq!(other.id.as_deref(), Some("c"));
-        assert!(other.reason.contains("not the account asked about"));
+        assert!(other.reason.contains("not the account of the request"));
         assert!(balances_record("a", b"[]").is_err());
         assert!(balances_record("a", b"").is_err());
     }

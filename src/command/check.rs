@@ -19,7 +19,7 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
             "WARNING",
             "configuration",
             &format!(
-                "good for poll, which then writes changes.ndjson, and not for run: {}",
+                "works for poll, which writes changes.ndjson, but not for run: {}",
                 super::run::NOTHING_TO_DELIVER_TO
             ),
         );
@@ -49,7 +49,7 @@ fn findings(TargetConfig { name, kind }: &TargetConfig) -> Vec<TargetFinding> {
                 .filter(|folder| !folder.as_os_str().is_empty());
             let result = match folder {
                 Some(folder) if !folder.is_dir() => Err(format!(
-                    "there is no directory {}: make it, or set another \"path\"",
+                    "there is no directory {}: create it, or set another \"path\"",
                     folder.display()
                 )),
                 _ => Ok(path.display().to_string()),

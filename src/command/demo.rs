@@ -34,7 +34,7 @@ pub(super) fn run(options: &cli::Demo) -> Result<Exit, CommandError> {
     };
     let sandbox = Sandbox::start(settings)?;
     let folder = Folder::make().map_err(|error| {
-        CommandError::failed(format!("cannot make a temporary folder: {error}"))
+        CommandError::failed(format!("cannot create a temporary directory: {error}"))
     })?;
     let config_file = folder.0.join("generic.json");
     let listen_key = random_key()?;
@@ -52,7 +52,7 @@ pub(super) fn run(options: &cli::Demo) -> Result<Exit, CommandError> {
         sandbox.url()
     ));
     say(
-        "A connector polls it every second. Each line below is a change as it arrives; Ctrl-C ends the demo.\n",
+        "A connector polls it every second. Each line below is a change that has arrived. Press Ctrl-C to stop.\n",
     );
     let mut publishers = publishers(&[default_target(&config)]);
     publishers.push(Box::new(Shown));
@@ -61,7 +61,8 @@ pub(super) fn run(options: &cli::Demo) -> Result<Exit, CommandError> {
     let mut connector = Connector::assemble(config, publishers, stop.clone(), &mut totals)?;
     if let Some(address) = connector.listens_on() {
         say(&format!(
-            "Connectivity could poll it, as you can:\n  curl -H 'Authorization: Bearer {listen_key}' http://{address}/transactions\n"
+            "Connectivity can poll the connector. So can you:\n  curl -H 'Authorization: Bearer {listen_key}' \
+            http://{address}/transactions\n"
         ));
     }
     if let Some(duration) = options.duration {
@@ -93,7 +94,7 @@ fn say(line: &str) {
 fn random_key() -> Result<String, CommandError> {
     let mut bytes = [0; 16];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
-        .map_err(|_| CommandError::failed("the system gives no random bytes"))?;
+        .map_err(|_| CommandError::failed("the system provides no random bytes"))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

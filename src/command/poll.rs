@@ -42,11 +42,11 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, CommandError> {
     connector.shut_down();
     let (report, slice) = polled?;
     if let Some(error) = &slice.failure {
-        log::error!("the sweep goes on with the next run: {error}");
+        log::error!("the sweep continues in the next run: {error}");
     }
     let remaining = remaining?;
     for message in &remaining {
-        log::error!("not delivered in time: {message}; the next run goes on from there");
+        log::error!("not delivered in time: {message}; the next run continues there");
     }
     watch.close(&report);
     Ok(match report.outcome {

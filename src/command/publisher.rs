@@ -23,22 +23,22 @@ pub(super) fn run(action: &cli::Publisher) -> Result<Exit, CommandError> {
             }
             publishers.replay(name, from - 1)?;
             format!(
-                "the publisher \"{name}\" delivers everything from seq {from} on again: with the next poll if the connector runs, \
-                 else when it does"
+                "the publisher \"{name}\" will deliver everything from seq {from} again: at the next poll if the \
+                connector is running, otherwise when it starts"
             )
         }
         cli::Publisher::Skip { name, seq, .. } => {
             publishers.skip(name, *seq)?;
             format!(
-                "the publisher \"{name}\" goes on behind seq {seq}, with its next try; to deliver it after all: quarantine retry \
-                 {name}/{seq}"
+                "publisher \"{name}\" will skip seq {seq} at its next attempt; to deliver it after all, run: \
+                quarantine retry {name}/{seq}"
             )
         }
         cli::Publisher::Remove { name, .. } => {
             if outline.publishers.contains(name) {
                 return Err(CommandError::failed(format!(
-                    "the publisher \"{name}\" is in the configuration: take its entry out of \"publish\" and restart the \
-                     connector first"
+                    "the publisher \"{name}\" is in the configuration: remove its entry from \"publish\" and restart \
+                    the connector first"
                 )));
             }
             publishers.remove(name)?;

@@ -37,12 +37,12 @@ pub(super) fn run(action: &cli::Quarantine) -> Result<Exit, CommandError> {
                 match number {
                     Number::Record(number) => {
                         quarantine.retry(*number)?;
-                        say(&format!("the next poll takes number {number} again\n"));
+                        say(&format!("the next poll retries number {number}\n"));
                     }
                     Number::Refusal(publisher, seq) => {
                         publishers.retry(publisher, *seq)?;
                         say(&format!(
-                            "{publisher} delivers seq {seq} again with the next poll\n"
+                            "{publisher} will deliver seq {seq} again at the next poll\n"
                         ));
                     }
                 }
@@ -54,13 +54,13 @@ pub(super) fn run(action: &cli::Quarantine) -> Result<Exit, CommandError> {
                     Number::Record(number) => {
                         quarantine.drop(*number)?;
                         say(&format!(
-                            "number {number} is dropped; it comes again if the service still lists it\n"
+                            "number {number} is dropped; it returns if the service still lists it\n"
                         ));
                     }
                     Number::Refusal(publisher, seq) => {
                         publishers.drop(publisher, *seq)?;
                         say(&format!(
-                            "{publisher}/{seq} is dropped, and not delivered there\n"
+                            "{publisher}/{seq} is dropped and will not be delivered there\n"
                         ));
                     }
                 }
@@ -149,7 +149,7 @@ fn refused_in_words(refused: &[TargetRefusal]) -> String {
 
 fn answer(refusal: &TargetRefusal) -> String {
     let retry = match refusal.retry {
-        true => " (delivered again with the next poll)",
+        true => " (will be delivered again at the next poll)",
         false => "",
     };
     format!("\"{}\": {}{retry}", escaped(&refusal.id), refusal.reason)
@@ -173,7 +173,7 @@ fn reason(record: &Quarantined) -> String {
         id => format!("\"{}\"", escaped(id)),
     };
     let retry = if record.retry {
-        " (the next poll takes it again)"
+        " (the next poll retries it)"
     } else {
         ""
     };

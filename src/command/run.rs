@@ -5,7 +5,8 @@ use crate::config::Config;
 use crate::signals;
 
 /// What is wrong with a configuration that is good for `poll` only.
-pub(super) const NOTHING_TO_DELIVER_TO: &str = "neither \"listen\" nor \"publish\" is set, so there is nothing to deliver to: add \
+pub(super) const NOTHING_TO_DELIVER_TO: &str = "neither \"listen\" nor \"publish\" is set, so there is nowhere to \
+    deliver to: add \
      \"listen\": \"127.0.0.1:8080\" and a \"listenKey\" for Connectivity to poll, or \"publish\": \
      [ { \"type\": \"ndjson\", \"path\": \"changes.ndjson\" } ]";
 

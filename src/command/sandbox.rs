@@ -20,7 +20,7 @@ pub(super) fn run(options: cli::Sandbox) -> Result<Exit, CommandError> {
     let _ =
         writeln!(std::io::stdout(), "{}", sandbox.url()).and_then(|()| std::io::stdout().flush());
     log::info!(
-        "sample Integration Service at {}; Ctrl-C ends it",
+        "sample Integration Service at {}; press Ctrl-C to stop it",
         sandbox.url()
     );
     let _ = stop.receiver().recv();

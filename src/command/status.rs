@@ -46,7 +46,7 @@ fn in_words(status: &Status) -> String {
             count.stream,
             cursor.and_then(|cursor| cursor.position.as_deref()),
         ) {
-            ("balances", _) => "(every account in every poll)",
+            ("balances", _) => "(every account, in every poll)",
             (_, Some(position)) => position,
             (_, None) => "-",
         };
@@ -60,12 +60,12 @@ fn in_words(status: &Status) -> String {
         "quarantine {}\n",
         match overview.quarantined {
             0 => "empty".to_owned(),
-            records => format!("{records} records: see quarantine list"),
+            records => format!("{records} records; see quarantine list"),
         }
     );
     for unknown in &overview.unknown_values {
         text += &format!(
-            "unknown    {} {}: {} versions since {}, delivered as they are\n",
+            "unknown    {} {}: {} versions since {}, delivered unchanged\n",
             unknown.field, unknown.value, unknown.versions, unknown.first_seen
         );
     }
@@ -75,7 +75,7 @@ fn in_words(status: &Status) -> String {
             listing.stream, listing.asked_at
         );
         text += &match &listing.adopted_above {
-            Some(bound) => format!(", with a bound: every version is listed above {bound}\n"),
+            Some(bound) => format!(", with a bound: every version is now dated after {bound}\n"),
             None => "\n".to_owned(),
         };
     }
@@ -111,24 +111,24 @@ fn in_words(status: &Status) -> String {
             publisher.name, publisher.offset, publisher.lag
         );
         if let Some(error) = &publisher.error {
-            text += &format!("  does not deliver: {error}\n");
+            text += &format!("  delivery fails: {error}\n");
         }
         if publisher.refused > 0 {
             text += &format!(
-                "  {} versions are refused by the target: see quarantine list\n",
+                "  {} versions refused by the target; see quarantine list\n",
                 publisher.refused
             );
         }
         if ledger.waiting > 0 {
             text += &format!(
-                "  {} versions wait for the transaction that theirs relates to, such as \"{}\", which is not delivered\n",
+                "  {} versions wait for a related transaction, such as \"{}\", which has not been delivered\n",
                 ledger.waiting,
                 escaped(ledger.waiting_for.as_deref().unwrap_or_default())
             );
         }
         for skipped in &ledger.skipped {
             text += &format!(
-                "  left out, {} versions: {}\n",
+                "  skipped, {} versions: {}\n",
                 skipped.versions, skipped.reason
             );
         }
@@ -149,7 +149,7 @@ fn sweep_in_words(sweep: Option<&SweepRow>) -> String {
     };
     let state = match sweep.ended_at {
         Some(ended_at) => format!("complete at {ended_at}"),
-        None => format!("under way in {}, page {}", sweep.stream, sweep.place.page),
+        None => format!("running in {}, page {}", sweep.stream, sweep.place.page),
     };
     format!(
         "sweep      {} of {}, {state}: {} records seen, {} missed before, {} changed without a newer date\n",

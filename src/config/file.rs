@@ -121,7 +121,7 @@ impl File {
     pub fn parse(text: &str) -> Result<File, String> {
         if text.starts_with('\u{feff}') {
             return Err(
-                "the configuration begins with a byte order mark: save it as UTF-8 without one"
+                "the configuration starts with a byte order mark: save it as UTF-8 without one"
                     .to_owned(),
             );
         }
@@ -130,7 +130,7 @@ impl File {
             .map_err(|error| format!("the configuration is not JSON: {error}"))?;
         if !json.is_object() {
             return Err(
-                "the configuration is not a JSON object: begin it with { and end it with }"
+                "the configuration is not a JSON object: start it with { and end it with }"
                     .to_owned(),
             );
         }

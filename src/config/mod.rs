@@ -148,8 +148,8 @@ fn check(mut file: File, path: &Path) -> Result<Config, String> {
     let pushes = |target: &TargetConfig| matches!(target.kind, TargetKind::Formance(_));
     if listen.is_some() && publish.iter().flatten().any(pushes) {
         context.warnings.push(
-            "\"listen\" is set and a publisher pushes to Formance: the connector that is pushed to must not be one that polls \
-             here or the service, or its payments are told in two ways"
+            "\"listen\" is set and a publisher pushes to Formance: the connector that is pushed to must not also \
+            poll this program or the service, or Formance gets every payment twice"
                 .to_owned(),
         );
     }
@@ -274,8 +274,8 @@ fn listen(file: &mut File, context: &mut Context) -> Result<Option<serve::Settin
     let key = secrets::require(key, |file| file.listen_key, context)?;
     if key.current().expose().len() < SHORTEST_KEY {
         context.warnings.push(format!(
-            "the key of \"listen\" has fewer than {SHORTEST_KEY} characters and can be guessed; make a longer one, as with: \
-             openssl rand -hex 32"
+            "the key of \"listen\" has fewer than {SHORTEST_KEY} characters and can be guessed; generate a longer \
+            one with: openssl rand -hex 32"
         ));
     }
     if !address.ip().is_loopback() {

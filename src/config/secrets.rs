@@ -68,7 +68,7 @@ pub(super) fn find(
         check(&secret, &format!("\"{key}\""))?;
         if others_may_read(context.file) {
             context.warnings.push(format!(
-                "\"{key}\" stands in {}, which every user of this machine can read; run: chmod o-r {0}",
+                "\"{key}\" is in {}, which every user of this machine can read; run: chmod o-r {0}",
                 shown(context.file)
             ));
         }

@@ -42,7 +42,7 @@ pub(super) fn check(
     context: &mut Context,
 ) -> Result<Vec<TargetConfig>, String> {
     if entries.is_empty() {
-        return Err("\"publish\" is an empty list: add an entry, or leave the key out".to_owned());
+        return Err("\"publish\" is an empty list: add an entry, or remove the key".to_owned());
     }
     let mut targets: Vec<TargetConfig> = Vec::new();
     for entry in entries {
@@ -54,7 +54,8 @@ pub(super) fn check(
             || name.contains(char::is_control)
             || targets.iter().any(|target| target.name == name)
         {
-            let fix = "each entry of \"publish\" needs a \"name\" that no other one has, without control characters";
+            let fix =
+                "each entry of \"publish\" needs a unique \"name\" without control characters";
             return Err(format!("publish: {}", bad::<String>("name", &name, fix)));
         }
         let kind = match kind {
@@ -100,7 +101,7 @@ fn ndjson(
         _ => false,
     };
     if others.iter().any(writes_there) {
-        let fix = "another entry of \"publish\" writes there already";
+        let fix = "another entry of \"publish\" already writes there";
         let problem = bad::<PathBuf>("path", &path.to_string_lossy(), fix);
         return Err(format!("publish: {problem}"));
     }

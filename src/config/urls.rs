@@ -47,8 +47,7 @@ impl Form for BaseUrl {
 pub(super) fn base(Url(url): &Url) -> Result<String, String> {
     if url.contains(['?', '#']) {
         return Err(
-            "leave the query and the fragment out; it is a base URL, to which paths are appended"
-                .to_owned(),
+            "remove the query and the fragment; paths are appended to this base URL".to_owned(),
         );
     }
     Ok(url.trim_end_matches('/').to_owned())
@@ -74,12 +73,12 @@ fn check(url: &str) -> Result<(), String> {
         .parse()
         .map_err(|_| "use a URL such as \"https://integration.example.com\"")?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err("begin it with https:// (or http:// on this machine)".to_owned());
+        return Err("start it with https:// (or http:// on this machine)".to_owned());
     }
     let authority = uri.authority().ok_or(NO_HOST)?;
     if authority.as_str().contains('@') {
         return Err(
-            "leave user and password out; the key goes into \"apiKey\" or \"apiKeyFile\""
+            "remove the user and the password; put the key into \"apiKey\" or \"apiKeyFile\""
                 .to_owned(),
         );
     }
@@ -132,7 +131,7 @@ fn certificates(path: &Path) -> Result<Vec<ureq::tls::Certificate<'static>>, Str
     }
     if certificates.is_empty() {
         return Err(format!(
-            "{} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)",
+            "{} contains no certificate in PEM format (-----BEGIN CERTIFICATE-----)",
             shown(path)
         ));
     }

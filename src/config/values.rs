@@ -12,7 +12,7 @@ use crate::secret::Secret;
 
 /// Reads a JSON string.
 pub(super) fn text(json: &str) -> Result<String, String> {
-    serde_json::from_str(json).map_err(|_| "write a text in double quotes".to_owned())
+    serde_json::from_str(json).map_err(|_| "write a string in double quotes".to_owned())
 }
 
 impl Form for String {
@@ -77,7 +77,7 @@ impl Form for Directory {
     fn read(json: &str) -> Result<Directory, String> {
         let path = PathBuf::read(json)?;
         if path.as_os_str().is_empty() {
-            return Err("name a directory, or leave the key out".to_owned());
+            return Err("name a directory, or remove the key".to_owned());
         }
         Ok(Directory(path))
     }

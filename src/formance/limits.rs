@@ -18,19 +18,19 @@ pub enum Unfit {
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// The record's id has too few characters for the Payments API.
-    #[error("ids of fewer than {SHORTEST_REFERENCE} characters: the Payments API takes none")]
+    #[error(
+        "ids shorter than {SHORTEST_REFERENCE} characters: the Payments API does not accept them"
+    )]
     ShortId,
     /// The record's id makes an id of Formance's that PostgreSQL cannot index.
-    #[error("ids so long that Formance's database cannot index them")]
+    #[error("ids too long for an index of Formance's database")]
     LongId,
     /// The amount has more digits than PostgreSQL can store.
-    #[error(
-        "amounts of more than {LONGEST_AMOUNT} digits: Formance's database has no place for them"
-    )]
+    #[error("amounts of more than {LONGEST_AMOUNT} digits: Formance's database cannot store them")]
     LongAmount,
     /// The asset, which is one that the Payments API does not know.
     #[error(
-        "asset {}: the Payments API takes none but codes of ISO 4217 with their decimals, such as USD/2 or JPY/0",
+        "asset {}: the Payments API accepts only ISO 4217 codes with their decimals, such as USD/2 or JPY/0",
         escaped(.0)
     )]
     Asset(String),

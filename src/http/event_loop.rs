@@ -270,7 +270,7 @@ impl EventLoop {
         if self.complained_at.is_none_or(is_due) {
             self.complained_at = Some(now);
             log::warn!(
-                "the listener cannot {about}: {error}; it goes on trying; if this lasts, raise the limit on open files \
+                "the listener cannot {about}: {error}; retrying. If this continues, raise the limit on open files \
                  (LimitNOFILE), or the memory"
             );
         }

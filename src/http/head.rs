@@ -52,7 +52,7 @@ impl RequestHead {
                 return Err(Response::error(
                     505,
                     "HTTP Version Not Supported",
-                    "Only HTTP/1.1 and HTTP/1.0 are spoken here.",
+                    "This server supports HTTP/1.1 and HTTP/1.0 only.",
                 ));
             }
             Err(error) => return Err(malformed(&format!("The head is malformed: {error}."))),
@@ -134,7 +134,7 @@ impl<'a> HeaderFields<'a> {
                     return Err(Response::error(
                         417,
                         "Expectation Failed",
-                        "The only expectation that can be met is 100-continue.",
+                        "Only the expectation 100-continue is supported.",
                     ));
                 }
                 _ => {}
@@ -149,11 +149,11 @@ impl<'a> HeaderFields<'a> {
             [] if self.transfer_encoding => Err(Response::error(
                 411,
                 "Length Required",
-                "A body must come with a Content-Length, not with a Transfer-Encoding.",
+                "Send the body with a Content-Length, not with a Transfer-Encoding.",
             )),
             [] => Ok(0),
             _ if self.transfer_encoding => Err(malformed(
-                "There is a Transfer-Encoding beside the Content-Length.",
+                "The request has both a Transfer-Encoding and a Content-Length.",
             )),
             [digits] if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => {
                 // A number that does not fit into usize is too large as well.
@@ -163,7 +163,7 @@ impl<'a> HeaderFields<'a> {
                 length
                     .filter(|&length| length <= limits.body_bytes)
                     .ok_or_else(|| {
-                        let detail = format!("A body may have {} bytes.", limits.body_bytes);
+                        let detail = format!("The body is limited to {} bytes.", limits.body_bytes);
                         Response::error(413, "Content Too Large", &detail)
                     })
             }
@@ -185,7 +185,7 @@ fn malformed(detail: &str) -> Response {
 
 fn too_large(limits: &Limits) -> Response {
     let detail = format!(
-        "A head may have {} bytes and {MOST_HEADERS} headers.",
+        "The head is limited to {} bytes and {MOST_HEADERS} headers.",
         limits.head_bytes
     );
     Response::error(431, "Request Header Fields Too Large", &detail)

@@ -58,7 +58,7 @@ impl Response {
         Response::error(
             503,
             "Service Unavailable",
-            "The answer takes too long; try again.",
+            "The answer took too long; try again.",
         )
         .with_header("Retry-After", "1")
     }
@@ -68,7 +68,7 @@ impl Response {
         Response::error(
             500,
             "Internal Server Error",
-            "The request failed; the log of generic-connector may say why.",
+            "The request failed; see the log of generic-connector.",
         )
     }
 

@@ -81,7 +81,7 @@ impl AccountQueue {
         self.after = self.until;
         (self.failures == self.most_failures).then(|| {
             format!(
-                "{} requests in a row failed: the accounts not asked about yet wait for the next poll",
+                "{} requests in a row failed: the remaining accounts wait for the next poll",
                 self.failures
             )
         })

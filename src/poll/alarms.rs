@@ -41,7 +41,7 @@ impl Alarms {
         if silent >= period * SILENT_PERIODS && !self.silence_reported {
             self.silence_reported = true;
             log::warn!(
-                "no poll has succeeded for {:.0} s: what is delivered stands still",
+                "no poll has succeeded for {:.0} s: nothing new is being delivered",
                 silent.as_secs_f64()
             );
         }
@@ -55,7 +55,7 @@ impl Alarms {
         let little = free < LITTLE_ROOM;
         if little && !self.room_reported {
             log::warn!(
-                "the disk of the state has {} MB left: when it is full, nothing new is stored or delivered",
+                "the disk of the state has {} MB left: once it is full, nothing new is stored or delivered",
                 free / 1_000_000
             );
         }

@@ -248,8 +248,8 @@ impl Cycle {
         let same_date = before.is_some_and(|before| before.timestamp == record.timestamp);
         if number == RESTLESS_VERSIONS && same_date && stream != Stream::Balances {
             log::warn!(
-                "{stream}: record \"{}\" has changed {number} times, without a newer date this time: does the \
-                 service put the time of the request into it? Each such change is delivered",
+                "{stream}: record \"{}\" has changed {number} times, most recently without a newer date: does the \
+                service put the time of the request into it? Every change is delivered",
                 escaped(&record.id)
             );
         }
@@ -268,7 +268,9 @@ impl Cycle {
         };
         let failure = match error {
             psp::Error::Stopped { .. } => return self.interrupt(),
-            psp::Error::NotFound { .. } if of_balances => format!("{error}: the account is gone"),
+            psp::Error::NotFound { .. } if of_balances => {
+                format!("{error}: the account no longer exists")
+            }
             _ => error.to_string(),
         };
         self.tally.failure(stream, failure.clone());

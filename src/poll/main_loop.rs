@@ -178,7 +178,7 @@ impl<'a> Poller<'a> {
             }
             Some(Finished::Slice(report)) => {
                 if let Some(error) = report.failure {
-                    log::warn!("the sweep goes on after the next poll: {error}");
+                    log::warn!("the sweep continues after the next poll: {error}");
                 }
             }
             None => {}
@@ -426,7 +426,7 @@ impl<'a> Poller<'a> {
 
     /// Drops what the loop was doing, because the state has failed.
     fn abort(&mut self, error: &Error) {
-        log::error!("poll given up: {error}");
+        log::error!("poll aborted: {error}");
         self.drain();
         self.queue.aborted(error);
         self.activity = Activity::Idle;

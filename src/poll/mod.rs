@@ -111,9 +111,9 @@ pub enum Error {
     #[error("the worker threads have ended: this is a bug, please report it")]
     WorkersLost,
     /// Nobody can ask the loop for anything any more, which is a bug: it holds a sender itself.
-    #[error("the channel of requests to poll is closed: this is a bug, please report it")]
+    #[error("the channel of poll requests is closed: this is a bug, please report it")]
     AskersLost,
     /// The loop stopped before the poll that was asked for began.
-    #[error("generic-connector is shutting down; ask again when it is up")]
+    #[error("generic-connector is shutting down; try again when it is running")]
     Stopped,
 }

@@ -191,8 +191,8 @@ impl UnknownValues {
                 && self.known.insert(((*field).to_owned(), value.clone()))
             {
                 log::warn!(
-                    "{}: {field} \"{value}\", as record \"{}\" has it, is none of the API's: such records are delivered \
-                     as they are, and count as OTHER where Formance needs one of its own",
+                    "{}: {field} \"{value}\", seen in record \"{}\", is not defined by the API: such records are \
+                    delivered unchanged and count as OTHER in Formance",
                     record.stream,
                     escaped(&record.id)
                 );

@@ -5,8 +5,8 @@ use crate::api::{ContentHash, Record, Stream, Timestamp, Unusable, escaped};
 use crate::store::{QuarantineEntry, QuarantineKind, Store};
 
 /// Why one of two contents under one id is not accepted.
-pub const DUPLICATE: &str = "another content of this id is listed with the same or a newer date; make the service's ids \
-                         unique. If this one is listed alone from now on, a sweep accepts it";
+pub const DUPLICATE: &str = "the service lists another content under this id with the same or a newer date; make its \
+    ids unique. If it lists only this one from now on, a sweep accepts it";
 
 /// What the next commit changes in the quarantine.
 #[derive(Debug, Default)]

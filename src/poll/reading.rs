@@ -186,8 +186,8 @@ impl Reading {
         let standing = if stands { self.stored.standing + 1 } else { 0 };
         if standing == STANDING_POLLS {
             log::warn!(
-                "{}: the cursor has stood at {} for {STANDING_POLLS} polls, although there are records dated up to {}: \
-                 are they dated in the future, or is the service's clock (its \"Date\") behind?",
+                "{}: the cursor has been at {} for {STANDING_POLLS} polls, although there are records dated up to \
+                {}: are they dated in the future, or is the service's clock (its \"Date\") behind?",
                 self.stream,
                 position.map_or("the beginning".to_owned(), String::from),
                 latest.map_or_else(String::new, String::from)
@@ -250,10 +250,7 @@ fn log_quirks(stream: Stream, before: &Quirks, now: &Quirks) {
     }
     for gone in &before {
         if !now.iter().any(|found| found.name == gone.name) {
-            log::info!(
-                "{stream}: it is no longer so that the service {}",
-                gone.name
-            );
+            log::info!("{stream}: resolved: the service {}", gone.name);
         }
     }
 }

@@ -46,13 +46,13 @@ fn read_again(
     };
     if record.id != quarantined.id {
         return Ok(Err(format!(
-            "it says that it is of \"{}\", which was not asked about",
+            "it names the account \"{}\", which was not requested",
             escaped(&record.id)
         )));
     }
     let newest = pending.versions.newest(store, &record)?;
     if newest.is_some_and(|newest| record.timestamp < newest.timestamp) {
-        return Ok(Err("a version of a newer date is stored".to_owned()));
+        return Ok(Err("a version with a newer date is stored".to_owned()));
     }
     Ok(Ok(record))
 }

@@ -196,10 +196,10 @@ impl Sweep {
             ended_at.since(row.started_at)
         );
         if !row.unread.is_empty() {
-            line += &format!("; left out: {}", row.unread.join(", "));
+            line += &format!("; skipped: {}", row.unread.join(", "));
         }
         if row.always_changing > 0 {
-            line += &format!("; {} change so in every sweep", row.always_changing);
+            line += &format!("; {} change this way in every sweep", row.always_changing);
         }
         if row.missed == 0 {
             log::info!("{line}");
@@ -209,7 +209,7 @@ impl Sweep {
         let lookback =
             jiff::SignedDuration::try_from(lateness).unwrap_or(jiff::SignedDuration::MAX);
         log::warn!(
-            "{line}; the latest lay {} s behind the cursor, where \"lookback\": \"{lookback:#}\" would have caught it",
+            "{line}; the latest one was {} s behind the cursor; \"lookback\": \"{lookback:#}\" would have caught it",
             row.lateness
         );
     }
@@ -246,7 +246,7 @@ impl Sweep {
             self.commit(store)?;
             return Ok(Some(self.report(Some(error.to_string()))));
         }
-        log::warn!("{}: left out of the sweep: {error}", self.row.stream);
+        log::warn!("{}: skipped in this sweep: {error}", self.row.stream);
         self.row.unread.push(self.row.stream.name().to_owned());
         self.next_list(store)
     }
@@ -258,7 +258,7 @@ impl Sweep {
         for alone in store.without_rival(stream, self.row.started_at)? {
             if let Ok(record) = api::read_record(stream, &alone.json) {
                 log::info!(
-                    "{stream}: record \"{}\" taken out of quarantine: its other content is listed no more",
+                    "{stream}: record \"{}\" released from quarantine: the service no longer lists its other content",
                     escaped(&alone.id)
                 );
                 self.pending.accept(store, alone.number, &record)?;
@@ -327,7 +327,7 @@ impl Sweep {
         if self.row.always_changing == 0 {
             log::warn!(
                 "{}: record \"{}\" changes in every sweep without a newer date: does the service put the time of the \
-                 request into it? Each such change is delivered",
+                request into it? Every change is delivered",
                 record.stream,
                 escaped(&record.id)
             );

@@ -162,13 +162,13 @@ impl Tally {
         for (stream, tally) in self.streams.iter() {
             let rest = tally.quarantined.saturating_sub(QUARANTINED_LOGGED);
             if rest > 0 {
-                log::warn!("{stream}: {rest} further records put into quarantine");
+                log::warn!("{stream}: {rest} more records put into quarantine");
             }
         }
         for (stream, tally) in self.streams.iter() {
             let rest = tally.failed.saturating_sub(FAILURES_LOGGED);
             if rest > 0 {
-                log::error!("{stream}: {rest} further requests failed");
+                log::error!("{stream}: {rest} more requests failed");
             }
         }
     }

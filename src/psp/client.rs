@@ -259,7 +259,10 @@ impl ServiceClient {
             (_, Decision::GiveUp) | (Patience::OneTry, _) => return None,
             (Patience::Poll, Decision::Hold(wait)) => {
                 if self.pace.hold(wait) {
-                    log::info!("{error}; all requests wait {} s, as asked", wait.as_secs());
+                    log::info!(
+                        "{error}; all requests wait {} s, as the service asked",
+                        wait.as_secs()
+                    );
                 }
                 // The pace does the waiting.
                 return Some(Duration::ZERO);

@@ -46,8 +46,8 @@ pub enum Error {
 
     /// 401 or 403: the service refuses our key.
     #[error(
-        "{request} answered {status}{}: the service refuses the key; put the right one into \"apiKey\" or its file, which is \
-         read again then (a credential of systemd only at a restart)",
+        "{request} answered {status}{}: the service refuses the key; put the right one into \"apiKey\" or its file, \
+        which is then read again (a systemd credential only at a restart)",
         said(body)
     )]
     KeyRefused {
@@ -60,7 +60,7 @@ pub enum Error {
     },
 
     /// 404: the service has no such path, or no such account.
-    #[error("{request} answered 404{}: not found at the service", said(body))]
+    #[error("{request} answered 404{}: the service does not know it", said(body))]
     NotFound {
         /// Method and URL.
         request: String,
@@ -81,8 +81,8 @@ pub enum Error {
 
     /// A redirect. It is never followed: the key must not leave the endpoint.
     #[error(
-        "{request} answered {status}, a redirect to \"{location}\", which is not followed because it would take the key \
-         along; set \"endpoint\" to where the service really is"
+        "{request} answered {status}, a redirect to \"{location}\", which is not followed because the key must not \
+        go there; set \"endpoint\" to the service's real address"
     )]
     Redirected {
         /// Method and URL.
@@ -105,7 +105,7 @@ pub enum Error {
     },
 
     /// Stopping was requested before there was an answer.
-    #[error("{request}: stopped before an answer came")]
+    #[error("{request}: stopped before an answer arrived")]
     Stopped {
         /// Method and URL.
         request: String,

@@ -176,7 +176,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             given_up, 301,
-            "a service that always says 0 must not be asked for ever"
+            "a service that always says 0 must not be asked forever"
         );
     }
 

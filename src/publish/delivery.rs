@@ -63,7 +63,7 @@ impl Delivery {
             .map_err(|error| failed(&error))?;
         if is_another {
             log::warn!(
-                "publisher \"{name}\" has another type than it had: everything is delivered from the beginning"
+                "publisher \"{name}\" has a new type: everything is delivered from the beginning"
             );
         }
         let progress = store.progress().map_err(|error| failed(&error))?;

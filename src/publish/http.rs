@@ -14,7 +14,8 @@ use crate::transport::{self, Credential, OutgoingRequest, Transport};
 /// The bytes that the value of a header cannot carry, and `%`, which escapes them.
 const NOT_IN_HEADERS: &AsciiSet = &CONTROLS.add(b'%');
 
-const FIX_OF_KEY: &str = "the target refuses the key; put the right one into \"apiKey\" or its file, which is read again then";
+const FIX_OF_KEY: &str = "the target refuses the key; put the right one into \"apiKey\" or its file, which is then \
+    read again";
 
 /// Where to POST to.
 #[derive(Debug, Clone)]
@@ -67,7 +68,7 @@ impl HttpPublisher {
                 300..=399 | 401 | 403 => Err(target::down(&answer, FIX_OF_KEY).to_string()),
                 500..=599 => Err(target::in_words(&answer)),
                 _ => Ok(format!(
-                    "{}; whether it takes a POST shows when the first changes are delivered",
+                    "{}; whether it accepts a POST is known at the first delivery",
                     target::in_words(&answer)
                 )),
             },

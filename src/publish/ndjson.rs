@@ -160,7 +160,7 @@ fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), Deli
     let foreign = |what: &str| {
         DeliveryError::Foreign(format!(
             "{} {what}: either the state was removed or restored, or this is another file. Move the file away to get \
-             every change anew in a new one, or bring the state back that it belongs to, or set another \"path\"",
+            every change in a new one, restore the state that it belongs to, or set another \"path\"",
             path.display()
         ))
     };
@@ -168,7 +168,7 @@ fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), Deli
         None => None,
         Some(line) => {
             let head: LineHead = serde_json::from_slice(line)
-                .map_err(|_| foreign("ends with a line that is no change"))?;
+                .map_err(|_| foreign("ends with a line that is not a change"))?;
             let known = log.read(head.seq.saturating_sub(1), 1, 1)?;
             match known.first() {
                 Some(change)
@@ -178,7 +178,7 @@ fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), Deli
                 }
                 _ => {
                     return Err(foreign(&format!(
-                        "ends with seq {}, which is not of this state",
+                        "ends with seq {}, which does not belong to this state",
                         head.seq
                     )));
                 }
@@ -191,7 +191,7 @@ fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), Deli
             || start.starts_with(&tail)
             || tail.iter().all(|byte| *byte == 0);
         if !ours {
-            return Err(foreign("ends with text that is no change"));
+            return Err(foreign("ends with text that is not a change"));
         }
         log::warn!(
             "{}: cut off {} bytes of a torn last line",

@@ -90,8 +90,8 @@ pub(super) fn down(answer: &Answer, fix: &str) -> DeliveryError {
     let told = in_words(answer);
     let reason = match answer.status {
         300..=399 => format!(
-            "{told}, a redirect to \"{}\", which is not followed because it would take the key along; set \"url\" to where \
-             the target really is",
+            "{told}, a redirect to \"{}\", which is not followed because the key must not go there; set \"url\" to \
+            the target's real address",
             answer.location
         ),
         401 | 403 => format!("{told}: {fix}"),

@@ -160,7 +160,7 @@ impl DeliveryWorker {
         let name = self.publisher.name();
         if let Some(after) = self.store.take_replay()? {
             log::info!(
-                "publisher \"{name}\" delivers everything after seq {after} again, as asked"
+                "publisher \"{name}\" delivers everything after seq {after} again, as requested"
             );
             self.suspect = None;
             self.set_offset(after);
@@ -181,7 +181,7 @@ impl DeliveryWorker {
             match delivered.refused.first() {
                 None => {
                     log::info!(
-                        "publisher \"{name}\": seq {seq} is settled, which had been refused"
+                        "publisher \"{name}\": seq {seq} is settled; the target had refused it"
                     );
                 }
                 Some((_, reason)) => {
@@ -260,7 +260,7 @@ impl DeliveryWorker {
         self.note_recovery();
         if let Some((seq, reason)) = delivered.refused.first() {
             log::warn!(
-                "publisher \"{}\": {refused} changes are refused by the target and kept in quarantine, the first of them seq \
+                "publisher \"{}\": {refused} changes were refused by the target and quarantined, the first one is seq \
                  {seq}: {reason}",
                 self.publisher.name()
             );
@@ -293,7 +293,7 @@ impl DeliveryWorker {
             return;
         }
         let name = self.publisher.name();
-        log::error!("publisher \"{name}\" cannot deliver, and tries again until it can: {reason}");
+        log::error!("delivery to \"{name}\" failed, retrying: {reason}");
         self.note_error(Some(reason));
     }
 

@@ -85,9 +85,9 @@ fn answer(Request { head, body }: &Request, state: &SharedState) -> Response {
     let (allowed, detail) = match route {
         SandboxRoute::Initiate(_) => (
             "POST",
-            "is asked for with POST; /transactions lists what was.",
+            "accepts POST only; /transactions lists the results.",
         ),
-        _ => ("GET", "is read with GET; it cannot be asked for otherwise."),
+        _ => ("GET", "accepts GET only."),
     };
     if head.method != allowed {
         return Response::error(405, "Method Not Allowed", &format!("{shown} {detail}"))
@@ -123,7 +123,7 @@ fn answer(Request { head, body }: &Request, state: &SharedState) -> Response {
 /// The answer to a request with the wrong key or with none.
 fn unauthorised(has_key: bool) -> Response {
     let detail = if has_key {
-        "The Authorization header does not carry the API key of this service as \"Bearer <apiKey>\"."
+        "The Authorization header does not have the API key of this service as \"Bearer <apiKey>\"."
     } else {
         "The request has no Authorization header. Send \"Authorization: Bearer <apiKey>\"."
     };

@@ -183,7 +183,7 @@ impl SampleList {
             if self.places.contains_key(&record.id) {
                 let (field, id) = (self.stream.key_field(), escaped(&record.id));
                 return Err(failed(format!(
-                    "a line before has the same {field}, {id:?}"
+                    "an earlier line has the same {field}, {id:?}"
                 )));
             }
             self.push(record, created);

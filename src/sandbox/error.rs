@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum Error {
     /// The address can be reached from other machines.
     #[error(
-        "the sandbox cannot listen on {0}: it may be reached from this machine only; use 127.0.0.1 or [::1]"
+        "the sandbox cannot listen on {0}: it must be reachable from this machine only; use 127.0.0.1 or [::1]"
     )]
     NotLoopback(SocketAddr),
     /// The server cannot start. Usually the port is taken.
@@ -25,13 +25,13 @@ pub enum Error {
     Thread(#[source] io::Error),
     /// The directory has none of the files.
     #[error(
-        "the sandbox finds nothing to serve in {}: it needs at least one of accounts.ndjson, balances.ndjson, \
-         beneficiaries.ndjson and transactions.ndjson there, plain or with .gz after the name",
+        "the sandbox found nothing to serve in {}: it needs at least one of accounts.ndjson, balances.ndjson, \
+         beneficiaries.ndjson and transactions.ndjson , plain or with .gz appended",
         .0.display()
     )]
     NoData(PathBuf),
     /// The directory has a stream twice, plain and compressed.
-    #[error("the sandbox finds both {} and {}: remove one", .0.display(), .1.display())]
+    #[error("the sandbox found both {} and {}: remove one", .0.display(), .1.display())]
     Twice(PathBuf, PathBuf),
     /// A file cannot be opened.
     #[error("the sandbox cannot open {}: {reason}; check the path and that this user may read it", file.display())]

@@ -62,7 +62,7 @@ impl Initiations {
             Some(made) if made.body == body => return made.object(data),
             Some(_) => {
                 return Err(InitiationRefusal::Conflict(format!(
-                    "The idempotencyKey {:?} was used before, in {kind}, with another body.",
+                    "The idempotencyKey {:?} was already used in {kind} with another body.",
                     escaped(&body.idempotency_key)
                 )));
             }

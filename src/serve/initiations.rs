@@ -71,13 +71,16 @@ impl Forwarder {
             }
             Some(known) => return known.waiting.push(responder),
             None if is_full => {
-                let detail = format!("{LIMIT} payouts and transfers are under way; ask again.");
-                return responder.answer(unavailable("Too Many At Once", &detail));
+                let detail = format!("{LIMIT} payouts and transfers are in progress; try again.");
+                return responder.answer(unavailable("Too Many Initiations", &detail));
             }
             None => {}
         }
         let Some(working) = lock(&self.working).clone() else {
-            return responder.answer(unavailable("Shutting Down", "Ask again when it is up."));
+            return responder.answer(unavailable(
+                "Shutting Down",
+                "Try again when it is running.",
+            ));
         };
         let entry = UnderWay {
             kind,
@@ -133,7 +136,7 @@ impl Forwarder {
             Ok(Entry::Different) => return different(request),
             Err(error) => {
                 log::error!("a request for {kind} is not forwarded: {error}");
-                return unavailable("Not Written Down", &error.to_string());
+                return unavailable("Journal Unavailable", &error.to_string());
             }
         };
         let asked = self
@@ -144,10 +147,10 @@ impl Forwarder {
         let shown = escaped(&request.idempotency_key);
         log_outcome(kind, &shown, &outcome);
         if let Err(error) = lock(&self.journal).end(&request.idempotency_key, &outcome) {
-            log::error!("{kind}: the outcome of \"{shown}\" is not written down: {error}");
+            log::error!("{kind}: the outcome of \"{shown}\" could not be recorded: {error}");
             let detail =
-                format!("The service has answered, but its answer cannot be written down: {error}");
-            return unavailable("Not Written Down", &detail);
+                format!("The service answered, but the answer could not be recorded: {error}");
+            return unavailable("Journal Unavailable", &detail);
         }
         match outcome {
             InitiationOutcome::Made(initiated) => Response::json(201, initiated.json.into_bytes()),
@@ -217,25 +220,25 @@ fn log_outcome(kind: Initiation, key: &str, outcome: &InitiationOutcome) {
     match outcome {
         InitiationOutcome::Made(initiated) => {
             log::info!(
-                "{kind}: \"{key}\" is made, as \"{}\"",
+                "{kind}: \"{key}\" was made as \"{}\"",
                 escaped(&initiated.id)
             );
         }
         InitiationOutcome::Refused(_, answer) => log::warn!(
-            "{kind}: \"{key}\" is refused by the service: {}",
+            "{kind}: \"{key}\" was refused by the service: {}",
             escaped(answer)
         ),
-        InitiationOutcome::NotMade(error) => log::error!("{kind}: \"{key}\" is not made: {error}"),
+        InitiationOutcome::NotMade(error) => log::error!("{kind}: \"{key}\" was not made: {error}"),
         InitiationOutcome::Unknown(error) => log::error!(
-            "{kind}: whether \"{key}\" is made is unknown: {error}; the service is asked again when Connectivity asks \
-             again under the same idempotencyKey"
+            "{kind}: whether \"{key}\" was made is unknown: {error}; the service is asked again when Connectivity \
+            repeats the request with the same idempotencyKey"
         ),
     }
 }
 
 fn different(request: &InitiationRequest) -> Response {
     let detail = format!(
-        "Another request has been made with the idempotencyKey \"{}\".",
+        "Another request was made with the idempotencyKey \"{}\".",
         escaped(&request.idempotency_key)
     );
     Response::error(409, "Conflict", &detail)

@@ -46,9 +46,7 @@ impl ListenKey {
         }
         *read_at = Instant::now();
         let announce = || {
-            log::info!(
-                "another key than before stands where \"listenKey\" was read: it counts from now on"
-            );
+            log::info!("listenKey has changed; using the new key");
         };
         self.secret
             .replaced(&current, announce)

@@ -153,26 +153,24 @@ impl Lists {
         }
         let adopting = self.adopting.try_lock();
         if let Err(TryLockError::WouldBlock) = adopting {
-            return Err(ListError::Answer(not_ready(
-                "A list is being stamped anew.",
-            )));
+            return Err(ListError::Answer(not_ready("A list is being dated again.")));
         }
         if !listing.has_been_asked_for(stream)? {
             if let Some(from) = from
                 && from.since(Timestamp::now().second()) > FARTHEST_BOUND
             {
                 log::error!(
-                    "{stream}: Connectivity believes to have read everything until {from}, which no date can follow: \
-                     uninstall its connector and install it anew"
+                    "{stream}: Connectivity thinks it has read everything up to {from}, and no date can follow that: \
+                    reinstall Formance's connector"
                 );
-                let detail = format!("No date can follow {from}; install the connector anew.");
+                let detail = format!("No date can follow {from}; reinstall the connector.");
                 return Err(ListError::Answer(bad_request(&detail)));
             }
             let stamped = listing.asked_for(stream, from)?;
             match from {
                 Some(from) => log::info!(
-                    "{stream}: Connectivity asks for the first time, and for what is dated {from} or later: it has polled the \
-                     service itself before; {stamped} versions are listed anew above that date"
+                    "{stream}: Connectivity asks for the first time, with the bound {from}: it has polled the \
+                    service directly before; {stamped} versions now have dates after it"
                 ),
                 None => log::info!("{stream}: Connectivity asks for the first time"),
             }
@@ -191,8 +189,8 @@ impl Lists {
     ) -> Result<(), ListError> {
         if listing.has_versions(stream)? && !self.is_ahead[stream].swap(true, Relaxed) {
             log::warn!(
-                "{stream}: Connectivity asks for what is dated {from} or later, where nothing is: it has not read that far \
-                 here, and will miss what comes until then; reset its connector in Formance"
+                "{stream}: Connectivity asks with the bound {from}, but nothing here is dated so late: it has not \
+                read that far here, and will miss everything until then; reset its connector in Formance"
             );
         }
         Ok(())
@@ -204,16 +202,14 @@ fn selection(stream: Stream, query: &str) -> Result<(ListRequest, Selection), St
     let asked = ListRequest::read(stream, query).map_err(|invalid| invalid.to_string())?;
     if asked.by_creation {
         let date = stream.date_field();
-        return Err(format!(
-            "{stream} are sorted by {date} here, and by nothing else."
-        ));
+        return Err(format!("{stream} are sorted by {date} only."));
     }
     let page_size = u32::try_from(asked.page_size)
         .ok()
         .filter(|size| *size <= LARGEST_PAGE)
         .ok_or_else(|| {
             format!(
-                "pageSize is {}; {LARGEST_PAGE} is the most here.",
+                "pageSize is {}; the maximum is {LARGEST_PAGE}.",
                 asked.page_size
             )
         })?;

@@ -86,7 +86,7 @@ pub struct Sources<'a> {
 pub enum Error {
     /// The address cannot be listened on.
     #[error(
-        "cannot listen on {address}: {reason}; set \"listen\" to an address of this machine and a port that is free"
+        "cannot listen on {address}: {reason}; set \"listen\" to an address of this machine and a free port"
     )]
     Bind {
         /// The address.

@@ -125,7 +125,7 @@ impl Handler for Routes {
         };
         let method = route.method();
         if head.method != method && !(head.method == "HEAD" && method == "GET") {
-            let detail = format!("{shown} is asked for with {method}.");
+            let detail = format!("{shown} accepts {method} only.");
             return Err(
                 Response::error(405, "Method Not Allowed", &detail).with_header("Allow", method)
             );
@@ -167,7 +167,7 @@ impl Routes {
         self.ask(Ask::Poll(Some(Box::new(|ended| {
             responder.answer(match ended {
                 Ok(report) => json_of(&report.in_json()),
-                Err(error) => Response::error(503, "Poll Given Up", &error.to_string())
+                Err(error) => Response::error(503, "Poll Aborted", &error.to_string())
                     .with_header("Retry-After", "10"),
             });
         }))));
@@ -196,7 +196,7 @@ fn json_of(value: &serde_json::Value) -> Response {
 
 fn unauthorised(has_key: bool) -> Response {
     let detail = if has_key {
-        "The Authorization header does not carry the key that \"listenKey\" sets here."
+        "The Authorization header does not have the key that \"listenKey\" sets."
     } else {
         "The request has no Authorization header. Send \"Authorization: Bearer <listenKey>\"."
     };

@@ -21,7 +21,7 @@ pub enum Error {
     /// Another process has the state open.
     #[error(
         "the state in {} is in use by another generic-connector; two would deliver everything twice: stop the other \
-         one first, or give this one a \"stateDir\" of its own",
+        one first, or give this one its own \"stateDir\"",
         .0.display()
     )]
     Locked(PathBuf),
@@ -29,7 +29,7 @@ pub enum Error {
     /// A connector of another name, or for another service, made the state.
     #[error(
         "{} belongs to connector {:?} at {}, but the configuration says {:?} at {}: a cursor of one service must never \
-         serve another. Give this connector a \"stateDir\" of its own, or move that directory away to begin anew. If \
+         serve another. Give this connector a \"stateDir\" of its own, or move that directory away to start over. If \
          it is the same service under a new name or address, stop the connector and run: \
          sqlite3 {0} \"UPDATE state SET value = '{6}' WHERE key = 'endpoint'; \
          UPDATE state SET value = '{5}' WHERE key = 'name'\"",
@@ -65,7 +65,7 @@ pub enum Error {
     NotOurs(PathBuf),
 
     /// The file system does not support the write-ahead log, as some network file systems do not.
-    #[error("{} cannot be journalled (SQLite answers {mode:?}): put \"stateDir\" on a local file system", file.display())]
+    #[error("{} cannot use a write-ahead log (SQLite answers {mode:?}): put \"stateDir\" on a local file system", file.display())]
     NoJournal {
         /// The state file.
         file: PathBuf,
@@ -75,8 +75,8 @@ pub enum Error {
 
     /// The file is damaged or no database at all. It is left as it is.
     #[error(
-        "{} is damaged or no state file ({detail}); it was left as it is: restore a backup, or move it away to begin \
-         anew, which reads and delivers everything once more",
+        "{} is damaged or not a state file ({detail}); it was left unchanged: restore a backup, or move it away to \
+        start over, which reads and delivers everything again",
         file.display()
     )]
     Corrupt {
@@ -87,7 +87,7 @@ pub enum Error {
     },
 
     /// The disk is full. Nothing of the batch was stored.
-    #[error("the disk is full: cannot {doing} in {}; free some space, the next poll goes on from there", file.display())]
+    #[error("the disk is full: cannot {doing} in {}; free some space, the next poll continues there", file.display())]
     Full {
         /// What was being done.
         doing: &'static str,
@@ -98,7 +98,7 @@ pub enum Error {
     /// The disk failed, or the file reached a quota or a size limit. Nothing of the batch was stored.
     #[error(
         "cannot {doing} in {}: {source}; is the disk full or failing, or the file over a quota or a size limit? The \
-         next poll goes on from there",
+        next poll continues there",
         file.display()
     )]
     Disk {
@@ -112,8 +112,8 @@ pub enum Error {
 
     /// An older version of this program wrote the state, which is only to be read.
     #[error(
-        "{} has layout {found}, of an older version of generic-connector: run or poll once with this version, which \
-         brings it up to date and keeps a copy",
+        "{} has layout {found}, of an older version of generic-connector: start run or poll once with this version, \
+        which migrates it and keeps a copy",
         file.display()
     )]
     Older {
@@ -124,7 +124,7 @@ pub enum Error {
     },
 
     /// There is no record of that number in quarantine.
-    #[error("there is no number {0} in quarantine: quarantine list shows what is")]
+    #[error("no quarantined record {0}; see generic-connector quarantine list")]
     NotQuarantined(i64),
 
     /// There is no publisher of that name.
@@ -138,7 +138,7 @@ pub enum Error {
 
     /// A replay from there would leave out what is not delivered yet.
     #[error(
-        "the publisher \"{publisher}\" has delivered everything up to seq {offset} only: begin there or before"
+        "the publisher \"{publisher}\" has delivered only up to seq {offset}: begin there or earlier"
     )]
     NotDelivered {
         /// The publisher.
@@ -149,8 +149,8 @@ pub enum Error {
 
     /// A version cannot be put aside, because the publisher has delivered it or it does not exist.
     #[error(
-        "the publisher \"{publisher}\" has delivered everything up to seq {offset}, and the last is {last}: {seq} is not among what it \
-         has yet to deliver"
+        "the publisher \"{publisher}\" has delivered everything up to seq {offset}, and the last one is {last}: it \
+        does not have to deliver {seq}"
     )]
     NotToBeDelivered {
         /// The publisher.
@@ -164,7 +164,7 @@ pub enum Error {
     },
 
     /// The publisher's target does not refuse that version.
-    #[error("\"{publisher}/{seq}\" is not in quarantine: quarantine list shows what is")]
+    #[error("\"{publisher}/{seq}\" is not in quarantine; see generic-connector quarantine list")]
     NotRefused {
         /// The publisher.
         publisher: String,
@@ -173,7 +173,7 @@ pub enum Error {
     },
 
     /// There is no state to read.
-    #[error("there is no state at {}: is \"stateDir\" the one that the connector uses, and has it run?", .0.display())]
+    #[error("there is no state at {}: is \"stateDir\" the connector's, and has the connector run?", .0.display())]
     Missing(PathBuf),
 
     /// SQLite failed for another reason.

@@ -124,7 +124,7 @@ impl Journal {
             "UPDATE initiation SET state = ?1, ended_at = ?2, error = ?3 WHERE state = ?4";
         let database = Database::connect(file)?;
         let left = database.run("read the journal of payouts and transfers", |connection| {
-            let error = "generic-connector ended before the service answered";
+            let error = "generic-connector stopped before the service answered";
             let now = Timestamp::now().second();
             execute(
                 connection,
@@ -134,8 +134,8 @@ impl Journal {
         })?;
         if left > 0 {
             log::warn!(
-                "{left} payouts or transfers were open when generic-connector ended: their outcome is unknown until they \
-                 are asked for again under the same idempotencyKey"
+                "{left} payouts or transfers were open when generic-connector stopped: their outcome is unknown \
+                until they are repeated with the same idempotencyKey"
             );
         }
         Ok(Journal(database))
@@ -143,7 +143,7 @@ impl Journal {
 
     /// Writes a request down, durably, unless the journal can answer it.
     pub fn begin(&mut self, kind: Initiation, request: &InitiationRequest) -> Result<Entry, Error> {
-        const DOING: &str = "write down a payout or transfer";
+        const DOING: &str = "record a payout or transfer";
         let key = &request.idempotency_key;
         let (json, may_be_made) = match self.0.run(DOING, |connection| known(connection, key))? {
             None => (request.json.clone(), false),
@@ -185,9 +185,8 @@ impl Journal {
                 (InitiationState::Unknown, None, None, None, Some(error))
             }
         };
-        self.0.write(
-            "write down the outcome of a payout or transfer",
-            |connection| {
+        self.0
+            .write("record the outcome of a payout or transfer", |connection| {
                 crash::point();
                 let now = Timestamp::now().second();
                 execute(
@@ -196,8 +195,7 @@ impl Journal {
                     (key, state, now, id, status, answer, error),
                 )
                 .map(|_| ())
-            },
-        )
+            })
     }
 }
 

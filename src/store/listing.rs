@@ -148,7 +148,7 @@ impl Listing {
     pub fn asked_for(&mut self, stream: Stream, from: Option<Second>) -> Result<usize, Error> {
         const NOTE: &str =
             "INSERT OR IGNORE INTO listing (stream, asked_at, above) VALUES (?1, ?2, ?3)";
-        self.0.write("stamp a list anew", |connection| {
+        self.0.write("date a list again", |connection| {
             let above = from.map(|from| Stamp::from_nanoseconds(from.end().nanoseconds()));
             crash::point();
             let noted = execute(connection, NOTE, (stream, Timestamp::now().second(), above))?;
@@ -300,7 +300,7 @@ pub(super) fn stamp_everything(connection: &Connection) -> rusqlite::Result<()> 
     }
     if unlisted > 0 {
         log::warn!(
-            "{unlisted} versions of an older state break the API; they are kept, and not listed to Connectivity"
+            "{unlisted} versions of an older state break the API; they are kept but not listed to Connectivity"
         );
     }
     Ok(())

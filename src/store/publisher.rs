@@ -147,7 +147,7 @@ impl PublisherState {
             UPDATE publisher SET offset = 0, target = ?2, sending = NULL, replay = NULL WHERE name = ?1";
         self.log
             .database
-            .write("begin a publisher's delivery anew", |connection| {
+            .write("restart a publisher's delivery", |connection| {
                 execute(connection, BEGIN, (&self.name, target))?;
                 forget(connection, &self.name, 0)
             })

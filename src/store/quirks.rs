@@ -65,18 +65,18 @@ impl Quirks {
             (
                 self.unsorted_since.is_some(),
                 "does not sort",
-                "so every poll reads all pages that the filter leaves, and a sweep runs at once; make it sort by the \
-                 date that \"sort\" names, oldest first",
+                "so every poll reads all pages that the filter leaves, and a sweep runs at once; sort by the date \
+                that \"sort\" names, oldest first",
             ),
             (
                 self.unstable_since.is_some(),
                 "changes its order from request to request",
-                "so pages are asked for that hold all records of one date; make it sort by the date and then by id",
+                "so larger pages are requested until one holds all records of a date; sort by the date and then by id",
             ),
             (
                 self.ignores_page,
                 "ignores page",
-                "so ties are read on larger pages; make it honour \"page\"",
+                "so ties are read on larger pages; honour \"page\"",
             ),
         ];
         let found = known.into_iter().filter(|(is_so, ..)| *is_so);
@@ -91,13 +91,14 @@ impl Quirks {
             0 => None,
             1 => Some(Quirk {
                 name: "excludes the filter's bound",
-                detail: "so every list is asked for from a second earlier; make the filter include its bound".to_owned(),
+                detail: "so every list is requested from a second earlier; include the bound"
+                    .to_owned(),
             }),
             seconds => Some(Quirk {
                 name: "shifts the filter's bound",
                 detail: format!(
-                    "it begins up to {seconds} s later than asked, so every list is asked for from so much earlier; \
-                     make it read the bound as UTC, to the second"
+                    "it begins up to {seconds} s later than requested, so every list is requested that much earlier; \
+                    read the bound as UTC, to the second"
                 ),
             }),
         }
@@ -109,13 +110,13 @@ impl Quirks {
             seconds if seconds <= FARTHEST_SHIFT => Some(Quirk {
                 name: "filters coarsely",
                 detail: format!(
-                    "it begins up to {seconds} s earlier than asked, so records are read more than once; make it read \
-                     the bound as UTC, to the second"
+                    "it begins up to {seconds} s earlier than requested, so records are read more than once; read \
+                    the bound as UTC, to the second"
                 ),
             }),
             _ => Some(Quirk {
                 name: "ignores the filter",
-                detail: "so every poll reads the whole list; make it honour the filter".to_owned(),
+                detail: "so every poll reads the whole list; honour the filter".to_owned(),
             }),
         }
     }

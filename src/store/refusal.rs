@@ -101,7 +101,7 @@ impl Publishers {
                 }
                 let last = last_seq(connection)?;
                 if (offset + 1..=last).contains(&seq) {
-                    put(connection, publisher, seq, "put aside by hand")?;
+                    put(connection, publisher, seq, "skipped by an operator")?;
                     return Ok(None);
                 }
                 Ok(Some(last))

@@ -196,7 +196,7 @@ fn keep_copy(database: &Database, layout: i64) -> Result<(), Error> {
         })?;
     kept.sync_all().map_err(io("keep a copy of the state in"))?;
     log::info!(
-        "the state is brought from layout {layout} to {VERSION}; a copy of it as it was is kept in {}",
+        "migrating the state from layout {layout} to {VERSION}; a copy of the old one is in {}",
         copy.display()
     );
     Ok(())

@@ -36,21 +36,30 @@ impl Transport {
         let seconds = self.request_timeout.as_secs_f64();
         match error {
             Error::Timeout(Timeout::Connect) => {
-                "no connection in time; is the host up, and does a firewall let this machine reach it?".to_owned()
+                "no connection in time; is the host up, and does a firewall block this machine?"
+                    .to_owned()
             }
             Error::Timeout(Timeout::Resolve) | Error::HostNotFound => {
-                format!("the host name cannot be looked up; check \"{key}\" and this machine's DNS")
+                format!("the host name cannot be resolved; check \"{key}\" and this machine's DNS")
             }
-            Error::Timeout(_) => format!("no complete answer within {seconds} s (\"requestTimeout\")"),
+            Error::Timeout(_) => {
+                format!("no complete answer within {seconds} s (\"requestTimeout\")")
+            }
             Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                format!("connection refused; is the service running, and is the port in \"{key}\" right?")
+                format!(
+                    "connection refused; is the service running, and is the port in \"{key}\" right?"
+                )
             }
             Error::Io(inner) if is_about_the_name(error) => {
-                format!("the host name cannot be looked up ({inner}); check \"{key}\" and this machine's DNS")
+                format!(
+                    "the host name cannot be resolved ({inner}); check \"{key}\" and this machine's DNS"
+                )
             }
             Error::Rustls(_) | Error::Tls(_) | Error::Pem(_) => tls_failed(error),
             // rustls reports what it cannot read as invalid data.
-            Error::Io(inner) if inner.kind() == ErrorKind::InvalidData && url.starts_with("https:") => {
+            Error::Io(inner)
+                if inner.kind() == ErrorKind::InvalidData && url.starts_with("https:") =>
+            {
                 tls_failed(error)
             }
             other => escaped(&other.to_string()),

@@ -165,8 +165,8 @@ impl Walk {
                     return Some(Step::Ask);
                 }
                 self.note_incomplete(format!(
-                    "the order of the list changes from request to request, and the list, or what it holds of one \
-                     date, does not fit on a page of {}",
+                    "the order of the list changes from request to request, and the list, or one tie in it, does not \
+                    fit on a page of {}",
                     self.size.present()
                 ));
             }

@@ -307,8 +307,8 @@ impl Walk {
             return Step::Ask;
         }
         self.note_incomplete(format!(
-            "what follows the first page of {length} cannot be reached: the service ignores \"page\", and its order or \
-             its filter does not help"
+            "the records after the first page of {length} cannot be reached: the service ignores \"page\", and \
+            neither its order nor its filter helps"
         ));
         self.end_of_list()
     }

@@ -95,7 +95,7 @@ impl PaymentsClient {
                 _ => {
                     return Err(DeliveryError::down(format!(
                         "{} has no connector whose {key} is \"{}\": install one of provider generic there, or set \"connector\" to \
-                         the name of one that is installed (a reset gives a connector a new id and leaves its name)",
+                         the name of one that is installed (a reset gives a connector a new id but keeps its name)",
                         escaped(&self.base),
                         escaped(wanted)
                     )));
@@ -134,18 +134,19 @@ impl PaymentsClient {
                 Ok(Pushed::Taken(answer.body.unwrap_or_default()))
             }
             (200..=299, _) => Err(DeliveryError::down(format!(
-                "{what}: {}, which is not the API's answer: is \"url\" right, and does something else answer there?",
+                "{what}: {}, which is not the API's answer: is \"url\" right, or does something else answer there?",
                 target::in_words(&answer)
             ))),
             (404, _) if *method == Method::PATCH => Err(DeliveryError::down(format!(
-                "{what}: {}: the payment is gone there; if that stays so, publisher replay delivers everything again",
+                "{what}: {}: the payment no longer exists there; if this continues, deliver everything again with \
+                publisher replay",
                 target::in_words(&answer)
             ))),
             // So answers something in front of the API.
             (400, None) => Err(target::down(&answer, "")),
             (400, Some(error)) if error.message.contains("connector_id") => {
                 Err(DeliveryError::down(format!(
-                    "{}: the connector is gone; it is looked up again",
+                    "{}: the connector no longer exists; looking it up again",
                     target::in_words(&answer)
                 )))
             }
@@ -156,7 +157,7 @@ impl PaymentsClient {
                 )))
             }
             (500, Some(_)) => Err(DeliveryError::down(format!(
-                "{what}: {}; if this does not pass, it is about its content: publisher skip puts it into quarantine",
+                "{what}: {}; if this continues, the cause is its content: use publisher skip to quarantine it",
                 target::in_words(&answer)
             ))),
             (400 | 413 | 422, _) => match answer.date {
@@ -181,7 +182,7 @@ impl PaymentsClient {
                 // The error must not show the body, which contains configurations with their keys.
                 .map_err(|_| {
                     DeliveryError::down(format!(
-                        "GET {}/connectors answered 200, but with no list of connectors: is \"url\" right?",
+                        "GET {}/connectors answered 200, but without a list of connectors: is \"url\" right?",
                         escaped(&self.base)
                     ))
                 }),
@@ -215,14 +216,15 @@ impl PaymentsClient {
                 (401, Some(_)) => {
                     return Err(target::down(
                         &answer,
-                        "the API refuses a token that it has just given; allow the client the scopes payments:read and \
+                        "the API refuses a token that it has just issued; allow the client the scopes payments:read \
+                        and \
                          payments:write",
                     ));
                 }
                 (401, None) => {
                     return Err(target::down(
                         &answer,
-                        "the API wants a token; set \"clientId\" and \"clientSecret\" or \"clientSecretFile\"",
+                        "the API requires a token; set \"clientId\" and \"clientSecret\" or \"clientSecretFile\"",
                     ));
                 }
                 (403, _) => {
@@ -269,20 +271,21 @@ fn usable(connector: &InstalledConnector) -> Result<ConnectorId, DeliveryError> 
     let refuse = |reason: String| Err(DeliveryError::down(reason));
     if !PROVIDERS.contains(&connector.provider.to_ascii_lowercase().as_str()) {
         return refuse(format!(
-            "the connector \"{name}\" is of provider \"{}\", to which nothing can be pushed: set \"connector\" to one of provider \
+            "the connector \"{name}\" is of provider \"{}\", which accepts no pushed objects: set \"connector\" to \
+            one of provider \
              generic",
             escaped(&connector.provider)
         ));
     }
     if connector.scheduled_for_deletion {
         return refuse(format!(
-            "the connector \"{name}\" is being reset or uninstalled: it is looked up again until it is installed anew"
+            "the connector \"{name}\" is being reset or uninstalled: looking it up again until it is reinstalled"
         ));
     }
     match ConnectorId::decode(&connector.id) {
         Some(id) => Ok(id),
         None => refuse(format!(
-            "the connector \"{name}\" has an id that is none of the Payments API, version 3: \"{}\"",
+            "the connector \"{name}\" has an id that is not one of the Payments API, version 3: \"{}\"",
             escaped(&connector.id)
         )),
     }
@@ -294,7 +297,8 @@ fn ahead(what: &str, answer: &Answer, newest: Timestamp, date: Timestamp) -> Del
     let wait = newest.since(date) + Duration::from_secs(1);
     DeliveryError::Down {
         reason: format!(
-            "{what}: {}: the newest date in it lies {:.0} s after the target's clock ({date}); it is sent again when that has passed. Is \
+            "{what}: {}: the newest date in it is {:.0} s ahead of the target's clock ({date}); it is sent again \
+            when that date has passed. Is \
              this machine's clock right? (publisher skip puts it into quarantine.)",
             target::in_words(answer),
             newest.since(date).as_secs_f64().ceil()

@@ -279,7 +279,7 @@ impl Work<'_> {
         if payment::moves_amount(version.status) {
             return self.push_adjustment(version, part, None).map(|_| ());
         }
-        let reason = "versions that were tried again after a newer one of them was delivered: it says what they would";
+        let reason = "versions that were retried after a newer one was delivered: the newer one replaces them";
         self.skip(version, reason.to_owned());
         Ok(())
     }
@@ -302,7 +302,8 @@ impl Work<'_> {
         let mut event = version.event(matches!(part, Part::Own(_)));
         if version.asset != state.asset && payment::moves_amount(version.status) {
             event.amount = &BigInt::ZERO;
-            let reason = "captures and refunds in another asset than their payment's: they are in its history, and its amount stays";
+            let reason = "captures and refunds in an asset other than their payment's: they are in its history, and \
+            its amount stays";
             self.skip(version, reason.to_owned());
         }
         let adjustments = payment::adjust(&mut state, newest, event);
@@ -360,7 +361,8 @@ impl Work<'_> {
             .accounts()
             .any(|account| connector.account(account).is_none())
         {
-            let reason = "accounts of transactions whose ids Formance's database cannot index: the payment names none";
+            let reason = "accounts of transactions whose ids Formance's database cannot index: the payment names no \
+            account";
             self.skip(version, reason.to_owned());
         }
         Ok(true)
@@ -374,7 +376,8 @@ impl Work<'_> {
         part: &Part,
     ) -> Result<(), DeliveryError> {
         let Part::Own(state) = part else {
-            let reason = "changed metadata of related transactions: the Payments API keeps that of an adjustment as it was first";
+            let reason = "changed metadata of related transactions: the Payments API keeps an adjustment's first \
+            metadata";
             self.skip(version, reason.to_owned());
             return Ok(());
         };
@@ -411,11 +414,11 @@ impl Work<'_> {
             }
             if before.kept != kept_of(version) {
                 reasons.push(
-                    "changed assets, schemes, accounts or creation dates: a payment keeps those that it had first",
+                    "changed assets, schemes, accounts or creation dates: a payment keeps its first ones",
                 );
             }
             if version.parent.is_some() {
-                reasons.push("transactions that relate to another one only later: they keep a payment of their own");
+                reasons.push("transactions that became related to another one later: they keep their own payment");
             }
         }
         if before.amount != version.amount.to_string() && !payment::moves_amount(version.status) {

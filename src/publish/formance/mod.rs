@@ -105,7 +105,7 @@ impl FormancePublisher {
         let found = connector
             .map(|_| {
                 format!(
-                    "the connector \"{}\" is installed and takes what is pushed",
+                    "the connector \"{}\" is installed and accepts pushed objects",
                     escaped(&self.wanted)
                 )
             })
@@ -125,7 +125,7 @@ impl FormancePublisher {
     fn connector(&self) -> Result<&ConnectorId, DeliveryError> {
         self.connector
             .as_ref()
-            .ok_or_else(|| DeliveryError::down("the connector is not looked up yet"))
+            .ok_or_else(|| DeliveryError::down("the connector has not been looked up yet"))
     }
 
     /// Pushes an account or a beneficiary.
@@ -159,7 +159,7 @@ impl FormancePublisher {
             };
         let reason = match account_type(&answer) {
             Some(kind) if kind != account.kind => {
-                "an account and a beneficiary have the same id: Formance has the one that came first"
+                "an account and a beneficiary have the same id: Formance has the one that was delivered first"
             }
             _ if change.number > 1 => {
                 "changed accounts and beneficiaries: the Payments API writes them once and keeps the first name and metadata"
@@ -233,7 +233,7 @@ impl Publisher for FormancePublisher {
         };
         let mut notes = Notes::default();
         for change in of(&[Stream::Balances]) {
-            let reason = "balances: no API of Formance takes them; let Connectivity poll this program (\"listen\")";
+            let reason = "balances: no API of Formance accepts them; let Connectivity poll this program (\"listen\")";
             notes.skipped.push((change.seq, reason.to_owned()));
         }
         // First, so that a payment names accounts that are there.

@@ -74,8 +74,8 @@ impl TokenSource {
                     Some(rotated) => secret = rotated,
                     None => {
                         return Err(DeliveryError::down(format!(
-                            "POST {} answered {}: Formance gives no token; check \"clientId\" and the client's secret (which is \
-                             read again then), and that the client may have the scopes {SCOPE}",
+                            "POST {} answered {}: Formance issues no token; check \"clientId\", the client's secret \
+                            (which is then read again), and that the client is allowed the scopes {SCOPE}",
                             escaped(&self.url),
                             answer.status
                         )));
@@ -116,7 +116,7 @@ impl TokenSource {
         }
         let given: GivenToken = serde_json::from_slice(answer.body_or_empty()).map_err(|_| {
             DeliveryError::down(format!(
-                "POST {} answered 200, but with no token: is \"url\" that of a stack?",
+                "POST {} answered 200, but without a token: is \"url\" that of a stack?",
                 escaped(&self.url)
             ))
         })?;

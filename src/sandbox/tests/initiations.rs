@@ -50,7 +50,7 @@ fn a_payout_is_made_once_and_listed() {
     let (status, said) = initiate(&sandbox, "/payouts", &other);
     assert_eq!(status, 409);
     assert!(
-        field(&said, "Detail").contains("\"k\" was used before"),
+        field(&said, "Detail").contains("\"k\" was already used"),
         "{said}"
     );
     let (status, transfer) = initiate(&sandbox, "/transfers", &other);

@@ -27,8 +27,8 @@ fn a_request_without_the_key_is_rejected() {
     let sandbox = bank();
     for (request, key, detail) in [
         ("GET /accounts", None, "no Authorization header"),
-        ("GET /accounts", Some("Bearer other"), "does not carry"),
-        ("GET /nowhere", Some(KEY), "does not carry"),
+        ("GET /accounts", Some("Bearer other"), "does not have"),
+        ("GET /nowhere", Some(KEY), "does not have"),
         ("POST /payouts", None, "no Authorization header"),
     ] {
         assert_error(&sandbox, request, key, 401, detail);
@@ -62,10 +62,10 @@ fn a_bad_request_is_answered_with_the_reason() {
             "RFC 3339",
         ),
         ("GET /transactions?a=%FF", 400, "UTF-8"),
-        ("DELETE /transactions", 405, "read with GET"),
-        ("POST /accounts", 405, "read with GET"),
-        ("GET /payouts", 405, "asked for with POST"),
-        ("PUT /transfers", 405, "asked for with POST"),
+        ("DELETE /transactions", 405, "accepts GET only"),
+        ("POST /accounts", 405, "accepts GET only"),
+        ("GET /payouts", 405, "accepts POST only"),
+        ("PUT /transfers", 405, "accepts POST only"),
         ("POST /payouts/1", 404, "no /payouts/1 here"),
     ] {
         assert_error(&sandbox, request, Some(&key), status, detail);

@@ -29,9 +29,7 @@ fn what_never_passes_is_named_and_can_be_skipped() {
     );
     let wrong = run(place.command("publisher skip formance 99"));
     assert!(
-        wrong
-            .stderr
-            .contains("99 is not among what it has yet to deliver"),
+        wrong.stderr.contains("it does not have to deliver 99"),
         "{wrong}"
     );
     assert_eq!(
@@ -71,7 +69,7 @@ fn what_is_refused_goes_into_quarantine_and_can_be_tried_again() {
     assert_eq!(ran.code, Some(2), "{ran}");
     assert!(
         ran.stderr
-            .contains("1 changes are refused by the target and kept in quarantine"),
+            .contains("1 changes were refused by the target and quarantined"),
         "{ran}"
     );
     assert_eq!(stack.payments().len(), 1);

@@ -208,15 +208,15 @@ fn what_the_api_cannot_take_is_counted_and_holds_nothing_up() {
     run(place.command("poll --sweep"));
     let expected = [
         ("balances", 3),
-        ("ids of fewer than 3 characters", 2),
-        ("ids so long that Formance's database cannot index them", 1),
+        ("ids shorter than 3 characters", 2),
+        ("ids too long for an index of Formance's database", 1),
         (
             "accounts of transactions whose ids Formance's database cannot index",
             1,
         ),
         ("changed assets, schemes, accounts or creation dates", 1),
         (
-            "captures and refunds in another asset than their payment's",
+            "captures and refunds in an asset other than their payment's",
             1,
         ),
         ("an account and a beneficiary have the same id", 1),
@@ -234,7 +234,7 @@ fn what_the_api_cannot_take_is_counted_and_holds_nothing_up() {
     assert_eq!(publisher(&place)["lag"], 0);
     let status = run(place.command("status")).stdout;
     assert!(
-        status.contains("left out, 3 versions: balances: no API of Formance takes them"),
+        status.contains("skipped, 3 versions: balances: no API of Formance accepts them"),
         "{status}"
     );
     assert_eq!(stack.payment("tx-001").adjustments.len(), 2);
