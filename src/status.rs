@@ -30,6 +30,15 @@ pub struct Status {
     pub warnings: Vec<String>,
 }
 
+/// A publisher's line and its ledger's figures as one object.
+#[derive(Serialize)]
+struct PublisherJson<'a> {
+    #[serde(flatten)]
+    line: &'a PublisherLine,
+    #[serde(flatten)]
+    ledger: &'a LedgerFigures,
+}
+
 impl Status {
     /// Reads the state in that directory, of a connector that polls so often.
     pub fn read(directory: &Path, period: Duration) -> Result<Status, store::Error> {
@@ -49,14 +58,6 @@ impl Status {
 
     /// For programs.
     pub fn in_json(&self) -> Value {
-        /// A publisher's line and its ledger's figures as one object.
-        #[derive(Serialize)]
-        struct PublisherJson<'a> {
-            #[serde(flatten)]
-            line: &'a PublisherLine,
-            #[serde(flatten)]
-            ledger: &'a LedgerFigures,
-        }
         let Status {
             overview,
             ledgers,

@@ -71,20 +71,26 @@ fn service_of_layout_4() -> FakePsp {
     psp
 }
 
-#[test]
-fn a_state_of_layout_4_is_brought_up_to_date_and_what_formance_has_is_known() {
-    let psp = service_of_layout_4();
-    let stack = Connectivity::start();
+/// A state of layout 4, beside a stack that has nothing yet.
+fn state_of_layout_4(psp: &FakePsp, stack: &Connectivity) -> Place {
     let place = Place::new(&psp.url(), json!({ "publish": [stack.entry()] }));
     fs::create_dir(place.state()).unwrap();
-    let open =
-        |place: &Place| rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
-    let old = open(&place);
-    old.execute_batch(include_str!("layouts/4.sql")).unwrap();
+    let state = open(&place);
+    state.execute_batch(include_str!("layouts/4.sql")).unwrap();
     let here = "UPDATE state SET value = ?1 WHERE key = 'endpoint'";
-    old.execute(here, [psp.url()]).unwrap();
-    drop(old);
+    state.execute(here, [psp.url()]).unwrap();
+    place
+}
 
+fn open(place: &Place) -> rusqlite::Connection {
+    rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap()
+}
+
+#[test]
+fn a_state_of_layout_4_is_brought_up_to_date_and_its_figures_stay() {
+    let psp = service_of_layout_4();
+    let stack = Connectivity::start();
+    let place = state_of_layout_4(&psp, &stack);
     let ran = place.poll_well();
     assert!(ran.stderr.contains("the state from layout 4 to 5"), "{ran}");
     assert!(place.state().join("state.sqlite3.layout-4").exists());
@@ -113,6 +119,17 @@ fn a_state_of_layout_4_is_brought_up_to_date_and_what_formance_has_is_known() {
             .any(|(asked, _)| is_post(asked, "/payments"))
     );
 
+    let fresh = Place::new(&psp.url(), json!({}));
+    fresh.poll_well();
+    assert_eq!(columns(&open(&place)), columns(&open(&fresh)));
+}
+
+#[test]
+fn what_formance_has_is_known_after_the_upgrade() {
+    let psp = service_of_layout_4();
+    let stack = Connectivity::start();
+    let place = state_of_layout_4(&psp, &stack);
+    place.poll_well();
     // The stack is empty, so a payment begins with the amount that is known of it.
     psp.change_transaction(
         "held",
@@ -171,8 +188,4 @@ fn a_state_of_layout_4_is_brought_up_to_date_and_what_formance_has_is_known() {
             .unwrap()
             .starts_with("changed types")
     }));
-
-    let fresh = Place::new(&psp.url(), json!({}));
-    fresh.poll_well();
-    assert_eq!(columns(&open(&place)), columns(&open(&fresh)));
 }

@@ -206,7 +206,7 @@ impl Publishers {
         kind.ok_or_else(|| self.no_publisher(publisher))
     }
 
-    /// Lets a publisher deliver everything after that seq again. Its own process tells it.
+    /// Lets a publisher deliver everything after that seq again. Its delivery thread begins with its next batch.
     ///
     /// It is an error if there is no such publisher, or if it has not delivered everything up to that seq: what is in
     /// between would be left out.

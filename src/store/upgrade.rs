@@ -8,14 +8,14 @@ use super::schema::{APPLICATION, LAYOUT, VERSION};
 use super::{Error, listing};
 
 /// What leads from one layout to the next: changes of what is there, and the tables and indices that are new.
-struct Step {
+struct LayoutStep {
     changes: &'static str,
     new: &'static [&'static str],
 }
 
 /// The steps from layout 1 to today's.
-const STEPS: [Step; 4] = [
-    Step {
+const STEPS: [LayoutStep; 4] = [
+    LayoutStep {
         changes: "
             ALTER TABLE version ADD COLUMN previous INTEGER;
             ALTER TABLE version ADD COLUMN sweep INTEGER;
@@ -29,11 +29,11 @@ const STEPS: [Step; 4] = [
         ",
         new: &["TABLE sweep", "TABLE quarantine", "INDEX quarantined", "TABLE unknown_value"],
     },
-    Step {
+    LayoutStep {
         changes: "ALTER TABLE record ADD COLUMN stamp INTEGER;",
         new: &["TABLE listed", "TABLE listing", "TABLE initiation", "INDEX initiated", "INDEX unsettled"],
     },
-    Step {
+    LayoutStep {
         changes: "
             ALTER TABLE publisher ADD COLUMN sending INTEGER;
             ALTER TABLE publisher ADD COLUMN target TEXT;
@@ -41,7 +41,7 @@ const STEPS: [Step; 4] = [
         ",
         new: &["TABLE refusal"],
     },
-    Step { changes: "ALTER TABLE cursor RENAME COLUMN traits TO quirks;", new: &["TABLE memory"] },
+    LayoutStep { changes: "ALTER TABLE cursor RENAME COLUMN traits TO quirks;", new: &["TABLE memory"] },
 ];
 
 /// Layout 4 had tables for what the `formance` publisher remembers. Its ledger says what the values mean.
@@ -136,7 +136,7 @@ fn layout(database: &Database) -> Result<i64, Error> {
 
 /// Takes every step that follows layout `found`.
 fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
-    for (from, Step { changes, new }) in (1..).zip(&STEPS) {
+    for (from, LayoutStep { changes, new }) in (1..).zip(&STEPS) {
         if from >= found {
             connection.execute_batch(changes)?;
             connection.execute_batch(&statements(new))?;

@@ -233,3 +233,54 @@ mod nanoseconds {
         i64::deserialize(deserializer).map(Timestamp::from_nanoseconds)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// States have them in this form, and a state of layout 4 is brought to it in SQL.
+    #[test]
+    fn payments_keep_their_form_in_the_state() {
+        let payment = |metadata, part| Payment {
+            id: String::new(),
+            seq: 0,
+            status: "REFUNDED".to_owned(),
+            amount: "30".to_owned(),
+            metadata,
+            kept: Fingerprint([0x0a; 16]),
+            newest: Timestamp::from_nanoseconds(-1),
+            part,
+        };
+        let own = Part::Own(PaymentState {
+            kind: "PAY-IN".to_owned(),
+            asset: "EUR/2".to_owned(),
+            initial: "100".to_owned(),
+            shown: "70".to_owned(),
+            is_open: true,
+        });
+        let kept = "0a".repeat(16);
+        for (payment, json) in [
+            (
+                payment(None, Part::Of("paid".to_owned())),
+                json!({
+                    "status": "REFUNDED", "amount": "30", "metadata": null, "kept": kept, "newest": -1,
+                    "part": { "of": "paid" },
+                }),
+            ),
+            (
+                payment(Some(Fingerprint([0xff; 16])), own),
+                json!({
+                    "status": "REFUNDED", "amount": "30", "metadata": "ff".repeat(16), "kept": kept, "newest": -1,
+                    "part": { "own": {
+                        "type": "PAY-IN", "asset": "EUR/2", "initial": "100", "shown": "70", "isOpen": true,
+                    } },
+                }),
+            ),
+        ] {
+            assert_eq!(serde_json::to_value(&payment).unwrap(), json);
+            assert_eq!(serde_json::from_value::<Payment>(json).unwrap(), payment);
+        }
+    }
+}
