@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::support::{FakePsp, Greeting, Place, Reply, TestServer, transaction};
 
-/// One stream answers so; the others must arrive, the message must name the request and hold `said`, and a poll after
-/// the fault must complete.
+/// One stream answers in this way. The others must arrive, the message must name the request and contain `said`, and a
+/// poll after the fault must complete.
 fn one_stream_fails(reply: Reply, said: &[&str]) {
     let psp = FakePsp::with_a_bank();
     psp.always("/beneficiaries", reply);
@@ -34,74 +34,20 @@ fn one_stream_fails(reply: Reply, said: &[&str]) {
     assert_eq!(place.changes().len(), 255);
 }
 
-#[test]
-fn status_404() {
-    one_stream_fails(
-        Reply::status(404),
-        &["answered 404", "Told so: by the test"],
-    );
-}
-
-#[test]
-fn status_400() {
-    one_stream_fails(
-        Reply::status(400),
-        &["answered 400", "Told so: by the test"],
-    );
-}
-
-#[test]
-fn status_500() {
-    one_stream_fails(Reply::status(500), &["answered 500", "tried 5 times"]);
-}
-
-#[test]
-fn status_429_without_a_time_to_wait() {
-    one_stream_fails(Reply::status(429), &["answered 429", "tried 5 times"]);
-}
-
-#[test]
-fn html_with_status_200() {
-    one_stream_fails(
-        Reply::body("<html>Please log in</html>"),
-        &["not a JSON array", "<html>Please log in"],
-    );
-}
-
-#[test]
-fn an_empty_body() {
-    one_stream_fails(Reply::body(""), &["the body is empty"]);
-}
-
-#[test]
-fn truncated_json() {
-    one_stream_fails(
-        Reply::body(r#"[{"id":"ben-1","createdAt""#),
-        &["not a JSON array"],
-    );
-}
-
-#[test]
-fn an_object_where_an_array_is_due() {
-    one_stream_fails(Reply::body(r#"{"data":[]}"#), &["not a JSON array"]);
-}
-
-#[test]
-fn a_body_over_the_limit() {
-    let body = format!("[{}]", " ".repeat(100_000));
-    one_stream_fails(
-        Reply::body(&body),
-        &["more than 100000 bytes", "maxBodyBytes"],
-    );
-}
-
-#[test]
-fn gzip_garbage() {
-    let headers = vec![("Content-Encoding", "gzip".to_owned())];
-    one_stream_fails(
-        Reply::With(200, headers, b"no gzip".to_vec()),
-        &["tried 5 times"],
-    );
+cases! { one_stream_fails;
+    status_404(Reply::status(404), &["answered 404", "Told so: by the test"]);
+    status_400(Reply::status(400), &["answered 400", "Told so: by the test"]);
+    status_500(Reply::status(500), &["answered 500", "tried 5 times"]);
+    status_429_without_a_time_to_wait(Reply::status(429), &["answered 429", "tried 5 times"]);
+    html_with_status_200(Reply::body("<html>Please log in</html>"), &["not a JSON array", "<html>Please log in"]);
+    an_empty_body(Reply::body(""), &["the body is empty"]);
+    truncated_json(Reply::body(r#"[{"id":"ben-1","createdAt""#), &["not a JSON array"]);
+    an_object_where_an_array_is_due(Reply::body(r#"{"data":[]}"#), &["not a JSON array"]);
+    a_request_that_takes_too_long(Reply::After(Duration::from_millis(1500)), &["within 1 s", "requestTimeout"]);
+    a_body_over_the_limit(
+        Reply::body(&format!("[{}]", " ".repeat(100_000))), &["more than 100000 bytes", "maxBodyBytes"]);
+    gzip_garbage(
+        Reply::With(200, vec![("Content-Encoding", "gzip".to_owned())], b"no gzip".to_vec()), &["tried 5 times"]);
 }
 
 #[test]
@@ -118,14 +64,6 @@ fn a_redirect_is_not_followed() {
         elsewhere.connections(),
         0,
         "the key may have left the endpoint"
-    );
-}
-
-#[test]
-fn a_request_that_takes_too_long() {
-    one_stream_fails(
-        Reply::After(Duration::from_millis(1500)),
-        &["within 1 s", "requestTimeout"],
     );
 }
 
@@ -154,7 +92,7 @@ fn a_refused_key_ends_the_poll_at_once() {
     }
 }
 
-/// Nothing of the service works; the message must hold `said`.
+/// Nothing of the service works. The message must contain `said`.
 fn everything_fails(endpoint: &str, said: &str) {
     let place = Place::new(endpoint, json!({ "requestTimeout": "400ms" }));
     let ran = place.poll();
@@ -164,6 +102,21 @@ fn everything_fails(endpoint: &str, said: &str) {
         "{ran}"
     );
     assert!(place.changes().is_empty());
+}
+
+/// As [`everything_fails`], on a server that treats every connection in this way.
+fn nothing_is_answered(greeting: Greeting, said: &str) {
+    everything_fails(&TestServer::greeting(greeting).url(), said);
+}
+
+cases! { nothing_is_answered;
+    a_connection_closed_without_an_answer(Greeting::Close, "tried 5 times");
+    a_connection_cut_in_the_headers(Greeting::Reply(b"HTTP/1.1 200 OK\r\nContent-Le".to_vec()), "tried 5 times");
+    a_connection_cut_in_the_body(
+        Greeting::Reply(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[{\"id\":".to_vec()), "tried 5 times");
+    a_service_that_accepts_and_stays_silent(Greeting::Stall(vec![]), "within 0.4 s");
+    a_service_that_stalls_in_the_body(
+        Greeting::Stall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[".to_vec()), "within 0.4 s");
 }
 
 #[test]
@@ -186,48 +139,6 @@ fn no_tls_at_the_other_end() {
         b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
     ));
     everything_fails(&plain.url().replace("http", "https"), "TLS failed");
-}
-
-#[test]
-fn a_connection_closed_without_an_answer() {
-    everything_fails(
-        &TestServer::greeting(Greeting::Close).url(),
-        "tried 5 times",
-    );
-}
-
-#[test]
-fn a_connection_cut_in_the_headers() {
-    everything_fails(
-        &TestServer::greeting(Greeting::Reply(b"HTTP/1.1 200 OK\r\nContent-Le".to_vec())).url(),
-        "tried 5 times",
-    );
-}
-
-#[test]
-fn a_connection_cut_in_the_body() {
-    let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[{\"id\":".to_vec();
-    everything_fails(
-        &TestServer::greeting(Greeting::Reply(cut)).url(),
-        "tried 5 times",
-    );
-}
-
-#[test]
-fn a_service_that_accepts_and_stays_silent() {
-    everything_fails(
-        &TestServer::greeting(Greeting::Stall(vec![])).url(),
-        "within 0.4 s",
-    );
-}
-
-#[test]
-fn a_service_that_stalls_in_the_body() {
-    let start = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[".to_vec();
-    everything_fails(
-        &TestServer::greeting(Greeting::Stall(start)).url(),
-        "within 0.4 s",
-    );
 }
 
 #[test]

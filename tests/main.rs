@@ -2,6 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+/// A table of tests: the function that they call, then a name and its arguments in each row.
+macro_rules! cases {
+    ($check:path; $($name:ident($($argument:expr),* $(,)?);)*) => {
+        $(#[test] fn $name() { $check($($argument),*); })*
+    };
+}
+
 mod support;
 
 mod atomic;

@@ -1,5 +1,5 @@
-//! Complete, from services that depart from what one would hope for: each departure is found out, said once with what
-//! to mend, shown in `status`, costs what is stated, and is forgotten when the service improves.
+//! Complete, from services with quirks: each quirk is noticed, reported once with its fix, shown in `status`, costs no
+//! more than its row states, and is forgotten when the service improves.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{FakePsp, Manners, Place, run};
 
-/// So many records on a page.
+/// Records on a page.
 const PAGE: usize = 10;
 
 /// Two hundred transactions, some a second apart, some in one second, some minutes apart.
@@ -22,7 +22,7 @@ fn service(manners: Manners) -> FakePsp {
     psp
 }
 
-/// So many seconds after the beginning of 2024-02-01.
+/// This many seconds after the start of 2024-02-01.
 fn at(second: usize) -> String {
     format!(
         "2024-02-01T{:02}:{:02}:{:02}Z",
@@ -54,15 +54,17 @@ fn requests(psp: &FakePsp) -> usize {
     count
 }
 
-/// What a trait costs, in requests for a stream of 200 records, 10 on a page: to import it, and in a poll that finds
-/// nothing new.
+/// What a quirk costs at most, in requests for a stream of 200 records, 10 on a page: to import it, and in a poll that
+/// finds nothing new.
 struct Cost {
     import: usize,
     quiet: usize,
 }
 
-/// The trait of that name is found in a service of such manners, and everything is read, in two polls and one sweep.
-fn found(manners: Manners, name: &str, cost: Cost) {
+/// A service that departs in this way has the quirk of that name, and everything is read in two polls and one sweep.
+fn found(depart: impl Fn(&mut Manners), name: &str, cost: Cost) {
+    let mut manners = Manners::default();
+    depart(&mut manners);
     let psp = service(manners);
     let place = Place::new(&psp.url(), json!({ "pageSize": PAGE }));
     let first = place.poll_well();
@@ -133,52 +135,17 @@ fn a_service_that_keeps_the_rules_has_no_traits() {
     assert!(import <= 31 && quiet <= 2, "{import} {quiet}");
 }
 
-#[test]
-fn a_service_that_caps_the_page_size() {
-    let manners = Manners {
-        cap: Some(4),
-        ..Manners::default()
-    };
-    found(
-        manners,
-        "caps pageSize",
-        Cost {
-            import: 89,
-            quiet: 4,
-        },
-    );
-}
-
-#[test]
-fn a_service_that_lists_the_newest_first() {
-    let manners = Manners {
-        newest_first: true,
-        ..Manners::default()
-    };
-    found(
-        manners,
-        "does not sort",
-        Cost {
-            import: 42,
-            quiet: 2,
-        },
-    );
-}
-
-#[test]
-fn a_service_that_lists_in_any_order() {
-    let manners = Manners {
-        shuffles: true,
-        ..Manners::default()
-    };
-    found(
-        manners,
-        "does not sort",
-        Cost {
-            import: 42,
-            quiet: 2,
-        },
-    );
+cases! { found;
+    a_service_that_caps_the_page_size(
+        |manners| manners.cap = Some(4), "caps pageSize", Cost { import: 89, quiet: 4 });
+    a_service_that_lists_the_newest_first(
+        |manners| manners.newest_first = true, "does not sort", Cost { import: 42, quiet: 2 });
+    a_service_that_lists_in_any_order(
+        |manners| manners.shuffles = true, "does not sort", Cost { import: 42, quiet: 2 });
+    a_service_that_excludes_the_bound(
+        |manners| manners.excludes_bound = true, "excludes the filter's bound", Cost { import: 33, quiet: 4 });
+    a_service_that_filters_by_day(
+        |manners| manners.coarse = 86_400, "filters coarsely", Cost { import: 24, quiet: 23 });
 }
 
 #[test]
@@ -224,61 +191,21 @@ fn found_with_old_records(manners: Manners, name: &str, cost: Cost) {
 }
 
 #[test]
-fn a_service_that_excludes_the_bound() {
-    let manners = Manners {
-        excludes_bound: true,
-        ..Manners::default()
-    };
-    found(
-        manners,
-        "excludes the filter's bound",
-        Cost {
-            import: 33,
-            quiet: 4,
-        },
-    );
-}
-
-#[test]
 fn a_service_that_reads_the_bound_in_its_own_time_zone() {
-    let manners = Manners {
-        shifts_bound: 5 * 3600,
-        ..Manners::default()
-    };
     found(
-        manners,
+        |manners| manners.shifts_bound = 5 * 3600,
         "shifts the filter's bound",
         Cost {
             import: 37,
             quiet: 29,
         },
     );
-    let manners = Manners {
-        shifts_bound: -1800,
-        ..Manners::default()
-    };
     found(
-        manners,
+        |manners| manners.shifts_bound = -1800,
         "filters coarsely",
         Cost {
             import: 40,
             quiet: 12,
-        },
-    );
-}
-
-#[test]
-fn a_service_that_filters_by_day() {
-    let manners = Manners {
-        coarse: 86_400,
-        ..Manners::default()
-    };
-    found(
-        manners,
-        "filters coarsely",
-        Cost {
-            import: 24,
-            quiet: 23,
         },
     );
 }

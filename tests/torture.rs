@@ -263,56 +263,31 @@ fn answered(answer: TestAnswer, expected: Expected) {
     torture(Mishap::Instead(answer), AMPLE, expected);
 }
 
-#[test]
-fn a_refused_connection_is_retried() {
-    torture(REFUSED, AMPLE, retried("connection refused"));
+cases! { torture;
+    a_refused_connection_is_retried(REFUSED, AMPLE, retried("connection refused"));
+    a_reset_before_the_headers_is_retried(Mishap::Reset, AMPLE, retried("reset"));
+    a_cut_in_the_headers_is_retried(Mishap::CutInHead, AMPLE, retried("Peer disconnected"));
+    a_cut_in_the_body_is_retried(Mishap::CutInBody, AMPLE, retried("Peer disconnected"));
+    truncated_json_is_retried(Mishap::TruncatedBody, AMPLE, retried("EOF while parsing"));
 }
 
-#[test]
-fn a_reset_before_the_headers_is_retried() {
-    torture(Mishap::Reset, AMPLE, retried("reset"));
+cases! { outlasting;
+    silence_instead_of_headers_is_retried_after_the_deadline(Mishap::Silence);
+    a_stall_in_the_body_is_retried_after_the_deadline(Mishap::StallInBody);
+    an_answer_that_drips_is_retried_after_the_deadline(Mishap::Drip);
 }
 
-#[test]
-fn a_cut_in_the_headers_is_retried() {
-    torture(Mishap::CutInHead, AMPLE, retried("Peer disconnected"));
-}
-
-#[test]
-fn a_cut_in_the_body_is_retried() {
-    torture(Mishap::CutInBody, AMPLE, retried("Peer disconnected"));
-}
-
-#[test]
-fn truncated_json_is_retried() {
-    torture(Mishap::TruncatedBody, AMPLE, retried("EOF while parsing"));
-}
-
-#[test]
-fn silence_instead_of_headers_is_retried_after_the_deadline() {
-    outlasting(Mishap::Silence);
-}
-
-#[test]
-fn a_stall_in_the_body_is_retried_after_the_deadline() {
-    outlasting(Mishap::StallInBody);
-}
-
-#[test]
-fn an_answer_that_drips_is_retried_after_the_deadline() {
-    outlasting(Mishap::Drip);
-}
-
-#[test]
-fn status_429_with_seconds_to_wait_is_retried_after_them() {
-    let answer = TestAnswer::new(429, b"").with("Retry-After", "1");
-    answered(
-        answer,
-        retried_after(
-            Duration::from_secs(1),
-            "all requests wait 1 s, as the service asked",
-        ),
-    );
+cases! { answered;
+    status_429_with_seconds_to_wait_is_retried_after_them(
+        TestAnswer::new(429, "").with("Retry-After", "1"),
+        retried_after( Duration::from_secs(1), "all requests wait 1 s, as the service asked", ));
+    status_500_is_retried(TestAnswer::new(500, "oops"), retried("answered 500"));
+    status_503_is_retried(TestAnswer::new(503, ""), retried("answered 503"));
+    html_with_status_200_is_retried(
+        TestAnswer::new(200, b"<html>Please log in</html>").with("Content-Type", "text/html"),
+        retried("<html>Please log in"));
+    an_empty_body_is_retried(TestAnswer::new(200, ""), retried("the body is empty"));
+    gzip_garbage_is_retried(TestAnswer::new(200, b"no gzip").with("Content-Encoding", "gzip"), retried("gzip"));
 }
 
 #[test]
@@ -328,37 +303,6 @@ fn status_429_with_a_date_to_wait_for_is_retried_after_it() {
             "all requests wait 1 s, as the service asked",
         ),
     );
-}
-
-#[test]
-fn status_500_is_retried() {
-    let answer = TestAnswer::new(500, "oops");
-    answered(answer, retried("answered 500"));
-}
-
-#[test]
-fn status_503_is_retried() {
-    let answer = TestAnswer::new(503, "");
-    answered(answer, retried("answered 503"));
-}
-
-#[test]
-fn html_with_status_200_is_retried() {
-    let answer =
-        TestAnswer::new(200, b"<html>Please log in</html>").with("Content-Type", "text/html");
-    answered(answer, retried("<html>Please log in"));
-}
-
-#[test]
-fn an_empty_body_is_retried() {
-    let answer = TestAnswer::new(200, "");
-    answered(answer, retried("the body is empty"));
-}
-
-#[test]
-fn gzip_garbage_is_retried() {
-    let answer = TestAnswer::new(200, b"no gzip").with("Content-Encoding", "gzip");
-    answered(answer, retried("gzip"));
 }
 
 #[test]
