@@ -1,4 +1,4 @@
-//! The command `check`: it finds what is wrong with the configuration and the targets, says how to mend it, and writes
+//! The command `check`: it finds what is wrong with the configuration and the targets, names the fix, and writes
 //! nothing.
 
 use serde_json::{Value, json};

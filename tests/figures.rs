@@ -13,7 +13,7 @@ fn set(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
-/// A bank of so many transactions, all of them stored and none delivered.
+/// A bank of this many transactions, all of them stored and none delivered.
 fn stored(records: u64, entry: Value) -> (FakePsp, Place) {
     let psp = FakePsp::start();
     for number in 0..records {

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Read;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,80 +10,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::{
-    FakePsp, Mishap, Place, Running, TestAnswer, TestRequest, TestServer, run, wait_until,
+    Batch, FakePsp, Mishap, Place, Receiver, Running, TARGET_KEY, TARGET_TOKEN, TestAnswer, run,
+    wait_until,
 };
-
-const TARGET_KEY: &str = "key-of-the-target";
-/// Some put their key into the URL.
-const TARGET_TOKEN: &str = "t0k3n";
-
-/// A target that keeps what it has acknowledged.
-struct Receiver {
-    web: TestServer,
-    batches: Arc<Mutex<Vec<Batch>>>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Batch {
-    key: String,
-    lines: Vec<Value>,
-}
-
-impl Receiver {
-    fn start() -> Receiver {
-        let batches: Arc<Mutex<Vec<Batch>>> = Arc::default();
-        let taken = batches.clone();
-        let web = TestServer::start(move |asked| {
-            taken.lock().unwrap().push(batch(asked));
-            TestAnswer::new(204, "")
-        });
-        Receiver { web, batches }
-    }
-
-    fn url(&self) -> String {
-        format!(
-            "http://{}/changes/?token={TARGET_TOKEN}",
-            self.web.address()
-        )
-    }
-
-    fn entry(&self) -> Value {
-        json!({ "type": "http", "url": self.url(), "apiKey": TARGET_KEY, "requestTimeout": "5s" })
-    }
-
-    fn batches(&self) -> Vec<Batch> {
-        self.batches.lock().unwrap().clone()
-    }
-
-    /// The seqs of the lines, each once for every time it came.
-    fn seqs(&self) -> Vec<i64> {
-        let batches = self.batches();
-        let lines = batches.iter().flat_map(|batch| &batch.lines);
-        lines.map(|line| line["seq"].as_i64().unwrap()).collect()
-    }
-}
-
-/// Reads what was POSTed.
-fn batch(asked: &TestRequest) -> Batch {
-    assert_eq!(
-        (asked.method.as_str(), asked.path.as_str()),
-        ("POST", "/changes/?token=t0k3n")
-    );
-    assert_eq!(asked.header("content-type"), Some("application/x-ndjson"));
-    assert_eq!(asked.header("content-encoding"), Some("gzip"));
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(&asked.body[..])
-        .read_to_string(&mut text)
-        .unwrap();
-    assert!(text.ends_with('\n'));
-    Batch {
-        key: asked.header("idempotency-key").unwrap().to_owned(),
-        lines: text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect(),
-    }
-}
 
 fn place(psp: &FakePsp, receiver: &Receiver) -> Place {
     Place::new(
@@ -134,8 +62,8 @@ fn a_batch_whose_answer_was_lost_is_sent_again_as_it_was_also_after_a_crash() {
     let place = place(&psp, &receiver);
     let lost: Arc<Mutex<Vec<Batch>>> = Arc::default();
     let seen = lost.clone();
-    receiver.web.script(move |asked| {
-        seen.lock().unwrap().push(batch(asked));
+    receiver.server.script(move |asked| {
+        seen.lock().unwrap().push(Batch::of(asked));
         Mishap::LostAnswer
     });
     let log = fs::File::create(place.path().join("log")).unwrap();
@@ -150,7 +78,7 @@ fn a_batch_whose_answer_was_lost_is_sent_again_as_it_was_also_after_a_crash() {
     wait_until("it is sent again", || lost.lock().unwrap().len() > sent);
     running.signal(nix::sys::signal::Signal::SIGKILL);
     running.ended();
-    receiver.web.script(|_| Mishap::None);
+    receiver.server.script(|_| Mishap::None);
     let batches = receiver.batches().len();
     place.poll_well();
     let lost = lost.lock().unwrap();
@@ -195,7 +123,7 @@ fn any_fault_of_any_exchange_loses_nothing_and_changes_no_batch() {
         entry["requestTimeout"] = json!("300ms");
         let place = Place::new(&psp.url(), json!({ "publish": [entry] }));
         let (what, mut left) = (format!("{mishap:?}"), 2);
-        receiver.web.script(move |_| match left {
+        receiver.server.script(move |_| match left {
             0 => Mishap::None,
             _ => {
                 left -= 1;
@@ -232,8 +160,8 @@ fn the_process_may_end_at_any_step() {
     loop {
         let receiver = Receiver::start();
         // The second line is refused, so there are several batches.
-        receiver.web.script(|asked| {
-            let has_second = batch(asked).lines.iter().any(|line| line["seq"] == 2);
+        receiver.server.script(|asked| {
+            let has_second = Batch::of(asked).lines.iter().any(|line| line["seq"] == 2);
             match has_second {
                 true => Mishap::Instead(TestAnswer::new(422, "no such thing")),
                 false => Mishap::None,
@@ -268,8 +196,8 @@ fn what_is_refused_is_narrowed_down_kept_and_can_be_tried_again() {
     let receiver = Receiver::start();
     let place = place(&psp, &receiver);
     let bad = [7, 8, 100, 255];
-    receiver.web.script(move |asked| {
-        let lines = batch(asked).lines;
+    receiver.server.script(move |asked| {
+        let lines = Batch::of(asked).lines;
         // It takes no more than a hundred at once.
         let refuses = |line: &Value| bad.iter().any(|seq| line["seq"] == *seq);
         match lines.len() > 100 {
@@ -296,7 +224,7 @@ fn what_is_refused_is_narrowed_down_kept_and_can_be_tried_again() {
         listed.contains("http/100") && listed.contains("answered 400 (No: not\\nthis)"),
         "{listed}"
     );
-    receiver.web.script(|_| Mishap::None);
+    receiver.server.script(|_| Mishap::None);
     run(place.command("quarantine retry http/100 http/7"));
     run(place.command("quarantine drop http/8"));
     assert_eq!(run(place.command("quarantine drop http/8")).code, Some(1));
@@ -313,13 +241,13 @@ fn what_is_refused_is_narrowed_down_kept_and_can_be_tried_again() {
         "{beyond}"
     );
     // One that is skipped is not sent, and no batch reaches over it.
-    receiver.web.script(|_| Mishap::Cut);
+    receiver.server.script(|_| Mishap::Cut);
     psp.add_transaction("one", "2024-03-01T00:00:00Z");
     psp.add_transaction("two", "2024-03-01T00:00:01Z");
     psp.add_transaction("three", "2024-03-01T00:00:02Z");
     run(place.command("poll --delivery-patience 300ms"));
     assert_eq!(run(place.command("publisher skip http 257")).code, Some(0));
-    receiver.web.script(|_| Mishap::None);
+    receiver.server.script(|_| Mishap::None);
     let before = receiver.seqs().len();
     place.poll_well();
     assert_eq!(receiver.seqs()[before..], [256, 258]);
@@ -350,7 +278,7 @@ fn a_key_that_is_rotated_is_read_again() {
     .unwrap();
     place.configure(&psp.url(), json!({ "publish": [entry] }));
     receiver
-        .web
+        .server
         .script(|asked| match asked.header("authorization") {
             Some("Bearer the-next-key") => Mishap::None,
             // As some echo what they were sent.
@@ -390,7 +318,7 @@ fn a_target_that_asks_for_patience_is_left_alone() {
     let place = place(&psp, &receiver);
     let times: Arc<Mutex<Vec<std::time::Instant>>> = Arc::default();
     let seen = times.clone();
-    receiver.web.script(move |_| {
+    receiver.server.script(move |_| {
         let mut seen = seen.lock().unwrap();
         seen.push(std::time::Instant::now());
         match seen.len() {
@@ -415,7 +343,7 @@ fn publishers_go_on_side_by_side_at_their_own_pace() {
     place.poll_well();
     // A new one begins at its beginning, and one that is down holds up nobody.
     place.configure(&psp.url(), with(json!([receiver.entry(), other, ndjson])));
-    down.web
+    down.server
         .script(|_| Mishap::Instead(TestAnswer::new(500, "")));
     psp.add_transaction("new", "2024-03-01T00:00:00Z");
     let ran = run(place.command("poll --delivery-patience 300ms"));
@@ -435,7 +363,7 @@ fn publishers_go_on_side_by_side_at_their_own_pace() {
     assert_eq!(lines(), 256);
     let shown = run(place.command("status")).stdout;
     assert!(shown.contains("delivery fails: POST"), "{shown}");
-    down.web.script(|_| Mishap::None);
+    down.server.script(|_| Mishap::None);
     place.poll_well();
     assert_eq!(down.seqs(), up_to(256));
     // A file is appended to.
@@ -450,7 +378,7 @@ fn publishers_go_on_side_by_side_at_their_own_pace() {
     assert_eq!((lines(), receiver.seqs().len()), (258, 256));
     place.poll_well();
     assert_eq!(lines(), 258);
-    // One that is no longer wanted is not shown for ever.
+    // A publisher that is no longer configured can be removed.
     let removed = run(place.command("publisher remove other"));
     assert!(
         removed
@@ -512,7 +440,7 @@ fn what_was_stored_while_the_target_was_down_arrives_in_order() {
         psp.add_transaction(&format!("tx-{number:04}"), &at);
     }
     let receiver = Receiver::start();
-    receiver.web.script(|_| Mishap::Cut);
+    receiver.server.script(|_| Mishap::Cut);
     let more = json!({ "publish": [receiver.entry()], "batchRecords": 500 });
     let place = Place::new(&psp.url(), more);
     let ran = run(place.command("poll --delivery-patience 1ms"));
@@ -521,7 +449,7 @@ fn what_was_stored_while_the_target_was_down_arrives_in_order() {
         ran.stderr.contains("poll 1 complete: 5000 new versions"),
         "{ran}"
     );
-    receiver.web.script(|_| Mishap::None);
+    receiver.server.script(|_| Mishap::None);
     place.poll_well();
     assert_eq!(receiver.seqs(), up_to(5_000));
     // In batches, and not line by line.

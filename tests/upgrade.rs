@@ -1,13 +1,13 @@
-//! A state of the layout before: what a publisher remembered of its target is still known.
+//! States of older layouts are brought up to date: nothing in them is lost, and nothing is delivered again.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
 use crate::formance::Connectivity;
 use crate::formance::push::{history, is_post, number, publisher, with_status};
-use crate::state::columns;
-use crate::support::{FakePsp, Place};
+use crate::support::{FakePsp, LISTEN_KEY, Listening, Place, Reply, run, transaction};
 
 /// The service whose records `layouts/4.sql` has.
 fn service_of_layout_4() -> FakePsp {
@@ -188,4 +188,287 @@ fn what_formance_has_is_known_after_the_upgrade() {
             .unwrap()
             .starts_with("changed types")
     }));
+}
+
+/// The names of a table's columns, by table.
+fn columns(state: &rusqlite::Connection) -> Vec<(String, Vec<String>)> {
+    let names = |sql: &str| -> Vec<String> {
+        let mut statement = state.prepare(sql).unwrap();
+        let names = statement.query_map([], |row| row.get(0)).unwrap();
+        names.map(Result::unwrap).collect()
+    };
+    let tables = names("SELECT name FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name");
+    let columns = |table: &String| {
+        let mut columns = names(&format!("SELECT name FROM pragma_table_info('{table}')"));
+        columns.sort();
+        columns
+    };
+    tables
+        .iter()
+        .map(|table| (table.clone(), columns(table)))
+        .collect()
+}
+
+#[test]
+fn a_state_of_layout_3_is_brought_up_to_date_and_its_publishers_go_on() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    let file = place.state().join("state.sqlite3");
+    let fresh = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let old = rusqlite::Connection::open(&file).unwrap();
+    old.execute_batch(include_str!("layouts/3.sql")).unwrap();
+    // What layout 3 had is there, as the program of today has filled it.
+    let filled = place.path().join("filled.sqlite3");
+    fs::write(&filled, fresh).unwrap();
+    old.execute("ATTACH ?1 AS filled", [filled.to_str().unwrap()])
+        .unwrap();
+    for (table, columns) in columns(&old) {
+        // Indices have no columns here.
+        if columns.is_empty() || table == "sqlite_sequence" {
+            continue;
+        }
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let columns = columns.join(", ");
+        // As layout 5 calls it.
+        let filled = columns.replace("traits", "quirks");
+        old.execute_batch(&format!(
+            "INSERT INTO main.{table} ({columns}) SELECT {filled} FROM filled.{table}"
+        ))
+        .unwrap();
+    }
+    drop(old);
+    let before = place.changes().len();
+    psp.add_transaction("new", "2024-03-01T00:00:00Z");
+    let ran = place.poll_well();
+    assert!(ran.stderr.contains("the state from layout 3 to 5"), "{ran}");
+    assert_eq!(place.changes().len(), before + 1);
+    let open =
+        |place: &Place| rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    let new = Place::new(&psp.url(), json!({}));
+    new.poll_well();
+    assert_eq!(columns(&open(&place)), columns(&open(&new)));
+}
+
+#[test]
+fn a_state_of_layout_1_is_brought_up_to_date_and_a_copy_of_it_is_kept() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    fs::create_dir(place.state()).unwrap();
+    let file = place.state().join("state.sqlite3");
+    let old = rusqlite::Connection::open(&file).unwrap();
+    old.execute_batch(include_str!("layouts/1.sql")).unwrap();
+    // Two accounts are known, one of them in an older version, and the cursor of the transactions.
+    let account =
+        r#"{"accountName":"Account acc-1","createdAt":"2024-01-01T00:00:00Z","id":"acc-1"}"#;
+    old.execute_batch(&format!(
+        "INSERT INTO state VALUES ('state_id', 'an-id'), ('name', 'test'), ('endpoint', '{}');
+         INSERT INTO version VALUES
+             (1, 'accounts', 'acc-1', 1, '2024-01-01T00:00:00.000000000Z', x'00112233445566778899aabbccddeeff',
+              '2024-03-01T00:00:00Z', 1, '{account}'),
+             (2, 'accounts', 'acc-2', 1, '2024-01-02T00:00:00.000000000Z', x'00112233445566778899aabbccddeeff',
+              '2024-03-01T00:00:00Z', 1, '{{}}');
+         INSERT INTO record VALUES ('accounts', 'acc-1', 1), ('accounts', 'acc-2', 2);
+         INSERT INTO cursor VALUES ('transactions', '2024-02-01T00:01:40Z', '[[\"2024-02-01T00:01:40Z\",\"2024-02-01T00:01:40Z\"]]', '[]');
+         INSERT INTO publisher VALUES ('ndjson', 'ndjson', 2, '2024-03-01T00:00:00Z', NULL);
+         INSERT INTO poll VALUES (7, '2024-03-01T00:00:00Z', '2024-03-01T00:00:01Z', 'complete', 9, 0, 2, 0, 0, 0, 3, NULL);",
+        psp.url()
+    ))
+    .unwrap();
+    drop(old);
+
+    let status = run(place.command("status"));
+    assert_eq!(status.code, Some(1), "{status}");
+    assert!(
+        status
+            .stderr
+            .contains("has layout 1, of an older version of generic-connector"),
+        "{status}"
+    );
+    let ran = place.poll_well();
+    assert!(
+        ran.stderr.contains("the state from layout 1 to 5")
+            && ran.stderr.contains("poll 8 complete: "),
+        "{ran}"
+    );
+    // acc-1 is known, acc-2 is not as it was. No transaction is stored that could vouch for the cursor.
+    assert_eq!(place.ids("accounts"), ["acc-2"]);
+    assert_eq!(place.ids("transactions").len(), 250);
+    assert_eq!(place.changes()[0]["seq"], 3);
+
+    let copy = place.state().join("state.sqlite3.layout-1");
+    assert_eq!(
+        fs::metadata(&copy).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let copy = rusqlite::Connection::open(copy).unwrap();
+    let layout = copy.query_row("PRAGMA user_version", [], |row| row.get(0));
+    assert_eq!(layout, Ok(1));
+    let kept = copy.query_row("SELECT count(*) FROM version", [], |row| row.get(0));
+    assert_eq!(kept, Ok(2));
+
+    let fresh = Place::new(&psp.url(), json!({}));
+    fresh.poll_well();
+    let open =
+        |place: &Place| rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    assert_eq!(columns(&open(&place)), columns(&open(&fresh)));
+    place.poll_well();
+}
+
+#[test]
+fn a_state_of_layout_2_is_listed_after_the_upgrade() {
+    let service = FakePsp::start();
+    service.add_account("acc-1", "2024-01-01T00:00:00Z");
+    let keys = json!({ "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "1h" });
+    let place = Place::new(&service.url(), keys);
+    // What a service of then had listed: a tie, a record that came late, a second version, one of a future date, balances
+    // whose date went back, and, from layout 1, a record that breaks the API.
+    let transaction = |id: &str, at: &str| transaction(id, at).to_string();
+    let balances = |at: &str, amount: &str| {
+        let balances = json!([{ "amount": amount, "currency": "EUR/2" }]);
+        json!({ "id": "b", "accountID": "acc-1", "at": at, "balances": balances }).to_string()
+    };
+    let tie = "2024-02-01T00:00:00Z";
+    let versions = [
+        (
+            "transactions",
+            "tx-1",
+            1,
+            None,
+            tie,
+            transaction("tx-1", tie),
+        ),
+        (
+            "transactions",
+            "tx-2",
+            1,
+            None,
+            tie,
+            transaction("tx-2", tie),
+        ),
+        (
+            "balances",
+            "acc-1",
+            1,
+            None,
+            "2024-02-02T00:00:00Z",
+            balances("2024-02-02T00:00:00Z", "1"),
+        ),
+        (
+            "transactions",
+            "late",
+            1,
+            None,
+            "2024-01-01T00:00:00Z",
+            transaction("late", "2024-01-01T00:00:00Z"),
+        ),
+        (
+            "transactions",
+            "bad",
+            1,
+            None,
+            tie,
+            json!({ "id": "bad", "amount": 5 }).to_string(),
+        ),
+        (
+            "transactions",
+            "tx-1",
+            2,
+            Some(1),
+            "2024-02-03T00:00:00Z",
+            transaction("tx-1", "2024-02-03T00:00:00Z"),
+        ),
+        (
+            "transactions",
+            "future",
+            1,
+            None,
+            "2124-01-01T00:00:00Z",
+            transaction("future", "2124-01-01T00:00:00Z"),
+        ),
+        (
+            "balances",
+            "acc-1",
+            2,
+            Some(3),
+            "2024-02-01T00:00:00Z",
+            balances("2024-02-01T00:00:00Z", "2"),
+        ),
+    ];
+    fs::create_dir(place.state()).unwrap();
+    let old = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    old.execute_batch(include_str!("layouts/2.sql")).unwrap();
+    let identity =
+        "INSERT INTO state VALUES ('state_id', 'an-id'), ('name', 'test'), ('endpoint', ?1)";
+    old.execute(identity, [service.url()]).unwrap();
+    for (index, (stream, id, number, previous, at, json)) in versions.into_iter().enumerate() {
+        let seq = index as i64 + 1;
+        let date = at.replace('Z', ".000000000Z");
+        old.execute(
+            "INSERT INTO version VALUES (?1, ?2, ?3, ?4, ?5, ?6, x'00112233445566778899aabbccddeeff', '2024-03-01T00:00:00Z', 1,
+                 NULL, ?7)",
+            (seq, stream, id, number, previous, date, json),
+        )
+        .unwrap();
+        old.execute(
+            "INSERT OR REPLACE INTO record VALUES (?1, ?2, ?3)",
+            (stream, id, seq),
+        )
+        .unwrap();
+    }
+    drop(old);
+
+    // What is listed is what was stored.
+    service.always("/", Reply::status(401));
+    let listening = Listening::on(place, &[]);
+    assert!(
+        listening.log().contains("the state from layout 2 to 5"),
+        "{}",
+        listening.log()
+    );
+    assert!(
+        listening
+            .log()
+            .contains("1 versions of an older state break the API")
+    );
+    let (_, listed) = listening.get("/transactions");
+    let listed: Vec<(&str, &str)> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|shown| {
+            (
+                shown["id"].as_str().unwrap(),
+                shown["updatedAt"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        listed[..4],
+        [
+            ("tx-1", "2024-02-01T00:00:00Z"),
+            ("tx-2", "2024-02-01T00:00:00.010000000Z"),
+            ("late", "2024-02-01T00:00:00.020000000Z"),
+            ("tx-1", "2024-02-03T00:00:00Z"),
+        ]
+    );
+    assert_eq!((listed.len(), listed[4].0), (5, "future"));
+    assert!(listed[4].1 < "2100");
+    let (_, balances) = listening.get("/accounts/acc-1/balances");
+    assert_eq!(balances["at"], "2024-02-02T00:00:00.010000000Z");
+    assert_eq!(balances["balances"][0]["amount"], "2");
+    assert!(
+        listening
+            .place
+            .state()
+            .join("state.sqlite3.layout-2")
+            .exists()
+    );
+    service.heal();
+    let fresh = Place::new(&service.url(), json!({}));
+    fresh.poll_well();
+    let open =
+        |place: &Place| rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    assert_eq!(columns(&open(&listening.place)), columns(&open(&fresh)));
 }

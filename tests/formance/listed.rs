@@ -256,7 +256,7 @@ fn a_connector_that_polled_the_service_before_is_adopted_once() {
             .iter()
             .filter(|listing| listing["adoptedAbove"].is_string());
         assert_eq!(adopted.count(), 3, "{listings}");
-        // Whatever bound comes next, nothing is dated anew.
+        // No later bound changes a date.
         let before = dates(&listening, "transactions", "updatedAt", "asc");
         assert!(before.windows(2).all(|pair| pair[0] < pair[1]));
         listening.get("/transactions?sort=updatedAt:asc&updatedAtFrom=2130-01-01T00:00:00Z");
@@ -441,7 +441,7 @@ fn the_date_of_balances_moves_whenever_an_amount_does() {
         assert_eq!(balances["accountID"], id);
     }
     assert_eq!(listening.get("/accounts/nobody/balances").0, 404);
-    // Asked for in a whole poll, and not given: Formance would try for ever.
+    // A balance that the service does not give in a whole poll: Formance would retry forever.
     let (status, none) = listening.get("/accounts/silent/balances");
     assert_eq!((status, &none["balances"]), (200, &json!([])));
     poller.balances("silent").unwrap();

@@ -150,7 +150,7 @@ impl Poller {
 
     /// One run of a stream: fetches until one says that there is no more.
     ///
-    /// An error is what ends the run or what it would try again for ever; the fetches before it are kept.
+    /// An error ends the run, or would be retried forever. The fetches before it are kept.
     pub fn run(&mut self, stream: Stream) -> Result<(), String> {
         self.run_with(stream, &mut || {})
     }
@@ -258,7 +258,7 @@ impl Poller {
 
     /// Sends an initiation once; `kind` is `payouts` or `transfers`. The status, and the body as JSON.
     ///
-    /// What was made is shown as a payment under the idempotency key. The stack asks again, for ever, after what
+    /// What was made is shown as a payment under the idempotency key. The stack asks again, forever, after what
     /// [`run`](Poller::run) tries again; after any other answer the initiation has failed.
     pub fn post(&mut self, kind: &str, body: &Value) -> Result<(u16, Value), String> {
         self.requests += 1;
@@ -296,7 +296,7 @@ impl Poller {
         }
     }
 
-    /// What it shows of an account or beneficiary: the first version, for ever.
+    /// The version of an account or beneficiary that it shows: the first one, forever.
     pub fn account(&self, id: &str) -> Option<Value> {
         let (_, json) = self.accounts.get(id)?;
         serde_json::from_str(json).ok()

@@ -22,7 +22,7 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// One on that service, which polls when it starts and when it is asked.
+    /// A connector to that service. It polls when it starts and when it is asked to.
     pub fn start(endpoint: &str, more: Value) -> Listening {
         let mut keys = json!({
             "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "1h", "sweepPeriod": "1000h",
@@ -32,7 +32,7 @@ impl Listening {
         Listening::on(Place::new(endpoint, keys), &[])
     }
 
-    /// One in that place, with more variables in its environment.
+    /// A connector in that place, with more variables in its environment.
     pub fn on(place: Place, variables: &[(&str, String)]) -> Listening {
         let mut command = place.command("run");
         command.envs(variables.iter().map(|(name, value)| (name, value)));
@@ -94,7 +94,7 @@ impl Listening {
         })
     }
 
-    /// Status, headers, and body; null if it is no JSON.
+    /// Status, headers and body. The body is null if it is not JSON.
     pub fn ask(
         &self,
         method: &str,
@@ -110,7 +110,7 @@ impl Listening {
         self.log.0.lock().unwrap().clone()
     }
 
-    /// Waits for a line of the log that holds the text.
+    /// Waits for a line of the log that contains the text.
     pub fn wait_for_line(&self, text: &str) -> String {
         let log = self.log.0.lock().unwrap();
         let patience = Duration::from_secs(30);

@@ -2,6 +2,7 @@
 
 mod listening;
 mod psp;
+mod receiver;
 mod server;
 mod tiny;
 
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 
 pub use listening::{LISTEN_KEY, Listening};
 pub use psp::{FakePsp, Manners, Reply, transaction};
+pub use receiver::{Batch, Receiver, TARGET_KEY, TARGET_TOKEN};
 pub use server::{Greeting, Mishap, TestAnswer, TestRequest, TestServer, http_date};
 
 /// A connector's folder: its configuration, its state, what it delivered.
@@ -81,7 +83,7 @@ impl Place {
         ready
     }
 
-    /// Lets everything that is stored have been read long ago, longer than any replica lags.
+    /// Dates everything that is stored so long ago that no replica can still lag behind it.
     pub fn age(&self) {
         let state = rusqlite::Connection::open(self.state().join("state.sqlite3")).unwrap();
         let aged = "UPDATE version SET observed_at = '2024-03-01T00:00:00Z'";
@@ -135,7 +137,7 @@ impl Place {
 /// The key that the fake service expects.
 pub const KEY: &str = "s3cr3t-key-of-the-test";
 
-/// The binary, with nothing of the environment that changes what it does.
+/// The binary, without the variables of the environment that change what it does.
 pub fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_generic-connector"));
     for variable in [
@@ -175,7 +177,7 @@ impl std::fmt::Display for Ran {
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        assert!(Instant::now() < deadline, "not within 30 seconds: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

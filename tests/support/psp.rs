@@ -14,29 +14,29 @@ use super::tiny::HttpServer;
 
 /// A fake Integration Service whose data and behaviour the test sets.
 pub struct FakePsp {
-    /// Ends what is held for ever. Dropped before the server, which waits for its answers.
+    /// Ends the requests that are held. Dropped before the server, which waits for its answers.
     _holding: Sender<()>,
     server: HttpServer,
     inner: Arc<Mutex<Inner>>,
 }
 
-/// How the service departs from what one would hope for.
+/// The quirks of the service.
 #[derive(Clone, Default)]
 pub struct Manners {
     /// The most records that it puts on a page.
     pub cap: Option<usize>,
     /// It lists the newest records first.
     pub newest_first: bool,
-    /// It lists records in an order that has nothing to do with their dates.
+    /// It lists records in an order unrelated to their dates.
     pub shuffles: bool,
     pub ignores_filter: bool,
     pub excludes_bound: bool,
-    /// It reads the filter's bound so many seconds later.
+    /// It shifts the filter's bound by this many seconds.
     pub shifts_bound: i64,
-    /// It compares whole units of so many seconds; 0 compares instants.
+    /// It compares whole units of this many seconds; 0 compares instants.
     pub coarse: i64,
     pub ignores_page: bool,
-    /// It does not list the payouts and transfers that it made.
+    /// It does not list the payouts and transfers that it has made.
     pub hides_initiations: bool,
 }
 
@@ -56,7 +56,7 @@ struct Inner {
     /// Looks at a request's path and query before it is answered as usual.
     script: Box<dyn FnMut(&str) -> Reply + Send>,
     requests: Vec<String>,
-    /// How many requests have no answer yet, and how many that were at most.
+    /// Number of requests without an answer, now and at most.
     under_way: usize,
     most_under_way: usize,
     /// The headers of the last request.
@@ -69,18 +69,18 @@ struct Inner {
     held: Receiver<()>,
 }
 
-/// What the script says to a request. A payout or transfer is made by all of them but [`With`](Reply::With), at once.
+/// What the script decides about a request. A payout or transfer is made at once, except by [`With`](Reply::With).
 #[derive(Clone)]
 pub enum Reply {
     /// Answer it from the data.
     Usual,
-    /// Answer it so: status, headers, body.
+    /// Answer with this status, these headers and this body.
     With(u16, Vec<(&'static str, String)>, Vec<u8>),
-    /// Answer it from the data, but so much later.
+    /// Answer it from the data after this time.
     After(Duration),
     /// Answer it from the data when the test sends something, or has dropped the sender.
     When(Receiver<()>),
-    /// Hold the connection and say nothing.
+    /// Hold the connection without an answer.
     Never,
     /// Close the connection instead of answering.
     Cut,
@@ -174,7 +174,7 @@ impl FakePsp {
         self.add_raw_transaction(transaction(id, updated_at));
     }
 
-    /// Departs from what one would hope for, from now on.
+    /// Has these quirks from now on.
     pub fn behave(&self, manners: Manners) {
         self.inner.lock().unwrap().manners = manners;
     }
@@ -211,7 +211,7 @@ impl FakePsp {
         self.inner.lock().unwrap().script = Box::new(script);
     }
 
-    /// Answers every request whose path starts so with that.
+    /// Gives this reply to every request whose path starts with `path`.
     pub fn always(&self, path: &'static str, reply: Reply) {
         self.script(move |asked| {
             if asked.starts_with(path) {
@@ -231,7 +231,7 @@ impl FakePsp {
         self.inner.lock().unwrap().requests.clone()
     }
 
-    /// How many requests were under way at once, at most. A request is under way until its answer is about to be sent,
+    /// The highest number of requests under way at once. A request is under way until its answer is about to be sent,
     /// so a client that waits for each answer has one of them per thread.
     pub fn most_under_way(&self) -> usize {
         self.inner.lock().unwrap().most_under_way
@@ -310,8 +310,8 @@ fn answer(inner: &Mutex<Inner>, mut request: Request) {
             std::thread::sleep(delay);
             Some(answered())
         }
-        Reply::When(told) => {
-            crossbeam_channel::select! { recv(told) -> _ => {} recv(held) -> _ => {} }
+        Reply::When(released) => {
+            crossbeam_channel::select! { recv(released) -> _ => {} recv(held) -> _ => {} }
             Some(answered())
         }
         Reply::Never => {

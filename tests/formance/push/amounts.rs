@@ -141,13 +141,13 @@ fn related_transactions_are_adjustments_of_their_parent_whenever_it_comes() {
     assert_eq!(publisher(&place)["waiting"], 0);
     let payment = stack.payment("payment");
     assert_eq!(payment.amount, number(80));
-    let told = payment.history();
-    let told: Vec<(&str, &str)> = told
+    let pushed = payment.history();
+    let pushed: Vec<(&str, &str)> = pushed
         .iter()
         .map(|(id, status)| (id.as_str(), status.as_str()))
         .collect();
     assert_eq!(
-        told,
+        pushed,
         [
             ("payment", "SUCCEEDED"),
             ("reversal", "REFUND_REVERSED"),
@@ -178,7 +178,7 @@ fn random_histories_end_in_the_right_amounts_statuses_and_histories() {
     let stack = Connectivity::start();
     let place = place(&psp, &stack);
     // What each transaction has been, in every poll another one.
-    let mut told: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut pushed: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let statuses = [
         "PENDING",
         "SUCCEEDED",
@@ -195,11 +195,11 @@ fn random_histories_end_in_the_right_amounts_statuses_and_histories() {
             let at = format!("2024-02-01T00:0{minute}:{:02}Z", random.u8(..60));
             let status = random.choice(statuses).unwrap();
             let id = format!("tx-{}", random.u8(..12));
-            match told.get_mut(&id) {
+            match pushed.get_mut(&id) {
                 None => {
                     psp.add_raw_transaction(with_status(&id, &at, status, "100"));
                     moved.insert(id.clone());
-                    told.insert(id, vec![status]);
+                    pushed.insert(id, vec![status]);
                 }
                 // One version of it in each poll.
                 Some(history) if moved.insert(id.clone()) => {
@@ -217,8 +217,8 @@ fn random_histories_end_in_the_right_amounts_statuses_and_histories() {
         }
     }
     place.poll_well();
-    assert_eq!(stack.payments().len(), told.len());
-    for (id, statuses) in &told {
+    assert_eq!(stack.payments().len(), pushed.len());
+    for (id, statuses) in &pushed {
         let payment = stack.payment(id);
         assert_eq!(history(&payment), *statuses, "{id}");
         assert_eq!(payment.amount, number(100), "{id}");
@@ -226,7 +226,7 @@ fn random_histories_end_in_the_right_amounts_statuses_and_histories() {
     replayed(&place, &stack);
 }
 
-/// Captures, refunds and relations in any order: poll by poll the same is told as in one go.
+/// Captures, refunds and relations in any order: the result is the same poll by poll and in one go.
 #[test]
 fn a_story_is_the_same_however_it_is_cut_into_polls() {
     let seed: u64 =
@@ -263,8 +263,8 @@ fn a_story_is_the_same_however_it_is_cut_into_polls() {
     for payment in stack.payments().values() {
         assert!(payment.amount >= number(0), "{payment:?}");
     }
-    // What is told is told once, or waits.
-    let told: BTreeSet<String> = stack
+    // Everything is pushed once, or waits.
+    let pushed: BTreeSet<String> = stack
         .payments()
         .values()
         .flat_map(|payment| payment.adjustments.clone())
@@ -272,8 +272,8 @@ fn a_story_is_the_same_however_it_is_cut_into_polls() {
         .collect();
     let waiting = publisher(&place)["waiting"].as_i64().unwrap();
     assert!(
-        told.len() == known.len() || waiting > 0,
-        "{told:?} of {known:?}"
+        pushed.len() == known.len() || waiting > 0,
+        "{pushed:?} of {known:?}"
     );
     assert_eq!(publisher(&place)["refused"], 0);
     replayed(&place, &stack);

@@ -49,7 +49,7 @@ fn any_fault_of_any_exchange_loses_nothing_and_tells_nothing_twice() {
     });
 }
 
-/// Lets that exchange go wrong in that way. False if there are not so many.
+/// Lets that exchange go wrong in that way. False if there are fewer exchanges.
 fn goes_well(psp: &FakePsp, exchange: usize, what: &str, mishap: &Mishap) -> bool {
     begin_again(psp);
     let stack = Connectivity::start();

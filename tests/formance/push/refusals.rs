@@ -89,7 +89,7 @@ fn what_is_refused_goes_into_quarantine_and_can_be_tried_again() {
         run(place.command("quarantine show formance/5")).code,
         Some(1)
     );
-    // Tried again in vain, then not.
+    // The first retry is refused again, the second one is not.
     let retry = || {
         assert_eq!(
             run(place.command("quarantine retry formance/4")).code,
