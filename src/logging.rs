@@ -5,7 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use log::LevelFilter;
 use simplelog::{ConfigBuilder, WriteLogger};
 
-/// Starts logging. Lines carry the time unless systemd's journal, which adds its own, takes them.
+/// Returns to the line's start and erases it.
+pub const ERASE_LINE: &str = "\r\x1b[K";
+
+/// Starts logging. Lines carry the time, unless they go to systemd's journal, which adds its own.
 pub fn start(level: LevelFilter) {
     let mut config = ConfigBuilder::new();
     config
@@ -14,15 +17,14 @@ pub fn start(level: LevelFilter) {
         .set_target_level(LevelFilter::Off)
         .set_thread_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
-        .set_time_format_rfc3339();
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        config.set_time_level(LevelFilter::Off);
-    }
+        // Its formats need another crate for milliseconds.
+        .set_time_level(LevelFilter::Off);
     let lines = Lines {
         line: Vec::new(),
         on_terminal: io::stderr().is_terminal(),
+        with_time: std::env::var_os("JOURNAL_STREAM").is_none(),
     };
-    // An error means that a logger is running already, as in tests.
+    // It fails if a logger is running already, as in tests.
     let _ = WriteLogger::init(level, config.build(), lines);
     std::panic::set_hook(Box::new(|panic| log::error!("panic: {panic}")));
 }
@@ -31,16 +33,20 @@ pub fn start(level: LevelFilter) {
 struct Lines {
     line: Vec<u8>,
     on_terminal: bool,
+    with_time: bool,
 }
-
-/// Returns to the line's start and erases it.
-pub const ERASE_LINE: &str = "\r\x1b[K";
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.line.is_empty() && self.on_terminal {
-            // A progress line may stand there.
-            self.line.extend_from_slice(ERASE_LINE.as_bytes());
+        if self.line.is_empty() {
+            if self.on_terminal {
+                // There may be a progress line.
+                self.line.extend_from_slice(ERASE_LINE.as_bytes());
+            }
+            if self.with_time {
+                // To the millisecond.
+                write!(self.line, "{:.3} ", jiff::Timestamp::now())?;
+            }
         }
         self.line.extend_from_slice(bytes);
         if self.line.ends_with(b"\n") {
