@@ -22,13 +22,14 @@
 //! | `store` | the state, one SQLite file: the change log, the newest versions, the cursors, the journal |
 //! | `publish` | publishers and their delivery threads |
 //! | `serve` | the listener: the API over the store, payouts and transfers, health |
-//! | `status` | what an operator is told |
+//! | `health` | the alarms: what an operator has to look at |
+//! | `status` | the state and its alarms, as the `status` command and the listener show them |
 //! | `sandbox` | a sample Integration Service, for the demo and the tests |
 //! | `config` | the configuration file, read and checked |
 //! | `command` | the commands of the command line, one a file |
 //! | `exit` | the exit codes |
 //!
-//! `api` and `http` are the ground floor. `formance`, `transport` and `store` stand on `api`, `psp` on `transport`, `poll`
+//! `api`, `http` and `health` are the ground floor. `formance`, `transport` and `store` stand on `api`, `psp` on `transport`, `poll`
 //! on `psp` and `store`, `publish` on `formance`, `transport` and `store`, `serve` on `formance`, `http`, `store`, `psp` and
 //! `poll`, `sandbox` on `http`, `command` on all.
 
@@ -41,6 +42,7 @@ mod config;
 mod crash;
 mod exit;
 mod formance;
+mod health;
 mod http;
 mod logging;
 mod poll;

@@ -35,7 +35,7 @@ fn a_service_that_is_down_costs_one_line_a_poll_and_is_reported_once_after_three
         text.lines().filter(|line| line.contains(part)).count()
     };
     wait_until("five polls fail", || lines(" failed: 0 new versions") >= 5);
-    assert_eq!(lines("no poll has succeeded for"), 1);
+    assert_eq!(lines("no poll has succeeded since"), 1);
     assert_eq!(
         lines("ERROR"),
         lines(" failed: 0 new versions"),
@@ -71,7 +71,7 @@ fn a_cursor_that_stands_still_although_there_are_newer_records_is_reported() {
         .collect();
     // The first poll moves it.
     assert_eq!(said, [false, false, false, true, false, false]);
-    assert!(warnings(&place)[0].contains("transactions: the cursor has not moved"));
+    assert!(warnings(&place)[0].contains("transactions: the cursor has been at"));
     let table = run(place.command("status"));
     assert!(table.stdout.contains("WARNING    transactions"), "{table}");
     psp.add_transaction("next", "2024-01-01T00:05:00Z");

@@ -24,7 +24,7 @@ fn in_words(status: &Status) -> String {
     let Status {
         overview,
         ledgers,
-        warnings,
+        alarms,
     } = status;
     let mut text = format!(
         "connector  {} at {}\nstate      {}, last seq {}\n\n",
@@ -33,8 +33,8 @@ fn in_words(status: &Status) -> String {
         overview.state.id,
         overview.state.last_seq
     );
-    for warning in warnings {
-        text += &format!("WARNING    {warning}\n\n");
+    for alarm in alarms {
+        text += &format!("WARNING    {alarm}\n\n");
     }
     text += &format!("{:<14}{:>12}  {}\n", "STREAM", "RECORDS", "READ UNTIL");
     for count in &overview.streams {

@@ -1,15 +1,14 @@
 use std::time::{Duration, Instant};
 
-/// Periods without a poll that succeeds after which the silence is reported.
-pub const SILENT_PERIODS: u32 = 3;
-/// Less free space than this on the disk is reported. Bytes.
-pub const LITTLE_ROOM: u64 = 256 << 20;
+use crate::api::{Second, Timestamp};
+use crate::health::Alarm;
 
 /// What the loop reports once, and again only after it was over.
 #[derive(Debug)]
 pub struct Alarms {
     /// When something was last read to be delivered, or the loop began.
     last_progress: Instant,
+    last_progress_at: Second,
     silence_reported: bool,
     room_reported: bool,
 }
@@ -19,6 +18,7 @@ impl Alarms {
     pub fn new() -> Alarms {
         Alarms {
             last_progress: Instant::now(),
+            last_progress_at: Timestamp::now().second(),
             silence_reported: false,
             room_reported: false,
         }
@@ -26,24 +26,26 @@ impl Alarms {
 
     /// A poll has succeeded.
     pub fn poll_succeeded(&mut self) {
-        self.last_progress = Instant::now();
+        self.batch_committed();
         self.silence_reported = false;
     }
 
     /// A poll has committed a batch and goes on. A first import may take longer than any number of periods.
     pub fn batch_committed(&mut self) {
         self.last_progress = Instant::now();
+        self.last_progress_at = Timestamp::now().second();
     }
 
     /// Reports that no poll has succeeded for long.
     pub fn check_silence(&mut self, period: Duration) {
         let silent = self.last_progress.elapsed();
-        if silent >= period * SILENT_PERIODS && !self.silence_reported {
+        if silent >= Alarm::longest_silence(period) && !self.silence_reported {
             self.silence_reported = true;
-            log::warn!(
-                "no poll has succeeded for {:.0} s: nothing new is being delivered",
-                silent.as_secs_f64()
-            );
+            let alarm = Alarm::Silence {
+                since: self.last_progress_at,
+                seconds: silent.as_secs(),
+            };
+            log::warn!("{alarm}");
         }
     }
 
@@ -52,13 +54,12 @@ impl Alarms {
         let Some(free) = free else {
             return;
         };
-        let little = free < LITTLE_ROOM;
-        if little && !self.room_reported {
-            log::warn!(
-                "the disk of the state has {} MB left: once it is full, nothing new is stored or delivered",
-                free / 1_000_000
-            );
+        let alarm = Alarm::of_room(free);
+        if let Some(alarm) = &alarm
+            && !self.room_reported
+        {
+            log::warn!("{alarm}");
         }
-        self.room_reported = little;
+        self.room_reported = alarm.is_some();
     }
 }

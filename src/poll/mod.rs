@@ -69,10 +69,8 @@ use std::time::Duration;
 use crate::store;
 
 pub use crate::store::PollOutcome;
-pub use alarms::{LITTLE_ROOM, SILENT_PERIODS};
 pub use main_loop::{Poller, Watch};
 pub use queue::Ask;
-pub use reading::STANDING_POLLS;
 pub use report::PollReport;
 pub use sweep::SliceReport;
 

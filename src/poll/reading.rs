@@ -3,11 +3,9 @@ use super::pending::{Judged, Pending};
 use super::workers::JobError;
 use super::{Settings, StoreResult};
 use crate::api::{Query, Record, Second, Stream, Timestamp, Unusable};
+use crate::health::Alarm;
 use crate::psp::{self, ListPage};
 use crate::store::{Cursor, QuarantineKind, Quirks, Store, SweepPlace};
-
-/// Polls in a row that leave a cursor where it is, although they read newer records, before that is reported.
-pub const STANDING_POLLS: i64 = 3;
 
 /// The reading of one list, page by page, by a poll or by a sweep.
 #[derive(Debug)]
@@ -184,14 +182,10 @@ impl Reading {
             Purpose::Sweep => false,
         };
         let standing = if stands { self.stored.standing + 1 } else { 0 };
-        if standing == STANDING_POLLS {
-            log::warn!(
-                "{}: the cursor has been at {} for {STANDING_POLLS} polls, although there are records dated up to \
-                {}: are they dated in the future, or is the service's clock (its \"Date\") behind?",
-                self.stream,
-                position.map_or("the beginning".to_owned(), String::from),
-                latest.map_or_else(String::new, String::from)
-            );
+        // Once, when it begins to be an alarm.
+        let alarm = |polls| Alarm::of_cursor(self.stream.name(), position, polls);
+        if let (None, Some(alarm)) = (alarm(self.stored.standing), alarm(standing)) {
+            log::warn!("{alarm}");
         }
         self.state = ReadingState::Complete {
             at: Timestamp::now().second(),

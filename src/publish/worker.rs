@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, select};
 use super::delivery::SharedDeliveryState;
 use super::{DeliveryError, Publisher};
 use crate::crash;
+use crate::health::Alarm;
 use crate::stop::Stop;
 use crate::store::{Change, Delivered, PublisherState};
 use crate::transport::Backoff;
@@ -292,8 +293,11 @@ impl DeliveryWorker {
         if self.state.get().error.as_deref() == Some(reason) {
             return;
         }
-        let name = self.publisher.name();
-        log::error!("delivery to \"{name}\" failed, retrying: {reason}");
+        let alarm = Alarm::DeliveryFails {
+            publisher: self.publisher.name().to_owned(),
+            reason: reason.to_owned(),
+        };
+        log::error!("{alarm}");
         self.note_error(Some(reason));
     }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::api::{Initiated, Initiation, InitiationRequest, escaped, same_content};
 use crate::crash;
 use crate::formance::read_initiated;
+use crate::health::Alarm;
 use crate::http::{Responder, Response};
 use crate::psp::{self, NotInitiated, ServiceClient};
 use crate::store::{Entry, InitiationOutcome, Journal};
@@ -145,7 +146,7 @@ impl Forwarder {
         crash::point();
         let outcome = outcome(asked, may_be_made);
         let shown = escaped(&request.idempotency_key);
-        log_outcome(kind, &shown, &outcome);
+        log_outcome(kind, &request.idempotency_key, &outcome);
         if let Err(error) = lock(&self.journal).end(&request.idempotency_key, &outcome) {
             log::error!("{kind}: the outcome of \"{shown}\" could not be recorded: {error}");
             let detail =
@@ -217,22 +218,29 @@ fn is_final(status: u16, may_be_made: bool) -> bool {
 }
 
 fn log_outcome(kind: Initiation, key: &str, outcome: &InitiationOutcome) {
+    let shown = escaped(key);
     match outcome {
         InitiationOutcome::Made(initiated) => {
             log::info!(
-                "{kind}: \"{key}\" was made as \"{}\"",
+                "{kind}: \"{shown}\" was made as \"{}\"",
                 escaped(&initiated.id)
             );
         }
         InitiationOutcome::Refused(_, answer) => log::warn!(
-            "{kind}: \"{key}\" was refused by the service: {}",
+            "{kind}: \"{shown}\" was refused by the service: {}",
             escaped(answer)
         ),
-        InitiationOutcome::NotMade(error) => log::error!("{kind}: \"{key}\" was not made: {error}"),
-        InitiationOutcome::Unknown(error) => log::error!(
-            "{kind}: whether \"{key}\" was made is unknown: {error}; the service is asked again when Connectivity \
-            repeats the request with the same idempotencyKey"
-        ),
+        InitiationOutcome::NotMade(error) => {
+            log::error!("{kind}: \"{shown}\" was not made: {error}");
+        }
+        InitiationOutcome::Unknown(error) => {
+            let alarm = Alarm::OutcomeUnknown {
+                kind: kind.name().to_owned(),
+                key: key.to_owned(),
+                reason: Some(error.clone()),
+            };
+            log::error!("{alarm}");
+        }
     }
 }
 

@@ -122,23 +122,10 @@ fn before_the_first_import() {
 #[test]
 fn payouts() {
     let service = FakePsp::start();
-    let listening = Listening::start(
-        &service.url(),
-        json!({ "requestTimeout": "300ms", "workers": 1 }),
-    );
+    let listening = Listening::start(&service.url(), json!({ "workers": 1 }));
     listening.wait_for_line("poll 1 complete");
     let mut session = Session::new();
     session.hide(listening.place.path().to_str().unwrap(), "[FOLDER]");
-    let mut ask = |what: &str, body: &Value| {
-        session.line(&format!("# {what}"));
-        asked(
-            &mut session,
-            &listening,
-            "POST",
-            "/payouts",
-            &body.to_string(),
-        );
-    };
     for (field, value) in [
         ("idempotencyKey", json!("")),
         ("amount", json!("0")),
@@ -149,7 +136,8 @@ fn payouts() {
     ] {
         let mut body = payout("k", "100");
         body[field] = value;
-        ask(&format!("{field}: {}", body[field]), &body);
+        session.line(&format!("# {field}: {}", body[field]));
+        pay(&mut session, &listening, &body);
     }
     for (key, reply) in [
         ("refused", Reply::status(422)),
@@ -157,16 +145,32 @@ fn payouts() {
         ("key-refused", Reply::status(401)),
         ("failing", Reply::status(500)),
         ("cut", Reply::Cut),
-        ("silent", Reply::Never),
         ("html", Reply::With(201, vec![], b"<html>".to_vec())),
     ] {
         service.always("/payouts", reply);
-        ask(key, &payout(key, "100"));
-        ask("another amount under the same key", &payout(key, "101"));
+        session.line(&format!("# {key}"));
+        pay(&mut session, &listening, &payout(key, "100"));
+        session.line("# another amount under the same key");
+        pay(&mut session, &listening, &payout(key, "101"));
     }
     session.line("# no JSON");
     asked(&mut session, &listening, "POST", "/payouts", "<html>");
     session.line("# the log");
     session.log(&listening.log());
     session.is("listener-payouts");
+}
+
+#[test]
+fn a_payout_that_is_not_answered() {
+    let service = FakePsp::start();
+    service.always("/payouts", Reply::Never);
+    let listening = Listening::start(&service.url(), json!({ "requestTimeout": "300ms" }));
+    let mut session = Session::new();
+    pay(&mut session, &listening, &payout("silent", "100"));
+    session.log(&listening.wait_for_line("payouts: "));
+    session.is("listener-silence");
+}
+
+fn pay(session: &mut Session, listening: &Listening, body: &Value) {
+    asked(session, listening, "POST", "/payouts", &body.to_string());
 }

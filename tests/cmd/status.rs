@@ -7,7 +7,7 @@ use super::poll::{bad_bank, place};
 use crate::formance::Connectivity;
 use crate::formance::payout;
 use crate::support::{
-    FakePsp, LISTEN_KEY, Listening, Manners, Mishap, Place, Reply, TestAnswer, transaction,
+    FakePsp, LISTEN_KEY, Listening, Manners, Mishap, Place, Reply, TestAnswer, run, transaction,
 };
 
 /// Both forms.
@@ -52,7 +52,7 @@ fn of_a_busy_connector() {
         &psp,
         json!({
             "publish": publish, "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "1h",
-            "sweepPeriod": "1000h", "requestTimeout": "300ms",
+            "sweepPeriod": "1000h",
         }),
     );
     let mut child = transaction("refund", "2024-02-02T00:00:00Z");
@@ -73,7 +73,8 @@ fn of_a_busy_connector() {
         excludes_bound: true,
         ..Manners::default()
     });
-    place.poll();
+    // Long enough for one of the publishers.
+    run(place.command("poll --delivery-patience 3s"));
     stack.go_down();
     psp.add_transaction("new", "2024-03-01T00:00:00Z");
     let listening = Listening::on(place, &[]);

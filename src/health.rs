@@ -1,0 +1,126 @@
+//! Alarms: what an operator has to look at. An alarm reads the same in the log, in `status` and in `GET /status`.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::api::{Second, escaped};
+
+/// Periods without a poll that succeeds.
+const SILENT_PERIODS: u32 = 3;
+
+/// Polls that read newer records and yet leave the cursor where it is.
+const STANDING_POLLS: i64 = 3;
+
+/// Free space on the disk of the state. Bytes.
+const LITTLE_ROOM: u64 = 256 << 20;
+
+/// Something that an operator has to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Alarm {
+    /// There were polls, and none of them has succeeded.
+    NeverPolled,
+    /// No poll has succeeded for several periods.
+    Silence {
+        /// When the last one did, or since when it has been tried.
+        since: Second,
+        /// How long ago that was. Seconds.
+        seconds: u64,
+    },
+    /// Polls read newer records, but the cursor does not move.
+    StandingCursor {
+        /// The stream's name.
+        stream: String,
+        /// Where the cursor is.
+        position: Option<Second>,
+        /// For how many polls.
+        polls: i64,
+    },
+    /// The disk of the state will soon be full.
+    LittleRoom {
+        /// Bytes that are left.
+        free: u64,
+    },
+    /// A publisher cannot deliver.
+    DeliveryFails {
+        /// Its name.
+        publisher: String,
+        /// What happened last.
+        reason: String,
+    },
+    /// A payout or transfer may have been made or not.
+    OutcomeUnknown {
+        /// `payouts` or `transfers`.
+        kind: String,
+        /// Its `idempotencyKey`.
+        key: String,
+        /// What happened last.
+        reason: Option<String>,
+    },
+}
+
+impl Alarm {
+    /// How long polls may fail until that is an alarm.
+    pub fn longest_silence(period: Duration) -> Duration {
+        period * SILENT_PERIODS
+    }
+
+    /// The alarm of a cursor that so many polls have left at that position.
+    pub fn of_cursor(stream: &str, position: Option<Second>, polls: i64) -> Option<Alarm> {
+        (polls >= STANDING_POLLS).then(|| Alarm::StandingCursor {
+            stream: stream.to_owned(),
+            position,
+            polls,
+        })
+    }
+
+    /// The alarm of a disk with that many free bytes.
+    pub fn of_room(free: u64) -> Option<Alarm> {
+        (free < LITTLE_ROOM).then_some(Alarm::LittleRoom { free })
+    }
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Alarm::NeverPolled => write!(f, "no poll has ever succeeded"),
+            Alarm::Silence { since, seconds } => write!(
+                f,
+                "no poll has succeeded since {since}, {seconds} s ago: nothing new is being delivered"
+            ),
+            Alarm::StandingCursor {
+                stream,
+                position,
+                polls,
+            } => {
+                let position = position.map_or("the beginning".to_owned(), String::from);
+                write!(
+                    f,
+                    "{stream}: the cursor has been at {position} for {polls} polls, although there are newer records: are \
+                     they dated in the future, or is the service's clock (its \"Date\") behind?"
+                )
+            }
+            Alarm::LittleRoom { free } => write!(
+                f,
+                "the disk of the state has {} MB left: once it is full, nothing new is stored or delivered",
+                free / 1_000_000
+            ),
+            Alarm::DeliveryFails { publisher, reason } => {
+                write!(f, "delivery to \"{publisher}\" failed, retrying: {reason}")
+            }
+            Alarm::OutcomeUnknown { kind, key, reason } => {
+                write!(
+                    f,
+                    "{kind}: whether \"{}\" was made is unknown",
+                    escaped(key)
+                )?;
+                if let Some(reason) = reason {
+                    write!(f, ": {reason}")?;
+                }
+                write!(
+                    f,
+                    "; look it up at the PSP. The service is asked again when Connectivity repeats the request with the same idempotencyKey"
+                )
+            }
+        }
+    }
+}
