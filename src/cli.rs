@@ -26,36 +26,34 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show it at work: a sample service, a connector on it, and what arrives
-    Demo(Demo),
+    Demo(DemoOptions),
     /// Poll and deliver until stopped; what systemd runs
     Run(ConfigFile),
     /// Poll until caught up, deliver everything, exit; for cron
-    Poll(Poll),
+    Poll(PollOptions),
     /// Show how far polling and delivery have come
-    Status(Status),
+    Status(StatusOptions),
     /// Look at the configuration and at where it delivers to, without delivering anything
     Check(ConfigFile),
     /// Look at the records that were not accepted, here or by a target, and decide about them
-    #[command(subcommand)]
-    Quarantine(Quarantine),
+    Quarantine(QuarantineOptions),
     /// Decide about a publisher
-    #[command(subcommand)]
-    Publisher(Publisher),
+    Publisher(PublisherOptions),
     /// Serve a sample Integration Service on this machine
-    Sandbox(Sandbox),
+    Sandbox(SandboxOptions),
 }
 
 /// The configuration.
 #[derive(Debug, Args)]
 pub struct ConfigFile {
     /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = config::DEFAULT_FILE)]
+    #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_FILE)]
     pub config: PathBuf,
 }
 
 /// Options of `demo`.
 #[derive(Debug, Args)]
-pub struct Demo {
+pub struct DemoOptions {
     /// End after that time instead of on Ctrl-C, such as 10s
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
@@ -63,7 +61,7 @@ pub struct Demo {
 
 /// Options of `poll`.
 #[derive(Debug, Args)]
-pub struct Poll {
+pub struct PollOptions {
     #[command(flatten)]
     /// The configuration.
     pub config: ConfigFile,
@@ -77,7 +75,7 @@ pub struct Poll {
 
 /// Options of `status`.
 #[derive(Debug, Args)]
-pub struct Status {
+pub struct StatusOptions {
     #[command(flatten)]
     /// The configuration.
     pub config: ConfigFile,
@@ -86,14 +84,22 @@ pub struct Status {
     pub json: bool,
 }
 
+/// Options of `quarantine`.
+#[derive(Debug, Args)]
+pub struct QuarantineOptions {
+    #[command(subcommand)]
+    /// What to do.
+    pub command: QuarantineCommand,
+    #[command(flatten)]
+    /// The configuration.
+    pub config: ConfigFile,
+}
+
 /// What to do with the quarantine.
 #[derive(Debug, Subcommand)]
-pub enum Quarantine {
+pub enum QuarantineCommand {
     /// List what is in it
     List {
-        /// The configuration.
-        #[command(flatten)]
-        config: ConfigFile,
         /// Print JSON, with the records' texts
         #[arg(long)]
         json: bool,
@@ -101,58 +107,60 @@ pub enum Quarantine {
     /// Show one record and its text
     Show {
         /// Its number in the list
-        number: Number,
-        /// The configuration.
-        #[command(flatten)]
-        config: ConfigFile,
+        number: QuarantineNumber,
     },
     /// Let the next poll take records again, or a publisher deliver them again
     Retry {
         /// Their numbers in the list
         #[arg(required = true)]
-        numbers: Vec<Number>,
-        /// The configuration.
-        #[command(flatten)]
-        config: ConfigFile,
+        numbers: Vec<QuarantineNumber>,
     },
     /// Drop records; those of the service come again if it still lists them
     Drop {
         /// Their numbers in the list
         #[arg(required = true)]
-        numbers: Vec<Number>,
-        /// The configuration.
-        #[command(flatten)]
-        config: ConfigFile,
+        numbers: Vec<QuarantineNumber>,
     },
 }
 
 /// What is in quarantine, by its number in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Number {
-    /// A record that was not accepted here: `7`.
+pub enum QuarantineNumber {
+    /// A record of the service: `7`.
     Record(i64),
     /// A version that a publisher's target refuses, by its seq: `formance/7`.
-    Refusal(String, i64),
+    Refused(String, i64),
 }
 
-impl std::str::FromStr for Number {
+impl std::str::FromStr for QuarantineNumber {
     type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Number, &'static str> {
+    fn from_str(text: &str) -> Result<QuarantineNumber, &'static str> {
         const FIX: &str = "write a number from the list, such as 7 or formance/7";
         match text.rsplit_once('/') {
-            None => text.parse().map(Number::Record).map_err(|_| FIX),
+            None => text.parse().map(QuarantineNumber::Record).map_err(|_| FIX),
             Some((publisher, seq)) => seq
                 .parse()
-                .map(|seq| Number::Refusal(publisher.to_owned(), seq))
+                .map(|seq| QuarantineNumber::Refused(publisher.to_owned(), seq))
                 .map_err(|_| FIX),
         }
     }
 }
 
+/// Options of `publisher`.
+#[derive(Debug, Args)]
+pub struct PublisherOptions {
+    #[command(subcommand)]
+    /// What to do.
+    pub command: PublisherCommand,
+    #[command(flatten)]
+    /// The configuration.
+    pub config: ConfigFile,
+}
+
 /// What to do with a publisher.
 #[derive(Debug, Subcommand)]
-pub enum Publisher {
+pub enum PublisherCommand {
     /// Deliver everything again, beside a connector that may be running
     Replay {
         /// Its name in the configuration
@@ -160,9 +168,6 @@ pub enum Publisher {
         /// Begin with that seq instead of with the first
         #[arg(long, value_name = "SEQ", default_value = "1", value_parser = clap::value_parser!(i64).range(1..))]
         from: i64,
-        /// The configuration.
-        #[command(flatten)]
-        config: ConfigFile,
     },
     /// Put a version into quarantine that it cannot get past, and let it go on behind it
     Skip {
@@ -171,23 +176,17 @@ pub enum Publisher {
         /// The version, as the publisher's error names it
         #[arg(value_parser = clap::value_parser!(i64).range(1..))]
         seq: i64,
-        /// The configuration.
-        #[command(flatten)]
-        config: ConfigFile,
     },
     /// Forget one that the configuration no longer has, with how far it came and what its target refused
     Remove {
         /// The name that it had
         name: String,
-        /// The configuration.
-        #[command(flatten)]
-        config: ConfigFile,
     },
 }
 
 /// Options of `sandbox`.
 #[derive(Debug, Args)]
-pub struct Sandbox {
+pub struct SandboxOptions {
     /// Where to listen; loopback only, port 0 chooses a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     pub listen: SocketAddr,

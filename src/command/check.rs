@@ -1,6 +1,4 @@
-use std::io::Write;
-
-use super::{CommandError, Exit};
+use super::{CommandError, Exit, print};
 use crate::api::escaped;
 use crate::cli::ConfigFile;
 use crate::config::{Config, TargetConfig, TargetKind};
@@ -33,9 +31,10 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
             }
         }
     }
-    Ok(match report.has_failures {
-        true => Exit::Findings,
-        false => Exit::Done,
+    Ok(if report.has_failures {
+        Exit::Findings
+    } else {
+        Exit::Done
     })
 }
 
@@ -69,7 +68,6 @@ struct Report {
 impl Report {
     fn say(&mut self, verdict: &str, what: &str, text: &str) {
         self.has_failures |= verdict == "FAILED";
-        // A reader that has gone has seen enough.
-        let _ = writeln!(std::io::stdout(), "{verdict:<8} {what}: {text}");
+        print(&format!("{verdict:<8} {what}: {text}\n"));
     }
 }

@@ -1,15 +1,15 @@
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::connector::{Connector, default_target, publishers};
-use super::{CommandError, Exit};
+use super::{CommandError, Exit, print};
 use crate::api::object::{Account, Balances, Beneficiary, Transaction};
 use crate::api::{Amount, Asset, PerStream, Stream, escaped};
-use crate::cli;
+use crate::cli::DemoOptions;
 use crate::config::Config;
 use crate::poll::{PollReport, Watch};
 use crate::publish::{DeliveryError, Publisher};
@@ -22,7 +22,7 @@ use crate::store::{Change, Delivered, PublisherState};
 const KEY: &str = "demo";
 
 /// Starts a sandbox and a connector on it, and shows what arrives.
-pub(super) fn run(options: &cli::Demo) -> Result<Exit, CommandError> {
+pub(super) fn run(options: &DemoOptions) -> Result<Exit, CommandError> {
     let (trigger, stop) = signals::handle().map_err(CommandError::failed)?;
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let settings = Settings {
@@ -85,9 +85,9 @@ pub(super) fn run(options: &cli::Demo) -> Result<Exit, CommandError> {
     })
 }
 
-/// One line on standard output. That nobody reads any more is no error.
+/// Writes one line to standard output.
 fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+    print(&format!("{line}\n"));
 }
 
 /// A key that nobody can guess.

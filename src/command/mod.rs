@@ -10,7 +10,9 @@ mod quarantine;
 mod run;
 mod sandbox;
 mod status;
+mod table;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -60,4 +62,12 @@ fn run(cli: Cli) -> Exit {
         log::error!("{error}");
         error.exit
     })
+}
+
+/// Writes to standard output. A reader that has gone, as `head` does, has seen enough.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout();
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
 }

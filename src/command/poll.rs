@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use super::connector::{Connector, default_target, publishers};
 use super::{CommandError, Exit};
-use crate::cli;
+use crate::cli::PollOptions;
 use crate::config::Config;
 use crate::logging::ERASE_LINE;
 use crate::poll::{PollOutcome, PollReport, SliceReport, Watch};
@@ -13,7 +13,7 @@ use crate::signals;
 const LAST_DELIVERIES: Duration = Duration::from_secs(1);
 
 /// Polls until caught up and delivers everything.
-pub(super) fn run(options: &cli::Poll) -> Result<Exit, CommandError> {
+pub(super) fn run(options: &PollOptions) -> Result<Exit, CommandError> {
     let mut config = Config::read(&options.config.config)?;
     // What ends when it is caught up has nobody to answer.
     config.listen = None;
@@ -33,10 +33,11 @@ pub(super) fn run(options: &cli::Poll) -> Result<Exit, CommandError> {
         Ok((report, slice))
     });
     let interrupted = stop.requested();
-    let remaining = match interrupted {
+    let remaining = if interrupted {
         // The signal was for polling; what is committed gets a moment to arrive.
-        true => connector.deliver_last(LAST_DELIVERIES),
-        false => connector.deliver_all(options.delivery_patience, &stop),
+        connector.deliver_last(LAST_DELIVERIES)
+    } else {
+        connector.deliver_all(options.delivery_patience, &stop)
     };
     let refused = connector.refused();
     connector.shut_down();

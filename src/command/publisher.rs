@@ -1,20 +1,15 @@
-use std::io::Write;
-
-use super::{CommandError, Exit};
-use crate::cli;
+use super::{CommandError, Exit, print};
+use crate::cli::{PublisherCommand, PublisherOptions};
 use crate::config::Outline;
 use crate::publish;
 use crate::store::Publishers;
 
 /// Asks a publisher for something, beside a connector that may be running.
-pub(super) fn run(action: &cli::Publisher) -> Result<Exit, CommandError> {
-    let (cli::Publisher::Replay { config, .. }
-    | cli::Publisher::Skip { config, .. }
-    | cli::Publisher::Remove { config, .. }) = action;
-    let outline = Outline::read(&config.config)?;
+pub(super) fn run(options: &PublisherOptions) -> Result<Exit, CommandError> {
+    let outline = Outline::read(&options.config.config)?;
     let publishers = Publishers::open(&outline.state_directory)?;
-    let done = match action {
-        cli::Publisher::Replay { name, from, .. } => {
+    let done = match &options.command {
+        PublisherCommand::Replay { name, from } => {
             if *from > 1 && !publish::replays_from_anywhere(&publishers.kind(name)?) {
                 return Err(CommandError::failed(format!(
                     "the publisher \"{name}\" can only begin at the beginning, because what it tells of a payment builds on \
@@ -27,14 +22,14 @@ pub(super) fn run(action: &cli::Publisher) -> Result<Exit, CommandError> {
                 connector is running, otherwise when it starts"
             )
         }
-        cli::Publisher::Skip { name, seq, .. } => {
+        PublisherCommand::Skip { name, seq } => {
             publishers.skip(name, *seq)?;
             format!(
                 "publisher \"{name}\" will skip seq {seq} at its next attempt; to deliver it after all, run: \
                 quarantine retry {name}/{seq}"
             )
         }
-        cli::Publisher::Remove { name, .. } => {
+        PublisherCommand::Remove { name } => {
             if outline.publishers.contains(name) {
                 return Err(CommandError::failed(format!(
                     "the publisher \"{name}\" is in the configuration: remove its entry from \"publish\" and restart \
@@ -45,7 +40,6 @@ pub(super) fn run(action: &cli::Publisher) -> Result<Exit, CommandError> {
             format!("the publisher \"{name}\" is forgotten")
         }
     };
-    // A reader that has gone has seen enough.
-    let _ = writeln!(std::io::stdout(), "{done}");
+    print(&format!("{done}\n"));
     Ok(Exit::Done)
 }

@@ -1,78 +1,80 @@
-use std::io::Write;
-
 use serde_json::json;
 
-use super::{CommandError, Exit};
+use super::table::Column::Left;
+use super::table::Table;
+use super::{CommandError, Exit, print};
 use crate::api::escaped;
-use crate::cli::{self, Number};
+use crate::cli::{QuarantineCommand, QuarantineNumber, QuarantineOptions};
 use crate::config::Outline;
 use crate::store::{Publishers, Quarantine, Quarantined, TargetRefusal};
 
 /// Shows or changes what is in quarantine, beside a connector that may be running.
-pub(super) fn run(action: &cli::Quarantine) -> Result<Exit, CommandError> {
-    let (cli::Quarantine::List { config, .. }
-    | cli::Quarantine::Show { config, .. }
-    | cli::Quarantine::Retry { config, .. }
-    | cli::Quarantine::Drop { config, .. }) = action;
-    let directory = Outline::read(&config.config)?.state_directory;
+pub(super) fn run(options: &QuarantineOptions) -> Result<Exit, CommandError> {
+    let directory = Outline::read(&options.config.config)?.state_directory;
     let quarantine = Quarantine::open(&directory)?;
     let publishers = Publishers::open(&directory)?;
-    match action {
-        cli::Quarantine::List { json, .. } => {
+    match &options.command {
+        QuarantineCommand::List { json } => {
             let listed = quarantine.list()?;
             let refused = publishers.refusals()?;
-            say(&match json {
-                true => in_json(&listed, &refused),
-                false => in_words(&listed) + &refused_in_words(&refused),
+            print(&if *json {
+                in_json(&listed, &refused)
+            } else {
+                in_words(&listed) + &refused_in_words(&refused)
             });
         }
-        cli::Quarantine::Show { number, .. } => say(&match number {
-            Number::Record(number) => details(&quarantine.get(*number)?),
-            Number::Refusal(publisher, seq) => {
+        QuarantineCommand::Show { number } => print(&match number {
+            QuarantineNumber::Record(number) => details(&quarantine.get(*number)?),
+            QuarantineNumber::Refused(publisher, seq) => {
                 refused_details(&publishers.refusal(publisher, *seq)?)
             }
         }),
-        cli::Quarantine::Retry { numbers, .. } => {
+        QuarantineCommand::Retry { numbers } => {
             for number in numbers {
-                match number {
-                    Number::Record(number) => {
-                        quarantine.retry(*number)?;
-                        say(&format!("the next poll retries number {number}\n"));
-                    }
-                    Number::Refusal(publisher, seq) => {
-                        publishers.retry(publisher, *seq)?;
-                        say(&format!(
-                            "{publisher} will deliver seq {seq} again at the next poll\n"
-                        ));
-                    }
-                }
+                print(&retry(&quarantine, &publishers, number)?);
             }
         }
-        cli::Quarantine::Drop { numbers, .. } => {
+        QuarantineCommand::Drop { numbers } => {
             for number in numbers {
-                match number {
-                    Number::Record(number) => {
-                        quarantine.drop(*number)?;
-                        say(&format!(
-                            "number {number} is dropped; it returns if the service still lists it\n"
-                        ));
-                    }
-                    Number::Refusal(publisher, seq) => {
-                        publishers.drop(publisher, *seq)?;
-                        say(&format!(
-                            "{publisher}/{seq} is dropped and will not be delivered there\n"
-                        ));
-                    }
-                }
+                print(&drop(&quarantine, &publishers, number)?);
             }
         }
     }
     Ok(Exit::Done)
 }
 
-/// A reader that has gone, as `head` does, has seen enough.
-fn say(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+fn retry(
+    quarantine: &Quarantine,
+    publishers: &Publishers,
+    number: &QuarantineNumber,
+) -> Result<String, CommandError> {
+    Ok(match number {
+        QuarantineNumber::Record(number) => {
+            quarantine.retry(*number)?;
+            format!("the next poll retries number {number}\n")
+        }
+        QuarantineNumber::Refused(publisher, seq) => {
+            publishers.retry(publisher, *seq)?;
+            format!("{publisher} will deliver seq {seq} again at the next poll\n")
+        }
+    })
+}
+
+fn drop(
+    quarantine: &Quarantine,
+    publishers: &Publishers,
+    number: &QuarantineNumber,
+) -> Result<String, CommandError> {
+    Ok(match number {
+        QuarantineNumber::Record(number) => {
+            quarantine.drop(*number)?;
+            format!("number {number} is dropped; it returns if the service still lists it\n")
+        }
+        QuarantineNumber::Refused(publisher, seq) => {
+            publishers.drop(publisher, *seq)?;
+            format!("{publisher}/{seq} is dropped and will not be delivered there\n")
+        }
+    })
 }
 
 fn in_json(listed: &[Quarantined], refused: &[TargetRefusal]) -> String {
@@ -109,21 +111,25 @@ fn in_json(listed: &[Quarantined], refused: &[TargetRefusal]) -> String {
 }
 
 fn in_words(listed: &[Quarantined]) -> String {
-    let mut text = format!(
-        "{:<8}{:<15}{:<22}{:<22}{}\n",
-        "NUMBER", "STREAM", "FIRST SEEN", "LAST SEEN", "ID AND REASON"
-    );
+    let columns = [
+        Left("NUMBER", 8),
+        Left("STREAM", 15),
+        Left("FIRST SEEN", 22),
+        Left("LAST SEEN", 22),
+        Left("ID AND REASON", 0),
+    ];
+    let mut table = Table::new(&columns);
     for record in listed {
-        text += &format!(
-            "{:<8}{:<15}{:<22}{:<22}{}\n",
-            record.number,
-            record.stream.name(),
-            record.first_seen.to_string(),
-            record.last_seen.to_string(),
-            reason(record)
-        );
+        let Quarantined {
+            number,
+            stream,
+            first_seen,
+            last_seen,
+            ..
+        } = record;
+        table.row([number, stream, first_seen, last_seen, &reason(record)]);
     }
-    text
+    table.text()
 }
 
 /// What targets refuse, if they refuse anything.
@@ -131,26 +137,30 @@ fn refused_in_words(refused: &[TargetRefusal]) -> String {
     if refused.is_empty() {
         return String::new();
     }
-    let mut text = format!(
-        "\n{:<23}{:<15}{:<22}{}\n",
-        "REFUSED BY A TARGET", "STREAM", "REFUSED AT", "ID AND ANSWER"
-    );
+    let columns = [
+        Left("REFUSED BY A TARGET", 23),
+        Left("STREAM", 15),
+        Left("REFUSED AT", 22),
+        Left("ID AND ANSWER", 0),
+    ];
+    let mut table = Table::new(&columns);
     for refusal in refused {
-        text += &format!(
-            "{:<23}{:<15}{:<22}{}\n",
-            format!("{}/{}", refusal.publisher, refusal.seq),
-            refusal.stream.name(),
-            refusal.refused_at.to_string(),
-            answer(refusal)
-        );
+        let number = format!("{}/{}", refusal.publisher, refusal.seq);
+        table.row([
+            &number,
+            &refusal.stream,
+            &refusal.refused_at,
+            &answer(refusal),
+        ]);
     }
-    text
+    format!("\n{}", table.text())
 }
 
 fn answer(refusal: &TargetRefusal) -> String {
-    let retry = match refusal.retry {
-        true => " (will be delivered again at the next poll)",
-        false => "",
+    let retry = if refusal.retry {
+        " (will be delivered again at the next poll)"
+    } else {
+        ""
     };
     format!("\"{}\": {}{retry}", escaped(&refusal.id), refusal.reason)
 }
@@ -180,7 +190,7 @@ fn reason(record: &Quarantined) -> String {
     format!("{id}: {}{retry}", record.reason)
 }
 
-/// All about one record, its text as the service sent it at the end.
+/// One record, with its text as the service sent it.
 fn details(record: &Quarantined) -> String {
     format!(
         "number      {}\nstream      {}\nfirst seen  {}\nlast seen   {}\nreason      {}\n\n{}\n",
@@ -193,7 +203,7 @@ fn details(record: &Quarantined) -> String {
     )
 }
 
-/// The text with what would move a terminal's cursor or turn its writing round written as JSON writes it.
+/// The text, with JSON escapes for what would move the terminal's cursor or reverse the direction of writing.
 fn visible(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {

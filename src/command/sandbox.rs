@@ -1,12 +1,10 @@
-use std::io::Write;
-
-use super::{CommandError, Exit};
-use crate::cli;
+use super::{CommandError, Exit, print};
+use crate::cli::SandboxOptions;
 use crate::sandbox::{Sandbox, Settings};
 use crate::signals;
 
 /// Serves the sandbox until a signal comes.
-pub(super) fn run(options: cli::Sandbox) -> Result<Exit, CommandError> {
+pub(super) fn run(options: SandboxOptions) -> Result<Exit, CommandError> {
     let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
     let settings = Settings {
         listen: options.listen,
@@ -16,9 +14,8 @@ pub(super) fn run(options: cli::Sandbox) -> Result<Exit, CommandError> {
         latency: options.latency,
     };
     let sandbox = Sandbox::start(settings)?;
-    // The address alone on the first line, for scripts. A reader that has gone does not end the service.
-    let _ =
-        writeln!(std::io::stdout(), "{}", sandbox.url()).and_then(|()| std::io::stdout().flush());
+    // The address alone on the first line, for scripts.
+    print(&format!("{}\n", sandbox.url()));
     log::info!(
         "sample Integration Service at {}; press Ctrl-C to stop it",
         sandbox.url()

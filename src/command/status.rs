@@ -1,22 +1,22 @@
-use std::io::Write;
-
-use super::{CommandError, Exit};
+use super::table::Column::{Left, Right};
+use super::table::Table;
+use super::{CommandError, Exit, print};
 use crate::api::{Second, escaped};
-use crate::cli;
+use crate::cli::StatusOptions;
 use crate::config::Outline;
+use crate::publish::LedgerFigures;
 use crate::status::Status;
-use crate::store::{PollRow, SweepRow};
+use crate::store::{Overview, PollRow, PublisherLine, SweepRow};
 
-/// Shows the state as a table or as JSON.
-pub(super) fn run(options: &cli::Status) -> Result<Exit, CommandError> {
+/// Shows the state as tables or as JSON.
+pub(super) fn run(options: &StatusOptions) -> Result<Exit, CommandError> {
     let outline = Outline::read(&options.config.config)?;
     let status = Status::read(&outline.state_directory, outline.polling_period)?;
-    let text = match options.json {
-        true => format!("{:#}\n", status.in_json()),
-        false => in_words(&status),
-    };
-    // A reader that has gone, as `head` does, has seen enough.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    print(&if options.json {
+        format!("{:#}\n", status.in_json())
+    } else {
+        in_words(&status)
+    });
     Ok(Exit::Done)
 }
 
@@ -36,114 +36,44 @@ fn in_words(status: &Status) -> String {
     for alarm in alarms {
         text += &format!("WARNING    {alarm}\n\n");
     }
-    text += &format!("{:<14}{:>12}  {}\n", "STREAM", "RECORDS", "READ UNTIL");
+    text += &streams(overview);
+    text.push('\n');
+    text += &sweep(overview.sweep.as_ref());
+    text += &records(overview);
+    text += &listings(overview);
+    text += &initiations(overview);
+    text.push('\n');
+    text += &publishers(overview.publishers.iter().zip(ledgers));
+    text.push('\n');
+    text += &polls(&overview.polls);
+    text
+}
+
+fn streams(overview: &Overview) -> String {
+    let columns = [
+        Left("STREAM", 14),
+        Right("RECORDS", 12),
+        Left("READ UNTIL", 0),
+    ];
+    let mut table = Table::new(&columns);
     for count in &overview.streams {
-        let cursor = overview
-            .cursors
-            .iter()
-            .find(|cursor| cursor.stream == count.stream);
-        let position = match (
-            count.stream,
-            cursor.and_then(|cursor| cursor.position.as_deref()),
-        ) {
+        let mut cursors = overview.cursors.iter();
+        let cursor = cursors.find(|cursor| cursor.stream == count.stream);
+        let position = cursor.and_then(|cursor| cursor.position.as_deref());
+        let position = match (count.stream, position) {
             ("balances", _) => "(every account, in every poll)",
             (_, Some(position)) => position,
             (_, None) => "-",
         };
-        text += &format!("{:<14}{:>12}  {position}\n", count.stream, count.records);
-        for found in cursor.map_or(&[][..], |cursor| &cursor.quirks) {
-            text += &format!("  {found}\n");
+        table.row([&count.stream, &count.records, &position]);
+        for quirk in cursor.map_or(&[][..], |cursor| &cursor.quirks) {
+            table.note(quirk);
         }
     }
-    text += &format!("\n{}", sweep_in_words(overview.sweep.as_ref()));
-    text += &format!(
-        "quarantine {}\n",
-        match overview.quarantined {
-            0 => "empty".to_owned(),
-            records => format!("{records} records; see quarantine list"),
-        }
-    );
-    for unknown in &overview.unknown_values {
-        text += &format!(
-            "unknown    {} {}: {} versions since {}, delivered unchanged\n",
-            unknown.field, unknown.value, unknown.versions, unknown.first_seen
-        );
-    }
-    for listing in &overview.listings {
-        text += &format!(
-            "listened   {} first asked for at {}",
-            listing.stream, listing.asked_at
-        );
-        text += &match &listing.adopted_above {
-            Some(bound) => format!(", with a bound: every version is now dated after {bound}\n"),
-            None => "\n".to_owned(),
-        };
-    }
-    if !overview.initiations.is_empty() {
-        let counts: Vec<String> = overview
-            .initiations
-            .iter()
-            .map(|(state, count)| format!("{count} {}", state.name()))
-            .collect();
-        text += &format!("initiated  payouts and transfers: {}\n", counts.join(", "));
-    }
-    for unsettled in &overview.unsettled {
-        text += &format!(
-            "  {} {}, asked for at {}, is {}{}\n",
-            unsettled.kind,
-            escaped(&unsettled.key),
-            unsettled.asked_at,
-            unsettled.state.name(),
-            unsettled
-                .error
-                .as_ref()
-                .map_or(String::new(), |error| format!(": {error}"))
-        );
-    }
-    text += &format!(
-        "\n{:<14}{:>12}{:>12}  {}\n",
-        "PUBLISHER", "OFFSET", "LAG", "DELIVERED"
-    );
-    for (publisher, ledger) in overview.publishers.iter().zip(ledgers) {
-        let delivered = publisher.delivered_at.as_deref().unwrap_or("-");
-        text += &format!(
-            "{:<14}{:>12}{:>12}  {delivered}\n",
-            publisher.name, publisher.offset, publisher.lag
-        );
-        if let Some(error) = &publisher.error {
-            text += &format!("  delivery fails: {error}\n");
-        }
-        if publisher.refused > 0 {
-            text += &format!(
-                "  {} versions refused by the target; see quarantine list\n",
-                publisher.refused
-            );
-        }
-        if ledger.waiting > 0 {
-            text += &format!(
-                "  {} versions wait for a related transaction, such as \"{}\", which has not been delivered\n",
-                ledger.waiting,
-                escaped(ledger.waiting_for.as_deref().unwrap_or_default())
-            );
-        }
-        for skipped in &ledger.skipped {
-            text += &format!(
-                "  skipped, {} versions: {}\n",
-                skipped.versions, skipped.reason
-            );
-        }
-    }
-    text += &format!(
-        "\n{:<8}{:<22}{:<13}{:>10}{:>10}{:>9}{:>9}  {}\n",
-        "POLL", "STARTED", "OUTCOME", "NEW", "REQUESTS", "RETRIES", "REFUSED", "SECONDS"
-    );
-    for poll in &overview.polls {
-        text += &line(poll);
-    }
-    text
+    table.text()
 }
 
-fn sweep_in_words(sweep: Option<&SweepRow>) -> String {
+fn sweep(sweep: Option<&SweepRow>) -> String {
     let Some(sweep) = sweep else {
         return "sweep      none yet\n".to_owned();
     };
@@ -157,21 +87,130 @@ fn sweep_in_words(sweep: Option<&SweepRow>) -> String {
     )
 }
 
-fn line(poll: &PollRow) -> String {
-    let seconds = |ended: Second| ended.since(poll.started_at).to_string();
-    let mut line = format!(
-        "{:<8}{:<22}{:<13}{:>10}{:>10}{:>9}{:>9}  {}\n",
-        poll.number,
-        poll.started_at.to_string(),
-        poll.state.name(),
-        poll.versions.values().sum::<i64>(),
-        poll.requests,
-        poll.retries,
-        poll.quarantined,
-        poll.ended_at.map_or("-".to_owned(), seconds)
-    );
-    if let Some(error) = &poll.error {
-        line += &format!("  {error}\n");
+/// Records that the API does not allow or does not know.
+fn records(overview: &Overview) -> String {
+    let mut text = match overview.quarantined {
+        0 => "quarantine empty\n".to_owned(),
+        records => format!("quarantine {records} records; see quarantine list\n"),
+    };
+    for unknown in &overview.unknown_values {
+        text += &format!(
+            "unknown    {} {}: {} versions since {}, delivered unchanged\n",
+            unknown.field, unknown.value, unknown.versions, unknown.first_seen
+        );
     }
-    line
+    text
+}
+
+/// What Connectivity has asked for.
+fn listings(overview: &Overview) -> String {
+    let mut text = String::new();
+    for listing in &overview.listings {
+        text += &format!(
+            "listened   {} first asked for at {}",
+            listing.stream, listing.asked_at
+        );
+        if let Some(bound) = &listing.adopted_above {
+            text += &format!(", with a bound: every version is now dated after {bound}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn initiations(overview: &Overview) -> String {
+    let mut text = String::new();
+    if !overview.initiations.is_empty() {
+        let counts = overview.initiations.iter();
+        let counts = counts.map(|(state, count)| format!("{count} {}", state.name()));
+        let counts = counts.collect::<Vec<_>>().join(", ");
+        text += &format!("initiated  payouts and transfers: {counts}\n");
+    }
+    for unsettled in &overview.unsettled {
+        text += &format!(
+            "  {} {}, asked for at {}, is {}",
+            unsettled.kind,
+            escaped(&unsettled.key),
+            unsettled.asked_at,
+            unsettled.state.name()
+        );
+        if let Some(error) = &unsettled.error {
+            text += &format!(": {error}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn publishers<'a>(lines: impl Iterator<Item = (&'a PublisherLine, &'a LedgerFigures)>) -> String {
+    let columns = [
+        Left("PUBLISHER", 14),
+        Right("OFFSET", 12),
+        Right("LAG", 12),
+        Left("DELIVERED", 0),
+    ];
+    let mut table = Table::new(&columns);
+    for (publisher, ledger) in lines {
+        let delivered = publisher.delivered_at.as_deref().unwrap_or("-");
+        table.row([
+            &publisher.name,
+            &publisher.offset,
+            &publisher.lag,
+            &delivered,
+        ]);
+        if let Some(error) = &publisher.error {
+            table.note(&format_args!("delivery fails: {error}"));
+        }
+        if publisher.refused > 0 {
+            table.note(&format_args!(
+                "{} versions refused by the target; see quarantine list",
+                publisher.refused
+            ));
+        }
+        if ledger.waiting > 0 {
+            table.note(&format_args!(
+                "{} versions wait for a related transaction, such as \"{}\", which has not been delivered",
+                ledger.waiting,
+                escaped(ledger.waiting_for.as_deref().unwrap_or_default())
+            ));
+        }
+        for skipped in &ledger.skipped {
+            table.note(&format_args!(
+                "skipped, {} versions: {}",
+                skipped.versions, skipped.reason
+            ));
+        }
+    }
+    table.text()
+}
+
+fn polls(polls: &[PollRow]) -> String {
+    let columns = [
+        Left("POLL", 8),
+        Left("STARTED", 22),
+        Left("OUTCOME", 13),
+        Right("NEW", 10),
+        Right("REQUESTS", 10),
+        Right("RETRIES", 9),
+        Right("REFUSED", 9),
+        Left("SECONDS", 0),
+    ];
+    let mut table = Table::new(&columns);
+    for poll in polls {
+        let seconds = |ended: Second| ended.since(poll.started_at).to_string();
+        table.row([
+            &poll.number,
+            &poll.started_at,
+            &poll.state.name(),
+            &poll.versions.values().sum::<i64>(),
+            &poll.requests,
+            &poll.retries,
+            &poll.quarantined,
+            &poll.ended_at.map_or("-".to_owned(), seconds),
+        ]);
+        if let Some(error) = &poll.error {
+            table.note(error);
+        }
+    }
+    table.text()
 }

@@ -72,6 +72,12 @@ impl Session {
         self
     }
 
+    /// Adds what another session has.
+    pub fn append(&mut self, other: Session) {
+        self.text += &other.text;
+        self.hidden.extend(other.hidden);
+    }
+
     pub fn hide(&mut self, text: &str, placeholder: &'static str) {
         self.hidden.push((text.to_owned(), placeholder));
     }

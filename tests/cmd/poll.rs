@@ -173,8 +173,8 @@ fn quirks() {
 
 #[test]
 fn failures() {
-    let mut session = Session::new();
-    for (what, path, reply) in [
+    let redirect = vec![("Location", "https://example.com/x".to_owned())];
+    let cases = [
         ("refuses the key", "/", Reply::status(401)),
         (
             "refuses beneficiaries",
@@ -197,30 +197,42 @@ fn failures() {
             "/transactions",
             Reply::body("{\"data\":5}"),
         ),
-        ("answers a bare list", "/transactions", Reply::body("5")),
+        ("answers a number", "/transactions", Reply::body("5")),
         (
             "redirects",
             "/transactions",
-            Reply::With(
-                302,
-                vec![("Location", "https://example.com/x".to_owned())],
-                vec![],
-            ),
+            Reply::With(302, redirect, vec![]),
         ),
         (
             "answers too much",
             "/transactions",
             Reply::With(200, vec![], vec![b' '; 70_000]),
         ),
-    ] {
-        let psp = FakePsp::with_a_bank();
-        psp.always(path, reply);
-        let place = place(
-            &psp,
-            json!({ "requestTimeout": "300ms", "maxBodyBytes": 65_536 }),
-        );
-        session.line(&format!("# a service that {what}"));
-        session.on(&place, "poll");
+    ];
+    // Side by side, since most of the time is spent between retries.
+    let sessions = cases.map(|(what, path, reply)| {
+        std::thread::spawn(move || {
+            let psp = FakePsp::with_a_bank();
+            // Short only where it is waited for.
+            let timeout = if matches!(reply, Reply::Never) {
+                "1s"
+            } else {
+                "30s"
+            };
+            psp.always(path, reply);
+            let place = place(
+                &psp,
+                json!({ "requestTimeout": timeout, "maxBodyBytes": 65_536 }),
+            );
+            let mut session = Session::new();
+            session.line(&format!("# a service that {what}"));
+            session.on(&place, "poll");
+            session
+        })
+    });
+    let mut session = Session::new();
+    for other in sessions {
+        session.append(other.join().unwrap());
     }
     session.line("# nobody listens");
     session.on(

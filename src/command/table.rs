@@ -1,0 +1,117 @@
+use std::fmt::Display;
+
+use Column::{Left, Right};
+
+/// A column: its title and its least width, in characters. It is wider if a cell needs that.
+pub(super) enum Column {
+    /// Its cells begin at the same place.
+    Left(&'static str, usize),
+    /// Its cells end at the same place.
+    Right(&'static str, usize),
+}
+
+/// Rows of aligned columns under their titles, with notes between the rows.
+pub(super) struct Table<'a> {
+    columns: &'a [Column],
+    lines: Vec<Line>,
+}
+
+enum Line {
+    Row(Vec<String>),
+    Note(String),
+}
+
+/// Characters between a cell and the next one, at least.
+const GAP: usize = 1;
+
+impl Table<'_> {
+    /// A table without a row yet.
+    pub fn new(columns: &[Column]) -> Table<'_> {
+        Table {
+            columns,
+            lines: Vec::new(),
+        }
+    }
+
+    /// Adds a row with a cell for each column.
+    pub fn row<const N: usize>(&mut self, cells: [&dyn Display; N]) {
+        let cells = cells.iter().map(ToString::to_string);
+        self.lines.push(Line::Row(cells.collect()));
+    }
+
+    /// Adds an indented line below the last row.
+    pub fn note(&mut self, text: &dyn Display) {
+        self.lines.push(Line::Note(text.to_string()));
+    }
+
+    /// The table as text.
+    pub fn text(&self) -> String {
+        let widths: Vec<usize> = (0..self.columns.len())
+            .map(|number| self.width(number))
+            .collect();
+        let titles = self.columns.iter().map(Column::title).map(str::to_owned);
+        let mut text = self.aligned(&titles.collect::<Vec<_>>(), &widths);
+        for line in &self.lines {
+            text += &match line {
+                Line::Row(cells) => self.aligned(cells, &widths),
+                Line::Note(note) => format!("  {note}\n"),
+            };
+        }
+        text
+    }
+
+    fn width(&self, number: usize) -> usize {
+        let (Left(_, least) | Right(_, least)) = self.columns[number];
+        let cells = self.lines.iter().filter_map(|line| match line {
+            Line::Row(cells) => cells.get(number),
+            Line::Note(_) => None,
+        });
+        let longest = cells.map(|cell| cell.chars().count() + GAP).max();
+        longest.unwrap_or(0).max(least)
+    }
+
+    fn aligned(&self, cells: &[String], widths: &[usize]) -> String {
+        let mut text = String::new();
+        let mut ends_at_cell = false;
+        for ((column, cell), &width) in self.columns.iter().zip(cells).zip(widths) {
+            text += &match column {
+                // The cell before it ends where this one would begin.
+                Left(..) if ends_at_cell => format!("  {cell:<width$}"),
+                Left(..) => format!("{cell:<width$}"),
+                Right(..) => format!("{cell:>width$}"),
+            };
+            ends_at_cell = matches!(column, Right(..));
+        }
+        text.truncate(text.trim_end().len());
+        text + "\n"
+    }
+}
+
+impl Column {
+    fn title(&self) -> &'static str {
+        let (Left(title, _) | Right(title, _)) = self;
+        title
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_longest_cell() {
+        let columns = [Left("NAME", 8), Right("COUNT", 7), Left("REST", 0)];
+        let mut table = Table::new(&columns);
+        table.row([&"a", &1, &"x"]);
+        table.note(&"a note");
+        assert_eq!(
+            table.text(),
+            "NAME      COUNT  REST\na             1  x\n  a note\n"
+        );
+        table.row([&"a long name", &1_234_567, &"y"]);
+        assert_eq!(
+            table.text(),
+            "NAME           COUNT  REST\na                  1  x\n  a note\na long name  1234567  y\n"
+        );
+    }
+}
