@@ -14,7 +14,7 @@ use crate::exit::EXIT_CODES;
 #[derive(Debug, Parser)]
 #[command(name = "generic-connector", version, after_long_help = EXIT_CODES)]
 pub struct Cli {
-    /// Log retries and other details too
+    /// Log details such as retries
     #[arg(long, short, global = true)]
     pub verbose: bool,
     #[command(subcommand)]
@@ -25,19 +25,19 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show it at work: a sample service, a connector on it, and what arrives
+    /// Show a connector at work on a sample service
     Demo(DemoOptions),
-    /// Poll and deliver until stopped; what systemd runs
+    /// Poll and deliver until stopped, as a service
     Run(ConfigFile),
-    /// Poll until caught up, deliver everything, exit; for cron
+    /// Poll until caught up, deliver everything and exit, as from cron
     Poll(PollOptions),
     /// Show how far polling and delivery have come
     Status(StatusOptions),
-    /// Look at the configuration and at where it delivers to, without delivering anything
+    /// Check the configuration and its targets; this delivers nothing
     Check(ConfigFile),
-    /// Look at the records that were not accepted, here or by a target, and decide about them
+    /// Show, retry or drop quarantined records and versions that a target refuses
     Quarantine(QuarantineOptions),
-    /// Decide about a publisher
+    /// Replay or skip versions of a publisher, or remove it
     Publisher(PublisherOptions),
     /// Serve a sample Integration Service on this machine
     Sandbox(SandboxOptions),
@@ -54,7 +54,7 @@ pub struct ConfigFile {
 /// Options of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoOptions {
-    /// End after that time instead of on Ctrl-C, such as 10s
+    /// Stop after this time instead of on Ctrl-C, such as 10s
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
 }
@@ -65,10 +65,10 @@ pub struct PollOptions {
     #[command(flatten)]
     /// The configuration.
     pub config: ConfigFile,
-    /// How long a publisher may go without delivering anything before the rest is left for the next run
+    /// How long a publisher may make no progress before the rest is left to the next run
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub delivery_patience: Duration,
-    /// Read every list from its beginning as well, to its end, even if no sweep is due
+    /// Also read every list from beginning to end, even if no sweep is due
     #[arg(long)]
     pub sweep: bool,
 }
@@ -98,24 +98,24 @@ pub struct QuarantineOptions {
 /// What to do with the quarantine.
 #[derive(Debug, Subcommand)]
 pub enum QuarantineCommand {
-    /// List what is in it
+    /// List them
     List {
-        /// Print JSON, with the records' texts
+        /// Print JSON, including the records' texts
         #[arg(long)]
         json: bool,
     },
-    /// Show one record and its text
+    /// Show one with its text
     Show {
         /// Its number in the list
         number: QuarantineNumber,
     },
-    /// Let the next poll take records again, or a publisher deliver them again
+    /// Retry records at the next poll, or deliver versions again
     Retry {
         /// Their numbers in the list
         #[arg(required = true)]
         numbers: Vec<QuarantineNumber>,
     },
-    /// Drop records; those of the service come again if it still lists them
+    /// Drop records or versions; a record returns if the service still lists it
     Drop {
         /// Their numbers in the list
         #[arg(required = true)]
@@ -123,7 +123,7 @@ pub enum QuarantineCommand {
     },
 }
 
-/// What is in quarantine, by its number in the list.
+/// The number of something in quarantine, as the list shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QuarantineNumber {
     /// A record of the service: `7`.
@@ -161,23 +161,23 @@ pub struct PublisherOptions {
 /// What to do with a publisher.
 #[derive(Debug, Subcommand)]
 pub enum PublisherCommand {
-    /// Deliver everything again, beside a connector that may be running
+    /// Deliver everything again; the connector may be running
     Replay {
         /// Its name in the configuration
         name: String,
-        /// Begin with that seq instead of with the first
+        /// Start with this seq instead of the first one
         #[arg(long, value_name = "SEQ", default_value = "1", value_parser = clap::value_parser!(i64).range(1..))]
         from: i64,
     },
-    /// Put a version into quarantine that it cannot get past, and let it go on behind it
+    /// Quarantine a version on which the target keeps failing, and continue after it
     Skip {
         /// Its name in the configuration
         name: String,
-        /// The version, as the publisher's error names it
+        /// The seq of the version, as the publisher's error names it
         #[arg(value_parser = clap::value_parser!(i64).range(1..))]
         seq: i64,
     },
-    /// Forget one that the configuration no longer has, with how far it came and what its target refused
+    /// Forget a publisher that is no longer in the configuration, with its offset and refused versions
     Remove {
         /// The name that it had
         name: String,
@@ -187,19 +187,19 @@ pub enum PublisherCommand {
 /// Options of `sandbox`.
 #[derive(Debug, Args)]
 pub struct SandboxOptions {
-    /// Where to listen; loopback only, port 0 chooses a free one
+    /// The loopback address to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     pub listen: SocketAddr,
-    /// Serve DIR's accounts, balances, beneficiaries and transactions .ndjson[.gz] instead of an invented bank
+    /// Serve accounts, balances, beneficiaries and transactions .ndjson[.gz] from DIR instead of an invented bank
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// The key that requests must carry
     #[arg(long, value_name = "KEY", default_value = "sandbox")]
     pub api_key: String,
-    /// Make a new transaction and move a pending one every second
+    /// Create a transaction and advance a pending one every second
     #[arg(long)]
     pub live: bool,
-    /// Hold each answer back so long, such as 50ms
+    /// Delay each answer by this time, such as 50ms
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub latency: Duration,
 }
