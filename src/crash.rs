@@ -1,4 +1,4 @@
-//! The steps at which a test can end the process as a power cut would.
+//! Steps at which a test can end the process as a power cut would.
 //!
 //! In debug builds only: with `GENERIC_CONNECTOR_CRASH_AT=7` in the environment, the seventh step that is reached
 //! aborts the process, without unwinding, flushing or closing anything. In a release build a step is nothing.

@@ -16,12 +16,12 @@ Exit codes:
 
 /// How the process ends. The codes from 64 on are those of `sysexits.h`.
 ///
-/// Where several fit, the order is 64, 78, then what concerns the state or the port, then 1, then 2. Starting again helps
-/// only after 1 and 75; the systemd unit has the others in `RestartPreventExitStatus=`.
+/// If several apply, the first one of 64, 78, 65 to 75, 1 and 2 wins. A restart can help only after 1 and 75, so the
+/// systemd unit lists the others in `RestartPreventExitStatus=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Everything was done, or a signal ended it in order.
+    /// Everything was done, or a signal stopped it in order.
     Done = 0,
     /// The work could not be done, or not all of it in the time given.
     Failed = 1,

@@ -1,4 +1,4 @@
-//! Signals: the first SIGTERM or SIGINT requests a stop, the second ends the process at once.
+//! Signals. The first SIGTERM or SIGINT requests a stop. The second one ends the process immediately.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,19 +6,19 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::stop::{Stop, Stopper};
 
-/// Requests the stop that signals request, too.
+/// Requests the same stop as the signals do.
 #[derive(Debug, Clone)]
 pub struct Trigger(Arc<Mutex<Option<Stopper>>>);
 
 impl Trigger {
-    /// Requests it. False if it was requested before.
+    /// Requests the stop. False if it was requested before.
     pub fn stop(&self) -> bool {
         let stopper = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         stopper.map(Stopper::stop).is_some()
     }
 }
 
-/// Handles the signals from now on, and blocks SIGXFSZ. To be called once, before threads are started.
+/// Handles the signals from now on, and blocks SIGXFSZ. Call it once, before starting threads.
 pub fn handle() -> Result<(Trigger, Stop), String> {
     ignore_file_size_limit()?;
     let (stopper, stop) = Stop::new();
@@ -33,14 +33,14 @@ pub fn handle() -> Result<(Trigger, Stop), String> {
     Ok((trigger, stop))
 }
 
-/// Lets SIGHUP do nothing: a service must not end because a terminal was closed. To be called before threads are
-/// started, which inherit it.
+/// Blocks SIGHUP, because a service must not end when a terminal is closed. Call it before starting threads, which
+/// inherit the mask.
 pub fn ignore_hangup() -> Result<(), String> {
     block(Signal::SIGHUP)
 }
 
-/// Lets a file that meets its limit in size be an error of the write, as a full disk is, and not the end of the
-/// process. To be called before threads are started, which inherit it.
+/// Blocks SIGXFSZ, so that a file at its size limit fails a write, as a full disk does, instead of ending the process.
+/// Call it before starting threads, which inherit the mask.
 fn ignore_file_size_limit() -> Result<(), String> {
     block(Signal::SIGXFSZ)
 }

@@ -14,7 +14,7 @@ use crate::store::{
     SweepRow,
 };
 
-/// How many of the last polls are shown.
+/// How many polls are shown, the newest ones.
 const POLLS: usize = 5;
 
 /// A day and an hour: the longest time between two polls that cron starts. Seconds.
@@ -25,9 +25,9 @@ const A_DAY: u64 = 86_400 + 3_600;
 pub struct Status {
     /// The state.
     pub overview: Overview,
-    /// What each of its publishers remembers of its target, in the same order.
+    /// What each publisher of the overview remembers of its target, in the same order.
     pub ledgers: Vec<LedgerFigures>,
-    /// What an operator has to look at.
+    /// Its alarms.
     pub alarms: Vec<Alarm>,
 }
 
@@ -48,7 +48,7 @@ impl Status {
         })
     }
 
-    /// For programs.
+    /// The state and its alarms as JSON.
     pub fn in_json(&self) -> Value {
         let Status {
             overview,
@@ -119,7 +119,7 @@ fn poll_in_json(poll: &PollRow) -> Value {
     })
 }
 
-/// What an operator has to look at.
+/// The alarms of a state.
 fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
     let position = |text: &String| text.clone().try_into().ok();
     let cursors = overview.cursors.iter().filter_map(|cursor| {
@@ -163,7 +163,7 @@ fn silence(overview: &Overview, period: Duration, now: Second) -> Option<Alarm> 
         PollState::Running | PollState::Ended(PollOutcome::Failed)
     );
     let longest = Alarm::longest_silence(period).as_secs();
-    // A connector that cron starts may poll less often than its period says.
+    // cron may start a connector less often than its period says.
     let longest = if is_failing {
         longest
     } else {

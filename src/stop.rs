@@ -1,35 +1,35 @@
-//! The wish to stop, as every thread sees it.
+//! The request to stop, as every thread sees it.
 
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-/// Waits of any kind end at once when stopping is requested. Cloned into every thread.
+/// Ends waits of any kind when stopping is requested. Every thread has a clone.
 #[derive(Debug, Clone)]
 pub struct Stop(Receiver<()>);
 
-/// Requests the stop by being dropped: every clone of its [`Stop`] sees that, now and later.
+/// Requests the stop when it is dropped. Every clone of its [`Stop`] sees that from then on.
 #[derive(Debug)]
 pub struct Stopper(Sender<()>);
 
 impl Stop {
-    /// A wish that is not made yet, and what makes it.
+    /// A stop that is not requested yet, and its stopper.
     pub fn new() -> (Stopper, Stop) {
         let (sender, receiver) = bounded(0);
         (Stopper(sender), Stop(receiver))
     }
 
-    /// A wish that is never made.
+    /// A stop that is never requested.
     pub fn never() -> Stop {
         Stop(crossbeam_channel::never())
     }
 
-    /// Whether to stop.
+    /// Whether stopping is requested.
     pub fn requested(&self) -> bool {
         self.wait(Duration::ZERO)
     }
 
-    /// Waits that long, or until stopping is requested; true if it is.
+    /// Waits for that long or until stopping is requested. True if it is requested.
     pub fn wait(&self, duration: Duration) -> bool {
         matches!(
             self.0.recv_timeout(duration),
@@ -37,7 +37,7 @@ impl Stop {
         )
     }
 
-    /// For `select!`: becomes ready when stopping is requested.
+    /// For `select!`. It becomes ready when stopping is requested.
     pub fn receiver(&self) -> &Receiver<()> {
         &self.0
     }

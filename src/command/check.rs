@@ -4,7 +4,7 @@ use crate::cli::ConfigFile;
 use crate::config::{Config, TargetConfig, TargetKind};
 use crate::publish::{FormancePublisher, HttpPublisher, TargetFinding};
 
-/// Looks at the configuration and at each target, and writes nothing anywhere.
+/// Checks the configuration and each target. Nothing is written anywhere.
 pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
     let config = Config::read(&options.config)?;
     let mut report = Report::default();
@@ -42,7 +42,7 @@ fn findings(TargetConfig { name, kind }: &TargetConfig) -> Vec<TargetFinding> {
     match kind {
         TargetKind::NdjsonStdout => Vec::new(),
         TargetKind::NdjsonFile(path) => {
-            // The file is made when there is something to write.
+            // The first delivery creates the file.
             let folder = path
                 .parent()
                 .filter(|folder| !folder.as_os_str().is_empty());

@@ -13,24 +13,24 @@ use crate::serve::{Listener, Sources};
 use crate::stop::{Stop, Stopper};
 use crate::store::Store;
 
-/// How long a publisher may take to end its last delivery.
+/// How long a publisher may take for its last delivery.
 const LAST_DELIVERY: Duration = Duration::from_secs(1);
 
-/// How long requests to the listener may take to be answered in the end.
+/// How long the listener may take for its last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
-/// A connector put together: polling on one side, delivery and the listener on the other, the state between them.
+/// A whole connector: polling on one side, delivery and the listener on the other, the state between them.
 pub(super) struct Connector<'a> {
     /// The polling side.
     pub poller: Poller<'a>,
     listener: Option<Listener>,
     deliveries: Deliveries,
-    /// Ends delivery, which goes on after polling has stopped.
+    /// Stops delivery, which continues after polling has stopped.
     delivery_stopper: Stopper,
 }
 
 impl<'a> Connector<'a> {
-    /// Opens the state, starts delivery and prepares polling, which ends when `stop` is requested.
+    /// Opens the state, starts delivery and the listener, and prepares polling, which `stop` ends.
     pub fn assemble(
         config: Config,
         publishers: Vec<Box<dyn Publisher>>,
@@ -75,12 +75,13 @@ impl<'a> Connector<'a> {
         })
     }
 
-    /// Where it listens, if it does.
+    /// The address of the listener, if there is one.
     pub fn listens_on(&self) -> Option<SocketAddr> {
         self.listener.as_ref().map(Listener::address)
     }
 
-    /// Waits until everything committed is delivered; what remains if it is not, one message for each publisher.
+    /// Waits until everything that is committed is delivered, but for no longer than `patience` without progress. Returns
+    /// one message for each publisher that has not finished.
     pub fn deliver_all(
         &self,
         patience: Duration,
@@ -90,7 +91,7 @@ impl<'a> Connector<'a> {
         Ok(self.deliveries.wait_for(last, patience, None, stop))
     }
 
-    /// As [`deliver_all`](Connector::deliver_all), but for no longer than that, and although stopping is requested.
+    /// Like [`deliver_all`](Connector::deliver_all), after stopping was requested, and for no longer than `time`.
     pub fn deliver_last(&self, time: Duration) -> Result<Vec<String>, CommandError> {
         let last = self.poller.last_seq()?;
         let deadline = Some(Instant::now() + time);
@@ -99,12 +100,12 @@ impl<'a> Connector<'a> {
             .wait_for(last, time, deadline, &Stop::never()))
     }
 
-    /// Versions that targets have refused for their content since delivery began.
+    /// How many versions targets have refused for their content since delivery started.
     pub fn refused(&self) -> usize {
         self.deliveries.refused()
     }
 
-    /// Ends answering and delivery.
+    /// Stops the listener and delivery.
     pub fn shut_down(self) {
         self.delivery_stopper.stop();
         if let Some(listener) = self.listener {
@@ -131,7 +132,7 @@ pub(super) fn publishers(targets: &[TargetConfig]) -> Vec<Box<dyn Publisher>> {
         .collect()
 }
 
-/// What `poll` and `demo` deliver to when nothing is configured: `changes.ndjson` in the state directory.
+/// The target of `poll` and `demo` if none is configured: `changes.ndjson` in the state directory.
 pub(super) fn default_target(config: &Config) -> TargetConfig {
     let path = config.state_directory.join("changes.ndjson");
     TargetConfig {

@@ -21,7 +21,7 @@ use crate::store::{Change, Delivered, PublisherState};
 /// The key between the sandbox and the connector.
 const KEY: &str = "demo";
 
-/// Starts a sandbox and a connector on it, and shows what arrives.
+/// Runs a connector on a sandbox and prints each change that arrives.
 pub(super) fn run(options: &DemoOptions) -> Result<Exit, CommandError> {
     let (trigger, stop) = signals::handle().map_err(CommandError::failed)?;
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
@@ -73,7 +73,7 @@ pub(super) fn run(options: &DemoOptions) -> Result<Exit, CommandError> {
         });
     }
     let ended = connector.poller.run();
-    // What was committed last is shown, too.
+    // The changes of the last poll are still on their way.
     let remaining = connector.deliver_all(Duration::from_secs(2), &Stop::never())?;
     connector.shut_down();
     ended?;
@@ -90,7 +90,7 @@ fn say(line: &str) {
     print(&format!("{line}\n"));
 }
 
-/// A key that nobody can guess.
+/// A random key of 128 bits, in hexadecimal.
 fn random_key() -> Result<String, CommandError> {
     let mut bytes = [0; 16];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
@@ -98,7 +98,7 @@ fn random_key() -> Result<String, CommandError> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// A temporary folder, removed in the end.
+/// A temporary folder that is removed when it is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -122,7 +122,7 @@ impl Drop for Folder {
     }
 }
 
-/// What all polls of the demo did together.
+/// The sums over all polls of the demo.
 #[derive(Default)]
 struct Totals {
     polls: u64,
@@ -236,7 +236,7 @@ fn readable(change: &Change) -> String {
     )
 }
 
-/// An amount in major units with its asset's code, or as it was written if it is not of the API.
+/// An amount in major units with its asset's code. If one of them breaks the API, both stay as they are.
 fn money(amount: &str, currency: &str) -> String {
     match (Amount::parse(amount), Asset::parse(currency)) {
         (Ok(amount), Ok(asset)) => format!(

@@ -85,7 +85,7 @@ fn exit_of(error: &store::Error) -> Exit {
         E::OtherIdentity { .. } | E::Newer { .. } | E::NotOurs(_) | E::Corrupt { .. } => {
             Exit::BadState
         }
-        // Room may be made while systemd tries again.
+        // There may be room again when systemd retries.
         E::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded) => {
             Exit::Failed
         }

@@ -28,9 +28,9 @@ pub fn main() -> ExitCode {
     let exit = match Cli::try_parse() {
         Ok(cli) => run(cli),
         Err(error) => {
-            // A reader that has gone has seen enough.
+            // The reader may have closed the pipe, as `head` does.
             let _ = error.print();
-            // clap reports `--help` and `--version` as errors, too, but on standard output.
+            // clap also returns `--help` and `--version` as errors, but prints them on standard output.
             if error.use_stderr() {
                 Exit::Usage
             } else {
@@ -64,7 +64,7 @@ fn run(cli: Cli) -> Exit {
     })
 }
 
-/// Writes to standard output. A reader that has gone, as `head` does, has seen enough.
+/// Writes to standard output. It is no error if the reader has closed the pipe, as `head` does.
 fn print(text: &str) {
     let mut stdout = std::io::stdout();
     let _ = stdout

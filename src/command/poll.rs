@@ -9,13 +9,13 @@ use crate::logging::ERASE_LINE;
 use crate::poll::{PollOutcome, PollReport, SliceReport, Watch};
 use crate::signals;
 
-/// How long publishers may go on after a signal.
+/// How long delivery may continue after a signal.
 const LAST_DELIVERIES: Duration = Duration::from_secs(1);
 
 /// Polls until caught up and delivers everything.
 pub(super) fn run(options: &PollOptions) -> Result<Exit, CommandError> {
     let mut config = Config::read(&options.config.config)?;
-    // What ends when it is caught up has nobody to answer.
+    // A process that exits when it has caught up answers nobody.
     config.listen = None;
     let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
     let targets = config
@@ -34,7 +34,7 @@ pub(super) fn run(options: &PollOptions) -> Result<Exit, CommandError> {
     });
     let interrupted = stop.requested();
     let remaining = if interrupted {
-        // The signal was for polling; what is committed gets a moment to arrive.
+        // The signal stops polling. What is committed gets a moment to arrive.
         connector.deliver_last(LAST_DELIVERIES)
     } else {
         connector.deliver_all(options.delivery_patience, &stop)
@@ -60,7 +60,7 @@ pub(super) fn run(options: &PollOptions) -> Result<Exit, CommandError> {
     })
 }
 
-/// On a terminal, one line that shows how far the poll has come; else nothing.
+/// On a terminal, one line that shows how far the poll has come. Nothing elsewhere.
 struct ProgressLine {
     on_terminal: bool,
     drawn: Instant,
@@ -74,7 +74,7 @@ impl ProgressLine {
         }
     }
 
-    /// The closing report.
+    /// Replaces the line by a report.
     fn close(&self, report: &PollReport) {
         if !self.on_terminal {
             return;
@@ -91,7 +91,7 @@ impl ProgressLine {
 
 impl Watch for ProgressLine {
     fn progress(&mut self, report: &PollReport) {
-        /// Often enough to look alive.
+        /// Often enough to look smooth.
         const BETWEEN: Duration = Duration::from_millis(100);
         if !self.on_terminal || self.drawn.elapsed() < BETWEEN {
             return;

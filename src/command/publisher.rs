@@ -4,7 +4,7 @@ use crate::config::Outline;
 use crate::publish;
 use crate::store::Publishers;
 
-/// Asks a publisher for something, beside a connector that may be running.
+/// Changes what a publisher delivers next. The connector may be running.
 pub(super) fn run(options: &PublisherOptions) -> Result<Exit, CommandError> {
     let outline = Outline::read(&options.config.config)?;
     let publishers = Publishers::open(&outline.state_directory)?;

@@ -8,7 +8,7 @@ use crate::cli::{QuarantineCommand, QuarantineNumber, QuarantineOptions};
 use crate::config::Outline;
 use crate::store::{Publishers, Quarantine, Quarantined, TargetRefusal};
 
-/// Shows or changes what is in quarantine, beside a connector that may be running.
+/// Shows or changes what is in quarantine. The connector may be running.
 pub(super) fn run(options: &QuarantineOptions) -> Result<Exit, CommandError> {
     let directory = Outline::read(&options.config.config)?.state_directory;
     let quarantine = Quarantine::open(&directory)?;
@@ -132,7 +132,7 @@ fn in_words(listed: &[Quarantined]) -> String {
     table.text()
 }
 
-/// What targets refuse, if they refuse anything.
+/// The versions that targets refuse; empty if there are none.
 fn refused_in_words(refused: &[TargetRefusal]) -> String {
     if refused.is_empty() {
         return String::new();
@@ -203,7 +203,7 @@ fn details(record: &Quarantined) -> String {
     )
 }
 
-/// The text, with JSON escapes for what would move the terminal's cursor or reverse the direction of writing.
+/// Escapes what would move the terminal's cursor or reverse the direction of writing, as JSON does.
 fn visible(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {

@@ -4,13 +4,13 @@ use crate::cli::ConfigFile;
 use crate::config::Config;
 use crate::signals;
 
-/// What is wrong with a configuration that is good for `poll` only.
+/// The problem with a configuration that works for `poll` only.
 pub(super) const NOTHING_TO_DELIVER_TO: &str = "neither \"listen\" nor \"publish\" is set, so there is nowhere to \
     deliver to: add \
      \"listen\": \"127.0.0.1:8080\" and a \"listenKey\" for Connectivity to poll, or \"publish\": \
      [ { \"type\": \"ndjson\", \"path\": \"changes.ndjson\" } ]";
 
-/// Polls and delivers until a signal comes.
+/// Polls and delivers until a signal arrives.
 pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
     let config = Config::read(&options.config)?;
     if config.publish.is_none() && config.listen.is_none() {

@@ -3,7 +3,7 @@ use crate::cli::SandboxOptions;
 use crate::sandbox::{Sandbox, Settings};
 use crate::signals;
 
-/// Serves the sandbox until a signal comes.
+/// Serves the sandbox until a signal arrives.
 pub(super) fn run(options: SandboxOptions) -> Result<Exit, CommandError> {
     let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
     let settings = Settings {
@@ -14,7 +14,7 @@ pub(super) fn run(options: SandboxOptions) -> Result<Exit, CommandError> {
         latency: options.latency,
     };
     let sandbox = Sandbox::start(settings)?;
-    // The address alone on the first line, for scripts.
+    // Scripts read the address from the first line.
     print(&format!("{}\n", sandbox.url()));
     log::info!(
         "sample Integration Service at {}; press Ctrl-C to stop it",

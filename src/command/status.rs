@@ -87,7 +87,7 @@ fn sweep(sweep: Option<&SweepRow>) -> String {
     )
 }
 
-/// Records that the API does not allow or does not know.
+/// Records that break the API, and values that it does not define.
 fn records(overview: &Overview) -> String {
     let mut text = match overview.quarantined {
         0 => "quarantine empty\n".to_owned(),
@@ -102,7 +102,7 @@ fn records(overview: &Overview) -> String {
     text
 }
 
-/// What Connectivity has asked for.
+/// The lists that Connectivity has asked for.
 fn listings(overview: &Overview) -> String {
     let mut text = String::new();
     for listing in &overview.listings {
