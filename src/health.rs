@@ -118,7 +118,8 @@ impl fmt::Display for Alarm {
                 }
                 write!(
                     f,
-                    "; look it up at the PSP. The service is asked again when Connectivity repeats the request with the same idempotencyKey"
+                    "; look it up at the PSP. The service is asked again when Connectivity repeats the request with the \
+                     same idempotencyKey"
                 )
             }
         }

@@ -6,7 +6,7 @@ use super::Session;
 use crate::support::{FakePsp, Manners, Place, Reply, run, transaction};
 
 /// A connector with one worker, so that the order of its lines is certain.
-pub fn place(psp: &FakePsp, more: Value) -> Place {
+pub fn place(psp: &FakePsp, more: &Value) -> Place {
     let mut keys = json!({ "workers": 1 });
     keys.as_object_mut()
         .unwrap()
@@ -42,7 +42,7 @@ pub fn bad_bank() -> FakePsp {
 #[test]
 fn good() {
     let psp = FakePsp::with_a_bank();
-    let place = place(&psp, json!({}));
+    let place = place(&psp, &json!({}));
     let mut session = Session::new();
     session.on(&place, "poll");
     psp.change_transaction(
@@ -62,16 +62,14 @@ fn verbose() {
     let psp = FakePsp::start();
     psp.add_account("acc-1", "2024-01-01T00:00:00Z");
     let mut failures = 1;
-    psp.script(
-        move |path| match path.starts_with("/beneficiaries") && failures > 0 {
-            true => {
-                failures -= 1;
-                Reply::status(503)
-            }
-            false => Reply::Usual,
-        },
-    );
-    let place = place(&psp, json!({}));
+    psp.script(move |path| {
+        if path.starts_with("/beneficiaries") && failures > 0 {
+            failures -= 1;
+            return Reply::status(503);
+        }
+        Reply::Usual
+    });
+    let place = place(&psp, &json!({}));
     let mut session = Session::new();
     session.on(&place, "--verbose poll").is("poll-verbose");
 }
@@ -79,7 +77,7 @@ fn verbose() {
 #[test]
 fn quarantine() {
     let psp = bad_bank();
-    let place = place(&psp, json!({}));
+    let place = place(&psp, &json!({}));
     let mut session = Session::new();
     session.on(&place, "poll").on(&place, "poll");
     session.on(&place, "poll --sweep");
@@ -90,140 +88,87 @@ fn quarantine() {
 
 #[test]
 fn quirks() {
+    let with = |change: fn(&mut Manners)| {
+        let mut manners = Manners::default();
+        change(&mut manners);
+        manners
+    };
     let mut session = Session::new();
     for (quirk, manners) in [
-        (
-            "caps pageSize",
-            Manners {
-                cap: Some(40),
-                ..Manners::default()
-            },
-        ),
-        (
-            "does not sort",
-            Manners {
-                newest_first: true,
-                ..Manners::default()
-            },
-        ),
-        (
-            "changes its order",
-            Manners {
-                shuffles: true,
-                ..Manners::default()
-            },
-        ),
+        ("caps pageSize", with(|service| service.cap = Some(40))),
+        ("does not sort", with(|service| service.newest_first = true)),
+        ("changes its order", with(|service| service.shuffles = true)),
         (
             "ignores the filter",
-            Manners {
-                ignores_filter: true,
-                ..Manners::default()
-            },
+            with(|service| service.ignores_filter = true),
         ),
         (
             "excludes the bound",
-            Manners {
-                excludes_bound: true,
-                ..Manners::default()
-            },
+            with(|service| service.excludes_bound = true),
         ),
         (
             "shifts the bound",
-            Manners {
-                shifts_bound: 3_600,
-                ..Manners::default()
-            },
+            with(|service| service.shifts_bound = 3_600),
         ),
-        (
-            "filters by day",
-            Manners {
-                coarse: 86_400,
-                ..Manners::default()
-            },
-        ),
-        (
-            "ignores page",
-            Manners {
-                ignores_page: true,
-                ..Manners::default()
-            },
-        ),
+        ("filters by day", with(|service| service.coarse = 86_400)),
+        ("ignores page", with(|service| service.ignores_page = true)),
         (
             "ignores page and caps",
-            Manners {
-                ignores_page: true,
-                cap: Some(40),
-                ..Manners::default()
-            },
+            with(|service| (service.ignores_page, service.cap) = (true, Some(40))),
         ),
     ] {
         let psp = FakePsp::with_a_bank();
         psp.behave(manners);
-        let place = place(&psp, json!({}));
+        let place = place(&psp, &json!({}));
         session.line(&format!("# a service that {quirk}"));
         session.on(&place, "poll").on(&place, "poll");
         session.on(&place, "status");
         psp.behave(Manners::default());
-        session
-            .line("# the service has improved")
-            .on(&place, "poll --sweep");
+        session.line("# the service has improved");
+        session.on(&place, "poll --sweep");
     }
     session.is("poll-quirks");
 }
 
-#[test]
-fn failures() {
+/// What a service does, at which path, and its answer there.
+type Failing = (&'static str, &'static str, Reply);
+
+fn failing_services() -> [Failing; 13] {
+    let transactions = "/transactions";
     let redirect = vec![("Location", "https://example.com/x".to_owned())];
-    let cases = [
+    let redirect = Reply::With(302, redirect, vec![]);
+    let too_much = Reply::With(200, vec![], vec![b' '; 70_000]);
+    let one_account = "/accounts/acc-1/balances";
+    let some_balances = "has no balances of one account";
+    [
         ("refuses the key", "/", Reply::status(401)),
-        (
-            "refuses beneficiaries",
-            "/beneficiaries",
-            Reply::status(400),
-        ),
-        ("has no transactions", "/transactions", Reply::status(404)),
-        (
-            "has no balances of one account",
-            "/accounts/acc-1/balances",
-            Reply::status(404),
-        ),
+        ("refuses a list", "/beneficiaries", Reply::status(400)),
+        ("has no transactions", transactions, Reply::status(404)),
+        (some_balances, one_account, Reply::status(404)),
         ("fails on balances", "/accounts/", Reply::status(500)),
         ("is down", "/", Reply::status(503)),
-        ("hangs up", "/transactions", Reply::Cut),
-        ("does not answer", "/transactions", Reply::Never),
-        ("answers HTML", "/transactions", Reply::body("<html>")),
-        (
-            "answers no list",
-            "/transactions",
-            Reply::body("{\"data\":5}"),
-        ),
-        ("answers a number", "/transactions", Reply::body("5")),
-        (
-            "redirects",
-            "/transactions",
-            Reply::With(302, redirect, vec![]),
-        ),
-        (
-            "answers too much",
-            "/transactions",
-            Reply::With(200, vec![], vec![b' '; 70_000]),
-        ),
-    ];
+        ("hangs up", transactions, Reply::Cut),
+        ("does not answer", transactions, Reply::Never),
+        ("answers HTML", transactions, Reply::body("<html>")),
+        ("answers no list", transactions, Reply::body("{\"data\":5}")),
+        ("answers a number", transactions, Reply::body("5")),
+        ("redirects", transactions, redirect),
+        ("answers too much", transactions, too_much),
+    ]
+}
+
+#[test]
+fn failures() {
     // Side by side, since most of the time is spent between retries.
-    let sessions = cases.map(|(what, path, reply)| {
+    let sessions = failing_services().map(|(what, path, reply)| {
         std::thread::spawn(move || {
             let psp = FakePsp::with_a_bank();
             // Short only where it is waited for.
-            let timeout = if matches!(reply, Reply::Never) {
-                "1s"
-            } else {
-                "30s"
-            };
+            let is_silent = matches!(reply, Reply::Never);
+            let timeout = if is_silent { "1s" } else { "30s" };
             psp.always(path, reply);
-            let place = place(
-                &psp,
-                json!({ "requestTimeout": timeout, "maxBodyBytes": 65_536 }),
-            );
+            let keys = json!({ "requestTimeout": timeout, "maxBodyBytes": 65_536 });
+            let place = place(&psp, &keys);
             let mut session = Session::new();
             session.line(&format!("# a service that {what}"));
             session.on(&place, "poll");
@@ -235,10 +180,8 @@ fn failures() {
         session.append(other.join().unwrap());
     }
     session.line("# nobody listens");
-    session.on(
-        &Place::new("http://127.0.0.1:9", json!({ "workers": 1 })),
-        "poll",
-    );
+    let nowhere = Place::new("http://127.0.0.1:9", json!({ "workers": 1 }));
+    session.on(&nowhere, "poll");
     session.is("poll-failures");
 }
 
@@ -246,7 +189,7 @@ fn failures() {
 fn a_target_that_is_down() {
     let psp = FakePsp::with_a_bank();
     let publish = json!([{ "type": "http", "url": "http://127.0.0.1:9/changes" }]);
-    let place = place(&psp, json!({ "publish": publish }));
+    let place = place(&psp, &json!({ "publish": publish }));
     let command = "poll --delivery-patience 1s";
     let mut ran = run(place.command(command));
     // The poll and the delivery log side by side.
@@ -259,7 +202,7 @@ fn a_target_that_is_down() {
 #[test]
 fn a_state_that_cannot_be_used() {
     let psp = FakePsp::start();
-    let place = place(&psp, json!({}));
+    let place = place(&psp, &json!({}));
     place.poll_well();
     let mut session = Session::new();
     session.line("# of another connector");

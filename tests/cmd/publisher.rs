@@ -10,7 +10,7 @@ use crate::support::FakePsp;
 #[test]
 fn decided_about() {
     let psp = FakePsp::with_a_bank();
-    let place = place(&psp, json!({}));
+    let place = place(&psp, &json!({}));
     let mut session = Session::new();
     session.on(&place, "publisher replay ndjson");
     place.poll_well();
@@ -36,7 +36,7 @@ fn decided_about() {
 fn of_formance() {
     let psp = FakePsp::with_a_bank();
     let stack = Connectivity::start();
-    let place = place(&psp, json!({ "publish": [stack.entry()] }));
+    let place = place(&psp, &json!({ "publish": [stack.entry()] }));
     let mut session = Session::new();
     session.on(&place, "poll");
     for command in [

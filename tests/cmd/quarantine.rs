@@ -9,7 +9,7 @@ use crate::support::{FakePsp, TestAnswer, TestServer};
 #[test]
 fn empty() {
     let psp = FakePsp::start();
-    let place = place(&psp, json!({}));
+    let place = place(&psp, &json!({}));
     let mut session = Session::new();
     session.on(&place, "quarantine list");
     place.poll_well();
@@ -22,7 +22,7 @@ fn empty() {
 #[test]
 fn records_that_break_a_rule() {
     let psp = bad_bank();
-    let place = place(&psp, json!({}));
+    let place = place(&psp, &json!({}));
     place.poll();
     let mut session = Session::new();
     for command in [
@@ -53,7 +53,10 @@ fn versions_that_a_target_refuses() {
         TestAnswer::new(422, r#"{"title":"Unprocessable","detail":"not these"}"#)
     });
     let url = format!("http://{}/changes", web.address());
-    let place = place(&psp, json!({ "publish": [{ "type": "http", "url": url }] }));
+    let place = place(
+        &psp,
+        &json!({ "publish": [{ "type": "http", "url": url }] }),
+    );
     let mut session = Session::new();
     session.on(&place, "poll");
     for command in [

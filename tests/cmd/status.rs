@@ -24,7 +24,7 @@ fn without_a_state() {
 #[test]
 fn of_an_empty_service() {
     let psp = FakePsp::start();
-    let place = place(&psp, json!({}));
+    let place = place(&psp, &json!({}));
     place.poll_well();
     let mut session = Session::new();
     shown(&mut session, &place);
@@ -50,7 +50,7 @@ fn of_a_busy_connector() {
     let publish = json!([entry, { "type": "http", "url": "http://127.0.0.1:9/changes" }]);
     let place = place(
         &psp,
-        json!({
+        &json!({
             "publish": publish, "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "1h",
             "sweepPeriod": "1000h",
         }),
@@ -61,12 +61,12 @@ fn of_a_busy_connector() {
     let mut crypto = transaction("crypto", "2024-02-02T00:00:01Z");
     crypto["currency"] = json!("BTC/8");
     psp.add_raw_transaction(crypto);
-    stack.script(|asked| match asked.text().contains("tx-007") {
-        true => Mishap::Instead(TestAnswer::new(
-            400,
-            r#"{"errorCode":"VALIDATION","errorMessage":"not this one"}"#,
-        )),
-        false => Mishap::None,
+    stack.script(|asked| {
+        if asked.text().contains("tx-007") {
+            let no = r#"{"errorCode":"VALIDATION","errorMessage":"not this one"}"#;
+            return Mishap::Instead(TestAnswer::new(400, no));
+        }
+        Mishap::None
     });
     psp.behave(Manners {
         cap: Some(40),
