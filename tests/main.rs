@@ -1,6 +1,11 @@
 //! The promises, tested from outside: through the binary, its files and HTTP. One module for each promise or command.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "callers pass json! literals and tables"
+)]
+#![allow(clippy::too_many_lines, reason = "a test is one story, or one table")]
 
 /// A table of tests: the function that they call, then a name and its arguments in each row.
 macro_rules! cases {

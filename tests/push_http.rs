@@ -162,9 +162,10 @@ fn the_process_may_end_at_any_step() {
         // The second line is refused, so there are several batches.
         receiver.server.script(|asked| {
             let has_second = Batch::of(asked).lines.iter().any(|line| line["seq"] == 2);
-            match has_second {
-                true => Mishap::Instead(TestAnswer::new(422, "no such thing")),
-                false => Mishap::None,
+            if has_second {
+                Mishap::Instead(TestAnswer::new(422, "no such thing"))
+            } else {
+                Mishap::None
             }
         });
         let place = place(&psp, &receiver);

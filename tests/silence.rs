@@ -91,15 +91,14 @@ fn a_rotated_key_is_read_again_when_the_service_refuses_the_old_one() {
         let write_key = |key: &str| {
             use std::os::unix::fs::PermissionsExt;
             let mut more = more.clone();
-            match in_a_file {
-                true => {
-                    std::fs::write(&key_file, key).unwrap();
-                    let mode = std::fs::Permissions::from_mode(0o600);
-                    std::fs::set_permissions(&key_file, mode).unwrap();
-                    more["apiKey"] = Value::Null;
-                    more["apiKeyFile"] = json!("key");
-                }
-                false => more["apiKey"] = json!(key),
+            if in_a_file {
+                std::fs::write(&key_file, key).unwrap();
+                let mode = std::fs::Permissions::from_mode(0o600);
+                std::fs::set_permissions(&key_file, mode).unwrap();
+                more["apiKey"] = Value::Null;
+                more["apiKeyFile"] = json!("key");
+            } else {
+                more["apiKey"] = json!(key)
             }
             place.configure(&psp.url(), more);
         };

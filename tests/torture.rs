@@ -228,11 +228,11 @@ fn delivered(place: &Place) -> Delivered {
             .map(|change| change[name].as_str().unwrap().to_owned());
         texts.collect::<Vec<String>>()
     };
-    let seqs: Vec<usize> = changes
+    let seqs: Vec<u64> = changes
         .iter()
-        .map(|change| change["seq"].as_u64().unwrap() as usize)
+        .map(|change| change["seq"].as_u64().unwrap())
         .collect();
-    assert_eq!(seqs, (1..=changes.len()).collect::<Vec<usize>>());
+    assert_eq!(seqs, (1..=changes.len() as u64).collect::<Vec<u64>>());
     let keys: BTreeSet<String> = text("idempotencyKey").into_iter().collect();
     assert_eq!(keys.len(), changes.len(), "a key twice: {changes:?}");
     let contents = changes.iter().map(|change| change["record"].to_string());

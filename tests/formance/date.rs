@@ -77,9 +77,10 @@ impl Date {
 
     /// An offset of a whole day can be read but not be written again.
     pub fn check_writable(self) -> Result<(), String> {
-        match self.offset.abs() < 86_400 {
-            true => Ok(()),
-            false => Err("timezone hour outside of range [0,23]".to_owned()),
+        if self.offset.abs() < 86_400 {
+            Ok(())
+        } else {
+            Err("timezone hour outside of range [0,23]".to_owned())
         }
     }
 

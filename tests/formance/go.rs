@@ -273,12 +273,11 @@ pub fn escaped_target(target: &str) -> Result<String, String> {
         }
     }
     let stays = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/!$&'()*+,;=:@[]%".contains(&byte);
-    let path = match path.bytes().all(stays) {
-        true => path.to_owned(),
-        false => {
-            let decoded: Vec<u8> = percent_decode(path.as_bytes()).collect();
-            percent_encode(&decoded, ALLOWED_IN_PATH).to_string()
-        }
+    let path = if path.bytes().all(stays) {
+        path.to_owned()
+    } else {
+        let decoded: Vec<u8> = percent_decode(path.as_bytes()).collect();
+        percent_encode(&decoded, ALLOWED_IN_PATH).to_string()
     };
     Ok(match query {
         Some(query) => format!("{path}?{query}"),

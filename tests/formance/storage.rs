@@ -373,11 +373,12 @@ impl Storage {
         if date.to_string().starts_with("0000") {
             return Err((500, "INTERNAL", "failed to insert".to_owned()));
         }
-        match date > self.now() {
-            true => Err(validation(
+        if date > self.now() {
+            Err(validation(
                 "CreatedAt must be less than or equal to the current Date & Time",
-            )),
-            false => Ok(date),
+            ))
+        } else {
+            Ok(date)
         }
     }
 }
@@ -426,8 +427,9 @@ fn check_asset(asset: &str) -> Result<(), ApiRefusal> {
             && !decimals.is_empty()
             && decimals.bytes().all(|byte| byte.is_ascii_digit())
     });
-    match is_good {
-        true => Ok(()),
-        false => Err(validation("Asset is invalid")),
+    if is_good {
+        Ok(())
+    } else {
+        Err(validation("Asset is invalid"))
     }
 }

@@ -467,7 +467,8 @@ pub fn http_date(date: Timestamp) -> String {
         text[8..10].parse().unwrap(),
     );
     let days = date.nanoseconds().div_euclid(86_400_000_000_000);
-    let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][days.rem_euclid(7) as usize];
+    let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]
+        [usize::try_from(days.rem_euclid(7)).unwrap()];
     let month = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ][month - 1];

@@ -237,12 +237,13 @@ fn a_request_without_an_answer_does_not_hold_up_a_stop() {
     entry["requestTimeout"] = json!("1h");
     let place = Place::new(&psp.url(), json!({ "publish": [entry] }));
     let (asked, was_asked) = std::sync::mpsc::channel();
-    stack.script(move |request| match is_post(request, "/payments") {
-        true => {
+    stack.script(move |request| {
+        if is_post(request, "/payments") {
             asked.send(()).unwrap();
             Mishap::Silence
+        } else {
+            Mishap::None
         }
-        false => Mishap::None,
     });
     let mut command = place.command("run");
     command.stderr(Stdio::null());

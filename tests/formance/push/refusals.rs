@@ -14,12 +14,15 @@ fn what_never_passes_is_named_and_can_be_skipped() {
     let psp = small_bank();
     let stack = Connectivity::start();
     let place = place(&psp, &stack);
-    stack.script(|asked| match asked.text().contains("\"tx-1\"") {
-        true => Mishap::Instead(TestAnswer::new(
-            500,
-            r#"{"errorCode":"INTERNAL","errorMessage":"no"}"#,
-        )),
-        false => Mishap::None,
+    stack.script(|asked| {
+        if asked.text().contains("\"tx-1\"") {
+            Mishap::Instead(TestAnswer::new(
+                500,
+                r#"{"errorCode":"INTERNAL","errorMessage":"no"}"#,
+            ))
+        } else {
+            Mishap::None
+        }
     });
     let ran = run(place.command("poll --delivery-patience 300ms"));
     assert_eq!(ran.code, Some(1), "{ran}");
@@ -55,14 +58,15 @@ fn what_is_refused_goes_into_quarantine_and_can_be_tried_again() {
     let psp = small_bank();
     let stack = Connectivity::start();
     let place = place(&psp, &stack);
-    let refuse = |asked: &TestRequest| match is_post(asked, "/payments")
-        && asked.text().contains("\"tx-1\"")
-    {
-        true => Mishap::Instead(TestAnswer::new(
-            400,
-            r#"{"errorCode":"VALIDATION","errorMessage":"Scheme is\ninvalid"}"#,
-        )),
-        false => Mishap::None,
+    let refuse = |asked: &TestRequest| {
+        if is_post(asked, "/payments") && asked.text().contains("\"tx-1\"") {
+            Mishap::Instead(TestAnswer::new(
+                400,
+                r#"{"errorCode":"VALIDATION","errorMessage":"Scheme is\ninvalid"}"#,
+            ))
+        } else {
+            Mishap::None
+        }
     };
     stack.script(refuse);
     let ran = place.poll();
@@ -161,9 +165,10 @@ fn a_target_that_lets_only_some_through_at_once_gets_everything() {
         }
         passed += 1;
         number += 1;
-        match passed > 40 || number % 100 == 0 {
-            true => Mishap::Instead(TestAnswer::new(429, "").with("Retry-After", "0")),
-            false => Mishap::None,
+        if passed > 40 || number % 100 == 0 {
+            Mishap::Instead(TestAnswer::new(429, "").with("Retry-After", "0"))
+        } else {
+            Mishap::None
         }
     });
     place.poll_well();
@@ -175,12 +180,13 @@ fn a_page_that_stands_before_the_api_takes_nothing() {
     let psp = small_bank();
     let stack = Connectivity::start();
     let place = place(&psp, &stack);
-    stack.script(
-        |asked| match is_post(asked, "/accounts") || is_post(asked, "/payments") {
-            true => Mishap::Instead(TestAnswer::new(200, "<html>down for maintenance</html>")),
-            false => Mishap::None,
-        },
-    );
+    stack.script(|asked| {
+        if is_post(asked, "/accounts") || is_post(asked, "/payments") {
+            Mishap::Instead(TestAnswer::new(200, "<html>down for maintenance</html>"))
+        } else {
+            Mishap::None
+        }
+    });
     let ran = run(place.command("poll --delivery-patience 300ms"));
     assert_eq!(ran.code, Some(1), "{ran}");
     assert!(
@@ -190,9 +196,12 @@ fn a_page_that_stands_before_the_api_takes_nothing() {
     stack.script(|_| Mishap::None);
     changed(&psp);
     place.poll_well();
-    stack.script(|asked| match asked.method == "PATCH" {
-        true => Mishap::Instead(TestAnswer::new(200, "<html>down for maintenance</html>")),
-        false => Mishap::None,
+    stack.script(|asked| {
+        if asked.method == "PATCH" {
+            Mishap::Instead(TestAnswer::new(200, "<html>down for maintenance</html>"))
+        } else {
+            Mishap::None
+        }
     });
     psp.change_transaction(
         "tx-2",
@@ -230,13 +239,15 @@ fn what_is_told_late_is_not_told_twice_by_a_replay() {
     psp.add_raw_transaction(refund("refund-1", "2024-02-01T00:01:00Z"));
     psp.add_raw_transaction(refund("refund-2", "2024-02-01T00:02:00Z"));
     let refuse = |what: &'static str| {
-        move |asked: &TestRequest| match is_post(asked, "/payments") && asked.text().contains(what)
-        {
-            true => Mishap::Instead(TestAnswer::new(
-                400,
-                r#"{"errorCode":"VALIDATION","errorMessage":"no"}"#,
-            )),
-            false => Mishap::None,
+        move |asked: &TestRequest| {
+            if is_post(asked, "/payments") && asked.text().contains(what) {
+                Mishap::Instead(TestAnswer::new(
+                    400,
+                    r#"{"errorCode":"VALIDATION","errorMessage":"no"}"#,
+                ))
+            } else {
+                Mishap::None
+            }
         }
     };
     stack.script(refuse("\"reference\":\"refund-1\""));
