@@ -98,7 +98,7 @@ fn a_rotated_key_is_read_again_when_the_service_refuses_the_old_one() {
                 more["apiKey"] = Value::Null;
                 more["apiKeyFile"] = json!("key");
             } else {
-                more["apiKey"] = json!(key)
+                more["apiKey"] = json!(key);
             }
             place.configure(&psp.url(), more);
         };
