@@ -1,11 +1,11 @@
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 
 use super::Publisher;
+use super::delivery_state::SharedDeliveryState;
 use super::worker::DeliveryWorker;
 use crate::stop::Stop;
 use crate::store::PublisherState;
@@ -27,25 +27,6 @@ pub struct Delivery {
     state: SharedDeliveryState,
     thread: JoinHandle<()>,
 }
-
-/// How far a publisher has come in this process.
-#[derive(Debug, Clone)]
-pub(super) struct DeliveryState {
-    /// The last seq delivered.
-    pub offset: i64,
-    /// When it last delivered, or started.
-    pub advanced_at: Instant,
-    /// Whether it has found nothing left to do at least once.
-    pub has_looked: bool,
-    /// Versions that it has quarantined since it started, because the target refused them.
-    pub refused: usize,
-    /// Why it cannot deliver at the moment.
-    pub error: Option<String>,
-}
-
-/// The state that a delivery thread writes and the process reads.
-#[derive(Debug, Clone)]
-pub(super) struct SharedDeliveryState(Arc<Mutex<DeliveryState>>);
 
 impl Delivery {
     /// Starts delivering from the change log. An error if what the target holds does not belong to this state; a target
@@ -163,30 +144,5 @@ impl Deliveries {
                 thread::sleep(JOIN_INTERVAL);
             }
         }
-    }
-}
-
-impl SharedDeliveryState {
-    fn new(offset: i64) -> SharedDeliveryState {
-        SharedDeliveryState(Arc::new(Mutex::new(DeliveryState {
-            offset,
-            advanced_at: Instant::now(),
-            has_looked: false,
-            refused: 0,
-            error: None,
-        })))
-    }
-
-    pub fn get(&self) -> DeliveryState {
-        self.lock().clone()
-    }
-
-    pub fn change(&self, change: impl FnOnce(&mut DeliveryState)) {
-        change(&mut self.lock());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, DeliveryState> {
-        // Each field is valid by itself, even if the thread that wrote it panicked.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

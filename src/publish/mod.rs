@@ -18,6 +18,7 @@
 
 mod change_line;
 mod delivery;
+mod delivery_state;
 mod formance;
 mod http;
 mod ndjson;

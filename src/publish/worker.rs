@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
 
-use super::delivery::SharedDeliveryState;
+use super::delivery_state::SharedDeliveryState;
 use super::{DeliveryError, Publisher};
 use crate::crash;
 use crate::health::Alarm;

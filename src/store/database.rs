@@ -5,7 +5,8 @@ use rusqlite::{
     Connection, OpenFlags, OptionalExtension, Params, Row, Transaction, TransactionBehavior,
 };
 
-use super::{Error, FILE, upgrade};
+use super::schema::{APPLICATION, VERSION};
+use super::{Error, FILE};
 
 /// How long a statement waits for another process's commit. A full batch takes tenths of a second; a disk that is
 /// slower than this is reported.
@@ -41,8 +42,11 @@ impl Database {
             return Err(Error::Missing(file));
         }
         let database = Database::connect_with(&file, flags)?;
-        upgrade::check_is_current(&database)?;
-        Ok(database)
+        match database.layout()? {
+            0 => Err(Error::Missing(file)),
+            found if found < VERSION => Err(Error::Older { file, found }),
+            _ => Ok(database),
+        }
     }
 
     fn connect_with(file: &Path, flags: OpenFlags) -> Result<Database, Error> {
@@ -60,6 +64,29 @@ impl Database {
             connection,
             file: file.to_owned(),
         })
+    }
+
+    /// The version of the file's layout, 0 if it is empty. It is an error if the file is not ours or newer than this
+    /// program.
+    pub fn layout(&self) -> Result<i64, Error> {
+        let (application, version, tables) = self.run("read the state", |connection| {
+            let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+            Ok((
+                number("PRAGMA application_id")?,
+                number("PRAGMA user_version")?,
+                number("SELECT count(*) FROM sqlite_schema")?,
+            ))
+        })?;
+        match (application, version, tables) {
+            (0, 0, 0) => Ok(0),
+            (APPLICATION, 1..=VERSION, _) => Ok(version),
+            (APPLICATION, newer, _) => Err(Error::Newer {
+                file: self.file.clone(),
+                found: newer,
+                known: VERSION,
+            }),
+            _ => Err(Error::NotOurs(self.file.clone())),
+        }
     }
 
     /// The state file.

@@ -68,7 +68,7 @@ const REMEMBER_WHAT_4_HAD: &str = "
 /// is not ours, and a copy of an old one is kept beside it.
 pub(super) fn prepare(database: &Database) -> Result<(), Error> {
     const DOING: &str = "prepare the state";
-    let found = layout(database)?;
+    let found = database.layout()?;
     let mode: String = database.run(DOING, |connection| {
         // KiB of cache, as SQLite counts it: the index over ids is written at random.
         connection.pragma_update(None, "cache_size", -8_000)?;
@@ -98,40 +98,6 @@ pub(super) fn prepare(database: &Database) -> Result<(), Error> {
         transaction.pragma_update(None, "user_version", VERSION)?;
         transaction.commit()
     })
-}
-
-/// Checks that a state has this layout, so that it can be used beside the process that polls.
-pub(super) fn check_is_current(database: &Database) -> Result<(), Error> {
-    let file = database.file().to_owned();
-    match layout(database)? {
-        0 => Err(Error::Missing(file)),
-        found if found < VERSION => Err(Error::Older { file, found }),
-        _ => Ok(()),
-    }
-}
-
-/// The version of the file's layout, 0 if it is empty. It is an error if the file is not ours or newer than this
-/// program.
-fn layout(database: &Database) -> Result<i64, Error> {
-    let file = database.file();
-    let (application, version, tables) = database.run("read the state", |connection| {
-        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-        Ok((
-            number("PRAGMA application_id")?,
-            number("PRAGMA user_version")?,
-            number("SELECT count(*) FROM sqlite_schema")?,
-        ))
-    })?;
-    match (application, version, tables) {
-        (0, 0, 0) => Ok(0),
-        (APPLICATION, 1..=VERSION, _) => Ok(version),
-        (APPLICATION, newer, _) => Err(Error::Newer {
-            file: file.to_owned(),
-            found: newer,
-            known: VERSION,
-        }),
-        _ => Err(Error::NotOurs(file.to_owned())),
-    }
 }
 
 /// Takes every step that follows layout `found`.
