@@ -124,7 +124,7 @@ impl Publisher for HttpPublisher {
     }
 
     fn resume(&mut self, state: &PublisherState, stored: i64) -> Result<i64, DeliveryError> {
-        self.state_id = Some(state.log().state_id()?);
+        self.state_id = Some(state.log.state_id()?);
         Ok(stored)
     }
 
@@ -133,16 +133,16 @@ impl Publisher for HttpPublisher {
         state: &PublisherState,
         changes: &[Change],
     ) -> Result<Delivered, DeliveryError> {
-        let log = state.log();
+        let log = &state.log;
         let (Some(first), Some(last)) = (changes.first(), changes.last()) else {
             return Ok(Delivered::default());
         };
-        let connector = utf8_percent_encode(log.connector(), NOT_IN_HEADERS);
+        let connector = utf8_percent_encode(&log.connector, NOT_IN_HEADERS);
         let state_id = self.state_id.as_deref().unwrap_or_default();
         let idempotency_key = format!("{connector}/{state_id}/{}-{}", first.seq, last.seq);
         let mut lines = Vec::new();
         for change in changes {
-            change_line::write(&mut lines, log.connector(), change);
+            change_line::write(&mut lines, &log.connector, change);
         }
         let mut body = GzEncoder::new(Vec::new(), Compression::fast());
         let body = body

@@ -68,7 +68,7 @@ impl Publisher for NdjsonPublisher {
             LineOutput::Stdout => Ok(stored),
             LineOutput::File { path, open } => {
                 *open = None;
-                let (opened, last) = resume_file(path, state.log())?;
+                let (opened, last) = resume_file(path, &state.log)?;
                 *open = Some(opened);
                 Ok(last.unwrap_or(stored))
             }
@@ -80,12 +80,12 @@ impl Publisher for NdjsonPublisher {
         state: &PublisherState,
         changes: &[Change],
     ) -> Result<Delivered, DeliveryError> {
-        let log = state.log();
+        let log = &state.log;
         let mut lines =
             Vec::with_capacity(changes.iter().map(|change| change.json.len() + 256).sum());
         changes
             .iter()
-            .for_each(|change| change_line::write(&mut lines, log.connector(), change));
+            .for_each(|change| change_line::write(&mut lines, &log.connector, change));
         match &mut self.output {
             LineOutput::Stdout => {
                 let mut stdout = io::stdout().lock();
@@ -169,8 +169,7 @@ fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), Deli
         Some(line) => {
             let head: LineHead = serde_json::from_slice(line)
                 .map_err(|_| foreign("ends with a line that is not a change"))?;
-            let known = log.read(head.seq.saturating_sub(1), 1, 1)?;
-            match known.first() {
+            match log.next(head.seq.saturating_sub(1))? {
                 Some(change)
                     if change.seq == head.seq && change.idempotency_key == head.idempotency_key =>
                 {

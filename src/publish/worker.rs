@@ -125,12 +125,7 @@ impl DeliveryWorker {
             self.deliver(&changes, last.seq)?;
             return Ok(true);
         }
-        match self
-            .store
-            .log()
-            .read(self.state.get().offset, 1, 1)?
-            .first()
-        {
+        match self.store.log.next(self.state.get().offset)? {
             // It is in quarantine, so it is passed over.
             Some(next) if refused == Some(next.seq) => {
                 self.advance(next.seq, &Delivered::default())?;
@@ -199,16 +194,10 @@ impl DeliveryWorker {
         let offset = self.state.get().offset;
         self.sending = self.sending.filter(|end| *end <= most);
         if let Some(end) = self.sending {
-            return Ok(self
-                .store
-                .log()
-                .read_until(offset, end, usize::MAX, usize::MAX)?);
+            return Ok(self.store.log.read(offset, end, usize::MAX, usize::MAX)?);
         }
         let end = self.suspect.unwrap_or(i64::MAX).min(most);
-        let mut changes = self
-            .store
-            .log()
-            .read_until(offset, end, self.most, MOST_BYTES)?;
+        let mut changes = self.store.log.read(offset, end, self.most, MOST_BYTES)?;
         if self.suspect.is_some() {
             changes.truncate(changes.len().div_ceil(2));
         }

@@ -1,9 +1,7 @@
-use std::path::Path;
-
 use rusqlite::{Connection, Params, Row};
 
 use super::Error;
-use super::database::{Database, all, limit, one};
+use super::database::{Database, all, limit, value};
 use crate::api::{ContentHash, Stream};
 
 /// The columns that make a [`Change`].
@@ -33,42 +31,24 @@ pub struct Change {
 #[derive(Debug)]
 pub struct ChangeLog {
     pub(super) database: Database,
-    connector: String,
+    /// The connector whose changes these are.
+    pub connector: String,
 }
 
 impl ChangeLog {
-    pub(super) fn open(file: &Path, connector: &str) -> Result<ChangeLog, Error> {
-        Ok(ChangeLog {
-            database: Database::connect(file)?,
-            connector: connector.to_owned(),
-        })
-    }
-
-    /// The connector whose changes these are.
-    pub fn connector(&self) -> &str {
-        &self.connector
-    }
-
     /// The id of this state: random, made with it.
     pub fn state_id(&self) -> Result<String, Error> {
-        self.database.run("read whose state it is", |connection| {
-            one(
-                connection,
-                "SELECT value FROM state WHERE key = 'state_id'",
-                [],
-                |row| row.get(0),
-            )
-        })
+        self.database.run("read whose state it is", state_id)
     }
 
-    /// The versions with a seq above `after`, ascending: at most `most`, and no further one once their texts have
-    /// `most_bytes` bytes together. Empty at the end of the log.
-    pub fn read(&self, after: i64, most: usize, most_bytes: usize) -> Result<Vec<Change>, Error> {
-        self.read_until(after, i64::MAX, most, most_bytes)
+    /// The first version with a seq above `after`; none at the end of the log.
+    pub fn next(&self, after: i64) -> Result<Option<Change>, Error> {
+        Ok(self.read(after, i64::MAX, 1, 1)?.pop())
     }
 
-    /// As [`read`](ChangeLog::read), but none with a seq above `end`.
-    pub fn read_until(
+    /// The versions with a seq above `after` and up to `end`, ascending: at most `most`, and no further one once their
+    /// texts have `most_bytes` bytes together.
+    pub fn read(
         &self,
         after: i64,
         end: i64,
@@ -116,12 +96,16 @@ impl ChangeLog {
     }
 }
 
+/// The id of a state.
+pub(super) fn state_id(connection: &Connection) -> rusqlite::Result<String> {
+    value(
+        connection,
+        "SELECT value FROM state WHERE key = 'state_id'",
+        [],
+    )
+}
+
 /// The seq of the newest version; 0 before there is one.
 pub(super) fn last_seq(connection: &Connection) -> rusqlite::Result<i64> {
-    one(
-        connection,
-        "SELECT coalesce(max(seq), 0) FROM version",
-        [],
-        |row| row.get(0),
-    )
+    value(connection, "SELECT coalesce(max(seq), 0) FROM version", [])
 }

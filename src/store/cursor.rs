@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 
 use super::columns::AsJson;
-use super::database::{execute, optional};
+use super::database::execute;
 use super::{Error, Quirks, Store};
 use crate::api::{Second, Stream};
 
@@ -31,8 +31,9 @@ impl Store {
     /// A stream's cursor; the beginning if it has none yet.
     pub fn cursor(&self, stream: Stream) -> Result<Cursor, Error> {
         const CURSOR: &str = "SELECT position, numbered, again, quirks, ended_at, standing FROM cursor WHERE stream = ?1";
-        let cursor = self.database.run("read a cursor", |connection| {
-            optional(connection, CURSOR, [stream], |row| {
+        let cursor = self
+            .database
+            .optional("read a cursor", CURSOR, [stream], |row| {
                 let AsJson(numbered) = row.get(1)?;
                 let AsJson(again) = row.get(2)?;
                 let AsJson(quirks) = row.get(3)?;
@@ -44,8 +45,7 @@ impl Store {
                     ended_at: row.get(4)?,
                     standing: row.get(5)?,
                 })
-            })
-        })?;
+            })?;
         Ok(cursor.unwrap_or_default())
     }
 }
@@ -71,6 +71,5 @@ pub(super) fn put(
             cursor.ended_at,
             cursor.standing,
         ),
-    )?;
-    Ok(())
+    )
 }

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::types::FromSql;
 use rusqlite::{
     Connection, OpenFlags, OptionalExtension, Params, Row, Transaction, TransactionBehavior,
 };
@@ -131,16 +132,61 @@ impl Database {
             Ok(result)
         })
     }
+
+    /// As [`run`](Database::run), for a single [`value`].
+    pub fn value<T: FromSql>(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        parameters: impl Params,
+    ) -> Result<T, Error> {
+        self.run(doing, |connection| value(connection, sql, parameters))
+    }
+
+    /// As [`run`](Database::run), for a single [`optional`] row.
+    pub fn optional<T>(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        parameters: impl Params,
+        read: impl FnOnce(&Row) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, Error> {
+        self.run(doing, |connection| {
+            optional(connection, sql, parameters, read)
+        })
+    }
+
+    /// As [`run`](Database::run), for [`all`] rows of a single query.
+    pub fn all<C: FromIterator<T>, T>(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        parameters: impl Params,
+        read: impl FnMut(&Row) -> rusqlite::Result<T>,
+    ) -> Result<C, Error> {
+        self.run(doing, |connection| all(connection, sql, parameters, read))
+    }
+
+    /// As [`run`](Database::run), for a single statement that returns no rows. How many rows it has changed.
+    pub fn execute(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        parameters: impl Params,
+    ) -> Result<usize, Error> {
+        self.run(doing, |connection| connection.execute(sql, parameters))
+    }
 }
 
-/// The one row of a query.
-pub(super) fn one<T>(
+/// The value that a query gives, which has one row of one column.
+pub(super) fn value<T: FromSql>(
     connection: &Connection,
     sql: &str,
     parameters: impl Params,
-    read: impl FnOnce(&Row) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    connection.prepare_cached(sql)?.query_row(parameters, read)
+    connection
+        .prepare_cached(sql)?
+        .query_row(parameters, |row| row.get(0))
 }
 
 /// The row of a query, if it has one.
@@ -150,7 +196,10 @@ pub(super) fn optional<T>(
     parameters: impl Params,
     read: impl FnOnce(&Row) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Option<T>> {
-    one(connection, sql, parameters, read).optional()
+    connection
+        .prepare_cached(sql)?
+        .query_row(parameters, read)
+        .optional()
 }
 
 /// Every row of a query.
@@ -166,13 +215,14 @@ pub(super) fn all<C: FromIterator<T>, T>(
         .collect()
 }
 
-/// Runs a statement that returns no rows. How many rows it has changed.
+/// Runs a statement that returns no rows.
 pub(super) fn execute(
     connection: &Connection,
     sql: &str,
     parameters: impl Params,
-) -> rusqlite::Result<usize> {
-    connection.prepare_cached(sql)?.execute(parameters)
+) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute(parameters)?;
+    Ok(())
 }
 
 /// A limit as SQLite counts.

@@ -10,11 +10,8 @@ pub enum Error {
     /// A file or directory around the state could not be made, opened or locked.
     #[error("cannot {doing} {}: {source}; check the owner and mode of the state directory", path.display())]
     Io {
-        /// What was being done.
         doing: &'static str,
-        /// The file.
         path: PathBuf,
-        /// What the system says.
         source: std::io::Error,
     },
 
@@ -37,7 +34,6 @@ pub enum Error {
         wanted.name.replace('\'', "''"), wanted.endpoint.replace('\'', "''")
     )]
     OtherIdentity {
-        /// The state file.
         file: PathBuf,
         /// Whose it is.
         found: Identity,
@@ -52,7 +48,6 @@ pub enum Error {
         file.display()
     )]
     Newer {
-        /// The state file.
         file: PathBuf,
         /// Its layout.
         found: i64,
@@ -67,7 +62,6 @@ pub enum Error {
     /// The file system does not support the write-ahead log, as some network file systems do not.
     #[error("{} cannot use a write-ahead log (SQLite answers {mode:?}): put \"stateDir\" on a local file system", file.display())]
     NoJournal {
-        /// The state file.
         file: PathBuf,
         /// The mode that SQLite offers instead.
         mode: String,
@@ -79,21 +73,11 @@ pub enum Error {
         start over, which reads and delivers everything again",
         file.display()
     )]
-    Corrupt {
-        /// The state file.
-        file: PathBuf,
-        /// What SQLite says.
-        detail: String,
-    },
+    Corrupt { file: PathBuf, detail: String },
 
     /// The disk is full. Nothing of the batch was stored.
     #[error("the disk is full: cannot {doing} in {}; free some space, the next poll continues there", file.display())]
-    Full {
-        /// What was being done.
-        doing: &'static str,
-        /// The state file.
-        file: PathBuf,
-    },
+    Full { doing: &'static str, file: PathBuf },
 
     /// The disk failed, or the file reached a quota or a size limit. Nothing of the batch was stored.
     #[error(
@@ -102,11 +86,8 @@ pub enum Error {
         file.display()
     )]
     Disk {
-        /// What was being done.
         doing: &'static str,
-        /// The state file.
         file: PathBuf,
-        /// What SQLite says.
         source: rusqlite::Error,
     },
 
@@ -117,7 +98,6 @@ pub enum Error {
         file.display()
     )]
     Older {
-        /// The state file.
         file: PathBuf,
         /// Its layout.
         found: i64,
@@ -130,7 +110,6 @@ pub enum Error {
     /// There is no publisher of that name.
     #[error("there is no publisher \"{name}\" in the state, which has: {}", known.join(", "))]
     NoPublisher {
-        /// The name.
         name: String,
         /// The publishers that the state has.
         known: Vec<String>,
@@ -140,12 +119,7 @@ pub enum Error {
     #[error(
         "the publisher \"{publisher}\" has delivered only up to seq {offset}: begin there or earlier"
     )]
-    NotDelivered {
-        /// The publisher.
-        publisher: String,
-        /// The last seq delivered.
-        offset: i64,
-    },
+    NotDelivered { publisher: String, offset: i64 },
 
     /// A version cannot be put aside, because the publisher has delivered it or it does not exist.
     #[error(
@@ -153,11 +127,8 @@ pub enum Error {
         does not have to deliver {seq}"
     )]
     NotToBeDelivered {
-        /// The publisher.
         publisher: String,
-        /// The version.
         seq: i64,
-        /// The last seq delivered.
         offset: i64,
         /// The seq of the newest version.
         last: i64,
@@ -165,12 +136,7 @@ pub enum Error {
 
     /// The publisher's target does not refuse that version.
     #[error("\"{publisher}/{seq}\" is not in quarantine; see generic-connector quarantine list")]
-    NotRefused {
-        /// The publisher.
-        publisher: String,
-        /// The version.
-        seq: i64,
-    },
+    NotRefused { publisher: String, seq: i64 },
 
     /// There is no state to read.
     #[error("there is no state at {}: is \"stateDir\" the connector's, and has the connector run?", .0.display())]
@@ -179,16 +145,23 @@ pub enum Error {
     /// SQLite failed for another reason.
     #[error("cannot {doing} in {}: {source}", file.display())]
     Sqlite {
-        /// What was being done.
         doing: &'static str,
-        /// The state file.
         file: PathBuf,
-        /// What SQLite says.
         source: rusqlite::Error,
     },
 }
 
 impl Error {
+    /// Makes the error of something that was being done with that file.
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.to_owned();
+        move |source| Error::Io {
+            doing,
+            path,
+            source,
+        }
+    }
+
     /// What SQLite answered when something was being done to that file.
     pub(super) fn sqlite(source: rusqlite::Error, doing: &'static str, file: &Path) -> Error {
         let file = file.to_owned();

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::Error;
 use super::change_log::last_seq;
-use super::database::{Database, all, execute, limit, one, optional};
+use super::database::{Database, all, execute, limit, optional, value};
 use crate::api::{Initiated, Initiation, InitiationRequest, Second, Timestamp, same_content};
 use crate::crash;
 
@@ -123,15 +123,13 @@ impl Journal {
         const LEFT_OPEN: &str =
             "UPDATE initiation SET state = ?1, ended_at = ?2, error = ?3 WHERE state = ?4";
         let database = Database::connect(file)?;
-        let left = database.run("read the journal of payouts and transfers", |connection| {
-            let error = "generic-connector stopped before the service answered";
-            let now = Timestamp::now().second();
-            execute(
-                connection,
-                LEFT_OPEN,
-                (InitiationState::Unknown, now, error, InitiationState::Open),
-            )
-        })?;
+        let error = "generic-connector stopped before the service answered";
+        let now = Timestamp::now().second();
+        let left = database.execute(
+            "read the journal of payouts and transfers",
+            LEFT_OPEN,
+            (InitiationState::Unknown, now, error, InitiationState::Open),
+        )?;
         if left > 0 {
             log::warn!(
                 "{left} payouts or transfers were open when generic-connector stopped: their outcome is unknown \
@@ -194,7 +192,6 @@ impl Journal {
                     END,
                     (key, state, now, id, status, answer, error),
                 )
-                .map(|_| ())
             })
     }
 }
@@ -231,7 +228,7 @@ fn open(connection: &Connection, kind: Initiation, key: &str, json: &str) -> rus
         last_seq(connection)?,
         held_back_since(),
     );
-    execute(connection, OPEN, row).map(|_| ())
+    execute(connection, OPEN, row)
 }
 
 /// What was asked for then or later still holds transactions back.
@@ -247,22 +244,16 @@ pub(super) fn held_back_after(connection: &Connection) -> rusqlite::Result<i64> 
         WHERE state NOT IN ('made', 'refused') AND state <> 'not made' AND asked_at BETWEEN ?1 AND ?3";
     // What was asked for in the future was asked for before the clock was set back.
     let now = Timestamp::now().second();
-    one(
+    value(
         connection,
         HELD_BACK_AFTER,
         (held_back_since(), i64::MAX, now),
-        |row| row.get(0),
     )
 }
 
 /// Whether Connectivity has ever asked for a payout or transfer.
 pub(super) fn are_any(connection: &Connection) -> rusqlite::Result<bool> {
-    one(
-        connection,
-        "SELECT EXISTS (SELECT 1 FROM initiation)",
-        [],
-        |row| row.get(0),
-    )
+    value(connection, "SELECT EXISTS (SELECT 1 FROM initiation)", [])
 }
 
 /// The payouts and transfers that the service lists as the transaction of that id: kind and `idempotencyKey`.
@@ -298,5 +289,5 @@ pub(super) fn unsettled(connection: &Connection, most: usize) -> rusqlite::Resul
 /// How many initiations there are in each state, by the state's name.
 pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Vec<(InitiationState, i64)>> {
     const COUNTS: &str = "SELECT state, count(*) FROM initiation GROUP BY state ORDER BY state";
-    all(connection, COUNTS, [], |row| Ok((row.get(0)?, row.get(1)?)))
+    all(connection, COUNTS, [], |row| row.try_into())
 }

@@ -2,13 +2,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, Row};
 
-use super::database::{Database, all, execute, limit, one, optional};
+use super::database::{Database, all, execute, value};
 use super::{Error, Stamp, initiation, stamp::Stamps};
 use crate::api::{Initiation, PerStream, Second, Stream, Timestamp, read_record};
 use crate::crash;
-
-/// How many versions are read at once while a whole state is stamped.
-const AT_ONCE: usize = 1_000;
 
 /// The lists as Connectivity sees them: every version under its stamp, read on a connection of its own.
 #[derive(Debug)]
@@ -55,9 +52,7 @@ impl Listing {
         const IS_READY: &str = "
             SELECT EXISTS (SELECT 1 FROM version)
                 OR EXISTS (SELECT 1 FROM poll WHERE outcome IN ('complete', 'partial'))";
-        self.0.run("read the state", |connection| {
-            one(connection, IS_READY, [], |row| row.get(0))
-        })
+        self.0.value("read the state", IS_READY, [])
     }
 
     /// One page of a list.
@@ -107,9 +102,7 @@ impl Listing {
     /// Whether a list has anything to show.
     pub fn has_versions(&self, stream: Stream) -> Result<bool, Error> {
         const HAS_VERSIONS: &str = "SELECT EXISTS (SELECT 1 FROM listed WHERE stream = ?1)";
-        self.0.run("read a list", |connection| {
-            one(connection, HAS_VERSIONS, [stream], |row| row.get(0))
-        })
+        self.0.value("read a list", HAS_VERSIONS, [stream])
     }
 
     /// The newest balances of an account; none if there are none.
@@ -117,9 +110,8 @@ impl Listing {
         const BALANCES: &str = "
             SELECT record.stamp, version.json FROM record JOIN version ON version.seq = record.seq
             WHERE record.stream = 'balances' AND record.id = ?1 AND record.stamp IS NOT NULL";
-        self.0.run("read an account's balances", |connection| {
-            optional(connection, BALANCES, [account_id], shown)
-        })
+        self.0
+            .optional("read an account's balances", BALANCES, [account_id], shown)
     }
 
     /// Whether there is such an account, and if so, whether a whole poll has asked for its balances.
@@ -128,17 +120,15 @@ impl Listing {
             SELECT EXISTS (SELECT 1 FROM poll WHERE number >= version.poll AND outcome IN ('complete', 'partial'))
             FROM record JOIN version ON version.seq = record.seq
             WHERE record.stream = 'accounts' AND record.id = ?1";
-        self.0.run("look up an account", |connection| {
-            optional(connection, ACCOUNT, [id], |row| row.get(0))
-        })
+        self.0
+            .optional("look up an account", ACCOUNT, [id], |row| row.get(0))
     }
 
     /// Whether Connectivity has asked for this list before.
     pub fn has_been_asked_for(&self, stream: Stream) -> Result<bool, Error> {
         const IS_KNOWN: &str = "SELECT EXISTS (SELECT 1 FROM listing WHERE stream = ?1)";
-        self.0.run("read who has asked for a list", |connection| {
-            one(connection, IS_KNOWN, [stream], |row| row.get(0))
-        })
+        self.0
+            .value("read who has asked for a list", IS_KNOWN, [stream])
     }
 
     /// Notes that Connectivity asks for this list, if it does so for the first time. How many versions got a new stamp.
@@ -151,7 +141,7 @@ impl Listing {
         self.0.write("date a list again", |connection| {
             let above = from.map(|from| Stamp::from_nanoseconds(from.end().nanoseconds()));
             crash::point();
-            let noted = execute(connection, NOTE, (stream, Timestamp::now().second(), above))?;
+            let noted = connection.execute(NOTE, (stream, Timestamp::now().second(), above))?;
             match above {
                 Some(above) if noted > 0 => adopt(connection, stream, above),
                 _ => Ok(0),
@@ -210,15 +200,9 @@ impl<'a> Stamping<'a> {
     fn stamp_balances(&self, account_id: &str, own: Timestamp) -> rusqlite::Result<()> {
         const LAST: &str = "SELECT stamp FROM record WHERE stream = 'balances' AND id = ?1";
         const STAMP: &str = "UPDATE record SET stamp = ?2 WHERE stream = 'balances' AND id = ?1";
-        let last: Option<Stamp> = one(self.connection, LAST, [account_id], |row| row.get(0))?;
+        let last: Option<Stamp> = value(self.connection, LAST, [account_id])?;
         let stamp = Stamps::after(last, 1, self.now).next(own);
-        execute(self.connection, STAMP, (account_id, stamp)).map(|_| ())
-    }
-
-    /// Keeps a record out of the lists, because its newest version cannot be shown.
-    fn unlist(&self, stream: Stream, id: &str) -> rusqlite::Result<()> {
-        const UNLIST: &str = "UPDATE record SET stamp = NULL WHERE stream = ?1 AND id = ?2";
-        execute(self.connection, UNLIST, (stream, id)).map(|_| ())
+        execute(self.connection, STAMP, (account_id, stamp))
     }
 }
 
@@ -228,17 +212,17 @@ fn stamps_of(connection: &Connection, stream: Stream, now: Timestamp) -> rusqlit
         SELECT max(stamp) FROM (SELECT max(stamp) AS stamp FROM listed WHERE stream = ?1
                                 UNION ALL SELECT above FROM listing WHERE stream = ?1)";
     const CROWD: &str = "SELECT count(*) FROM listed WHERE stream = ?1 AND stamp >= ?2";
-    let last: Option<Stamp> = one(connection, LAST, [stream], |row| row.get(0))?;
+    let last: Option<Stamp> = value(connection, LAST, [stream])?;
     let second = last.map_or(i64::MAX, |last| {
         last.timestamp().second().start().nanoseconds()
     });
-    let crowd = one(connection, CROWD, (stream, second), |row| row.get(0))?;
+    let crowd = value(connection, CROWD, (stream, second))?;
     Ok(Stamps::after(last, crowd, now))
 }
 
 fn list(connection: &Connection, stream: Stream, stamp: Stamp, seq: i64) -> rusqlite::Result<()> {
     const LIST: &str = "INSERT INTO listed (stream, stamp, seq) VALUES (?1, ?2, ?3)";
-    execute(connection, LIST, (stream, stamp, seq)).map(|_| ())
+    execute(connection, LIST, (stream, stamp, seq))
 }
 
 /// Gives a list new stamps above that one, in its order. How many versions it then has.
@@ -270,32 +254,20 @@ fn adopt(connection: &Connection, stream: Stream, above: Stamp) -> rusqlite::Res
 /// Stamps every version of a state that has no stamps yet. The first versions of this program accepted records that
 /// break the API; they are not listed.
 pub(super) fn stamp_everything(connection: &Connection) -> rusqlite::Result<()> {
-    const VERSIONS: &str =
-        "SELECT seq, stream, id, timestamp, json FROM version WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    const VERSIONS: &str = "SELECT seq, stream, id, timestamp, json FROM version ORDER BY seq";
+    const UNLIST: &str = "UPDATE record SET stamp = NULL WHERE stream = ?1 AND id = ?2";
     let mut stamping = Stamping::new(connection);
-    let (mut after, mut unlisted) = (0, 0);
-    loop {
-        let versions: Vec<(i64, Stream, String, Timestamp, String)> =
-            all(connection, VERSIONS, (after, limit(AT_ONCE)), |row| {
-                Ok((
-                    row.get(0)?,
-                    row.get(1)?,
-                    row.get(2)?,
-                    row.get(3)?,
-                    row.get(4)?,
-                ))
-            })?;
-        let Some((last, ..)) = versions.last() else {
-            break;
-        };
-        after = *last;
-        for (seq, stream, id, timestamp, json) in versions {
-            if read_record(stream, &json).is_ok() {
-                stamping.stamp(stream, &id, seq, timestamp)?;
-            } else {
-                unlisted += 1;
-                stamping.unlist(stream, &id)?;
-            }
+    let mut unlisted = 0;
+    let mut reading = connection.prepare(VERSIONS)?;
+    let mut rows = reading.query([])?;
+    while let Some(row) = rows.next()? {
+        let (seq, stream, id, timestamp, json): (i64, Stream, String, Timestamp, String) =
+            row.try_into()?;
+        if read_record(stream, &json).is_ok() {
+            stamping.stamp(stream, &id, seq, timestamp)?;
+        } else {
+            unlisted += 1;
+            execute(connection, UNLIST, (stream, id))?;
         }
     }
     if unlisted > 0 {

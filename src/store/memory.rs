@@ -3,7 +3,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::columns::AsJson;
-use super::database::{Database, all, execute, one, optional};
+use super::database::{Database, execute};
 use super::{Change, Error, PublisherState, change_log::CHANGE};
 
 /// What a publisher remembers of its target, beside how far it has delivered.
@@ -37,31 +37,25 @@ impl MemoryChange {
     pub fn set(topic: &'static str, key: &str, seq: i64, value: &impl Serialize) -> MemoryChange {
         // Values are numbers, texts and structs of them: nothing that JSON could not hold.
         let value = serde_json::to_string(value).unwrap_or_default();
-        MemoryChange {
-            topic,
-            key: key.to_owned(),
-            seq,
-            action: Action::Set(value),
-        }
+        MemoryChange::new(topic, key, seq, Action::Set(value))
     }
 
     /// Adds an entry without a value, which keeps its version.
     pub fn add(topic: &'static str, key: &str, seq: i64) -> MemoryChange {
-        MemoryChange {
-            topic,
-            key: key.to_owned(),
-            seq,
-            action: Action::Add,
-        }
+        MemoryChange::new(topic, key, seq, Action::Add)
     }
 
     /// Removes an entry.
     pub fn remove(topic: &'static str, key: &str, seq: i64) -> MemoryChange {
+        MemoryChange::new(topic, key, seq, Action::Remove)
+    }
+
+    fn new(topic: &'static str, key: &str, seq: i64, action: Action) -> MemoryChange {
         MemoryChange {
             topic,
             key: key.to_owned(),
             seq,
-            action: Action::Remove,
+            action,
         }
     }
 }
@@ -75,39 +69,33 @@ impl Memory<'_> {
     ) -> Result<Option<(i64, T)>, Error> {
         const GET: &str =
             "SELECT seq, value FROM memory WHERE publisher = ?1 AND topic = ?2 AND key = ?3";
-        self.database.run(READ, |connection| {
-            optional(connection, GET, (self.publisher, topic, key), |row| {
+        self.database
+            .optional(READ, GET, (self.publisher, topic, key), |row| {
                 let AsJson(value) = row.get(1)?;
                 Ok((row.get(0)?, value))
             })
-        })
     }
 
     /// Every entry of a topic: key, seq and value, in the order of the keys.
     pub fn list<T: DeserializeOwned>(&self, topic: &str) -> Result<Vec<(String, i64, T)>, Error> {
         const LIST: &str = "SELECT key, seq, value FROM memory WHERE publisher = ?1 AND topic = ?2 ORDER BY key, seq";
-        self.database.run(READ, |connection| {
-            all(connection, LIST, (self.publisher, topic), |row| {
+        self.database
+            .all(READ, LIST, (self.publisher, topic), |row| {
                 let AsJson(value) = row.get(2)?;
                 Ok((row.get(0)?, row.get(1)?, value))
             })
-        })
     }
 
     /// How many entries a topic has.
     pub fn count(&self, topic: &str) -> Result<i64, Error> {
         const COUNT: &str = "SELECT count(*) FROM memory WHERE publisher = ?1 AND topic = ?2";
-        self.database.run(READ, |connection| {
-            one(connection, COUNT, (self.publisher, topic), |row| row.get(0))
-        })
+        self.database.value(READ, COUNT, (self.publisher, topic))
     }
 
     /// The first key of a topic; none if it has no entries.
     pub fn first_key(&self, topic: &str) -> Result<Option<String>, Error> {
         const FIRST: &str = "SELECT min(key) FROM memory WHERE publisher = ?1 AND topic = ?2";
-        self.database.run(READ, |connection| {
-            one(connection, FIRST, (self.publisher, topic), |row| row.get(0))
-        })
+        self.database.value(READ, FIRST, (self.publisher, topic))
     }
 }
 
@@ -176,5 +164,4 @@ pub(super) fn clear(connection: &Connection, publisher: &str) -> rusqlite::Resul
         "DELETE FROM memory WHERE publisher = ?1",
         [publisher],
     )
-    .map(|_| ())
 }

@@ -2,8 +2,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::database::{execute, optional};
-use super::{ChangeLog, Error, Journal, PublisherState, change_log, database::Database, upgrade};
+use rusqlite::Connection;
+
+use super::database::{Database, execute, optional};
+use super::{ChangeLog, Error, Journal, PublisherState, change_log, upgrade};
 
 /// The state file's name within `stateDir`.
 pub const FILE: &str = "state.sqlite3";
@@ -34,24 +36,16 @@ impl Store {
     /// It is an error, and nothing is changed, if another process has it open, if it belongs to another connector or
     /// endpoint, if a newer version of this program wrote it, or if it is not a state file.
     pub fn open(directory: &Path, identity: &Identity) -> Result<Store, Error> {
-        let io = |doing, path: &Path| {
-            let path = path.to_owned();
-            move |source| Error::Io {
-                doing,
-                path,
-                source,
-            }
-        };
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(directory)
-            .map_err(io("make the state directory", directory))?;
+            .map_err(Error::io("make the state directory", directory))?;
         let lock = lock(directory)?;
         let file = directory.join(FILE);
         owner_only()
             .open(&file)
-            .map_err(io("open the state", &file))?;
+            .map_err(Error::io("open the state", &file))?;
         let database = Database::connect(&file)?;
         upgrade::prepare(&database)?;
         claim(&database, identity)?;
@@ -64,9 +58,11 @@ impl Store {
 
     /// The part of the state that is a publisher's, on a connection of its own.
     pub fn publisher(&self, name: &str) -> Result<PublisherState, Error> {
-        let log = ChangeLog::open(self.database.file(), &self.identity.name)?;
         Ok(PublisherState {
-            log,
+            log: ChangeLog {
+                database: Database::connect(self.database.file())?,
+                connector: self.identity.name.clone(),
+            },
             name: name.to_owned(),
         })
     }
@@ -91,19 +87,13 @@ impl Store {
 /// Keeps every other process out of the state until it is dropped. It is an error if another one has it.
 pub(super) fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join(LOCK);
-    let io = |doing| {
-        let path = path.clone();
-        move |source| Error::Io {
-            doing,
-            path,
-            source,
-        }
-    };
-    let lock = owner_only().open(&path).map_err(io("open the lock"))?;
+    let lock = owner_only()
+        .open(&path)
+        .map_err(Error::io("open the lock", &path))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(fs::TryLockError::WouldBlock) => Err(Error::Locked(directory.to_owned())),
-        Err(fs::TryLockError::Error(source)) => Err(io("lock")(source)),
+        Err(fs::TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
     }
 }
 
@@ -125,30 +115,29 @@ fn owner_only() -> fs::OpenOptions {
     options
 }
 
+/// Whose state it is; none if no connector has made it its own.
+pub(super) fn identity(connection: &Connection) -> rusqlite::Result<Option<Identity>> {
+    let value = |key| {
+        const VALUE: &str = "SELECT value FROM state WHERE key = ?1";
+        optional(connection, VALUE, [key], |row| row.get(0))
+    };
+    let (name, endpoint) = (value("name")?, value("endpoint")?);
+    Ok(name
+        .zip(endpoint)
+        .map(|(name, endpoint)| Identity { name, endpoint }))
+}
+
 /// Notes whose state this is, or checks that it is ours.
 fn claim(database: &Database, wanted: &Identity) -> Result<(), Error> {
+    const CLAIM: &str = "
+        INSERT INTO state (key, value)
+        VALUES ('state_id', lower(hex(randomblob(16)))), ('name', ?1), ('endpoint', ?2)";
     let found = database.run("read whose state it is", |connection| {
-        let value = |key| {
-            optional(
-                connection,
-                "SELECT value FROM state WHERE key = ?1",
-                [key],
-                |row| row.get(0),
-            )
-        };
-        let (name, endpoint): (Option<String>, Option<String>) =
-            (value("name")?, value("endpoint")?);
-        if name.is_none() || endpoint.is_none() {
-            execute(
-                connection,
-                "INSERT INTO state (key, value)
-                 VALUES ('state_id', lower(hex(randomblob(16)))), ('name', ?1), ('endpoint', ?2)",
-                [&wanted.name, &wanted.endpoint],
-            )?;
+        let found = identity(connection)?;
+        if found.is_none() {
+            execute(connection, CLAIM, [&wanted.name, &wanted.endpoint])?;
         }
-        Ok(name
-            .zip(endpoint)
-            .map(|(name, endpoint)| Identity { name, endpoint }))
+        Ok(found)
     })?;
     match found {
         Some(found) if found != *wanted => Err(Error::OtherIdentity {

@@ -1,15 +1,16 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::Connection;
 use serde::Serialize;
 
+use super::change_log::{last_seq, state_id};
 use super::columns::AsJson;
-use super::database::{Database, all, optional};
+use super::database::{Database, all};
 use super::initiation::{self, InitiationState, Unsettled};
 use super::unknown_values::{self, UnknownValue};
 use super::{
-    Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, change_log::last_seq, open,
-    poll, quarantine, sweep,
+    Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, open, poll, quarantine, sweep,
 };
 use crate::api::Stream;
 
@@ -164,22 +165,12 @@ impl Snapshot {
     /// The state as a whole; none if no connector has made it its own.
     fn state(&self) -> Result<Option<StateLine>, Error> {
         self.0.run(READ, |connection| {
-            let value = |key| {
-                optional(
-                    connection,
-                    "SELECT value FROM state WHERE key = ?1",
-                    [key],
-                    |row| row.get(0),
-                )
-            };
-            let (Some(id), Some(name), Some(endpoint)) =
-                (value("state_id")?, value("name")?, value("endpoint")?)
-            else {
+            let Some(identity) = open::identity(connection)? else {
                 return Ok(None);
             };
             Ok(Some(StateLine {
-                id,
-                identity: Identity { name, endpoint },
+                id: state_id(connection)?,
+                identity,
                 last_seq: last_seq(connection)?,
                 free_bytes: open::free_bytes(self.0.file()),
             }))
@@ -191,20 +182,12 @@ const READ: &str = "read the state";
 
 fn streams(connection: &Connection) -> rusqlite::Result<Vec<StreamCount>> {
     const COUNTS: &str = "SELECT stream, count(*) FROM record GROUP BY stream";
-    let counted: Vec<(Stream, i64)> =
-        all(connection, COUNTS, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let count = |stream| {
-        counted
-            .iter()
-            .find(|(counted, _)| *counted == stream)
-            .map_or(0, |(_, count)| *count)
+    let counts: BTreeMap<Stream, i64> = all(connection, COUNTS, [], |row| row.try_into())?;
+    let count = |stream: Stream| StreamCount {
+        stream: stream.name(),
+        records: counts.get(&stream).copied().unwrap_or(0),
     };
-    Ok(Stream::ALL
-        .map(|stream| StreamCount {
-            stream: stream.name(),
-            records: count(stream),
-        })
-        .into())
+    Ok(Stream::ALL.map(count).into())
 }
 
 fn cursors(connection: &Connection) -> rusqlite::Result<Vec<CursorLine>> {

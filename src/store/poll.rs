@@ -1,6 +1,6 @@
 use rusqlite::{Connection, Row};
 
-use super::database::{all, execute, one};
+use super::database::{all, execute, limit, value};
 use super::{Error, Store};
 use crate::api::{PerStream, Second, Stream};
 
@@ -97,14 +97,11 @@ impl PollState {
 impl Store {
     /// The number of the next poll, from 1.
     pub fn next_poll(&self) -> Result<i64, Error> {
-        self.database.run("read the polls", |connection| {
-            one(
-                connection,
-                "SELECT coalesce(max(number), 0) + 1 FROM poll",
-                [],
-                |row| row.get(0),
-            )
-        })
+        self.database.value(
+            "read the polls",
+            "SELECT coalesce(max(number), 0) + 1 FROM poll",
+            [],
+        )
     }
 }
 
@@ -134,21 +131,20 @@ pub(super) fn put(connection: &Connection, poll: &PollRow) -> rusqlite::Result<(
         connection,
         "DELETE FROM poll WHERE number <= ?1",
         [poll.number - POLLS],
-    )?;
-    Ok(())
+    )
 }
 
 /// The last polls, newest first.
 pub(super) fn last(connection: &Connection, most: usize) -> rusqlite::Result<Vec<PollRow>> {
     let sql = format!("SELECT {COLUMNS} FROM poll ORDER BY number DESC LIMIT ?1");
-    all(connection, &sql, [super::database::limit(most)], read)
+    all(connection, &sql, [limit(most)], read)
 }
 
 /// When the newest poll began that was complete or partial, RFC 3339.
 pub(super) fn last_good(connection: &Connection) -> rusqlite::Result<Option<String>> {
     const LAST_GOOD: &str =
         "SELECT max(started_at) FROM poll WHERE outcome IN ('complete', 'partial')";
-    one(connection, LAST_GOOD, [], |row| row.get(0))
+    value(connection, LAST_GOOD, [])
 }
 
 fn read(row: &Row) -> rusqlite::Result<PollRow> {

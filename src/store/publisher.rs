@@ -2,7 +2,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::database::{Database, all, execute, optional};
+use super::database::{Database, execute, optional};
 use super::{ChangeLog, Error, MemoryChange, memory, open, refusal};
 use crate::api::Timestamp;
 
@@ -32,7 +32,8 @@ pub struct Delivered {
 /// has a connection of its own.
 #[derive(Debug)]
 pub struct PublisherState {
-    pub(super) log: ChangeLog,
+    /// The change log.
+    pub log: ChangeLog,
     pub(super) name: String,
 }
 
@@ -58,28 +59,23 @@ impl Delivered {
 }
 
 impl PublisherState {
-    /// The change log.
-    pub fn log(&self) -> &ChangeLog {
-        &self.log
-    }
-
     /// Its progress.
     pub fn progress(&self) -> Result<PublisherProgress, Error> {
         const PROGRESS: &str =
             "SELECT offset, sending, target, replay FROM publisher WHERE name = ?1";
-        let progress = self
-            .log
-            .database
-            .run("read a publisher's offset", |connection| {
-                optional(connection, PROGRESS, [&self.name], |row| {
-                    Ok(PublisherProgress {
-                        offset: row.get(0)?,
-                        sending: row.get(1)?,
-                        target: row.get(2)?,
-                        replay: row.get(3)?,
-                    })
+        let progress = self.log.database.optional(
+            "read a publisher's offset",
+            PROGRESS,
+            [&self.name],
+            |row| {
+                Ok(PublisherProgress {
+                    offset: row.get(0)?,
+                    sending: row.get(1)?,
+                    target: row.get(2)?,
+                    replay: row.get(3)?,
                 })
-            })?;
+            },
+        )?;
         Ok(progress.unwrap_or_default())
     }
 
@@ -185,7 +181,7 @@ impl PublisherState {
         value: impl rusqlite::ToSql,
     ) -> Result<(), Error> {
         self.log.database.run(doing, |connection| {
-            execute(connection, sql, (&self.name, value)).map(|_| ())
+            execute(connection, sql, (&self.name, value))
         })
     }
 }
@@ -220,7 +216,7 @@ impl Publishers {
             });
         }
         self.database.run("ask for a replay", |connection| {
-            execute(connection, REPLAY, (publisher, after)).map(|_| ())
+            execute(connection, REPLAY, (publisher, after))
         })
     }
 
@@ -232,7 +228,7 @@ impl Publishers {
         let _lock = open::lock(directory)?;
         let removed = self.database.write("forget a publisher", |connection| {
             forget(connection, publisher, 0)?;
-            execute(connection, REMOVE, [publisher])
+            connection.execute(REMOVE, [publisher])
         })?;
         match removed {
             0 => Err(self.no_publisher(publisher)),
@@ -243,17 +239,15 @@ impl Publishers {
     /// The last seq that a publisher has delivered. It is an error if there is no such publisher.
     pub(super) fn offset(&self, publisher: &str) -> Result<i64, Error> {
         const OFFSET: &str = "SELECT offset FROM publisher WHERE name = ?1";
-        let offset = self.database.run(READ, |connection| {
-            optional(connection, OFFSET, [publisher], |row| row.get(0))
-        })?;
+        let offset = self
+            .database
+            .optional(READ, OFFSET, [publisher], |row| row.get(0))?;
         offset.ok_or_else(|| self.no_publisher(publisher))
     }
 
     fn no_publisher(&self, publisher: &str) -> Error {
         const NAMES: &str = "SELECT name FROM publisher ORDER BY name";
-        let known = self.database.run(READ, |connection| {
-            all(connection, NAMES, [], |row| row.get(0))
-        });
+        let known = self.database.all(READ, NAMES, [], |row| row.get(0));
         match known {
             Ok(known) => Error::NoPublisher {
                 name: publisher.to_owned(),

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Params, Row};
 
-use super::database::{Database, all, execute, optional};
+use super::database::{Database, all, execute, optional, value};
 use super::{Error, Store};
 use crate::api::{ContentHash, Second, Stream};
 
@@ -11,6 +11,9 @@ use crate::api::{ContentHash, Second, Stream};
 const MOST_WITHOUT_ID: i64 = 1_000;
 
 const COLUMNS: &str = "number, stream, id, kind, reason, first_seen, last_seen, retry, json";
+
+/// What is being done when reading fails.
+pub(super) const READ: &str = "read the quarantine";
 
 /// Why a record is in quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,14 +89,10 @@ impl QuarantineKind {
 impl Store {
     /// The streams that have records in quarantine.
     pub fn quarantined_streams(&self) -> Result<Vec<Stream>, Error> {
-        self.database.run("read the quarantine", |connection| {
-            all(
-                connection,
-                "SELECT DISTINCT stream FROM quarantine",
-                [],
-                |row| row.get(0),
-            )
-        })
+        self.database
+            .all(READ, "SELECT DISTINCT stream FROM quarantine", [], |row| {
+                row.get(0)
+            })
     }
 
     /// Whether that text of a record is in quarantine.
@@ -105,7 +104,7 @@ impl Store {
     ) -> Result<bool, Error> {
         const IS_QUARANTINED: &str =
             "SELECT 1 FROM quarantine WHERE stream = ?1 AND id = ?2 AND hash = ?3";
-        self.database.run("read the quarantine", |connection| {
+        self.database.run(READ, |connection| {
             connection
                 .prepare_cached(IS_QUARANTINED)?
                 .exists((stream, id, hash))
@@ -119,11 +118,8 @@ impl Store {
         id: &str,
     ) -> Result<Vec<(i64, QuarantineKind)>, Error> {
         const OF_ID: &str = "SELECT number, kind FROM quarantine WHERE stream = ?1 AND id = ?2";
-        self.database.run("read the quarantine", |connection| {
-            all(connection, OF_ID, (stream, id), |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-        })
+        self.database
+            .all(READ, OF_ID, (stream, id), |row| row.try_into())
     }
 
     /// The contents of a stream that were in quarantine before that second, beside another one of their id, and that
@@ -132,7 +128,7 @@ impl Store {
         const WITHOUT_RIVAL: &str = "
             WHERE stream = ?1 AND kind = ?2 AND first_seen < ?3 AND last_seen >= ?3
                 AND (rival_seen IS NULL OR rival_seen < ?3)";
-        self.database.run("read the quarantine", |connection| {
+        self.database.run(READ, |connection| {
             select(
                 connection,
                 WITHOUT_RIVAL,
@@ -144,16 +140,14 @@ impl Store {
     /// The numbers of a stream's records in quarantine that were last seen before that second.
     pub fn quarantined_before(&self, stream: Stream, second: Second) -> Result<Vec<i64>, Error> {
         const BEFORE: &str = "SELECT number FROM quarantine WHERE stream = ?1 AND last_seen < ?2";
-        self.database.run("read the quarantine", |connection| {
-            all(connection, BEFORE, (stream, second), |row| row.get(0))
-        })
+        self.database
+            .all(READ, BEFORE, (stream, second), |row| row.get(0))
     }
 
     /// The records in quarantine that the next poll is to take again.
     pub fn retries(&self) -> Result<Vec<Quarantined>, Error> {
-        self.database.run("read the quarantine", |connection| {
-            select(connection, "WHERE retry = 1", [])
-        })
+        self.database
+            .run(READ, |connection| select(connection, "WHERE retry = 1", []))
     }
 }
 
@@ -165,14 +159,12 @@ impl Quarantine {
 
     /// Every record in it, by number.
     pub fn list(&self) -> Result<Vec<Quarantined>, Error> {
-        self.0.run("read the quarantine", |connection| {
-            select(connection, "", [])
-        })
+        self.0.run(READ, |connection| select(connection, "", []))
     }
 
     /// One record.
     pub fn get(&self, number: i64) -> Result<Quarantined, Error> {
-        let found: Vec<Quarantined> = self.0.run("read the quarantine", |connection| {
+        let found: Vec<Quarantined> = self.0.run(READ, |connection| {
             select(connection, "WHERE number = ?1", [number])
         })?;
         found
@@ -184,9 +176,9 @@ impl Quarantine {
     /// Lets the next poll take a record again.
     pub fn retry(&self, number: i64) -> Result<(), Error> {
         const RETRY: &str = "UPDATE quarantine SET retry = 1 WHERE number = ?1";
-        let changed = self.0.run("mark a record in quarantine", |connection| {
-            execute(connection, RETRY, [number])
-        })?;
+        let changed = self
+            .0
+            .execute("mark a record in quarantine", RETRY, [number])?;
         found(number, changed)
     }
 
@@ -244,11 +236,7 @@ pub(super) fn put(connection: &Connection, entry: &QuarantineEntry) -> rusqlite:
 
 /// Removes a record from quarantine. How many there were.
 pub(super) fn remove(connection: &Connection, number: i64) -> rusqlite::Result<usize> {
-    execute(
-        connection,
-        "DELETE FROM quarantine WHERE number = ?1",
-        [number],
-    )
+    connection.execute("DELETE FROM quarantine WHERE number = ?1", [number])
 }
 
 /// Notes that a record was tried again and stays in quarantine.
@@ -258,7 +246,6 @@ pub(super) fn keep(connection: &Connection, number: i64) -> rusqlite::Result<()>
         "UPDATE quarantine SET retry = 0 WHERE number = ?1",
         [number],
     )
-    .map(|_| ())
 }
 
 /// Notes that the accepted version of a record is still listed, beside the duplicates in quarantine.
@@ -275,14 +262,11 @@ pub(super) fn see_rival(
         SEE,
         (stream, id, QuarantineKind::DuplicateId, seen_at),
     )
-    .map(|_| ())
 }
 
 /// How many records are in quarantine.
 pub(super) fn count(connection: &Connection) -> rusqlite::Result<i64> {
-    super::database::one(connection, "SELECT count(*) FROM quarantine", [], |row| {
-        row.get(0)
-    })
+    value(connection, "SELECT count(*) FROM quarantine", [])
 }
 
 fn select(

@@ -43,81 +43,71 @@ pub struct Quirk {
 impl Quirks {
     /// Every quirk, in words for a person.
     pub fn describe(&self) -> Vec<Quirk> {
-        let capped = self.caps_page_size_at.map(|most| Quirk {
-            name: "caps pageSize",
-            detail: format!("at {most}; nothing is lost, but a larger page needs fewer requests"),
-        });
-        let incomplete = self.incomplete.as_ref().map(|reason| Quirk {
-            name: "cannot be read completely",
-            detail: reason.clone(),
-        });
-        let order = self.describe_order();
-        let filter = [self.describe_late_filter(), self.describe_early_filter()];
-        let quirks = capped.into_iter().chain(order);
-        quirks
-            .chain(filter.into_iter().flatten())
-            .chain(incomplete)
-            .collect()
-    }
-
-    fn describe_order(&self) -> impl Iterator<Item = Quirk> {
-        let known = [
-            (
-                self.unsorted_since.is_some(),
+        let mut quirks = Vec::new();
+        let mut add = |name, detail: &str| {
+            let detail = detail.to_owned();
+            quirks.push(Quirk { name, detail });
+        };
+        if let Some(most) = self.caps_page_size_at {
+            let detail =
+                format!("at {most}; nothing is lost, but a larger page needs fewer requests");
+            add("caps pageSize", &detail);
+        }
+        if self.unsorted_since.is_some() {
+            add(
                 "does not sort",
                 "so every poll reads all pages that the filter leaves, and a sweep runs at once; sort by the date \
                 that \"sort\" names, oldest first",
-            ),
-            (
-                self.unstable_since.is_some(),
+            );
+        }
+        if self.unstable_since.is_some() {
+            add(
                 "changes its order from request to request",
                 "so larger pages are requested until one holds all records of a date; sort by the date and then by id",
-            ),
-            (
-                self.ignores_page,
+            );
+        }
+        if self.ignores_page {
+            add(
                 "ignores page",
                 "so ties are read on larger pages; honour \"page\"",
-            ),
-        ];
-        let found = known.into_iter().filter(|(is_so, ..)| *is_so);
-        found.map(|(_, name, detail)| Quirk {
-            name,
-            detail: detail.to_owned(),
-        })
+            );
+        }
+        self.describe_filter(&mut add);
+        if let Some(reason) = &self.incomplete {
+            add("cannot be read completely", reason);
+        }
+        quirks
     }
 
-    fn describe_late_filter(&self) -> Option<Quirk> {
+    fn describe_filter(&self, add: &mut impl FnMut(&'static str, &str)) {
         match self.filters_late_by {
-            0 => None,
-            1 => Some(Quirk {
-                name: "excludes the filter's bound",
-                detail: "so every list is requested from a second earlier; include the bound"
-                    .to_owned(),
-            }),
-            seconds => Some(Quirk {
-                name: "shifts the filter's bound",
-                detail: format!(
+            0 => {}
+            1 => add(
+                "excludes the filter's bound",
+                "so every list is requested from a second earlier; include the bound",
+            ),
+            seconds => add(
+                "shifts the filter's bound",
+                &format!(
                     "it begins up to {seconds} s later than requested, so every list is requested that much earlier; \
                     read the bound as UTC, to the second"
                 ),
-            }),
+            ),
         }
-    }
-
-    fn describe_early_filter(&self) -> Option<Quirk> {
         match self.filters_early_by {
-            0 => None,
-            seconds if seconds <= FARTHEST_SHIFT => Some(Quirk {
-                name: "filters coarsely",
-                detail: format!(
-                    "it begins up to {seconds} s earlier than requested, so records are read more than once; read \
-                    the bound as UTC, to the second"
+            0 => {}
+            1..=FARTHEST_SHIFT => add(
+                "filters coarsely",
+                &format!(
+                    "it begins up to {} s earlier than requested, so records are read more than once; read the bound \
+                    as UTC, to the second",
+                    self.filters_early_by
                 ),
-            }),
-            _ => Some(Quirk {
-                name: "ignores the filter",
-                detail: "so every poll reads the whole list; honour the filter".to_owned(),
-            }),
+            ),
+            _ => add(
+                "ignores the filter",
+                "so every poll reads the whole list; honour the filter",
+            ),
         }
     }
 

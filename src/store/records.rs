@@ -1,4 +1,4 @@
-use super::database::{all, limit, one, optional};
+use super::database::{limit, optional};
 use super::{Error, Store};
 use crate::api::{ContentHash, Record, Second, Stream, Timestamp, same_content};
 
@@ -32,8 +32,8 @@ impl Store {
                    version.observed_at
             FROM record JOIN version ON version.seq = record.seq
             WHERE record.stream = ?1 AND record.id = ?2";
-        self.database.run("look up a record", |connection| {
-            optional(connection, NEWEST, (stream, id), |row| {
+        self.database
+            .optional("look up a record", NEWEST, (stream, id), |row| {
                 Ok(StoredVersion {
                     seq: row.get(0)?,
                     number: row.get(1)?,
@@ -44,7 +44,6 @@ impl Store {
                     observed_at: row.get(6)?,
                 })
             })
-        })
     }
 
     /// Whether a version of the record before the one of that seq had this content.
@@ -57,9 +56,7 @@ impl Store {
                 let mut seq = seq;
                 for _ in 0..LONGEST_HISTORY {
                     let before: Option<(i64, String)> =
-                        optional(connection, BEFORE, [seq], |row| {
-                            Ok((row.get(0)?, row.get(1)?))
-                        })?;
+                        optional(connection, BEFORE, [seq], |row| row.try_into())?;
                     match before {
                         None => return Ok(false),
                         Some((_, json)) if same_content(&json, &record.json) => return Ok(true),
@@ -72,14 +69,11 @@ impl Store {
 
     /// The text of a stored version.
     pub fn json(&self, seq: i64) -> Result<String, Error> {
-        self.database.run("read a version", |connection| {
-            one(
-                connection,
-                "SELECT json FROM version WHERE seq = ?1",
-                [seq],
-                |row| row.get(0),
-            )
-        })
+        self.database.value(
+            "read a version",
+            "SELECT json FROM version WHERE seq = ?1",
+            [seq],
+        )
     }
 
     /// At most `most` accounts whose first version has a seq above `after` and up to `until`, in the order of those
@@ -93,18 +87,18 @@ impl Store {
         const ACCOUNTS: &str = "
             SELECT seq, id FROM version INDEXED BY account
             WHERE stream = 'accounts' AND number = 1 AND seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3";
-        self.database.run("read the accounts", |connection| {
-            all(connection, ACCOUNTS, (after, until, limit(most)), |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-        })
+        self.database.all(
+            "read the accounts",
+            ACCOUNTS,
+            (after, until, limit(most)),
+            |row| row.try_into(),
+        )
     }
 
     /// When the first version was read.
     pub fn first_observed(&self) -> Result<Option<Second>, Error> {
         const FIRST: &str = "SELECT observed_at FROM version ORDER BY seq LIMIT 1";
-        self.database.run("read the change log", |connection| {
-            optional(connection, FIRST, [], |row| row.get(0))
-        })
+        self.database
+            .optional("read the change log", FIRST, [], |row| row.get(0))
     }
 }

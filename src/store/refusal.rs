@@ -1,7 +1,8 @@
 use rusqlite::{Connection, Params, Row};
 
 use super::change_log::{CHANGE, last_seq};
-use super::database::{all, execute, limit, one};
+use super::database::{all, execute, limit};
+use super::quarantine::READ;
 use super::{Change, Error, PublisherState, Publishers};
 use crate::api::{Second, Stream, Timestamp};
 
@@ -32,9 +33,7 @@ impl PublisherState {
     /// The first refused version after that seq.
     pub fn next_refused(&self, after: i64) -> Result<Option<i64>, Error> {
         const NEXT: &str = "SELECT min(seq) FROM refusal WHERE publisher = ?1 AND seq > ?2";
-        self.log.database.run("read the quarantine", |connection| {
-            one(connection, NEXT, (&self.name, after), |row| row.get(0))
-        })
+        self.log.database.value(READ, NEXT, (&self.name, after))
     }
 
     /// Refused versions that the operator wants to be delivered again, at most `most` of them.
@@ -43,7 +42,7 @@ impl PublisherState {
             "SELECT {CHANGE} FROM refusal JOIN version ON version.seq = refusal.seq
              WHERE publisher = ?1 AND retry = 1 ORDER BY version.seq LIMIT ?2"
         );
-        self.log.database.run("read the quarantine", |connection| {
+        self.log.database.run(READ, |connection| {
             self.log
                 .changes(connection, &sql, (&self.name, limit(most)))
         })
@@ -53,7 +52,7 @@ impl PublisherState {
 impl Publishers {
     /// Every version that a target refuses, by publisher and seq.
     pub fn refusals(&self) -> Result<Vec<TargetRefusal>, Error> {
-        self.database.run("read the quarantine", |connection| {
+        self.database.run(READ, |connection| {
             select(connection, "ORDER BY publisher, version.seq", [])
         })
     }
@@ -61,7 +60,7 @@ impl Publishers {
     /// One of them.
     pub fn refusal(&self, publisher: &str, seq: i64) -> Result<TargetRefusal, Error> {
         const FILTER: &str = "WHERE publisher = ?1 AND version.seq = ?2";
-        let found = self.database.run("read the quarantine", |connection| {
+        let found = self.database.run(READ, |connection| {
             select(connection, FILTER, (publisher, seq))
         })?;
         found
@@ -96,7 +95,7 @@ impl Publishers {
         let beyond = self
             .database
             .run("put a version into quarantine", |connection| {
-                if execute(connection, KEEP, (publisher, seq))? > 0 {
+                if connection.execute(KEEP, (publisher, seq))? > 0 {
                     return Ok(None);
                 }
                 let last = last_seq(connection)?;
@@ -118,9 +117,9 @@ impl Publishers {
     }
 
     fn change(&self, sql: &str, publisher: &str, seq: i64) -> Result<(), Error> {
-        let changed = self.database.run("change the quarantine", |connection| {
-            execute(connection, sql, (publisher, seq))
-        })?;
+        let changed = self
+            .database
+            .execute("change the quarantine", sql, (publisher, seq))?;
         match changed {
             0 => Err(not_refused(publisher, seq)),
             _ => Ok(()),
@@ -140,7 +139,6 @@ pub(super) fn put(
         PUT,
         (publisher, seq, reason, Timestamp::now().second()),
     )
-    .map(|_| ())
 }
 
 /// Forgets the refusals of versions after that seq.
@@ -154,7 +152,6 @@ pub(super) fn forget_after(
         "DELETE FROM refusal WHERE publisher = ?1 AND seq > ?2",
         (publisher, seq),
     )
-    .map(|_| ())
 }
 
 /// Forgets that a target refuses a version.
@@ -164,7 +161,6 @@ pub(super) fn forget(connection: &Connection, publisher: &str, seq: i64) -> rusq
         "DELETE FROM refusal WHERE publisher = ?1 AND seq = ?2",
         (publisher, seq),
     )
-    .map(|_| ())
 }
 
 fn select(

@@ -144,8 +144,7 @@ pub(super) fn put(connection: &Connection, sweep: &SweepRow) -> rusqlite::Result
         connection,
         "DELETE FROM sweep WHERE number <= ?1",
         [sweep.number - SWEEPS],
-    )?;
-    Ok(())
+    )
 }
 
 /// The newest sweep of a state.

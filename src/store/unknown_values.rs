@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::database::{all, execute};
+use super::database::{all, execute, limit};
 use super::{Error, Store};
 use crate::api::Timestamp;
 
@@ -27,14 +27,12 @@ pub struct UnknownValue {
 impl Store {
     /// The unknown values of `type` and `status` seen so far: field and value.
     pub fn unknown_values(&self) -> Result<HashSet<(String, String)>, Error> {
-        self.database.run("read the unknown values", |connection| {
-            all(
-                connection,
-                "SELECT field, value FROM unknown_value",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-        })
+        self.database.all(
+            "read the unknown values",
+            "SELECT field, value FROM unknown_value",
+            [],
+            |row| row.try_into(),
+        )
     }
 }
 
@@ -54,15 +52,8 @@ pub(super) fn count(
     execute(
         connection,
         COUNT,
-        (
-            field,
-            value,
-            versions,
-            now,
-            super::database::limit(MOST_UNKNOWN_VALUES),
-        ),
+        (field, value, versions, now, limit(MOST_UNKNOWN_VALUES)),
     )
-    .map(|_| ())
 }
 
 /// The unknown values, the most frequent ones first.

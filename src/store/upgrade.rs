@@ -130,19 +130,12 @@ fn keep_copy(database: &Database, layout: i64) -> Result<(), Error> {
     let copy = database
         .file()
         .with_extension(format!("sqlite3.layout-{layout}"));
-    let io = |doing| {
-        let path = copy.clone();
-        move |source| Error::Io {
-            doing,
-            path,
-            source,
-        }
-    };
+    const KEEP: &str = "keep a copy of the state in";
     // A copy that is there was left by a try that did not come to its end.
     if let Err(error) = std::fs::remove_file(&copy)
         && error.kind() != std::io::ErrorKind::NotFound
     {
-        return Err(io("replace the copy")(error));
+        return Err(Error::io("replace the copy", &copy)(error));
     }
     // SQLite fills an empty file, whose mode is ours to choose.
     let kept = File::options()
@@ -150,17 +143,18 @@ fn keep_copy(database: &Database, layout: i64) -> Result<(), Error> {
         .write(true)
         .mode(0o600)
         .open(&copy)
-        .map_err(io("keep a copy of the state in"))?;
+        .map_err(Error::io(KEEP, &copy))?;
     database
-        .run(
+        .execute(
             "keep a copy of the state of the version before",
-            |connection| connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()]),
+            "VACUUM INTO ?1",
+            [copy.to_string_lossy()],
         )
         .inspect_err(|_| {
             // On a full disk, half a copy would be in the way.
             let _ = std::fs::remove_file(&copy);
         })?;
-    kept.sync_all().map_err(io("keep a copy of the state in"))?;
+    kept.sync_all().map_err(Error::io(KEEP, &copy))?;
     log::info!(
         "migrating the state from layout {layout} to {VERSION}; a copy of the old one is in {}",
         copy.display()
