@@ -55,6 +55,7 @@ mod signals;
 mod status;
 mod stop;
 mod store;
+mod sync;
 mod transport;
 
 // For the tests: the vocabulary in which their models of Formance and of services speak.

@@ -2,7 +2,9 @@
 //! business of `config`.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::sync::lock;
 
 /// A secret. Its `Debug` is redacted and it has no `Display`, so that it gets into no log, error or state by accident.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,30 +69,20 @@ impl Rotating {
 
     /// The secret that is in use now.
     pub fn current(&self) -> Secret {
-        // The text is valid even if a thread panicked while it held the lock.
-        self.0
-            .current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.0.current).clone()
     }
 
     /// The secret to send after `who` has refused one, if it was replaced since.
     pub fn rotated(&self, refused: &Secret, who: &str) -> Option<Secret> {
-        let announce = || {
+        self.replaced(refused, || {
             log::info!("{who} refused the key; using the new key from its file");
-        };
-        self.replaced(refused, announce)
+        })
     }
 
     /// The secret that has replaced `old`, if one has. `announce` is called once for each replacement.
     pub fn replaced(&self, old: &Secret, announce: impl FnOnce()) -> Option<Secret> {
         // Locked while reading: of several requests with the same old secret, one reads for all.
-        let mut current = self
-            .0
-            .current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut current = lock(&self.0.current);
         if *current != *old {
             return Some(current.clone());
         }

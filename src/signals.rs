@@ -1,10 +1,11 @@
 //! Signals. The first SIGTERM or SIGINT requests a stop. The second one ends the process immediately.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::stop::{Stop, Stopper};
+use crate::sync::lock;
 
 /// Requests the same stop as the signals do.
 #[derive(Debug, Clone)]
@@ -13,14 +14,14 @@ pub struct Trigger(Arc<Mutex<Option<Stopper>>>);
 impl Trigger {
     /// Requests the stop. False if it was requested before.
     pub fn stop(&self) -> bool {
-        let stopper = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        stopper.map(Stopper::stop).is_some()
+        lock(&self.0).take().map(Stopper::stop).is_some()
     }
 }
 
 /// Handles the signals from now on, and blocks SIGXFSZ. Call it once, before starting threads.
 pub fn handle() -> Result<(Trigger, Stop), String> {
-    ignore_file_size_limit()?;
+    // A file at its size limit fails a write, as a full disk does, instead of ending the process.
+    block(Signal::SIGXFSZ)?;
     let (stopper, stop) = Stop::new();
     let trigger = Trigger(Arc::new(Mutex::new(Some(stopper))));
     let handler = trigger.clone();
@@ -37,12 +38,6 @@ pub fn handle() -> Result<(Trigger, Stop), String> {
 /// inherit the mask.
 pub fn ignore_hangup() -> Result<(), String> {
     block(Signal::SIGHUP)
-}
-
-/// Blocks SIGXFSZ, so that a file at its size limit fails a write, as a full disk does, instead of ending the process.
-/// Call it before starting threads, which inherit the mask.
-fn ignore_file_size_limit() -> Result<(), String> {
-    block(Signal::SIGXFSZ)
 }
 
 fn block(signal: Signal) -> Result<(), String> {

@@ -9,38 +9,25 @@ use crate::transport::{Answer, NoAnswer};
 pub enum Error {
     /// There is no answer: the connection or its TLS failed, was cut, or took too long.
     #[error("{failure}{}", tried(*attempts))]
-    NoAnswer {
-        /// How the last try failed.
-        failure: NoAnswer,
-        /// How often it was tried.
-        attempts: u32,
-    },
+    NoAnswer { failure: NoAnswer, attempts: u32 },
 
     /// The answer is not what the API says: HTML, an empty body, an object instead of an array.
     #[error("{request} answered with status {status}, but {cause}; is \"endpoint\" right?{}", tried(*attempts))]
     Unreadable {
-        /// Method and URL.
         request: String,
-        /// The answer's status.
         status: u16,
-        /// What is wrong with it.
         cause: String,
-        /// How often it was tried.
         attempts: u32,
     },
 
     /// The service answered with 5xx, or asked to wait (429, 503) for longer than a request waits.
     #[error("{request} answered {status}{}{}", said(body), tried(*attempts))]
     Unavailable {
-        /// Method and URL.
         request: String,
-        /// The answer's status.
         status: u16,
-        /// What the service said.
         body: Option<ErrorBody>,
         /// How long it asked to be left alone, if it did.
         wait: Option<Duration>,
-        /// How often it was tried.
         attempts: u32,
     },
 
@@ -51,31 +38,23 @@ pub enum Error {
         said(body)
     )]
     KeyRefused {
-        /// Method and URL.
         request: String,
-        /// The answer's status.
         status: u16,
-        /// What the service said.
         body: Option<ErrorBody>,
     },
 
     /// 404: the service has no such path, or no such account.
     #[error("{request} answered 404{}: the service does not know it", said(body))]
     NotFound {
-        /// Method and URL.
         request: String,
-        /// What the service said.
         body: Option<ErrorBody>,
     },
 
     /// Another 4xx: our mistake, or a service that does not conform.
     #[error("{request} answered {status}{}", said(body))]
     Refused {
-        /// Method and URL.
         request: String,
-        /// The answer's status.
         status: u16,
-        /// What the service said.
         body: Option<ErrorBody>,
     },
 
@@ -85,9 +64,7 @@ pub enum Error {
         go there; set \"endpoint\" to the service's real address"
     )]
     Redirected {
-        /// Method and URL.
         request: String,
-        /// The answer's status.
         status: u16,
         /// Where it points.
         location: String,
@@ -97,19 +74,11 @@ pub enum Error {
     #[error(
         "{request} answered with more than {limit} bytes; lower \"pageSize\" or raise \"maxBodyBytes\""
     )]
-    TooLarge {
-        /// Method and URL.
-        request: String,
-        /// `maxBodyBytes`.
-        limit: u64,
-    },
+    TooLarge { request: String, limit: u64 },
 
     /// Stopping was requested before there was an answer.
     #[error("{request}: stopped before an answer arrived")]
-    Stopped {
-        /// Method and URL.
-        request: String,
-    },
+    Stopped { request: String },
 }
 
 impl Error {

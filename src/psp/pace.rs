@@ -1,7 +1,8 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::stop::Stop;
+use crate::sync::lock;
 
 /// The pace of the whole pool: a limit of requests a second, and a pause while the service asks for patience.
 #[derive(Debug)]
@@ -35,11 +36,11 @@ impl Pace {
     /// Waits for this request's turn. False if stopping is requested first.
     pub fn wait_for_turn(&self, stop: &Stop) -> bool {
         loop {
-            if !wait_until(self.times().held_until, stop) {
+            if !wait_until(lock(&self.times).held_until, stop) {
                 return false;
             }
             let turn = {
-                let mut times = self.times();
+                let mut times = lock(&self.times);
                 let turn = times.next.max(Instant::now());
                 times.next = turn + self.interval;
                 turn
@@ -47,7 +48,7 @@ impl Pace {
             if !wait_until(turn, stop) {
                 return false;
             }
-            if self.times().held_until <= Instant::now() {
+            if lock(&self.times).held_until <= Instant::now() {
                 return true;
             }
         }
@@ -55,17 +56,12 @@ impl Pace {
 
     /// Makes every request wait that long from now. False if they had to wait about that long anyway.
     pub fn hold(&self, duration: Duration) -> bool {
-        let mut times = self.times();
+        let mut times = lock(&self.times);
         let until = Instant::now() + duration;
         // The answers to requests that were sent together ask for nearly the same.
         let longer = until > times.held_until + Duration::from_secs(1);
         times.held_until = times.held_until.max(until);
         longer
-    }
-
-    fn times(&self) -> MutexGuard<'_, Times> {
-        // Two instants are valid even if the thread that wrote them panicked.
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Decides whether and when a failed request is sent again. Only the decision: no clock, no thread, no connection.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::sync::lock;
 use crate::transport::Backoff;
 
 /// How often to try a request that fails for a transient reason.
@@ -93,28 +94,23 @@ impl RetryBudget {
 
     /// A poll begins.
     pub fn refill(&self) {
-        *self.left() = Self::WHOLE;
+        *lock(&self.0) = Self::WHOLE;
     }
 
     /// A request has succeeded.
     pub fn succeeded(&self) {
-        let mut left = self.left();
+        let mut left = lock(&self.0);
         *left = (*left + Self::EARNED).min(Self::WHOLE);
     }
 
     /// Spends a retry. False if none is left.
     pub fn take(&self) -> bool {
-        let mut left = self.left();
+        let mut left = lock(&self.0);
         let enough = *left >= 1.0;
         if enough {
             *left -= 1.0;
         }
         enough
-    }
-
-    fn left(&self) -> MutexGuard<'_, f64> {
-        // A number is valid even if the thread that wrote it panicked.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -131,24 +127,14 @@ mod tests {
     #[test]
     fn transient_failures_are_tried_five_times_with_longer_waits() {
         let mut retry = Retry::default();
-        let waits: Vec<Decision> = (0..5)
-            .map(|_| retry.decide(FailureKind::Transient, || 1.0))
-            .collect();
-        let milliseconds = |number| Decision::Retry(Duration::from_millis(number));
-        assert_eq!(
-            waits,
-            [
-                milliseconds(250),
-                milliseconds(500),
-                milliseconds(1000),
-                milliseconds(2000),
-                Decision::GiveUp
-            ]
-        );
-        assert_eq!(
-            Retry::default().decide(FailureKind::Transient, || 0.0),
-            milliseconds(0)
-        );
+        for milliseconds in [250, 500, 1000, 2000] {
+            let wait = Decision::Retry(Duration::from_millis(milliseconds));
+            assert_eq!(retry.decide(FailureKind::Transient, || 1.0), wait);
+        }
+        let given_up = retry.decide(FailureKind::Transient, || 1.0);
+        assert_eq!(given_up, Decision::GiveUp);
+        let at_once = Retry::default().decide(FailureKind::Transient, || 0.0);
+        assert_eq!(at_once, Decision::Retry(Duration::ZERO));
     }
 
     #[test]

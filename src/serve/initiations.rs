@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::health::Alarm;
 use crate::http::{Responder, Response};
 use crate::psp::{self, NotInitiated, ServiceClient};
 use crate::store::{Entry, InitiationOutcome, Journal};
+use crate::sync::lock;
 
 /// How long the service is asked again while it gives no answer.
 const PATIENCE: Duration = Duration::from_secs(50);
@@ -255,9 +256,4 @@ fn different(request: &InitiationRequest) -> Response {
 /// Formance repeats the request with the same key after a 503. Any 4xx would end it there.
 fn unavailable(title: &str, detail: &str) -> Response {
     Response::error(503, title, detail).with_header("Retry-After", "10")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // These mutexes guard values that are valid between any two statements, so a panic does no harm.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

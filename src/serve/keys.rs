@@ -1,4 +1,4 @@
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 
 use crate::secret::{Rotating, Secret};
+use crate::sync::lock;
 
 /// A wrong key makes the listener read its own key again, but not more often than this.
 const REREAD_AFTER: Duration = Duration::from_secs(1);
@@ -34,9 +35,8 @@ impl ListenKey {
             return false;
         };
         let matches = |key: &Secret| bool::from(key.expose().as_bytes().ct_eq(&presented));
-        // Locked while the key is read again, so that requests which bring the new key at the same time wait for it. The
-        // instant is valid even if a thread panicked while it held the lock.
-        let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        // Locked while the key is read again, so that requests which bring the new key at the same time wait for it.
+        let mut read_at = lock(&self.read_at);
         let current = self.secret.current();
         if matches(&current) {
             return true;
@@ -45,9 +45,7 @@ impl ListenKey {
             return false;
         }
         *read_at = Instant::now();
-        let announce = || {
-            log::info!("listenKey has changed; using the new key");
-        };
+        let announce = || log::info!("listenKey has changed; using the new key");
         self.secret
             .replaced(&current, announce)
             .is_some_and(|key| matches(&key))

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, TryLockError};
 
 use serde_json::json;
 
@@ -8,6 +8,7 @@ use crate::api::{ListRequest, PerStream, Second, Stream, Timestamp, escaped};
 use crate::formance::readable;
 use crate::http::Response;
 use crate::store::{self, Listing, Selection, ShownVersion};
+use crate::sync::lock;
 
 /// Records on a page. A page is built in memory, so a request for more is an error.
 const LARGEST_PAGE: u32 = 1_000;
@@ -120,14 +121,13 @@ impl Lists {
 
     /// Answers from the state, once there is something in it.
     fn answer(&self, read: impl FnOnce(&mut Listing) -> Result<Response, ListError>) -> Response {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = idle().pop();
+        let taken = lock(&self.idle).pop();
         let answered = taken
             .map_or_else(|| Listing::open(&self.state_directory), Ok)
             .map_err(ListError::State)
             .and_then(|mut listing| {
                 let answered = ready(&listing).and_then(|()| read(&mut listing));
-                idle().push(listing);
+                lock(&self.idle).push(listing);
                 answered
             });
         match answered {

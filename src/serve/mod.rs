@@ -89,9 +89,7 @@ pub enum Error {
         "cannot listen on {address}: {reason}; set \"listen\" to an address of this machine and a free port"
     )]
     Bind {
-        /// The address.
         address: SocketAddr,
-        /// The error of the operating system.
         reason: std::io::Error,
     },
     /// The state cannot be read or written.

@@ -1,11 +1,13 @@
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
+
+use crate::sync::lock;
 
 /// How long an address is remembered.
 const LIFETIME: Duration = Duration::from_secs(30);
@@ -27,12 +29,7 @@ struct KnownAddresses {
 impl CachingResolver {
     /// Forgets every address. Called when a connection to one failed, because the host may have moved.
     pub fn forget(&self) {
-        self.known().clear();
-    }
-
-    fn known(&self) -> MutexGuard<'_, Vec<KnownAddresses>> {
-        // A panic leaves no half-written entry: each is pushed whole.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known).clear();
     }
 }
 
@@ -49,7 +46,7 @@ impl Resolver for CachingResolver {
             .and_then(|(scheme, authority)| DefaultResolver::host_and_port(scheme, authority))
             .ok_or(ureq::Error::HostNotFound)?;
         // The lock is held during the look-up, so that workers which start together look the host up once.
-        let mut known = self.known();
+        let mut known = lock(&self.known);
         let now = Instant::now();
         known.retain(|known| known.until > now);
         if let Some(known) = known
@@ -57,10 +54,9 @@ impl Resolver for CachingResolver {
             .find(|known| known.host_and_port == host_and_port)
         {
             let mut addresses = self.empty();
-            known
-                .addresses
-                .iter()
-                .for_each(|address| addresses.push(*address));
+            for address in &known.addresses {
+                addresses.push(*address);
+            }
             return Ok(addresses);
         }
         let addresses = DefaultResolver::default().resolve(uri, config, timeout)?;

@@ -18,15 +18,13 @@ mod tests {
     #[test]
     fn both_forms_of_retry_after_are_read() {
         let now = Timestamp::parse("1994-11-06T08:49:07Z").unwrap();
-        assert_eq!(retry_after(" 30 ", now), Some(Duration::from_secs(30)));
-        assert_eq!(
-            retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now),
-            Some(Duration::from_secs(30))
-        );
-        assert_eq!(
-            retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now),
-            Some(Duration::ZERO)
-        );
+        for (value, seconds) in [
+            (" 30 ", 30),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 30),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", 0),
+        ] {
+            assert_eq!(retry_after(value, now), Some(Duration::from_secs(seconds)));
+        }
         for nonsense in ["", "soon", "-1", "1.5", "99999999999999999999999"] {
             assert_eq!(retry_after(nonsense, now), None, "{nonsense}");
         }
