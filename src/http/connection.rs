@@ -165,9 +165,11 @@ impl Connection {
                 self.send(Response::unavailable(), *terms, rules, now)
             }
             ConnectionState::Head => self.reject(late(), rules, now),
-            ConnectionState::Body { head, framing, .. } if !self.output.is_pending() => {
-                let mut terms = terms(head, *framing);
-                terms.keep_open = false;
+            ConnectionState::Body { framing, .. } if !self.output.is_pending() => {
+                let terms = Terms {
+                    keep_open: false,
+                    ..framing.terms
+                };
                 self.send(late(), terms, rules, now)
             }
             _ => Next::Close,
@@ -242,8 +244,7 @@ impl Connection {
                 } if self.input.len() >= framing.body_length => {
                     let body = self.input.drain(..framing.body_length).collect();
                     self.input.shrink_to_fit();
-                    let terms = terms(&head, framing);
-                    self.enter(ConnectionState::Answering(terms), patience, now);
+                    self.enter(ConnectionState::Answering(framing.terms), patience, now);
                     self.requests += 1;
                     return Next::Answer {
                         number: self.requests,
@@ -294,7 +295,7 @@ impl Connection {
                 self.enter(body, rules.limits.body_time, now);
             }
             Err(answer) => {
-                let mut terms = terms(&head, framing);
+                let mut terms = framing.terms;
                 // The body is not read, so the start of the next request is unknown.
                 terms.keep_open &= framing.body_length == 0;
                 self.write_response(answer, terms, rules, now);
@@ -377,14 +378,6 @@ impl Output {
             *self = Output::default();
         }
         Ok(())
-    }
-}
-
-fn terms(head: &RequestHead, framing: Framing) -> Terms {
-    Terms {
-        without_body: head.method == "HEAD",
-        keep_open: framing.keep_alive,
-        old: framing.old,
     }
 }
 

@@ -1,3 +1,4 @@
+use super::response::Terms;
 use super::{Limits, Response};
 
 /// The head of a request.
@@ -20,12 +21,10 @@ pub(super) struct Framing {
     pub head_length: usize,
     /// Bytes of the body that follows.
     pub body_length: usize,
-    /// Whether another request may follow.
-    pub keep_alive: bool,
-    /// The client speaks HTTP/1.0: it expects the connection to be closed unless the answer says otherwise.
-    pub old: bool,
     /// The client sends the body only after a `100 Continue`.
     pub expects_continue: bool,
+    /// The form of the answer. The connection may stay open if the client wants that.
+    pub terms: Terms,
 }
 
 /// Headers that a request may have. Browsers send about 20.
@@ -85,9 +84,12 @@ impl RequestHead {
         let framing = Framing {
             head_length,
             body_length,
-            keep_alive: !fields.close && (!old || fields.keep_alive),
-            old,
             expects_continue: fields.expects_continue && !old,
+            terms: Terms {
+                without_body: method == "HEAD",
+                keep_open: !fields.close && (!old || fields.keep_alive),
+                old,
+            },
         };
         Ok(Some((head, framing)))
     }
@@ -174,9 +176,8 @@ impl<'a> HeaderFields<'a> {
 }
 
 fn lone_line_feed(head: &[u8]) -> bool {
-    let ends = head.iter().enumerate().filter(|&(_, &byte)| byte == b'\n');
-    ends.into_iter()
-        .any(|(at, _)| at == 0 || head[at - 1] != b'\r')
+    let mut ends = head.iter().enumerate().filter(|&(_, &byte)| byte == b'\n');
+    ends.any(|(at, _)| at == 0 || head[at - 1] != b'\r')
 }
 
 fn malformed(detail: &str) -> Response {
@@ -219,9 +220,12 @@ mod tests {
         let expected = Framing {
             head_length: text.len(),
             body_length: 7,
-            keep_alive: true,
-            old: false,
             expects_continue: false,
+            terms: Terms {
+                without_body: false,
+                keep_open: true,
+                old: false,
+            },
         };
         assert_eq!(framing, expected);
     }
@@ -242,14 +246,14 @@ mod tests {
             ("1.0", "Connection: keep-alive, close\r\n", false),
         ] {
             let text = format!("GET / HTTP/{version}\r\nHost: x\r\n{headers}\r\n");
-            assert_eq!(framing(&text).keep_alive, kept, "{text}");
+            assert_eq!(framing(&text).terms.keep_open, kept, "{text}");
         }
     }
 
     #[test]
     fn an_old_client_needs_no_host_and_cannot_expect_a_continue() {
         let framing = framing("GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n");
-        assert!(framing.old && !framing.expects_continue);
+        assert!(framing.terms.old && !framing.expects_continue);
     }
 
     #[test]

@@ -51,38 +51,28 @@ fn a_bad_request_line_is_rejected() {
 
 #[test]
 fn a_bad_body_length_is_rejected() {
-    assert_rejected(&[
-        (
-            400,
-            post_with("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"),
-        ),
-        (
-            400,
-            post_with("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n"),
-        ),
-        (411, post_with("Transfer-Encoding: chunked\r\n")),
-        (411, post_with("Transfer-Encoding: gzip\r\n")),
-        (400, post_with("Content-Length: 1\r\nContent-Length: 1\r\n")),
-        (400, post_with("Content-Length: 1\r\nContent-Length: 2\r\n")),
-        (400, post_with("Content-Length: 1, 1\r\n")),
-        (400, post_with("Content-Length: +1\r\n")),
-        (400, post_with("Content-Length: -1\r\n")),
-        (400, post_with("Content-Length: 0x1\r\n")),
-        (400, post_with("Content-Length: 1 1\r\n")),
-        (400, post_with("Content-Length: abc\r\n")),
-        (400, post_with("Content-Length:\r\n")),
-        (413, post_with("Content-Length: 65537\r\n")),
-        (413, post_with("Content-Length: 9999999999999999\r\n")),
-        (
-            413,
-            post_with("Content-Length: 99999999999999999999999999\r\n"),
-        ),
-        (417, post_with("Content-Length: 1\r\nExpect: 200-ok\r\n")),
-        (
-            417,
-            post_with("Content-Length: 1\r\nExpect: 100-continue, x\r\n"),
-        ),
-    ]);
+    let requests = [
+        (400, "Content-Length: 1\r\nTransfer-Encoding: chunked"),
+        (400, "Transfer-Encoding: chunked\r\nContent-Length: 1"),
+        (411, "Transfer-Encoding: chunked"),
+        (411, "Transfer-Encoding: gzip"),
+        (400, "Content-Length: 1\r\nContent-Length: 1"),
+        (400, "Content-Length: 1\r\nContent-Length: 2"),
+        (400, "Content-Length: 1, 1"),
+        (400, "Content-Length: +1"),
+        (400, "Content-Length: -1"),
+        (400, "Content-Length: 0x1"),
+        (400, "Content-Length: 1 1"),
+        (400, "Content-Length: abc"),
+        (400, "Content-Length:"),
+        (413, "Content-Length: 65537"),
+        (413, "Content-Length: 9999999999999999"),
+        (413, "Content-Length: 99999999999999999999999999"),
+        (417, "Content-Length: 1\r\nExpect: 200-ok"),
+        (417, "Content-Length: 1\r\nExpect: 100-continue, x"),
+    ];
+    let with = |(status, headers)| (status, post_with(&format!("{headers}\r\n")));
+    assert_rejected(&requests.map(with));
 }
 
 #[test]
