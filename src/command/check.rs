@@ -1,7 +1,7 @@
 use super::{CommandError, Exit, print};
 use crate::api::escaped;
 use crate::cli::ConfigFile;
-use crate::config::{Config, TargetConfig, TargetKind};
+use crate::config::{Config, TargetKind};
 use crate::publish::{FormancePublisher, HttpPublisher, TargetFinding};
 
 /// Checks the configuration and each target. Nothing is written anywhere.
@@ -23,7 +23,7 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
         );
     }
     for target in config.publish.iter().flatten() {
-        for TargetFinding { what, result } in findings(target) {
+        for TargetFinding { what, result } in findings(&target.kind) {
             let what = format!("{}: {what}", escaped(&target.name));
             match result {
                 Ok(found) => report.say("ok", &what, &found),
@@ -38,7 +38,7 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
     })
 }
 
-fn findings(TargetConfig { name, kind }: &TargetConfig) -> Vec<TargetFinding> {
+fn findings(kind: &TargetKind) -> Vec<TargetFinding> {
     match kind {
         TargetKind::NdjsonStdout => Vec::new(),
         TargetKind::NdjsonFile(path) => {
@@ -55,8 +55,8 @@ fn findings(TargetConfig { name, kind }: &TargetConfig) -> Vec<TargetFinding> {
             };
             vec![TargetFinding::new("path", result)]
         }
-        TargetKind::Http(settings) => HttpPublisher::new(name, settings.clone()).check(),
-        TargetKind::Formance(settings) => FormancePublisher::new(name, settings.clone()).check(),
+        TargetKind::Http(settings) => HttpPublisher::new(settings.clone()).check(),
+        TargetKind::Formance(settings) => FormancePublisher::new(settings.clone()).check(),
     }
 }
 

@@ -19,6 +19,9 @@ const LAST_DELIVERY: Duration = Duration::from_secs(1);
 /// How long the listener may take for its last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
+/// A publisher, and the name under which its offset is stored.
+pub(super) type NamedPublisher = (String, Box<dyn Publisher>);
+
 /// A whole connector: polling on one side, delivery and the listener on the other, the state between them.
 pub(super) struct Connector<'a> {
     /// The polling side.
@@ -33,7 +36,7 @@ impl<'a> Connector<'a> {
     /// Opens the state, starts delivery and the listener, and prepares polling, which `stop` ends.
     pub fn assemble(
         config: Config,
-        publishers: Vec<Box<dyn Publisher>>,
+        publishers: Vec<NamedPublisher>,
         stop: Stop,
         watch: &'a mut dyn Watch,
     ) -> Result<Connector<'a>, CommandError> {
@@ -43,8 +46,8 @@ impl<'a> Connector<'a> {
         let store = Store::open(&config.state_directory, &config.identity)?;
         let (delivery_stopper, delivery_stop) = Stop::new();
         let mut deliveries = Deliveries::default();
-        for publisher in publishers {
-            let state = store.publisher(publisher.name())?;
+        for (name, publisher) in publishers {
+            let state = store.publisher(&name)?;
             deliveries.push(
                 Delivery::start(publisher, state, delivery_stop.clone())
                     .map_err(CommandError::failed)?,
@@ -116,19 +119,18 @@ impl<'a> Connector<'a> {
 }
 
 /// The publishers of a configuration.
-pub(super) fn publishers(targets: &[TargetConfig]) -> Vec<Box<dyn Publisher>> {
+pub(super) fn publishers(targets: &[TargetConfig]) -> Vec<NamedPublisher> {
+    let publisher = |kind: &TargetKind| -> Box<dyn Publisher> {
+        match kind.clone() {
+            TargetKind::NdjsonFile(path) => Box::new(NdjsonPublisher::File { path, open: None }),
+            TargetKind::NdjsonStdout => Box::new(NdjsonPublisher::Stdout),
+            TargetKind::Http(settings) => Box::new(HttpPublisher::new(settings)),
+            TargetKind::Formance(settings) => Box::new(FormancePublisher::new(settings)),
+        }
+    };
+    let targets = targets.iter();
     targets
-        .iter()
-        .map(|TargetConfig { name, kind }| -> Box<dyn Publisher> {
-            match kind {
-                TargetKind::NdjsonFile(path) => Box::new(NdjsonPublisher::to_file(name, path)),
-                TargetKind::NdjsonStdout => Box::new(NdjsonPublisher::to_stdout(name)),
-                TargetKind::Http(settings) => Box::new(HttpPublisher::new(name, settings.clone())),
-                TargetKind::Formance(settings) => {
-                    Box::new(FormancePublisher::new(name, settings.clone()))
-                }
-            }
-        })
+        .map(|target| (target.name.clone(), publisher(&target.kind)))
         .collect()
 }
 

@@ -55,7 +55,7 @@ pub(super) fn run(options: &DemoOptions) -> Result<Exit, CommandError> {
         "A connector polls it every second. Each line below is a change that has arrived. Press Ctrl-C to stop.\n",
     );
     let mut publishers = publishers(&[default_target(&config)]);
-    publishers.push(Box::new(Shown));
+    publishers.push(("screen".to_owned(), Box::new(Shown)));
     let started = Instant::now();
     let mut totals = Totals::default();
     let mut connector = Connector::assemble(config, publishers, stop.clone(), &mut totals)?;
@@ -163,10 +163,6 @@ impl Totals {
 struct Shown;
 
 impl Publisher for Shown {
-    fn name(&self) -> &str {
-        "screen"
-    }
-
     fn kind(&self) -> &'static str {
         "screen"
     }
@@ -186,54 +182,39 @@ impl Publisher for Shown {
 }
 
 fn readable(change: &Change) -> String {
-    let json = &change.json;
-    let what = match change.stream {
-        Stream::Accounts => serde_json::from_str::<Account>(json)
-            .map(|account| escaped(&account.account_name))
-            .ok(),
-        Stream::Beneficiaries => serde_json::from_str::<Beneficiary>(json)
-            .map(|beneficiary| escaped(&beneficiary.owner_name))
-            .ok(),
-        Stream::Balances => serde_json::from_str::<Balances>(json)
-            .map(|balances| {
-                let amounts: Vec<String> = balances
-                    .balances
-                    .iter()
-                    .map(|balance| money(&balance.amount, &balance.currency))
-                    .collect();
-                amounts.join(", ")
-            })
-            .ok(),
-        Stream::Transactions => serde_json::from_str::<Transaction>(json)
-            .map(|transaction| {
-                format!(
-                    "{:<9}{:<13}{:>22}  {} -> {}",
-                    escaped(&transaction.kind),
-                    escaped(&transaction.status),
-                    money(&transaction.amount, &transaction.currency),
-                    escaped(
-                        transaction
-                            .source_account_id
-                            .as_deref()
-                            .unwrap_or("outside")
-                    ),
-                    escaped(
-                        transaction
-                            .destination_account_id
-                            .as_deref()
-                            .unwrap_or("outside")
-                    )
-                )
-            })
-            .ok(),
-    };
-    let what = what.unwrap_or_else(|| escaped(json));
     format!(
-        "{:>5}  {:<14}{:<28}{what}",
+        "{:>5}  {:<14}{:<28}{}",
         change.seq,
         change.stream.name(),
-        escaped(&change.id)
+        escaped(&change.id),
+        content(change).unwrap_or_else(|_| escaped(&change.json))
     )
+}
+
+fn content(change: &Change) -> serde_json::Result<String> {
+    let json = &change.json;
+    Ok(match change.stream {
+        Stream::Accounts => escaped(&serde_json::from_str::<Account>(json)?.account_name),
+        Stream::Beneficiaries => escaped(&serde_json::from_str::<Beneficiary>(json)?.owner_name),
+        Stream::Balances => {
+            let balances = serde_json::from_str::<Balances>(json)?.balances;
+            let amounts = balances.iter();
+            let amounts = amounts.map(|balance| money(&balance.amount, &balance.currency));
+            amounts.collect::<Vec<_>>().join(", ")
+        }
+        Stream::Transactions => {
+            let transaction: Transaction = serde_json::from_str(json)?;
+            let account = |id: Option<_>| id.map_or("outside".to_owned(), escaped);
+            format!(
+                "{:<9}{:<13}{:>22}  {} -> {}",
+                escaped(&transaction.kind),
+                escaped(&transaction.status),
+                money(&transaction.amount, &transaction.currency),
+                account(transaction.source_account_id.as_deref()),
+                account(transaction.destination_account_id.as_deref())
+            )
+        }
+    })
 }
 
 /// An amount in major units with its asset's code. If one of them breaks the API, both stay as they are.

@@ -36,13 +36,11 @@ impl Delivery {
         store: PublisherState,
         stop: Stop,
     ) -> Result<Delivery, String> {
-        let name = publisher.name().to_owned();
+        let name = store.name.clone();
         let failed = |error: &dyn Display| format!("publisher \"{name}\": {error}");
         publisher.open(&store).map_err(|error| failed(&error))?;
-        let is_another = store
-            .register(publisher.kind())
-            .map_err(|error| failed(&error))?;
-        if is_another {
+        let is_another = store.register(publisher.kind());
+        if is_another.map_err(|error| failed(&error))? {
             log::warn!(
                 "publisher \"{name}\" has a new type: everything is delivered from the beginning"
             );

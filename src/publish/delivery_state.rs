@@ -1,5 +1,7 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
+
+use crate::sync::lock;
 
 /// How far a publisher has come in this process.
 #[derive(Debug, Clone)]
@@ -32,15 +34,10 @@ impl SharedDeliveryState {
     }
 
     pub fn get(&self) -> DeliveryState {
-        self.lock().clone()
+        lock(&self.0).clone()
     }
 
     pub fn change(&self, change: impl FnOnce(&mut DeliveryState)) {
-        change(&mut self.lock());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, DeliveryState> {
-        // Each field is valid by itself, even if the thread that wrote it panicked.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        change(&mut lock(&self.0));
     }
 }

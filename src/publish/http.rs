@@ -35,7 +35,6 @@ pub struct Settings {
 /// the same content.
 #[derive(Debug)]
 pub struct HttpPublisher {
-    name: String,
     url: String,
     transport: Transport,
     key: Option<Rotating>,
@@ -45,9 +44,8 @@ pub struct HttpPublisher {
 
 impl HttpPublisher {
     /// A publisher to that URL.
-    pub fn new(name: &str, settings: Settings) -> HttpPublisher {
+    pub fn new(settings: Settings) -> HttpPublisher {
         HttpPublisher {
-            name: name.to_owned(),
             url: settings.url,
             transport: Transport::new(&settings.transport, "url"),
             key: settings.key,
@@ -111,10 +109,6 @@ impl HttpPublisher {
 }
 
 impl Publisher for HttpPublisher {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
     fn kind(&self) -> &'static str {
         "http"
     }

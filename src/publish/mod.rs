@@ -40,9 +40,6 @@ pub use target::TargetFinding;
 
 /// Delivers versions to one place.
 pub trait Publisher: Send {
-    /// The name under which its offset is stored.
-    fn name(&self) -> &str;
-
     /// The `type` that it has in the configuration.
     fn kind(&self) -> &'static str;
 

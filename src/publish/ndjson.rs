@@ -13,44 +13,19 @@ use crate::store::{Change, ChangeLog, Delivered, PublisherState};
 /// A file is its own offset: delivery goes on after the seq of the last whole line. A torn line is cut off first, so the
 /// file has each version once whatever crashes. If the file was rotated away, a new one is started.
 #[derive(Debug)]
-pub struct NdjsonPublisher {
-    name: String,
-    output: LineOutput,
-}
-
-/// Where the lines go.
-#[derive(Debug)]
-enum LineOutput {
-    File { path: PathBuf, open: Option<File> },
+pub enum NdjsonPublisher {
+    /// To that file, which is created if it does not exist.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// None until delivery begins.
+        open: Option<File>,
+    },
+    /// To standard output.
     Stdout,
 }
 
-impl NdjsonPublisher {
-    /// A publisher to that file, which is created if it does not exist.
-    pub fn to_file(name: &str, path: &Path) -> NdjsonPublisher {
-        NdjsonPublisher {
-            name: name.to_owned(),
-            output: LineOutput::File {
-                path: path.to_owned(),
-                open: None,
-            },
-        }
-    }
-
-    /// A publisher to standard output.
-    pub fn to_stdout(name: &str) -> NdjsonPublisher {
-        NdjsonPublisher {
-            name: name.to_owned(),
-            output: LineOutput::Stdout,
-        }
-    }
-}
-
 impl Publisher for NdjsonPublisher {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
     fn kind(&self) -> &'static str {
         "ndjson"
     }
@@ -64,9 +39,9 @@ impl Publisher for NdjsonPublisher {
     }
 
     fn resume(&mut self, state: &PublisherState, stored: i64) -> Result<i64, DeliveryError> {
-        match &mut self.output {
-            LineOutput::Stdout => Ok(stored),
-            LineOutput::File { path, open } => {
+        match self {
+            NdjsonPublisher::Stdout => Ok(stored),
+            NdjsonPublisher::File { path, open } => {
                 *open = None;
                 let (opened, last) = resume_file(path, &state.log)?;
                 *open = Some(opened);
@@ -83,18 +58,18 @@ impl Publisher for NdjsonPublisher {
         let log = &state.log;
         let mut lines =
             Vec::with_capacity(changes.iter().map(|change| change.json.len() + 256).sum());
-        changes
-            .iter()
-            .for_each(|change| change_line::write(&mut lines, &log.connector, change));
-        match &mut self.output {
-            LineOutput::Stdout => {
+        for change in changes {
+            change_line::write(&mut lines, &log.connector, change);
+        }
+        match self {
+            NdjsonPublisher::Stdout => {
                 let mut stdout = io::stdout().lock();
                 let written = stdout.write_all(&lines).and_then(|()| stdout.flush());
                 written.map_err(|error| {
                     DeliveryError::down(format!("cannot write to standard output: {error}"))
                 })
             }
-            LineOutput::File { path, open } => {
+            NdjsonPublisher::File { path, open } => {
                 let down = |error: io::Error| {
                     DeliveryError::down(format!("cannot write {}: {error}", path.display()))
                 };

@@ -105,7 +105,8 @@ pub(super) fn down(answer: &Answer, fix: &str) -> DeliveryError {
 }
 
 /// The body of an error of the Payments API.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, serde::Deserialize, thiserror::Error)]
+#[error("{}: {}", escaped(code), escaped(message))]
 pub(super) struct FormanceError {
     #[serde(rename = "errorCode")]
     pub code: String,
@@ -117,12 +118,5 @@ impl FormanceError {
     /// Reads the body; none if it is not such an object.
     pub fn read(body: &[u8]) -> Option<FormanceError> {
         serde_json::from_slice(body).ok()
-    }
-}
-
-impl std::fmt::Display for FormanceError {
-    /// On one line, safe to log.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", escaped(&self.code), escaped(&self.message))
     }
 }

@@ -153,7 +153,7 @@ impl DeliveryWorker {
 
     /// Goes back as far as an operator wants, if one does.
     fn take_replay(&mut self) -> Result<(), DeliveryError> {
-        let name = self.publisher.name();
+        let name = &self.store.name;
         if let Some(after) = self.store.take_replay()? {
             log::info!(
                 "publisher \"{name}\" delivers everything after seq {after} again, as requested"
@@ -166,7 +166,7 @@ impl DeliveryWorker {
 
     /// Delivers again what was refused and an operator wants to be tried again.
     fn retry_refused(&mut self) -> Result<(), DeliveryError> {
-        let name = self.publisher.name().to_owned();
+        let name = self.store.name.clone();
         for change in self.store.retries(RETRIES)? {
             let seq = change.seq;
             let delivered = match self.publisher.deliver(&self.store, &[change]) {
@@ -252,7 +252,7 @@ impl DeliveryWorker {
             log::warn!(
                 "publisher \"{}\": {refused} changes were refused by the target and quarantined, the first one is seq \
                  {seq}: {reason}",
-                self.publisher.name()
+                self.store.name
             );
         }
         Ok(())
@@ -272,7 +272,7 @@ impl DeliveryWorker {
         if self.state.get().error.is_none() {
             return;
         }
-        let name = self.publisher.name();
+        let name = &self.store.name;
         log::info!("publisher \"{name}\" delivers again");
         self.note_error(None);
     }
@@ -283,7 +283,7 @@ impl DeliveryWorker {
             return;
         }
         let alarm = Alarm::DeliveryFails {
-            publisher: self.publisher.name().to_owned(),
+            publisher: self.store.name.clone(),
             reason: reason.to_owned(),
         };
         log::error!("{alarm}");

@@ -34,7 +34,8 @@ pub struct Delivered {
 pub struct PublisherState {
     /// The change log.
     pub log: ChangeLog,
-    pub(super) name: String,
+    /// Its name in the configuration.
+    pub name: String,
 }
 
 /// Every publisher's progress, beside the process that delivers: for the operator.

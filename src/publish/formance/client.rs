@@ -125,46 +125,41 @@ impl PaymentsClient {
     ) -> Result<Pushed, DeliveryError> {
         let answer = self.ask(method, path, Some(json.as_bytes()))?;
         let error = FormanceError::read(answer.body_or_empty());
+        let told = || target::in_words(&answer);
+        let down = |reason: String| Err(DeliveryError::down(reason));
         match (answer.status, error) {
             // So the API answers, and not a page in front of it.
             (200 | 201, _) if is_data(answer.body_or_empty()) => {
                 Ok(Pushed::Taken(answer.body.unwrap_or_default()))
             }
-            (204, _) if *method == Method::PATCH => {
-                Ok(Pushed::Taken(answer.body.unwrap_or_default()))
-            }
-            (200..=299, _) => Err(DeliveryError::down(format!(
+            (204, _) if *method == Method::PATCH => Ok(Pushed::Taken(Vec::new())),
+            (200..=299, _) => down(format!(
                 "{what}: {}, which is not the API's answer: is \"url\" right, or does something else answer there?",
-                target::in_words(&answer)
-            ))),
-            (404, _) if *method == Method::PATCH => Err(DeliveryError::down(format!(
+                told()
+            )),
+            (404, _) if *method == Method::PATCH => down(format!(
                 "{what}: {}: the payment no longer exists there; if this continues, deliver everything again with \
                 publisher replay",
-                target::in_words(&answer)
-            ))),
+                told()
+            )),
             // So answers something in front of the API.
             (400, None) => Err(target::down(&answer, "")),
-            (400, Some(error)) if error.message.contains("connector_id") => {
-                Err(DeliveryError::down(format!(
-                    "{}: the connector no longer exists; looking it up again",
-                    target::in_words(&answer)
-                )))
-            }
-            (400, Some(error)) if error.code == "CONNECTOR_CAPABILITY_NOT_SUPPORTED" => {
-                Err(DeliveryError::down(format!(
-                    "{}: set \"connector\" to one of provider generic",
-                    target::in_words(&answer)
-                )))
-            }
-            (500, Some(_)) => Err(DeliveryError::down(format!(
+            (400, Some(error)) if error.message.contains("connector_id") => down(format!(
+                "{}: the connector no longer exists; looking it up again",
+                told()
+            )),
+            (400, Some(error)) if error.code == "CONNECTOR_CAPABILITY_NOT_SUPPORTED" => down(
+                format!("{}: set \"connector\" to one of provider generic", told()),
+            ),
+            (500, Some(_)) => down(format!(
                 "{what}: {}; if this continues, the cause is its content: use publisher skip to quarantine it",
-                target::in_words(&answer)
-            ))),
+                told()
+            )),
             (400 | 413 | 422, _) => match answer.date {
-                Some(date) if newest >= date && target::in_words(&answer).contains("CreatedAt") => {
-                    Err(ahead(what, &answer, newest, date))
+                Some(date) if newest >= date && told().contains("CreatedAt") => {
+                    Err(ahead(what, &told(), newest, date))
                 }
-                _ => Ok(Pushed::Refused(target::in_words(&answer))),
+                _ => Ok(Pushed::Refused(told())),
             },
             _ => Err(target::down(&answer, "")),
         }
@@ -208,35 +203,26 @@ impl PaymentsClient {
                 ..target::request(method.clone(), &url)
             };
             let answer = target::exchange(&self.transport, request)?;
-            match (answer.status, &token) {
+            let fix = match (answer.status, &token) {
                 (401, Some(refused)) if !is_renewed => {
                     token = self.token(Some(refused))?;
                     is_renewed = true;
+                    continue;
                 }
                 (401, Some(_)) => {
-                    return Err(target::down(
-                        &answer,
-                        "the API refuses a token that it has just issued; allow the client the scopes payments:read \
-                        and \
-                         payments:write",
-                    ));
+                    "the API refuses a token that it has just issued; allow the client the scopes payments:read and \
+                     payments:write"
                 }
                 (401, None) => {
-                    return Err(target::down(
-                        &answer,
-                        "the API requires a token; set \"clientId\" and \"clientSecret\" or \"clientSecretFile\"",
-                    ));
+                    "the API requires a token; set \"clientId\" and \"clientSecret\" or \"clientSecretFile\""
                 }
-                (403, _) => {
-                    return Err(target::down(
-                        &answer,
-                        "the API refuses this client; allow it to use the Payments API",
-                    ));
-                }
+                (403, _) => "the API refuses this client; allow it to use the Payments API",
                 _ => return Ok(answer),
-            }
+            };
+            return Err(target::down(&answer, fix));
         }
     }
+
     /// A token other than the one that was refused; none if the API wants none.
     fn token(&self, refused: Option<&Secret>) -> Result<Option<Secret>, DeliveryError> {
         let Some(tokens) = &self.tokens else {
@@ -272,8 +258,7 @@ fn usable(connector: &InstalledConnector) -> Result<ConnectorId, DeliveryError> 
     if !PROVIDERS.contains(&connector.provider.to_ascii_lowercase().as_str()) {
         return refuse(format!(
             "the connector \"{name}\" is of provider \"{}\", which accepts no pushed objects: set \"connector\" to \
-            one of provider \
-             generic",
+            one of provider generic",
             escaped(&connector.provider)
         ));
     }
@@ -292,15 +277,13 @@ fn usable(connector: &InstalledConnector) -> Result<ConnectorId, DeliveryError> 
 }
 
 /// The target does not take a date yet, because its clock is behind.
-fn ahead(what: &str, answer: &Answer, newest: Timestamp, date: Timestamp) -> DeliveryError {
+fn ahead(what: &str, told: &str, newest: Timestamp, date: Timestamp) -> DeliveryError {
     // The answer's date has whole seconds.
     let wait = newest.since(date) + Duration::from_secs(1);
     DeliveryError::Down {
         reason: format!(
-            "{what}: {}: the newest date in it is {:.0} s ahead of the target's clock ({date}); it is sent again \
-            when that date has passed. Is \
-             this machine's clock right? (publisher skip puts it into quarantine.)",
-            target::in_words(answer),
+            "{what}: {told}: the newest date in it is {:.0} s ahead of the target's clock ({date}); it is sent again \
+            when that date has passed. Is this machine's clock right? (publisher skip puts it into quarantine.)",
             newest.since(date).as_secs_f64().ceil()
         ),
         wait: Some(wait),

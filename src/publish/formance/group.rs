@@ -5,7 +5,7 @@ use ureq::http::Method;
 
 use super::FormancePublisher;
 use super::client::Pushed;
-use super::ledger::{self, Fingerprint, Notes, Part, Payment, PaymentState};
+use super::ledger::{self, Notes, Part, Payment, PaymentState};
 use super::payment::{self, PaymentEvent};
 use super::transaction::PaymentsTransaction;
 use super::wire::as_json;
@@ -13,6 +13,7 @@ use crate::api::Timestamp;
 use crate::formance::Unfit;
 use crate::publish::DeliveryError;
 use crate::store::{self, Change, PublisherState};
+use crate::sync::lock;
 
 /// Transactions that belong to one payment, or may: those that relate to each other. A payment's adjustments are pushed
 /// in order, so one thread pushes a whole group; groups do not touch each other.
@@ -245,7 +246,7 @@ impl Work<'_> {
         let is_new =
             before.is_none_or(|before| before.status != version.status || before.amount != amount);
         let has_other_metadata =
-            before.is_some_and(|before| before.metadata != metadata_of(version));
+            before.is_some_and(|before| before.metadata != version.metadata_hash());
         let mut newest = before.map(|before| before.newest);
         if is_new {
             match self.push_adjustment(version, &part, newest)? {
@@ -263,7 +264,7 @@ impl Work<'_> {
         };
         let kept = before.map(|before| before.kept);
         self.remember(Payment {
-            kept: kept.unwrap_or(kept_of(version)),
+            kept: kept.unwrap_or(version.kept_hash()),
             ..pushed(version, newest, part)
         });
         Ok(())
@@ -348,7 +349,7 @@ impl Work<'_> {
         version: &PaymentsTransaction,
         payment: &str,
     ) -> Result<bool, DeliveryError> {
-        if self.publisher.refuses_asset(&version.asset) {
+        if lock(&self.publisher.refused_assets).contains(&version.asset) {
             self.skip(version, Unfit::Asset(version.asset.clone()).to_string());
             return Ok(false);
         }
@@ -412,7 +413,7 @@ impl Work<'_> {
                 reasons
                     .push("changed types: a payment keeps the type under which it was first seen");
             }
-            if before.kept != kept_of(version) {
+            if before.kept != version.kept_hash() {
                 reasons.push(
                     "changed assets, schemes, accounts or creation dates: a payment keeps its first ones",
                 );
@@ -444,7 +445,7 @@ impl Work<'_> {
     fn refuse(&mut self, version: &PaymentsTransaction, reason: String) {
         // The API names the field that is wrong: "Asset is invalid".
         if reason.contains("Asset ") {
-            self.publisher.note_asset(&version.asset);
+            lock(&self.publisher.refused_assets).insert(version.asset.clone());
             self.skip(version, Unfit::Asset(version.asset.clone()).to_string());
         } else {
             self.notes.refused.push((version.seq, reason));
@@ -459,19 +460,11 @@ fn pushed(version: &PaymentsTransaction, newest: Option<Timestamp>, part: Part) 
         seq: version.seq,
         status: version.status.to_owned(),
         amount: version.amount.to_string(),
-        metadata: metadata_of(version),
-        kept: kept_of(version),
+        metadata: version.metadata_hash(),
+        kept: version.kept_hash(),
         newest: newest.unwrap_or(version.updated_at),
         part,
     }
-}
-
-fn metadata_of(version: &PaymentsTransaction) -> Option<Fingerprint> {
-    version.metadata_hash().map(Fingerprint)
-}
-
-fn kept_of(version: &PaymentsTransaction) -> Fingerprint {
-    Fingerprint(version.kept_hash())
 }
 
 impl PaymentsTransaction {

@@ -26,10 +26,10 @@ mod transaction;
 mod wire;
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 
-use serde::Deserialize;
+use serde_json::Value;
 use ureq::http::Method;
 
 use super::target::TargetFinding;
@@ -38,6 +38,7 @@ use crate::api::{Stream, escaped};
 use crate::formance::{ConnectorId, Unfit};
 use crate::secret::Rotating;
 use crate::store::{Change, Delivered, PublisherState};
+use crate::sync::lock;
 use crate::transport;
 use account::PaymentsAccount;
 use client::{PaymentsClient, Pushed};
@@ -78,7 +79,6 @@ pub struct Credentials {
 /// Pushes to a stack.
 #[derive(Debug)]
 pub struct FormancePublisher {
-    name: String,
     client: PaymentsClient,
     /// The connector's name or id, as it is configured.
     wanted: String,
@@ -89,9 +89,8 @@ pub struct FormancePublisher {
 
 impl FormancePublisher {
     /// A publisher to that stack.
-    pub fn new(name: &str, settings: Settings) -> FormancePublisher {
+    pub fn new(settings: Settings) -> FormancePublisher {
         FormancePublisher {
-            name: name.to_owned(),
             client: PaymentsClient::new(&settings),
             wanted: settings.connector,
             connector: None,
@@ -101,25 +100,22 @@ impl FormancePublisher {
 
     /// Looks at the stack without writing anything: the credentials and their scopes, and the connector.
     pub fn check(&self) -> Vec<TargetFinding> {
-        let connector = self.client.connector(&self.wanted);
-        let found = connector
-            .map(|_| {
-                format!(
-                    "the connector \"{}\" is installed and accepts pushed objects",
-                    escaped(&self.wanted)
-                )
-            })
-            .map_err(|error| error.to_string());
-        let mut findings = vec![TargetFinding::new("url, credentials and connector", found)];
-        if findings.iter().all(|finding| finding.result.is_ok()) {
-            let may_write = self
-                .client
-                .may_write()
-                .map(|()| "the client may write".to_owned())
-                .map_err(|error| error.to_string());
-            findings.push(TargetFinding::new("scope payments:write", may_write));
+        let connector = "url, credentials and connector";
+        if let Err(error) = self.client.connector(&self.wanted) {
+            return vec![TargetFinding::new(connector, Err(error.to_string()))];
         }
-        findings
+        let found = format!(
+            "the connector \"{}\" is installed and accepts pushed objects",
+            escaped(&self.wanted)
+        );
+        let may_write = self.client.may_write();
+        let may_write = may_write
+            .map(|()| "the client may write".to_owned())
+            .map_err(|error| error.to_string());
+        vec![
+            TargetFinding::new(connector, Ok(found)),
+            TargetFinding::new("scope payments:write", may_write),
+        ]
     }
 
     fn connector(&self) -> Result<&ConnectorId, DeliveryError> {
@@ -144,19 +140,17 @@ impl FormancePublisher {
         }
         let json = wire::as_json(&account);
         let what = named(&account.reference, change.seq);
-        let answer =
-            match self
-                .client
-                .push(&what, &Method::POST, "/accounts", &json, account.created_at)?
-            {
-                Pushed::Taken(answer) => answer,
-                Pushed::Refused(reason) => {
-                    return Ok(Notes {
-                        refused: vec![(change.seq, reason)],
-                        ..Notes::default()
-                    });
-                }
-            };
+        let newest = account.created_at;
+        let client = &self.client;
+        let answer = match client.push(&what, &Method::POST, "/accounts", &json, newest)? {
+            Pushed::Taken(answer) => answer,
+            Pushed::Refused(reason) => {
+                return Ok(Notes {
+                    refused: vec![(change.seq, reason)],
+                    ..Notes::default()
+                });
+            }
+        };
         let reason = match account_type(&answer) {
             Some(kind) if kind != account.kind => {
                 "an account and a beneficiary have the same id: Formance has the one that was delivered first"
@@ -168,29 +162,9 @@ impl FormancePublisher {
         };
         Ok(skipped(reason.to_owned()))
     }
-
-    /// Notes that the API refuses an asset.
-    fn note_asset(&self, asset: &str) {
-        self.refused_assets().insert(asset.to_owned());
-    }
-
-    fn refuses_asset(&self, asset: &str) -> bool {
-        self.refused_assets().contains(asset)
-    }
-
-    fn refused_assets(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        // A set of texts is good whatever happened to the thread that wrote it.
-        self.refused_assets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Publisher for FormancePublisher {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
     fn kind(&self) -> &'static str {
         KIND
     }
@@ -198,7 +172,7 @@ impl Publisher for FormancePublisher {
     /// Looks the connector up. One with another id than the last has nothing: it was reset, or is another one.
     fn resume(&mut self, state: &PublisherState, stored: i64) -> Result<i64, DeliveryError> {
         let connector = self.client.connector(&self.wanted)?;
-        self.refused_assets().clear();
+        lock(&self.refused_assets).clear();
         let before = state.progress()?.target;
         let is_same = before.as_deref() == Some(&*connector.text);
         if !is_same {
@@ -206,7 +180,7 @@ impl Publisher for FormancePublisher {
                 log::warn!(
                     "publisher \"{}\": the connector \"{}\" has a new id, so it was reset or is another one: everything is delivered \
                      to it from the beginning",
-                    self.name,
+                    state.name,
                     escaped(&self.wanted)
                 );
             }
@@ -251,17 +225,8 @@ impl Publisher for FormancePublisher {
 
 /// The type of an account in the API's answer. It is that of another record if the id was taken.
 fn account_type(answer: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct AccountAnswer {
-        data: AccountData,
-    }
-    #[derive(Deserialize)]
-    struct AccountData {
-        #[serde(rename = "type")]
-        kind: String,
-    }
-    let answer: AccountAnswer = serde_json::from_slice(answer).ok()?;
-    Some(answer.data.kind)
+    let answer: Value = serde_json::from_slice(answer).ok()?;
+    Some(answer["data"]["type"].as_str()?.to_owned())
 }
 
 /// A version as errors name it.
@@ -286,17 +251,10 @@ fn at_once<T: Sync>(
                 ) {
                     let result = work(item);
                     has_failed.fetch_or(result.is_err(), Relaxed);
-                    results
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(result);
+                    lock(&results).push(result);
                 }
             });
         }
     });
-    results
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-        .into_iter()
-        .collect()
+    std::mem::take(&mut *lock(&results)).into_iter().collect()
 }

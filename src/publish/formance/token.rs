@@ -1,4 +1,4 @@
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -9,6 +9,7 @@ use super::Credentials;
 use crate::api::escaped;
 use crate::publish::{DeliveryError, target};
 use crate::secret::Secret;
+use crate::sync::lock;
 use crate::transport::{Answer, Credential, OutgoingRequest, Transport};
 
 /// What a token is asked for. Only scopes that are asked for are granted.
@@ -50,7 +51,7 @@ impl TokenSource {
         refused: Option<&Secret>,
     ) -> Result<Secret, DeliveryError> {
         // The lock is held during the request, so that one request serves all that need a token.
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = lock(&self.current);
         if let Some(token) = &*current
             && token.until > Instant::now()
             && refused != Some(&token.text)

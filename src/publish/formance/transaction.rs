@@ -2,7 +2,7 @@ use num_bigint::BigInt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::ledger::PaymentState;
+use super::ledger::{Fingerprint, PaymentState};
 use super::payment::Adjustment;
 use super::wire::{Metadata, as_json, date_as_text, metadata, observed_at};
 use crate::api::{Amount, ContentHash, Members, Timestamp};
@@ -73,18 +73,18 @@ impl PaymentsTransaction {
     }
 
     /// A hash of the metadata, if there is any.
-    pub fn metadata_hash(&self) -> Option<[u8; 16]> {
+    pub fn metadata_hash(&self) -> Option<Fingerprint> {
         let has_some = !self.metadata.is_empty();
-        has_some.then(|| ContentHash::of(&as_json(&self.metadata)).0)
+        has_some.then(|| Fingerprint(ContentHash::of(&as_json(&self.metadata)).0))
     }
 
     /// A hash of what a payment keeps as it was first pushed.
-    pub fn kept_hash(&self) -> [u8; 16] {
+    pub fn kept_hash(&self) -> Fingerprint {
         let fixed = &self.fixed;
         let (source, destination) = (&fixed.source, &fixed.destination);
         let created_at = fixed.created_at.to_string();
         let kept = (&self.asset, fixed.scheme, source, destination, created_at);
-        ContentHash::of(&as_json(&kept)).0
+        Fingerprint(ContentHash::of(&as_json(&kept)).0)
     }
 
     /// The ids of the accounts that it names.
