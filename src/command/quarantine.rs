@@ -31,50 +31,36 @@ pub(super) fn run(options: &QuarantineOptions) -> Result<Exit, CommandError> {
         }),
         QuarantineCommand::Retry { numbers } => {
             for number in numbers {
-                print(&retry(&quarantine, &publishers, number)?);
+                print(&match number {
+                    QuarantineNumber::Record(number) => {
+                        quarantine.retry(*number)?;
+                        format!("the next poll retries number {number}\n")
+                    }
+                    QuarantineNumber::Refused(publisher, seq) => {
+                        publishers.retry(publisher, *seq)?;
+                        format!("{publisher} will deliver seq {seq} again at the next poll\n")
+                    }
+                });
             }
         }
         QuarantineCommand::Drop { numbers } => {
             for number in numbers {
-                print(&drop(&quarantine, &publishers, number)?);
+                print(&match number {
+                    QuarantineNumber::Record(number) => {
+                        quarantine.drop(*number)?;
+                        format!(
+                            "number {number} is dropped; it returns if the service still lists it\n"
+                        )
+                    }
+                    QuarantineNumber::Refused(publisher, seq) => {
+                        publishers.drop(publisher, *seq)?;
+                        format!("{publisher}/{seq} is dropped and will not be delivered there\n")
+                    }
+                });
             }
         }
     }
     Ok(Exit::Done)
-}
-
-fn retry(
-    quarantine: &Quarantine,
-    publishers: &Publishers,
-    number: &QuarantineNumber,
-) -> Result<String, CommandError> {
-    Ok(match number {
-        QuarantineNumber::Record(number) => {
-            quarantine.retry(*number)?;
-            format!("the next poll retries number {number}\n")
-        }
-        QuarantineNumber::Refused(publisher, seq) => {
-            publishers.retry(publisher, *seq)?;
-            format!("{publisher} will deliver seq {seq} again at the next poll\n")
-        }
-    })
-}
-
-fn drop(
-    quarantine: &Quarantine,
-    publishers: &Publishers,
-    number: &QuarantineNumber,
-) -> Result<String, CommandError> {
-    Ok(match number {
-        QuarantineNumber::Record(number) => {
-            quarantine.drop(*number)?;
-            format!("number {number} is dropped; it returns if the service still lists it\n")
-        }
-        QuarantineNumber::Refused(publisher, seq) => {
-            publishers.drop(publisher, *seq)?;
-            format!("{publisher}/{seq} is dropped and will not be delivered there\n")
-        }
-    })
 }
 
 fn in_json(listed: &[Quarantined], refused: &[TargetRefusal]) -> String {

@@ -265,55 +265,21 @@ mod tests {
 
     #[test]
     fn the_base_path_is_chosen_or_given() {
-        for (url, has_client, base, token) in [
-            (
-                "https://a.b",
-                true,
-                "https://a.b/api/payments/v3",
-                "https://a.b/api/auth/oauth/token",
-            ),
-            (
-                "http://a:8080",
-                false,
-                "http://a:8080/v3",
-                "http://a:8080/api/auth/oauth/token",
-            ),
-            (
-                "https://a.b/api/payments",
-                true,
-                "https://a.b/api/payments/v3",
-                "https://a.b/api/auth/oauth/token",
-            ),
-            (
-                "https://a.b/x/api/payments/v3",
-                true,
-                "https://a.b/x/api/payments/v3",
-                "https://a.b/x/api/auth/oauth/token",
-            ),
-            (
-                "https://a.b/api/payments",
-                false,
-                "https://a.b/api/payments/v3",
-                "https://a.b/api/auth/oauth/token",
-            ),
-            (
-                "http://a:8080/v3",
-                false,
-                "http://a:8080/v3",
-                "http://a:8080/api/auth/oauth/token",
-            ),
-            (
-                "https://a.b/pay",
-                true,
-                "https://a.b/pay/v3",
-                "https://a.b/api/auth/oauth/token",
-            ),
+        for (url, has_client, api, stack) in [
+            ("", true, "/api/payments/v3", ""),
+            (":8080", false, ":8080/v3", ":8080"),
+            ("/api/payments", true, "/api/payments/v3", ""),
+            ("/x/api/payments/v3", true, "/x/api/payments/v3", "/x"),
+            ("/api/payments", false, "/api/payments/v3", ""),
+            (":8080/v3", false, ":8080/v3", ":8080"),
+            ("/pay", true, "/pay/v3", ""),
         ] {
-            assert_eq!(
-                addresses(url, has_client),
-                (base.to_owned(), token.to_owned()),
-                "{url}"
+            let expected = (
+                format!("https://a.b{api}"),
+                format!("https://a.b{stack}/api/auth/oauth/token"),
             );
+            let found = addresses(&format!("https://a.b{url}"), has_client);
+            assert_eq!(found, expected, "{url}");
         }
     }
 }

@@ -94,60 +94,33 @@ mod tests {
 
     #[test]
     fn a_stamp_is_the_records_own_date_wherever_that_is_safe() {
-        let now = at("2024-05-01T12:00:00Z");
-        let stamp = |own, last: Option<&str>| {
-            let last = last.map(|last| Stamp(at(last)));
-            Stamps::after(last, 1, now).next(at(own)).timestamp()
-        };
+        let on_the_day = |time: &str| at(&format!("2024-05-01T{time}Z"));
+        let now = on_the_day("12:00:00");
+        let stamp = |own, last| Stamps::after(last, 1, now).next(own).timestamp();
         for (own, last, expected) in [
-            (
-                "2024-05-01T10:00:00.000000001Z",
-                None,
-                "2024-05-01T10:00:00.000000001Z",
-            ),
+            ("10:00:00.000000001", "", "10:00:00.000000001"),
             // Later than the last one.
-            (
-                "2024-05-01T10:00:01Z",
-                Some("2024-05-01T10:00:00Z"),
-                "2024-05-01T10:00:01Z",
-            ),
+            ("10:00:01", "10:00:00", "10:00:01"),
             // A tie, a record that appears late, and one that is less than a step later.
-            (
-                "2024-05-01T10:00:00Z",
-                Some("2024-05-01T10:00:00Z"),
-                "2024-05-01T10:00:00.01Z",
-            ),
-            (
-                "2024-04-01T10:00:00Z",
-                Some("2024-05-01T10:00:00Z"),
-                "2024-05-01T10:00:00.01Z",
-            ),
-            (
-                "2024-05-01T10:00:00.001Z",
-                Some("2024-05-01T10:00:00Z"),
-                "2024-05-01T10:00:00.01Z",
-            ),
+            ("10:00:00", "10:00:00", "10:00:00.01"),
+            ("09:00:00", "10:00:00", "10:00:00.01"),
+            ("10:00:00.001", "10:00:00", "10:00:00.01"),
             // The future, and no room below the present.
-            ("2025-01-01T00:00:00Z", None, "2024-05-01T12:00:00Z"),
-            (
-                "2025-01-01T00:00:00Z",
-                Some("2024-05-01T12:00:00Z"),
-                "2024-05-01T12:00:00.000001Z",
-            ),
-            (
-                "2024-05-01T10:00:00Z",
-                Some("2030-01-01T00:00:00Z"),
-                "2030-01-01T00:00:00.01Z",
-            ),
-            // What Go writes for no date at all.
-            (
-                "0001-01-01T00:00:00Z",
-                None,
-                "1677-09-21T00:12:43.145224192Z",
-            ),
+            ("13:00:00", "", "12:00:00"),
+            ("13:00:00", "12:00:00", "12:00:00.000001"),
+            ("10:00:00", "23:00:00", "23:00:00.01"),
         ] {
-            assert_eq!(stamp(own, last), at(expected), "{own} after {last:?}");
+            let before = (!last.is_empty()).then(|| Stamp(on_the_day(last)));
+            let expected = on_the_day(expected);
+            assert_eq!(
+                stamp(on_the_day(own), before),
+                expected,
+                "{own} after {last}"
+            );
         }
+        // What Go writes for no date at all.
+        let earliest = at("1677-09-21T00:12:43.145224192Z");
+        assert_eq!(stamp(at("0001-01-01T00:00:00Z"), None), earliest);
     }
 
     #[test]
