@@ -10,8 +10,7 @@ use crate::api::{Second, Timestamp};
 use crate::health::Alarm;
 use crate::publish::LedgerFigures;
 use crate::store::{
-    self, InitiationState, Overview, PollOutcome, PollRow, PollState, PublisherLine, Snapshot,
-    SweepRow,
+    self, InitiationState, Overview, PollOutcome, PollRow, PublisherLine, Snapshot, SweepRow,
 };
 
 /// How many polls are shown, the newest ones.
@@ -110,7 +109,7 @@ fn poll_in_json(poll: &PollRow) -> Value {
         "number": poll.number,
         "startedAt": poll.started_at,
         "endedAt": poll.ended_at,
-        "outcome": poll.state.name(),
+        "outcome": poll.state(),
         "newVersions": poll.versions,
         "requests": poll.requests,
         "retries": poll.retries,
@@ -151,17 +150,11 @@ fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
 
 fn silence(overview: &Overview, period: Duration, now: Second) -> Option<Alarm> {
     let last = overview.polls.first()?;
-    let since: Option<Second> = overview
-        .last_good_poll
-        .clone()
-        .and_then(|text| text.try_into().ok());
-    let Some(since) = since else {
+    let since = overview.last_good_poll.clone();
+    let Some(since) = since.and_then(|text| Second::try_from(text).ok()) else {
         return Some(Alarm::NeverPolled);
     };
-    let is_failing = matches!(
-        last.state,
-        PollState::Running | PollState::Ended(PollOutcome::Failed)
-    );
+    let is_failing = matches!(last.outcome, None | Some(PollOutcome::Failed));
     let longest = Alarm::longest_silence(period).as_secs();
     // cron may start a connector less often than its period says.
     let longest = if is_failing {

@@ -201,7 +201,7 @@ fn polls(polls: &[PollRow]) -> String {
         table.row([
             &poll.number,
             &poll.started_at,
-            &poll.state.name(),
+            &poll.state(),
             &poll.versions.values().sum::<i64>(),
             &poll.requests,
             &poll.retries,

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::api::{PerStream, Second};
-use crate::store::{PollOutcome, PollRow, PollState};
+use crate::store::{PollOutcome, PollRow};
 
 /// What a poll did, so far or in all.
 #[derive(Debug, Clone)]
@@ -33,12 +33,11 @@ pub struct PollReport {
 impl PollReport {
     /// For the state. Without `ended_at` the poll still runs.
     pub fn row(&self, ended_at: Option<Second>) -> PollRow {
-        let ended = ended_at.map(|_| PollState::Ended(self.outcome));
         PollRow {
             number: self.number,
             started_at: self.started_at,
             ended_at,
-            state: ended.unwrap_or(PollState::Running),
+            outcome: ended_at.map(|_| self.outcome),
             requests: self.requests as i64,
             retries: self.retries as i64,
             versions: self.versions,

@@ -50,12 +50,12 @@ pub struct ServiceClient {
     budget: RetryBudget,
 }
 
-/// The service has not made what it was asked to initiate, as far as is known.
+/// No try of a request gave an answer that can be used.
 #[derive(Debug)]
-pub struct NotInitiated {
-    /// Why the last try failed.
+pub struct Unanswered {
+    /// Why the last one failed.
     pub error: Error,
-    /// Whether the service may have made it: at least one try had no answer that rules it out.
+    /// Whether the service may have done what it was asked all the same: at least one try does not rule that out.
     pub may_be_made: bool,
 }
 
@@ -77,14 +77,6 @@ enum Patience {
     OneTry,
     /// At that time. Neither the pace nor a wish that polls wait holds the request up.
     Until(Instant),
-}
-
-/// No try of a request gave an answer that can be used.
-struct Unanswered {
-    /// Why the last one failed.
-    error: Error,
-    /// Whether one of them may have had an effect all the same.
-    leaves_open: bool,
 }
 
 impl ServiceClient {
@@ -131,14 +123,10 @@ impl ServiceClient {
         json: &str,
         patience: Duration,
         read: impl Fn(&[u8]) -> Result<T, api::Invalid>,
-    ) -> Result<T, NotInitiated> {
+    ) -> Result<T, Unanswered> {
         let request = self.request(Method::POST, &format!("/{kind}"), Some(json));
         let patience = Patience::Until(Instant::now() + patience);
         self.answer(&request, patience, |body, _| read(body))
-            .map_err(|Unanswered { error, leaves_open }| NotInitiated {
-                error,
-                may_be_made: leaves_open,
-            })
     }
 
     /// A poll begins: it has retries of its own.
@@ -207,12 +195,12 @@ impl ServiceClient {
         let mut retry = Retry::default();
         let mut key = self.settings.api_key.current();
         let mut attempts = 0;
-        let mut leaves_open = false;
+        let mut may_be_made = false;
         loop {
             if is_polling {
                 if !self.pace.wait_for_turn(&self.stop) {
                     let error = stopped();
-                    return Err(Unanswered { error, leaves_open });
+                    return Err(Unanswered { error, may_be_made });
                 }
                 self.requests.fetch_add(1, Relaxed);
             }
@@ -226,7 +214,7 @@ impl ServiceClient {
                 }
                 Err(error) => error,
             };
-            leaves_open |= error.leaves_open();
+            may_be_made |= error.leaves_open();
             let is_key_refused = matches!(error, Error::KeyRefused { .. });
             if is_key_refused
                 && let Some(rotated) = self.settings.api_key.rotated(&key, "the service")
@@ -235,11 +223,11 @@ impl ServiceClient {
             } else {
                 let decision = retry.decide(error.failure(), fastrand::f64);
                 let Some(wait) = self.wait_before_retry(decision, patience, &error) else {
-                    return Err(Unanswered { error, leaves_open });
+                    return Err(Unanswered { error, may_be_made });
                 };
                 if self.stop.wait(wait) {
                     let error = if is_polling { stopped() } else { error };
-                    return Err(Unanswered { error, leaves_open });
+                    return Err(Unanswered { error, may_be_made });
                 }
             }
             if is_polling {

@@ -11,7 +11,7 @@ use crate::crash;
 use crate::formance::read_initiated;
 use crate::health::Alarm;
 use crate::http::{Responder, Response};
-use crate::psp::{self, NotInitiated, ServiceClient};
+use crate::psp::{self, ServiceClient, Unanswered};
 use crate::store::{Entry, InitiationOutcome, Journal};
 use crate::sync::lock;
 
@@ -185,10 +185,10 @@ impl Drop for Settling<'_> {
 }
 
 /// Interprets the service's answer. `may_be_made_before` says whether an earlier request may have had an effect.
-fn outcome(asked: Result<Initiated, NotInitiated>, may_be_made_before: bool) -> InitiationOutcome {
+fn outcome(asked: Result<Initiated, Unanswered>, may_be_made_before: bool) -> InitiationOutcome {
     let (error, may_be_made) = match asked {
         Ok(initiated) => return InitiationOutcome::Made(initiated),
-        Err(NotInitiated { error, may_be_made }) => (error, may_be_made || may_be_made_before),
+        Err(Unanswered { error, may_be_made }) => (error, may_be_made || may_be_made_before),
     };
     match &error {
         psp::Error::Refused { status, body, .. } if is_final(*status, may_be_made) => {

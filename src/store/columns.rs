@@ -5,7 +5,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRe
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{InitiationState, PollState, QuarantineKind, Stamp};
+use super::{InitiationState, PollOutcome, QuarantineKind, Stamp};
 use crate::api::{ContentHash, Initiation, Second, Stream, Timestamp};
 
 /// A value that a column holds as JSON.
@@ -33,7 +33,7 @@ kept_by_name!(
     Stream: "stream",
     Initiation: "initiation",
     InitiationState: "state of an initiation",
-    PollState: "state of a poll",
+    PollOutcome: "outcome of a poll",
     QuarantineKind: "kind of quarantine"
 );
 

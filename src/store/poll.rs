@@ -7,6 +7,9 @@ use crate::api::{PerStream, Second, Stream};
 /// How many polls are remembered.
 const POLLS: i64 = 1_000;
 
+/// The outcome of a poll that has none.
+const RUNNING: &str = "running";
+
 const COLUMNS: &str =
     "number, started_at, ended_at, outcome, requests, retries, accounts, balances, beneficiaries,
      transactions, quarantined, error";
@@ -24,15 +27,6 @@ pub enum PollOutcome {
     Interrupted,
 }
 
-/// Whether a poll is still running, or how it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PollState {
-    /// It is running, or its process was killed.
-    Running,
-    /// It has ended so.
-    Ended(PollOutcome),
-}
-
 /// What is known of a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PollRow {
@@ -42,8 +36,8 @@ pub struct PollRow {
     pub started_at: Second,
     /// When it ended; none while it runs.
     pub ended_at: Option<Second>,
-    /// Whether it has ended, and how.
-    pub state: PollState,
+    /// How it ended; none while it runs, or if its process was killed.
+    pub outcome: Option<PollOutcome>,
     /// HTTP requests made.
     pub requests: i64,
     /// How many of them were retries.
@@ -57,13 +51,6 @@ pub struct PollRow {
 }
 
 impl PollOutcome {
-    const ALL: [PollOutcome; 4] = [
-        PollOutcome::Complete,
-        PollOutcome::Partial,
-        PollOutcome::Failed,
-        PollOutcome::Interrupted,
-    ];
-
     /// Its name in the state and in `status`.
     pub fn name(self) -> &'static str {
         match self {
@@ -73,24 +60,19 @@ impl PollOutcome {
             PollOutcome::Interrupted => "interrupted",
         }
     }
+
+    /// The outcome of that [`name`](PollOutcome::name).
+    pub fn from_name(name: &str) -> Option<PollOutcome> {
+        use PollOutcome::{Complete, Failed, Interrupted, Partial};
+        let outcomes = [Complete, Partial, Failed, Interrupted];
+        outcomes.into_iter().find(|outcome| outcome.name() == name)
+    }
 }
 
-impl PollState {
-    /// Its name in the state and in `status`.
-    pub fn name(self) -> &'static str {
-        match self {
-            PollState::Running => "running",
-            PollState::Ended(outcome) => outcome.name(),
-        }
-    }
-
-    /// The state of that [`name`](PollState::name).
-    pub fn from_name(name: &str) -> Option<PollState> {
-        let ended = PollOutcome::ALL.map(PollState::Ended);
-        [PollState::Running]
-            .into_iter()
-            .chain(ended)
-            .find(|state| state.name() == name)
+impl PollRow {
+    /// The name of its outcome, `running` while it has none.
+    pub fn state(&self) -> &'static str {
+        self.outcome.map_or(RUNNING, PollOutcome::name)
     }
 }
 
@@ -116,7 +98,7 @@ pub(super) fn put(connection: &Connection, poll: &PollRow) -> rusqlite::Result<(
             poll.number,
             poll.started_at,
             poll.ended_at,
-            poll.state,
+            poll.state(),
             poll.requests,
             poll.retries,
             poll.versions[Stream::Accounts],
@@ -148,11 +130,12 @@ pub(super) fn last_good(connection: &Connection) -> rusqlite::Result<Option<Stri
 }
 
 fn read(row: &Row) -> rusqlite::Result<PollRow> {
+    let is_running = row.get_ref(3)?.as_str()? == RUNNING;
     Ok(PollRow {
         number: row.get(0)?,
         started_at: row.get(1)?,
         ended_at: row.get(2)?,
-        state: row.get(3)?,
+        outcome: (!is_running).then(|| row.get(3)).transpose()?,
         requests: row.get(4)?,
         retries: row.get(5)?,
         versions: PerStream::try_from_fn(|stream| row.get(stream.name()))?,
