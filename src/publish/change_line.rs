@@ -11,15 +11,12 @@ pub(super) const START: &str = "{\"seq\":";
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LineHead {
-    /// The seq.
     pub seq: i64,
-    /// The idempotency key.
     pub idempotency_key: String,
 }
 
 /// Appends a change as one line of JSON, with the record as the service sent it.
 pub(super) fn write(line: &mut Vec<u8>, connector: &str, change: &Change) {
-    /// The fields before the record.
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct LineFields<'a> {

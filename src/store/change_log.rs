@@ -1,7 +1,7 @@
 use rusqlite::{Connection, Params, Row};
 
 use super::Error;
-use super::database::{Database, all, limit, value};
+use super::database::{Database, limit, value};
 use crate::api::{ContentHash, Stream};
 
 /// The columns that make a [`Change`].
@@ -74,11 +74,12 @@ impl ChangeLog {
     /// The versions that a query for the columns of a [`CHANGE`] gives.
     pub(super) fn changes(
         &self,
-        connection: &Connection,
+        doing: &'static str,
         sql: &str,
         parameters: impl Params,
-    ) -> rusqlite::Result<Vec<Change>> {
-        all(connection, sql, parameters, |row| self.change(row))
+    ) -> Result<Vec<Change>, Error> {
+        self.database
+            .all(doing, sql, parameters, |row| self.change(row))
     }
 
     fn change(&self, row: &Row) -> rusqlite::Result<Change> {

@@ -206,7 +206,6 @@ impl<'a> Stamping<'a> {
     }
 }
 
-/// What gives the next versions of a list their stamps.
 fn stamps_of(connection: &Connection, stream: Stream, now: Timestamp) -> rusqlite::Result<Stamps> {
     const LAST: &str = "
         SELECT max(stamp) FROM (SELECT max(stamp) AS stamp FROM listed WHERE stream = ?1

@@ -114,9 +114,7 @@ impl PublisherState {
             "SELECT {CHANGE} FROM memory JOIN version ON version.seq = memory.seq
              WHERE publisher = ?1 AND topic = ?2 AND key = ?3 ORDER BY version.seq"
         );
-        self.log.database.run(READ, |connection| {
-            self.log.changes(connection, &sql, (&self.name, topic, key))
-        })
+        self.log.changes(READ, &sql, (&self.name, topic, key))
     }
 }
 

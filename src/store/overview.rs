@@ -162,7 +162,6 @@ impl Snapshot {
         }
     }
 
-    /// The state as a whole; none if no connector has made it its own.
     fn state(&self) -> Result<Option<StateLine>, Error> {
         self.0.run(READ, |connection| {
             let Some(identity) = open::identity(connection)? else {

@@ -4,7 +4,6 @@ use super::database::{all, execute, limit, value};
 use super::{Error, Store};
 use crate::api::{PerStream, Second, Stream};
 
-/// How many polls are remembered.
 const POLLS: i64 = 1_000;
 
 /// The outcome of a poll that has none.

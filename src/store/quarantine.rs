@@ -2,7 +2,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Params, Row};
 
-use super::database::{Database, all, execute, optional, value};
+use super::database::{Database, execute, optional, value};
 use super::{Error, Store};
 use crate::api::{ContentHash, Second, Stream};
 
@@ -128,13 +128,8 @@ impl Store {
         const WITHOUT_RIVAL: &str = "
             WHERE stream = ?1 AND kind = ?2 AND first_seen < ?3 AND last_seen >= ?3
                 AND (rival_seen IS NULL OR rival_seen < ?3)";
-        self.database.run(READ, |connection| {
-            select(
-                connection,
-                WITHOUT_RIVAL,
-                (stream, QuarantineKind::DuplicateId, since),
-            )
-        })
+        let parameters = (stream, QuarantineKind::DuplicateId, since);
+        select(&self.database, WITHOUT_RIVAL, parameters)
     }
 
     /// The numbers of a stream's records in quarantine that were last seen before that second.
@@ -146,8 +141,7 @@ impl Store {
 
     /// The records in quarantine that the next poll is to take again.
     pub fn retries(&self) -> Result<Vec<Quarantined>, Error> {
-        self.database
-            .run(READ, |connection| select(connection, "WHERE retry = 1", []))
+        select(&self.database, "WHERE retry = 1", [])
     }
 }
 
@@ -159,18 +153,14 @@ impl Quarantine {
 
     /// Every record in it, by number.
     pub fn list(&self) -> Result<Vec<Quarantined>, Error> {
-        self.0.run(READ, |connection| select(connection, "", []))
+        select(&self.0, "", [])
     }
 
     /// One record.
     pub fn get(&self, number: i64) -> Result<Quarantined, Error> {
-        let found: Vec<Quarantined> = self.0.run(READ, |connection| {
-            select(connection, "WHERE number = ?1", [number])
-        })?;
-        found
-            .into_iter()
-            .next()
-            .ok_or(Error::NotQuarantined(number))
+        let found = select(&self.0, "WHERE number = ?1", [number])?;
+        let mut found = found.into_iter();
+        found.next().ok_or(Error::NotQuarantined(number))
     }
 
     /// Lets the next poll take a record again.
@@ -270,12 +260,12 @@ pub(super) fn count(connection: &Connection) -> rusqlite::Result<i64> {
 }
 
 fn select(
-    connection: &Connection,
+    database: &Database,
     filter: &str,
     parameters: impl Params,
-) -> rusqlite::Result<Vec<Quarantined>> {
+) -> Result<Vec<Quarantined>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM quarantine {filter} ORDER BY number");
-    all(connection, &sql, parameters, read)
+    database.all(READ, &sql, parameters, read)
 }
 
 fn read(row: &Row) -> rusqlite::Result<Quarantined> {

@@ -1,7 +1,7 @@
 use rusqlite::{Connection, Params, Row};
 
 use super::change_log::{CHANGE, last_seq};
-use super::database::{all, execute, limit};
+use super::database::{Database, execute, limit};
 use super::quarantine::READ;
 use super::{Change, Error, PublisherState, Publishers};
 use crate::api::{Second, Stream, Timestamp};
@@ -42,31 +42,22 @@ impl PublisherState {
             "SELECT {CHANGE} FROM refusal JOIN version ON version.seq = refusal.seq
              WHERE publisher = ?1 AND retry = 1 ORDER BY version.seq LIMIT ?2"
         );
-        self.log.database.run(READ, |connection| {
-            self.log
-                .changes(connection, &sql, (&self.name, limit(most)))
-        })
+        self.log.changes(READ, &sql, (&self.name, limit(most)))
     }
 }
 
 impl Publishers {
     /// Every version that a target refuses, by publisher and seq.
     pub fn refusals(&self) -> Result<Vec<TargetRefusal>, Error> {
-        self.database.run(READ, |connection| {
-            select(connection, "ORDER BY publisher, version.seq", [])
-        })
+        select(&self.database, "ORDER BY publisher, version.seq", [])
     }
 
     /// One of them.
     pub fn refusal(&self, publisher: &str, seq: i64) -> Result<TargetRefusal, Error> {
         const FILTER: &str = "WHERE publisher = ?1 AND version.seq = ?2";
-        let found = self.database.run(READ, |connection| {
-            select(connection, FILTER, (publisher, seq))
-        })?;
-        found
-            .into_iter()
-            .next()
-            .ok_or_else(|| not_refused(publisher, seq))
+        let found = select(&self.database, FILTER, (publisher, seq))?;
+        let mut found = found.into_iter();
+        found.next().ok_or_else(|| not_refused(publisher, seq))
     }
 
     /// Lets its publisher deliver one of them again.
@@ -164,15 +155,15 @@ pub(super) fn forget(connection: &Connection, publisher: &str, seq: i64) -> rusq
 }
 
 fn select(
-    connection: &Connection,
+    database: &Database,
     filter: &str,
     parameters: impl Params,
-) -> rusqlite::Result<Vec<TargetRefusal>> {
+) -> Result<Vec<TargetRefusal>, Error> {
     let sql = format!(
         "SELECT publisher, version.seq, stream, id, reason, refused_at, retry, json
          FROM refusal JOIN version ON version.seq = refusal.seq {filter}"
     );
-    all(connection, &sql, parameters, read)
+    database.all(READ, &sql, parameters, read)
 }
 
 fn read(row: &Row) -> rusqlite::Result<TargetRefusal> {

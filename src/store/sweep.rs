@@ -6,7 +6,6 @@ use super::database::{execute, optional};
 use super::{Error, Store};
 use crate::api::{Second, Stream};
 
-/// How many sweeps are remembered.
 const SWEEPS: i64 = 100;
 
 const COLUMNS: &str = "number, started_at, ended_at, stream, place, seen, missed, changed, always_changing, lateness, unread";

@@ -100,7 +100,6 @@ pub(super) fn prepare(database: &Database) -> Result<(), Error> {
     })
 }
 
-/// Takes every step that follows layout `found`.
 fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     for (from, LayoutStep { changes, new }) in (1..).zip(&STEPS) {
         if from >= found {
