@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::poll::PollFlags;
+
 use super::head::Framing;
 use super::response::{CONTINUE, Reply, Terms};
 use super::{Handler, Limits, Request, RequestHead, Response};
@@ -25,7 +27,6 @@ pub(super) struct Connection {
     deadline: Instant,
     /// Whether a request on it has carried the right key.
     proven: bool,
-    /// Number of requests handed to the handler.
     requests: u64,
     /// Bytes of the request that is being read. Never more than the limits allow for a head or a body.
     input: Vec<u8>,
@@ -38,15 +39,6 @@ pub(super) struct Rules {
     pub handler: Arc<dyn Handler>,
     /// The server is shutting down: every answer is the last on its connection.
     pub closing: bool,
-}
-
-/// The event that a connection waits for, besides its deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wants {
-    Input,
-    Output,
-    /// Only the handler's answer.
-    Nothing,
 }
 
 /// The owner's next step after a connection has gone as far as it could.
@@ -81,7 +73,6 @@ enum ConnectionState {
     Lingering,
 }
 
-/// Bytes still to be written.
 #[derive(Debug, Default)]
 struct Output {
     head: Vec<u8>,
@@ -111,12 +102,12 @@ impl Connection {
         })
     }
 
-    /// The event it waits for.
-    pub fn wants(&self) -> Wants {
+    /// The event it waits for, besides its deadline. None while it waits for the handler's answer.
+    pub fn wants(&self) -> PollFlags {
         match self.state {
-            _ if self.output.is_pending() => Wants::Output,
-            ConnectionState::Answering(_) => Wants::Nothing,
-            _ => Wants::Input,
+            _ if self.output.is_pending() => PollFlags::POLLOUT,
+            ConnectionState::Answering(_) => PollFlags::empty(),
+            _ => PollFlags::POLLIN,
         }
     }
 
@@ -145,9 +136,9 @@ impl Connection {
     /// Goes on after its socket became ready or broke.
     pub fn ready(&mut self, rules: &Rules, now: Instant) -> Next {
         match self.wants() {
-            Wants::Output => self.proceed(rules, now),
-            Wants::Input => self.receive(rules, now),
-            Wants::Nothing => Next::Close,
+            PollFlags::POLLOUT => self.proceed(rules, now),
+            PollFlags::POLLIN => self.receive(rules, now),
+            _ => Next::Close,
         }
     }
 
@@ -193,7 +184,6 @@ impl Connection {
         }
     }
 
-    /// Reads once from the socket.
     fn receive(&mut self, rules: &Rules, now: Instant) -> Next {
         let room = match &self.state {
             ConnectionState::Body { framing, .. } => framing.body_length - self.input.len(),
@@ -432,11 +422,11 @@ mod tests {
         let now = Instant::now();
         let requests = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
         let mut answers = 0;
-        while connection.wants() != Wants::Output {
+        while connection.wants() != PollFlags::POLLOUT {
             while client.write(requests.as_bytes()).is_ok() {}
             let mut next = connection.ready(&rules, now);
             while let Next::Answer { number, .. } = next {
-                assert_eq!(connection.wants(), Wants::Nothing);
+                assert_eq!(connection.wants(), PollFlags::empty());
                 let response = Response::json(200, vec![b'x'; 10_000]);
                 next = connection.answer(number, Reply::Response(response), &rules, now);
                 answers += 1;
@@ -465,7 +455,7 @@ mod tests {
         let response = Reply::Response(Response::json(200, vec![b'x'; 5000]));
         let next = connection.answer(number, response, &rules, now);
         assert!(matches!(next, Next::Wait));
-        assert_eq!(connection.wants(), Wants::Input);
+        assert_eq!(connection.wants(), PollFlags::POLLIN);
         let Output { head, body, .. } = &connection.output;
         let buffers = [&connection.input, head, body];
         assert_eq!(buffers.map(Vec::capacity), [0, 0, 0]);

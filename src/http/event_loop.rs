@@ -8,7 +8,7 @@ use crossbeam_channel::Sender;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::connection::{Connection, Next, Rules, Wants};
+use super::connection::{Connection, Next, Rules};
 use super::mailbox::{Destination, Inbox, Mailbox, Message};
 use super::{Request, Responder, Response};
 
@@ -35,12 +35,10 @@ pub(super) struct EventLoop {
     /// None during shutdown.
     listener: Option<TcpListener>,
     inbox: Inbox,
-    /// Cloned into each responder.
     mailbox: Mailbox,
     jobs: Sender<AnswerJob>,
     /// By number, so the oldest comes first.
     connections: BTreeMap<u64, Connection>,
-    /// Number of connections accepted so far.
     accepted: u64,
     /// When to accept again after the system ran out of descriptors or memory.
     rests_until: Option<Instant>,
@@ -49,7 +47,6 @@ pub(super) struct EventLoop {
     ends_at: Option<Instant>,
 }
 
-/// The result of one `poll`.
 struct Ready {
     listener: bool,
     connections: Vec<u64>,
@@ -106,12 +103,7 @@ impl EventLoop {
         polled.push(PollFd::new(self.inbox.as_fd(), PollFlags::POLLIN));
         let mut nearest = [self.rests_until, self.ends_at].into_iter().flatten().min();
         for connection in self.connections.values() {
-            let events = match connection.wants() {
-                Wants::Input => PollFlags::POLLIN,
-                Wants::Output => PollFlags::POLLOUT,
-                Wants::Nothing => PollFlags::empty(),
-            };
-            polled.push(PollFd::new(connection.as_fd(), events));
+            polled.push(PollFd::new(connection.as_fd(), connection.wants()));
             let deadline = connection.deadline();
             nearest = Some(nearest.map_or(deadline, |nearest| nearest.min(deadline)));
         }
@@ -140,17 +132,9 @@ impl EventLoop {
         let now = Instant::now();
         for message in self.inbox.take() {
             match message {
-                Message::Answer(
-                    Destination {
-                        connection,
-                        request,
-                    },
-                    reply,
-                ) => {
-                    self.advance(connection, |connection, rules| {
-                        connection.answer(request, reply, rules, now)
-                    });
-                }
+                Message::Answer(to, reply) => self.advance(to.connection, |connection, rules| {
+                    connection.answer(to.request, reply, rules, now)
+                }),
                 Message::ShutDown(end) => self.shut_down(end),
             }
         }
@@ -179,7 +163,6 @@ impl EventLoop {
             .retain(|_, connection| connection.is_in_flight());
     }
 
-    /// Advances one connection, if it still exists.
     fn advance(&mut self, number: u64, go_on: impl FnOnce(&mut Connection, &Rules) -> Next) {
         let Some(connection) = self.connections.get_mut(&number) else {
             return;
@@ -190,15 +173,15 @@ impl EventLoop {
                 self.connections.remove(&number);
             }
             Next::Answer {
-                number: request,
-                request: content,
+                number: nth,
+                request,
             } => {
                 let destination = Destination {
                     connection: number,
-                    request,
+                    request: nth,
                 };
                 let job = AnswerJob {
-                    request: content,
+                    request,
                     responder: Responder::new(self.mailbox.clone(), destination),
                     answer_by: connection.deadline(),
                 };

@@ -95,7 +95,6 @@ impl RequestHead {
     }
 }
 
-/// The headers that matter here.
 #[derive(Default)]
 struct HeaderFields<'a> {
     hosts: usize,
