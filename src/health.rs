@@ -28,9 +28,7 @@ pub enum Alarm {
     },
     /// Polls read newer records, but the cursor does not move.
     StandingCursor {
-        /// The stream's name.
         stream: String,
-        /// Where the cursor is.
         position: Option<Second>,
         /// For how many polls.
         polls: i64,
@@ -42,7 +40,6 @@ pub enum Alarm {
     },
     /// A publisher cannot deliver.
     DeliveryFails {
-        /// Its name.
         publisher: String,
         /// What happened last.
         reason: String,

@@ -33,7 +33,7 @@ pub(super) fn run(options: &DemoOptions) -> Result<Exit, CommandError> {
         latency: Duration::ZERO,
     };
     let sandbox = Sandbox::start(settings)?;
-    let folder = Folder::make().map_err(|error| {
+    let folder = Folder::make(&random_key()?).map_err(|error| {
         CommandError::failed(format!("cannot create a temporary directory: {error}"))
     })?;
     let config_file = folder.0.join("generic.json");
@@ -85,7 +85,6 @@ pub(super) fn run(options: &DemoOptions) -> Result<Exit, CommandError> {
     })
 }
 
-/// Writes one line to standard output.
 fn say(line: &str) {
     print(&format!("{line}\n"));
 }
@@ -102,17 +101,10 @@ fn random_key() -> Result<String, CommandError> {
 struct Folder(PathBuf);
 
 impl Folder {
-    fn make() -> io::Result<Folder> {
-        let mut number = std::process::id();
-        loop {
-            let path = std::env::temp_dir().join(format!("generic-connector-demo-{number}"));
-            match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    number = number.wrapping_add(1);
-                }
-                made => return made.map(|()| Folder(path)),
-            }
-        }
+    fn make(number: &str) -> io::Result<Folder> {
+        let path = std::env::temp_dir().join(format!("generic-connector-demo-{number}"));
+        fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Folder(path))
     }
 }
 
@@ -122,7 +114,6 @@ impl Drop for Folder {
     }
 }
 
-/// The sums over all polls of the demo.
 #[derive(Default)]
 struct Totals {
     polls: u64,
@@ -159,7 +150,6 @@ impl Totals {
     }
 }
 
-/// A publisher that prints each change in one readable line.
 struct Shown;
 
 impl Publisher for Shown {

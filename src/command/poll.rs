@@ -74,7 +74,6 @@ impl ProgressLine {
         }
     }
 
-    /// Replaces the line by a report.
     fn close(&self, report: &PollReport) {
         if !self.on_terminal {
             return;

@@ -176,7 +176,6 @@ fn reason(record: &Quarantined) -> String {
     format!("{id}: {}{retry}", record.reason)
 }
 
-/// One record, with its text as the service sent it.
 fn details(record: &Quarantined) -> String {
     format!(
         "number      {}\nstream      {}\nfirst seen  {}\nlast seen   {}\nreason      {}\n\n{}\n",

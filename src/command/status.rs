@@ -102,7 +102,6 @@ fn records(overview: &Overview) -> String {
     text
 }
 
-/// The lists that Connectivity has asked for.
 fn listings(overview: &Overview) -> String {
     let mut text = String::new();
     for listing in &overview.listings {

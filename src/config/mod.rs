@@ -78,9 +78,7 @@ pub struct Error {
     problem: String,
 }
 
-/// What checks need beside the keys.
 struct Context<'a> {
-    /// The configuration file.
     file: &'a Path,
     /// Its folder, where relative paths begin.
     folder: &'a Path,

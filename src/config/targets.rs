@@ -202,7 +202,6 @@ fn url_of(
     Ok(url)
 }
 
-/// How to reach a target.
 fn transport(
     entry: PublishEntry,
     connections: usize,

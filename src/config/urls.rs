@@ -66,7 +66,6 @@ impl Form for ureq::Proxy {
     }
 }
 
-/// What is wrong with a URL, if anything is.
 fn check(url: &str) -> Result<(), String> {
     const NO_HOST: &str = "name a host, as in \"https://integration.example.com\"";
     let uri: Uri = url

@@ -72,7 +72,6 @@ pub fn read_initiated(request: &InitiationRequest, body: &[u8]) -> Result<Initia
     })
 }
 
-/// Completes the fields that the request does not have.
 fn complete(answer: &mut Members) {
     if answer.text("status").is_err() {
         answer.set("status", "OTHER");

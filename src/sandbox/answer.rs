@@ -50,7 +50,6 @@ impl Answers {
     }
 }
 
-/// The resource that a path names.
 enum SandboxRoute {
     List(Stream),
     /// The balances of the account with this id.
@@ -76,7 +75,6 @@ impl SandboxRoute {
     }
 }
 
-/// The answer to an authorised request.
 fn answer(Request { head, body }: &Request, state: &SharedState) -> Response {
     let shown = escaped(&head.path);
     let Some(route) = SandboxRoute::of(&head.path) else {

@@ -22,7 +22,6 @@ struct MadeInitiation {
     body: InitiationBody,
 }
 
-/// The body of a request for a payout or transfer.
 #[derive(PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct InitiationBody {

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::data::Data;
@@ -10,7 +10,6 @@ use crate::api::object::{Balances, Transaction};
 use crate::api::{Stream, Timestamp};
 use crate::stop::Stop;
 
-/// The time between two changes.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// One in this many pending transactions fails.
@@ -38,6 +37,8 @@ struct Live {
 /// A JSON object whose values keep their text. Numbers of any size survive a change of another field.
 type RawObject = BTreeMap<String, Box<RawValue>>;
 
+type Problem = Box<dyn std::error::Error>;
+
 impl Live {
     fn new(data: &Data) -> Live {
         let ids = |stream| {
@@ -62,7 +63,7 @@ impl Live {
     /// Ends the oldest pending transaction and adds a new one, both dated now.
     ///
     /// Fails if the data does not allow it. The data stays valid.
-    fn change(&mut self, state: &mut SandboxState) -> Result<(), String> {
+    fn change(&mut self, state: &mut SandboxState) -> Result<(), Problem> {
         self.changes = self.changes.wrapping_add(1);
         for id in state.initiations.take_new() {
             // `new` may have found it among the transactions already.
@@ -77,17 +78,17 @@ impl Live {
         ended.and(self.appear(&mut state.data))
     }
 
-    fn end(&self, data: &mut Data, id: &str) -> Result<(), String> {
+    fn end(&self, data: &mut Data, id: &str) -> Result<(), Problem> {
         let Some(record) = data.list(Stream::Transactions).get(id) else {
             return Ok(());
         };
-        let mut object: RawObject = read(&record.json)?;
+        let mut object: RawObject = serde_json::from_str(&record.json)?;
         let fails = self.changes.is_multiple_of(FAILS);
         let status = if fails { "FAILED" } else { "SUCCEEDED" };
         let now = Timestamp::now();
-        object.insert("status".to_owned(), raw(&json!(status))?);
-        object.insert("updatedAt".to_owned(), raw(&json!(now.to_string()))?);
-        let text = write(&object)?;
+        object.insert("status".to_owned(), to_raw_value(status)?);
+        object.insert("updatedAt".to_owned(), to_raw_value(&now.to_string())?);
+        let text = serde_json::to_string(&object)?;
         data.list_mut(Stream::Transactions).put(&text)?;
         if fails {
             return Ok(());
@@ -95,7 +96,7 @@ impl Live {
         settle(data, &text, now)
     }
 
-    fn appear(&mut self, data: &mut Data) -> Result<(), String> {
+    fn appear(&mut self, data: &mut Data) -> Result<(), Problem> {
         let Some(account) = fastrand::choice(&self.accounts) else {
             return Ok(());
         };
@@ -138,8 +139,8 @@ impl Live {
 }
 
 /// Moves the money of a transaction from its source account to its destination account.
-fn settle(data: &mut Data, transaction: &str, now: Timestamp) -> Result<(), String> {
-    let transaction: Transaction = read(transaction)?;
+fn settle(data: &mut Data, transaction: &str, now: Timestamp) -> Result<(), Problem> {
+    let transaction: Transaction = serde_json::from_str(transaction)?;
     // The balances do not count amounts beyond 128 bits.
     let Ok(amount) = transaction.amount.parse::<i128>() else {
         return Ok(());
@@ -157,23 +158,21 @@ fn settle(data: &mut Data, transaction: &str, now: Timestamp) -> Result<(), Stri
     Ok(())
 }
 
-/// Adds an amount to a balance.
 fn add(
     data: &mut Data,
     account: &str,
     currency: &str,
     change: i128,
     now: Timestamp,
-) -> Result<(), String> {
+) -> Result<(), Problem> {
     let Some(text) = data.balances(account) else {
         return Ok(());
     };
-    let mut object: RawObject = read(&text)?;
+    let mut object: RawObject = serde_json::from_str(&text)?;
     let mut balances: Vec<RawObject> = match object.get("balances") {
-        Some(balances) => read(balances.get())?,
+        Some(balances) => serde_json::from_str(balances.get())?,
         None => Vec::new(),
     };
-    let currency = json!(currency);
     let held = balances.iter_mut().find(|balance| {
         let text = balance.get("currency").map(|text| text.get());
         text.and_then(|text| serde_json::from_str::<Value>(text).ok())
@@ -182,37 +181,24 @@ fn add(
     match held {
         Some(balance) => {
             let amount = balance.get("amount").map(|amount| amount.get());
-            let amount: String = read(amount.unwrap_or("\"0\""))?;
+            let amount: String = serde_json::from_str(amount.unwrap_or("\"0\""))?;
             let sum = amount
                 .parse::<i128>()
                 .ok()
                 .and_then(|amount| amount.checked_add(change));
             if let Some(sum) = sum {
-                balance.insert("amount".to_owned(), raw(&json!(sum.to_string()))?);
+                balance.insert("amount".to_owned(), to_raw_value(&sum.to_string())?);
             }
         }
         None => balances.push(RawObject::from([
-            ("amount".to_owned(), raw(&json!(change.to_string()))?),
-            ("currency".to_owned(), raw(&currency)?),
+            ("amount".to_owned(), to_raw_value(&change.to_string())?),
+            ("currency".to_owned(), to_raw_value(currency)?),
         ])),
     }
-    let balances = RawValue::from_string(write(&balances)?).map_err(|error| error.to_string())?;
-    object.insert("balances".to_owned(), balances);
-    object.insert("at".to_owned(), raw(&json!(now.to_string()))?);
-    let text = write(&object)?;
-    data.list_mut(Stream::Balances).put(&text)
-}
-
-fn read<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T, String> {
-    serde_json::from_str(text).map_err(|error| error.to_string())
-}
-
-fn write<T: serde::Serialize>(value: &T) -> Result<String, String> {
-    serde_json::to_string(value).map_err(|error| error.to_string())
-}
-
-fn raw(value: &Value) -> Result<Box<RawValue>, String> {
-    RawValue::from_string(value.to_string()).map_err(|error| error.to_string())
+    object.insert("balances".to_owned(), to_raw_value(&balances)?);
+    object.insert("at".to_owned(), to_raw_value(&now.to_string())?);
+    let text = serde_json::to_string(&object)?;
+    Ok(data.list_mut(Stream::Balances).put(&text)?)
 }
 
 #[cfg(test)]

@@ -52,7 +52,6 @@ impl ListenKey {
     }
 }
 
-/// The key in the value of an `Authorization` header.
 fn presented(authorization: &str) -> Option<Vec<u8>> {
     let (scheme, credentials) = authorization.split_once(' ')?;
     let credentials = credentials.trim();

@@ -230,7 +230,6 @@ fn ready(listing: &Listing) -> Result<(), ListError> {
     Ok(())
 }
 
-/// The text of a version for Connectivity.
 fn shown(stream: Stream, version: &ShownVersion) -> String {
     let stamp = version.stamp.timestamp();
     readable(stream, &version.json, stamp, &version.initiated_as)

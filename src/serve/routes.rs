@@ -28,7 +28,6 @@ pub(super) struct Routes {
     pub polling_period: Duration,
 }
 
-/// The meaning of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Route {
     List(Stream),
