@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use serde::{Serialize, Serializer};
 
 use super::Error;
@@ -261,13 +261,8 @@ pub(super) fn keys_of(
     connection: &Connection,
     id: &str,
 ) -> rusqlite::Result<Vec<(Initiation, String)>> {
-    let key = |row: &Row| Ok((row.get(0)?, row.get(1)?));
-    all(
-        connection,
-        "SELECT kind, key FROM initiation WHERE id = ?1",
-        [id],
-        key,
-    )
+    const KEYS: &str = "SELECT kind, key FROM initiation WHERE id = ?1";
+    all(connection, KEYS, [id], |row| row.try_into())
 }
 
 /// The initiations that are not settled, the newest ones first, at most `most` of them.

@@ -139,27 +139,18 @@ pub(super) fn change(
     match action {
         Action::Set(value) => {
             execute(connection, FORGET_KEY, (publisher, topic, key))?;
-            execute(connection, PUT, (publisher, topic, key, seq, value))?;
+            execute(connection, PUT, (publisher, topic, key, seq, value))
         }
         Action::Add => {
-            execute(
-                connection,
-                PUT,
-                (publisher, topic, key, seq, None::<String>),
-            )?;
+            let value: Option<String> = None;
+            execute(connection, PUT, (publisher, topic, key, seq, value))
         }
-        Action::Remove => {
-            execute(connection, FORGET_ENTRY, (publisher, topic, key, seq))?;
-        }
+        Action::Remove => execute(connection, FORGET_ENTRY, (publisher, topic, key, seq)),
     }
-    Ok(())
 }
 
 /// Forgets everything that a publisher remembers.
 pub(super) fn clear(connection: &Connection, publisher: &str) -> rusqlite::Result<()> {
-    execute(
-        connection,
-        "DELETE FROM memory WHERE publisher = ?1",
-        [publisher],
-    )
+    const CLEAR: &str = "DELETE FROM memory WHERE publisher = ?1";
+    execute(connection, CLEAR, [publisher])
 }

@@ -78,16 +78,14 @@ impl PollRow {
 impl Store {
     /// The number of the next poll, from 1.
     pub fn next_poll(&self) -> Result<i64, Error> {
-        self.database.value(
-            "read the polls",
-            "SELECT coalesce(max(number), 0) + 1 FROM poll",
-            [],
-        )
+        const NEXT: &str = "SELECT coalesce(max(number), 0) + 1 FROM poll";
+        self.database.value("read the polls", NEXT, [])
     }
 }
 
 /// Writes a poll's row, and forgets the oldest one.
 pub(super) fn put(connection: &Connection, poll: &PollRow) -> rusqlite::Result<()> {
+    const FORGET_OLDEST: &str = "DELETE FROM poll WHERE number <= ?1";
     execute(
         connection,
         &format!(
@@ -108,11 +106,7 @@ pub(super) fn put(connection: &Connection, poll: &PollRow) -> rusqlite::Result<(
             &poll.error,
         ),
     )?;
-    execute(
-        connection,
-        "DELETE FROM poll WHERE number <= ?1",
-        [poll.number - POLLS],
-    )
+    execute(connection, FORGET_OLDEST, [poll.number - POLLS])
 }
 
 /// The last polls, newest first.

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::database::{Database, execute, optional};
 use super::{ChangeLog, Error, MemoryChange, memory, open, refusal};
@@ -64,19 +64,17 @@ impl PublisherState {
     pub fn progress(&self) -> Result<PublisherProgress, Error> {
         const PROGRESS: &str =
             "SELECT offset, sending, target, replay FROM publisher WHERE name = ?1";
-        let progress = self.log.database.optional(
-            "read a publisher's offset",
-            PROGRESS,
-            [&self.name],
-            |row| {
-                Ok(PublisherProgress {
-                    offset: row.get(0)?,
-                    sending: row.get(1)?,
-                    target: row.get(2)?,
-                    replay: row.get(3)?,
-                })
-            },
-        )?;
+        let read = |row: &Row| {
+            Ok(PublisherProgress {
+                offset: row.get(0)?,
+                sending: row.get(1)?,
+                target: row.get(2)?,
+                replay: row.get(3)?,
+            })
+        };
+        let doing = "read a publisher's offset";
+        let database = &self.log.database;
+        let progress = database.optional(doing, PROGRESS, [&self.name], read)?;
         Ok(progress.unwrap_or_default())
     }
 
@@ -98,11 +96,8 @@ impl PublisherState {
 
     /// Notes how far a batch reaches that is about to be sent.
     pub fn begin_batch(&self, end: i64) -> Result<(), Error> {
-        self.update(
-            "note a batch",
-            "UPDATE publisher SET sending = ?2 WHERE name = ?1",
-            end,
-        )
+        const BEGIN: &str = "UPDATE publisher SET sending = ?2 WHERE name = ?1";
+        self.update("note a batch", BEGIN, end)
     }
 
     /// Notes in one transaction that everything up to that seq is delivered, and what became of it.
@@ -131,11 +126,8 @@ impl PublisherState {
 
     /// Notes why it does not deliver, or that it does.
     pub fn note_error(&self, error: Option<&str>) -> Result<(), Error> {
-        self.update(
-            "note a publisher's error",
-            "UPDATE publisher SET error = ?2 WHERE name = ?1",
-            error,
-        )
+        const NOTE: &str = "UPDATE publisher SET error = ?2 WHERE name = ?1";
+        self.update("note a publisher's error", NOTE, error)
     }
 
     /// Notes what it delivers to from now on. That has nothing yet, so everything is delivered to it.
@@ -262,12 +254,8 @@ impl Publishers {
 const READ: &str = "read the publishers";
 
 fn kind_of(connection: &Connection, publisher: &str) -> rusqlite::Result<Option<String>> {
-    optional(
-        connection,
-        "SELECT type FROM publisher WHERE name = ?1",
-        [publisher],
-        |row| row.get(0),
-    )
+    const KIND: &str = "SELECT type FROM publisher WHERE name = ?1";
+    optional(connection, KIND, [publisher], |row| row.get(0))
 }
 
 /// Forgets what became of versions after that seq, because they are delivered again. What is remembered of the target

@@ -231,11 +231,8 @@ pub(super) fn remove(connection: &Connection, number: i64) -> rusqlite::Result<u
 
 /// Notes that a record was tried again and stays in quarantine.
 pub(super) fn keep(connection: &Connection, number: i64) -> rusqlite::Result<()> {
-    execute(
-        connection,
-        "UPDATE quarantine SET retry = 0 WHERE number = ?1",
-        [number],
-    )
+    const KEEP: &str = "UPDATE quarantine SET retry = 0 WHERE number = ?1";
+    execute(connection, KEEP, [number])
 }
 
 /// Notes that the accepted version of a record is still listed, beside the duplicates in quarantine.

@@ -69,11 +69,8 @@ impl Store {
 
     /// The text of a stored version.
     pub fn json(&self, seq: i64) -> Result<String, Error> {
-        self.database.value(
-            "read a version",
-            "SELECT json FROM version WHERE seq = ?1",
-            [seq],
-        )
+        const JSON: &str = "SELECT json FROM version WHERE seq = ?1";
+        self.database.value("read a version", JSON, [seq])
     }
 
     /// At most `most` accounts whose first version has a seq above `after` and up to `until`, in the order of those

@@ -62,20 +62,14 @@ impl Publishers {
 
     /// Lets its publisher deliver one of them again.
     pub fn retry(&self, publisher: &str, seq: i64) -> Result<(), Error> {
-        self.change(
-            "UPDATE refusal SET retry = 1 WHERE publisher = ?1 AND seq = ?2",
-            publisher,
-            seq,
-        )
+        const RETRY: &str = "UPDATE refusal SET retry = 1 WHERE publisher = ?1 AND seq = ?2";
+        self.change(RETRY, publisher, seq)
     }
 
     /// Forgets one of them. It is not delivered there.
     pub fn drop(&self, publisher: &str, seq: i64) -> Result<(), Error> {
-        self.change(
-            "DELETE FROM refusal WHERE publisher = ?1 AND seq = ?2",
-            publisher,
-            seq,
-        )
+        const DROP: &str = "DELETE FROM refusal WHERE publisher = ?1 AND seq = ?2";
+        self.change(DROP, publisher, seq)
     }
 
     /// Puts a version aside that a publisher has yet to deliver, as if the target refused it.
@@ -138,20 +132,14 @@ pub(super) fn forget_after(
     publisher: &str,
     seq: i64,
 ) -> rusqlite::Result<()> {
-    execute(
-        connection,
-        "DELETE FROM refusal WHERE publisher = ?1 AND seq > ?2",
-        (publisher, seq),
-    )
+    const FORGET: &str = "DELETE FROM refusal WHERE publisher = ?1 AND seq > ?2";
+    execute(connection, FORGET, (publisher, seq))
 }
 
 /// Forgets that a target refuses a version.
 pub(super) fn forget(connection: &Connection, publisher: &str, seq: i64) -> rusqlite::Result<()> {
-    execute(
-        connection,
-        "DELETE FROM refusal WHERE publisher = ?1 AND seq = ?2",
-        (publisher, seq),
-    )
+    const FORGET: &str = "DELETE FROM refusal WHERE publisher = ?1 AND seq = ?2";
+    execute(connection, FORGET, (publisher, seq))
 }
 
 fn select(

@@ -119,6 +119,7 @@ impl Store {
 
 /// Writes a sweep's row, and forgets the oldest one.
 pub(super) fn put(connection: &Connection, sweep: &SweepRow) -> rusqlite::Result<()> {
+    const FORGET_OLDEST: &str = "DELETE FROM sweep WHERE number <= ?1";
     let sql = format!(
         "INSERT OR REPLACE INTO sweep ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
     );
@@ -139,11 +140,7 @@ pub(super) fn put(connection: &Connection, sweep: &SweepRow) -> rusqlite::Result
             AsJson(&sweep.unread),
         ),
     )?;
-    execute(
-        connection,
-        "DELETE FROM sweep WHERE number <= ?1",
-        [sweep.number - SWEEPS],
-    )
+    execute(connection, FORGET_OLDEST, [sweep.number - SWEEPS])
 }
 
 /// The newest sweep of a state.

@@ -27,12 +27,9 @@ pub struct UnknownValue {
 impl Store {
     /// The unknown values of `type` and `status` seen so far: field and value.
     pub fn unknown_values(&self) -> Result<HashSet<(String, String)>, Error> {
-        self.database.all(
-            "read the unknown values",
-            "SELECT field, value FROM unknown_value",
-            [],
-            |row| row.try_into(),
-        )
+        const VALUES: &str = "SELECT field, value FROM unknown_value";
+        let doing = "read the unknown values";
+        self.database.all(doing, VALUES, [], |row| row.try_into())
     }
 }
 
