@@ -247,7 +247,7 @@ impl Work<'_> {
             before.is_none_or(|before| before.status != version.status || before.amount != amount);
         let has_other_metadata =
             before.is_some_and(|before| before.metadata != version.metadata_hash());
-        let mut newest = before.map(|before| before.newest);
+        let mut newest = before.map(|before| Timestamp::from_nanoseconds(before.newest));
         if is_new {
             match self.push_adjustment(version, &part, newest)? {
                 Some(date) => newest = Some(date),
@@ -262,9 +262,9 @@ impl Work<'_> {
             (Part::Own(_), Some(known)) => known.part.clone(),
             _ => part,
         };
-        let kept = before.map(|before| before.kept);
+        let kept = before.map(|before| before.kept.clone());
         self.remember(Payment {
-            kept: kept.unwrap_or(version.kept_hash()),
+            kept: kept.unwrap_or_else(|| version.kept_hash()),
             ..pushed(version, newest, part)
         });
         Ok(())
@@ -462,7 +462,7 @@ fn pushed(version: &PaymentsTransaction, newest: Option<Timestamp>, part: Part) 
         amount: version.amount.to_string(),
         metadata: version.metadata_hash(),
         kept: version.kept_hash(),
-        newest: newest.unwrap_or(version.updated_at),
+        newest: newest.unwrap_or(version.updated_at).nanoseconds(),
         part,
     }
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::Timestamp;
+use crate::api::ContentHash;
 use crate::store::{self, Change, Delivered, Memory, MemoryChange, PublisherState};
 
 const PAYMENT: &str = "payment";
@@ -36,13 +36,12 @@ pub(super) struct Payment {
     pub status: String,
     /// Its amount at that adjustment.
     pub amount: String,
-    /// The metadata that was last sent; none if there was none.
-    pub metadata: Option<Fingerprint>,
-    /// What Formance keeps as it was first sent.
-    pub kept: Fingerprint,
-    /// The date of its newest adjustment.
-    #[serde(with = "nanoseconds")]
-    pub newest: Timestamp,
+    /// A [`fingerprint`] of the metadata that was last sent; none if there was none.
+    pub metadata: Option<String>,
+    /// A [`fingerprint`] of what Formance keeps as it was first sent.
+    pub kept: String,
+    /// The date of its newest adjustment: nanoseconds since 1970-01-01T00:00:00Z.
+    pub newest: i64,
     /// The transaction whose payment it belongs to, or its own payment.
     pub part: Part,
 }
@@ -73,11 +72,6 @@ pub(super) struct PaymentState {
     /// Whether it is authorised and nothing of it is counted yet.
     pub is_open: bool,
 }
-
-/// A hash of something that was sent, kept as 32 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub(super) struct Fingerprint(pub [u8; 16]);
 
 /// What became of versions that were pushed.
 #[derive(Debug, Default)]
@@ -117,6 +111,11 @@ pub struct SkippedVersions {
     pub versions: i64,
     /// The last of them.
     pub last_seq: i64,
+}
+
+/// A hash of something that was sent, in 32 hexadecimal digits.
+pub(super) fn fingerprint(json: &str) -> String {
+    format!("{:032x}", u128::from_be_bytes(ContentHash::of(json).0))
 }
 
 /// What is remembered of a transaction.
@@ -205,35 +204,6 @@ impl LedgerFigures {
     }
 }
 
-impl From<Fingerprint> for String {
-    fn from(Fingerprint(bytes): Fingerprint) -> String {
-        format!("{:032x}", u128::from_be_bytes(bytes))
-    }
-}
-
-impl TryFrom<String> for Fingerprint {
-    type Error = std::num::ParseIntError;
-
-    fn try_from(text: String) -> Result<Fingerprint, Self::Error> {
-        u128::from_str_radix(&text, 16).map(|number| Fingerprint(number.to_be_bytes()))
-    }
-}
-
-/// A date as nanoseconds since 1970-01-01T00:00:00Z.
-mod nanoseconds {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::api::Timestamp;
-
-    pub fn serialize<S: Serializer>(date: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i64(date.nanoseconds())
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-        i64::deserialize(deserializer).map(Timestamp::from_nanoseconds)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -249,8 +219,8 @@ mod tests {
             status: "REFUNDED".to_owned(),
             amount: "30".to_owned(),
             metadata,
-            kept: Fingerprint([0x0a; 16]),
-            newest: Timestamp::from_nanoseconds(-1),
+            kept: "0a".repeat(16),
+            newest: -1,
             part,
         };
         let own = Part::Own(PaymentState {
@@ -270,7 +240,7 @@ mod tests {
                 }),
             ),
             (
-                payment(Some(Fingerprint([0xff; 16])), own),
+                payment(Some("ff".repeat(16)), own),
                 json!({
                     "status": "REFUNDED", "amount": "30", "metadata": "ff".repeat(16), "kept": kept, "newest": -1,
                     "part": { "own": {

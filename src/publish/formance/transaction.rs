@@ -2,10 +2,10 @@ use num_bigint::BigInt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::ledger::{Fingerprint, PaymentState};
+use super::ledger::{PaymentState, fingerprint};
 use super::payment::Adjustment;
 use super::wire::{Metadata, as_json, date_as_text, metadata, observed_at};
-use crate::api::{Amount, ContentHash, Members, Timestamp};
+use crate::api::{Amount, Members, Timestamp};
 use crate::formance::{self, ConnectorId, Unfit, non_empty_text, payment_date};
 use crate::store::Change;
 
@@ -73,18 +73,18 @@ impl PaymentsTransaction {
     }
 
     /// A hash of the metadata, if there is any.
-    pub fn metadata_hash(&self) -> Option<Fingerprint> {
+    pub fn metadata_hash(&self) -> Option<String> {
         let has_some = !self.metadata.is_empty();
-        has_some.then(|| Fingerprint(ContentHash::of(&as_json(&self.metadata)).0))
+        has_some.then(|| fingerprint(&as_json(&self.metadata)))
     }
 
     /// A hash of what a payment keeps as it was first pushed.
-    pub fn kept_hash(&self) -> Fingerprint {
+    pub fn kept_hash(&self) -> String {
         let fixed = &self.fixed;
         let (source, destination) = (&fixed.source, &fixed.destination);
         let created_at = fixed.created_at.to_string();
         let kept = (&self.asset, fixed.scheme, source, destination, created_at);
-        Fingerprint(ContentHash::of(&as_json(&kept)).0)
+        fingerprint(&as_json(&kept))
     }
 
     /// The ids of the accounts that it names.
