@@ -107,7 +107,7 @@ impl Outline {
             let entries = file.entries()?.unwrap_or_default();
             Ok(Outline {
                 polling_period: polling_period(&file),
-                publishers: targets::names(&entries),
+                publishers: entries.iter().filter_map(targets::name_of).collect(),
                 state_directory: state_directory(file.state_directory, path),
             })
         });
@@ -296,39 +296,30 @@ mod tests {
 
     fn parsed(keys: &str) -> String {
         let text = format!(r#"{{ "name": "a", "endpoint": "https://a", "apiKey": "a"{keys} }}"#);
-        format!(
-            "{:?}",
-            Config::parse(&text, Path::new("generic.json")).unwrap()
-        )
+        let config = Config::parse(&text, Path::new("generic.json"));
+        format!("{:?}", config.unwrap())
     }
 
     #[test]
     fn the_packaged_configuration_has_its_state_where_packages_have_theirs() {
-        let default = |file: &str, from_systemd: Option<&str>| {
-            let directory =
-                default_state_directory(Path::new(file), from_systemd.map(OsString::from));
-            directory.to_str().unwrap().to_owned()
-        };
         let packaged = "/var/lib/generic-connector";
-        assert_eq!(default(DEFAULT_FILE, None), packaged);
-        assert_eq!(default(DEFAULT_FILE, Some("")), packaged);
-        assert_eq!(
-            default("/etc/generic-connector/./generic.json", None),
-            packaged
-        );
-        assert_eq!(
-            default(DEFAULT_FILE, Some("/var/lib/acme")),
-            "/var/lib/acme"
-        );
-        assert_eq!(
-            default("generic.json", Some("/var/lib/acme")),
-            "/var/lib/acme"
-        );
-        assert_eq!(
-            default("/etc/generic-connector/other.json", None),
-            "/etc/generic-connector/state"
-        );
-        assert_eq!(default("generic.json", None), "state");
+        for (file, from_systemd, expected) in [
+            (DEFAULT_FILE, None, packaged),
+            (DEFAULT_FILE, Some(""), packaged),
+            ("/etc/generic-connector/./generic.json", None, packaged),
+            (DEFAULT_FILE, Some("/var/lib/acme"), "/var/lib/acme"),
+            ("generic.json", Some("/var/lib/acme"), "/var/lib/acme"),
+            (
+                "/etc/generic-connector/other.json",
+                None,
+                "/etc/generic-connector/state",
+            ),
+            ("generic.json", None, "state"),
+        ] {
+            let from_systemd = from_systemd.map(OsString::from);
+            let directory = default_state_directory(Path::new(file), from_systemd);
+            assert_eq!(directory, Path::new(expected), "{file}");
+        }
     }
 
     #[test]

@@ -68,13 +68,8 @@ pub(super) fn check(
     Ok(targets)
 }
 
-/// The names of the entries, as far as they have one.
-pub(super) fn names(entries: &[PublishEntry]) -> Vec<String> {
-    entries.iter().filter_map(name_of).collect()
-}
-
 /// The name of an entry: without one, its type.
-fn name_of(entry: &PublishEntry) -> Option<String> {
+pub(super) fn name_of(entry: &PublishEntry) -> Option<String> {
     let default = entry.kind.map(|kind| kind.as_str().to_owned());
     entry.name.clone().or(default)
 }

@@ -279,13 +279,11 @@ impl ServiceClient {
     ) -> Result<T, Error> {
         let no_answer = |failure| Error::NoAnswer { failure, attempts };
         let limit = self.settings.max_body_bytes;
-        let timeout = match patience {
-            Patience::Poll | Patience::OneTry => None,
-            Patience::Until(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                Some(self.settings.transport.request_timeout.min(left))
-            }
-        };
+        let mut timeout = None;
+        if let Patience::Until(deadline) = patience {
+            let left = deadline.saturating_duration_since(Instant::now());
+            timeout = Some(self.settings.transport.request_timeout.min(left));
+        }
         let headers: &[_] = match request.json {
             Some(_) => &[("Content-Type", "application/json")],
             None => &[],

@@ -85,10 +85,7 @@ fn a_bad_header_is_rejected() {
     assert_rejected(&[
         (400, "GET / HTTP/1.1\r\n\r\n".to_owned()),
         (400, get_with("Host: x\r\n")),
-        (
-            400,
-            "GET / HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n".to_owned(),
-        ),
+        (400, get_with("Host: y\r\n").replace("1.1", "1.0")),
         (431, get_with(&format!("X: {long}\r\n"))),
         (431, format!("GET / HTTP/1.1\r\nHost: x\r\nX: {long}")),
         (431, get_with(&many)),
