@@ -78,7 +78,7 @@ impl Reading {
         Ok(Reading {
             stream,
             purpose: Purpose::Sweep,
-            walk: Walk::sweep(stored.quirks.clone(), page_size, place, now),
+            walk: Walk::sweep(stored.clone(), page_size, place, now),
             state: ReadingState::Ready,
             stored,
         })
@@ -88,8 +88,7 @@ impl Reading {
     pub fn go_on(&mut self, store: &Store, after_a_page: bool) -> StoreResult<()> {
         self.stored = store.cursor(self.stream)?;
         let may_have_shifted = !after_a_page && self.state != ReadingState::InFlight;
-        self.walk
-            .go_on(self.stored.quirks.clone(), may_have_shifted);
+        self.walk.go_on(self.stored.clone(), may_have_shifted);
         Ok(())
     }
 
@@ -215,6 +214,7 @@ impl Reading {
             Purpose::Poll { .. } => walked.clone(),
             Purpose::Sweep => Cursor {
                 quirks: walked.quirks.clone(),
+                again: walked.again.clone(),
                 ..self.stored.clone()
             },
         };

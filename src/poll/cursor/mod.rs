@@ -24,7 +24,7 @@
 //!   read, and records appear late.
 //! * **The position** of the cursor moves to a second once a record after that second was read, and to the newest second
 //!   read at the end of the list. It never moves to a second that lies in the future.
-//! * **Quirks** of the service are kept with the cursor ([`Quirks`]). A list that is not sorted or not filtered is read
+//! * **Quirks** of the service are kept with the cursor ([`Quirks`](crate::store::Quirks)). A list that is not sorted or not filtered is read
 //!   *plainly*: from page 1 on by number. Where `page` is ignored, or the order changes from request to request, the walk
 //!   asks for larger pages until a tie fits on one. A quirk is dropped when the service improves: those of the filter are
 //!   checked at the end of each walk, with requests of their own, and those of the order in each sweep.
@@ -61,7 +61,7 @@ mod reread;
 mod sweep_run;
 
 use crate::api::{Page, Query, Second, Timestamp};
-use crate::store::{Cursor, Quirks, SweepPlace};
+use crate::store::{Cursor, SweepPlace};
 use filter::FilterEvidence;
 use horizon::Horizon;
 use open_list::OpenList;
@@ -76,7 +76,7 @@ use sweep_run::SweepRun;
 pub enum Step {
     /// Ask for the page that [`Walk::request`] describes.
     Ask,
-    /// The stream is read to its end, or as far as it can be ([`Quirks::incomplete`]).
+    /// The stream is read to its end, or as far as it can be ([`Quirks::incomplete`](crate::store::Quirks::incomplete)).
     End,
 }
 
@@ -122,12 +122,12 @@ impl Walk {
         }
     }
 
-    /// A sweep: the whole list, plainly, from `place` on.
-    pub fn sweep(quirks: Quirks, page_size: u32, place: SweepPlace, now: Second) -> Walk {
+    /// A sweep: the whole list, plainly, from `place` on. `cursor` is that of the polls. The sweep adds to it what it finds
+    /// out about the service, and what the next poll has to read again.
+    pub fn sweep(cursor: Cursor, page_size: u32, place: SweepPlace, now: Second) -> Walk {
         let cursor = Cursor {
             position: place.position.filter(|_| place.anchored),
-            quirks,
-            ..Cursor::default()
+            ..cursor
         };
         let mut walk = Walk::new(cursor, page_size, 0, now);
         if !place.anchored {
@@ -164,10 +164,11 @@ impl Walk {
         Some(place)
     }
 
-    /// Goes on with a sweep after a poll, which has left these quirks. `may_have_shifted`: so much time has passed that
-    /// pages may have shifted.
-    pub fn go_on(&mut self, quirks: Quirks, may_have_shifted: bool) {
-        self.cursor.quirks = quirks;
+    /// Goes on with a sweep after a poll, which has left this cursor. `may_have_shifted`: so much time has passed that pages
+    /// may have shifted.
+    pub fn go_on(&mut self, cursor: Cursor, may_have_shifted: bool) {
+        let position = self.cursor.position;
+        self.cursor = Cursor { position, ..cursor };
         if let (Some(place), Some(sweep)) = (self.place(), &mut self.sweep) {
             sweep.place = place;
         }
@@ -192,6 +193,7 @@ impl Walk {
     pub fn step(&mut self, page: &Page, stored: &[Option<Timestamp>], clock: Timestamp) -> Step {
         let view = &PageView::new(page, stored);
         self.horizon.set_clock(clock.second());
+        self.note_moves(view);
         if self.step_back_to_rejoin(view) {
             return Step::Ask;
         }

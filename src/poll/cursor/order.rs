@@ -99,18 +99,12 @@ pub(super) fn findings(
 impl Walk {
     /// Notes what a page shows of the list and of the service. Some step, if that decides what follows.
     pub(super) fn look_at(&mut self, view: &PageView) -> Option<Step> {
-        self.list.note_earliest(view);
         if self.list.page() == 1 {
             let early_by = self.list.early_by(view);
             self.filter.note_early(early_by, &mut self.cursor.quirks);
         }
-        self.note_numbered(view);
-        for (date, stored) in view.dates() {
+        for (date, _) in view.dates() {
             self.horizon.note(date.second());
-            if let Some(stored) = stored.filter(|stored| *stored < date) {
-                self.read_again_later(stored.second());
-                self.reread.moved.push(stored.second());
-            }
         }
         for second in self.list.shifts(view) {
             self.read_again_later(second);
@@ -179,6 +173,17 @@ impl Walk {
         None
     }
 
+    /// Plans to read the seconds again that records of the page have left. That holds for every page whose records are
+    /// stored, whatever it was asked for: the next one that holds them shows them as known.
+    pub(super) fn note_moves(&mut self, view: &PageView) {
+        self.list.note_earliest(view);
+        self.note_numbered(view);
+        for left in view.left() {
+            self.read_again_later(left);
+            self.reread.moved.push(left);
+        }
+    }
+
     /// Before a page is taken: which of its seconds are being read by page number.
     fn note_numbered(&mut self, view: &PageView) {
         // Records that move stay in the list, so an empty page hides nothing.
@@ -195,7 +200,8 @@ impl Walk {
         }
     }
 
-    /// The list is being read by page number up to `last`. A sweep leaves it to polls to read anything again.
+    /// The list is being read by page number up to `last`. A sweep leaves that to polls, and so it leaves the seconds that
+    /// it finds records to have left.
     pub(super) fn read_by_number(&mut self, last: Second) {
         if let (None, Some(first)) = (&self.sweep, self.list.earliest()) {
             self.reread.note_numbered((first, last), &mut self.cursor);
@@ -203,10 +209,8 @@ impl Walk {
     }
 
     pub(super) fn read_again_later(&mut self, second: Second) {
-        if self.sweep.is_none() {
-            let rereading = matches!(self.phase, Phase::Again { .. });
-            self.reread.plan(second, &mut self.cursor, rereading);
-        }
+        let rereading = matches!(self.phase, Phase::Again { .. });
+        self.reread.plan(second, &mut self.cursor, rereading);
     }
 
     fn note_in_sweep(&mut self, note: impl FnOnce(&mut SweepPlace)) {

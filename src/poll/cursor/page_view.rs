@@ -53,6 +53,13 @@ impl<'a> PageView<'a> {
         self.dates_of_records().zip(stored)
     }
 
+    /// The seconds that records of the page have left for later ones.
+    pub fn left(&self) -> impl Iterator<Item = Second> {
+        let moved =
+            |(date, stored): (Timestamp, Option<Timestamp>)| stored.filter(|stored| *stored < date);
+        self.dates().filter_map(moved).map(Timestamp::second)
+    }
+
     /// Each record's second, and its hash.
     pub fn hashed_seconds(&self) -> impl Iterator<Item = (Second, u64)> {
         let seconds = self.dates_of_records().map(Timestamp::second);

@@ -389,6 +389,7 @@ impl Walk {
 
     fn check(&mut self, check: Option<FilterCheck>) -> Step {
         let Some(check) = check else {
+            self.reread.end(&mut self.cursor);
             return Step::End;
         };
         self.size.reset();

@@ -8,8 +8,8 @@ use crate::store::{Cursor, Range};
 /// What was read by page number, and what of it is read again at the end of the walk.
 #[derive(Debug)]
 pub(super) struct Reread {
-    /// The ranges that this walk has read by page number. Until the list has ended, those of the cursor include the
-    /// ranges of the walk before, too.
+    /// The ranges that this walk has read by page number. Until it ends, those of the cursor include the ranges of the
+    /// walk before, too.
     numbered: BTreeSet<Range>,
     /// The ranges to read again, last first.
     due: Vec<Range>,
@@ -57,7 +57,7 @@ impl Reread {
         cursor.again.extend(holding);
     }
 
-    /// The list has ended: decides what is read again now, and what the next walk has to know of this one.
+    /// The list has ended: decides what is read again now.
     pub fn begin(&mut self, cursor: &mut Cursor) {
         let again = &cursor.again;
         // A range within another one is read again with it.
@@ -71,7 +71,13 @@ impl Reread {
             let earliest = self.due.last().map(|(first, _)| (*first, Second::MAX));
             self.due = earliest.into_iter().collect();
         }
-        cursor.numbered = self.numbered.union(&cursor.again).copied().collect();
+        self.numbered.extend(&cursor.again);
+        cursor.numbered.extend(&cursor.again);
+    }
+
+    /// The walk ends. Until then it may still show that records had left what the walk before has read.
+    pub fn end(&mut self, cursor: &mut Cursor) {
+        cursor.numbered = std::mem::take(&mut self.numbered);
     }
 
     /// The range to read again next.

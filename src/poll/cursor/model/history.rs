@@ -11,6 +11,7 @@ pub fn changes(cap: bool) -> impl Strategy<Value = Vec<ModelChange>> {
         1 => any::<usize>().prop_map(ModelChange::Delete),
         1 => any::<usize>().prop_map(ModelChange::Silently),
         u32::from(cap) => (1usize..60).prop_map(ModelChange::Cap),
+        1 => Just(ModelChange::Sweep),
         16 => Just(ModelChange::Wait),
     ];
     prop::collection::vec(change, 0..160)

@@ -1,7 +1,7 @@
 use crate::api::{Page, Query, Second, Stream, Timestamp};
 
 /// What happens at the service between two requests.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ModelChange {
     /// A record appears.
     Insert,
@@ -15,6 +15,8 @@ pub enum ModelChange {
     Delete(usize),
     /// The cap of `pageSize` changes, if there is one.
     Cap(usize),
+    /// Nothing at the service, but the connector sweeps before its next poll.
+    Sweep,
     /// Nothing more until the next request.
     Wait,
 }
@@ -146,6 +148,7 @@ impl ModelService {
             ModelChange::Update(_)
             | ModelChange::Silently(_)
             | ModelChange::Delete(_)
+            | ModelChange::Sweep
             | ModelChange::Wait => {}
         }
     }

@@ -43,16 +43,24 @@ impl ModelStore {
     }
 
     /// One sweep, in slices of this many pages.
-    pub fn sweep(&mut self, service: &mut ModelService, page_size: u32, slice: usize) {
+    pub fn sweep(
+        &mut self,
+        service: &mut ModelService,
+        page_size: u32,
+        slice: usize,
+        changes: &mut impl Iterator<Item = ModelChange>,
+    ) {
         let mut walk = self.sweep_from(SweepPlace::start(page_size), service, page_size);
         for requests in 1..=far_too_many(service, page_size) {
             let page = service.answer(&walk.request());
             let stored = self.take(&page, Some(self.cursor.position.unwrap_or(Second::MIN)));
             let step = walk.step(&page, &stored, service.clock());
             self.cursor.quirks = walk.cursor().quirks.clone();
+            self.cursor.again = walk.cursor().again.clone();
             if step == Step::End {
                 return;
             }
+            service.live(changes);
             // Every slice begins in a process of its own here. Where larger pages are asked for, it takes some requests to
             // come any farther.
             let quirks = &self.cursor.quirks;
@@ -67,7 +75,7 @@ impl ModelStore {
 
     fn sweep_from(&self, place: SweepPlace, service: &ModelService, page_size: u32) -> Walk {
         let now = service.clock().second();
-        Walk::sweep(self.cursor.quirks.clone(), page_size, place, now)
+        Walk::sweep(self.cursor.clone(), page_size, place, now)
     }
 
     /// Takes a page as a poll or, up to the second `until`, a sweep does. Returns the dates that were stored before.
