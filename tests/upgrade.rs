@@ -92,7 +92,7 @@ fn a_state_of_layout_4_is_brought_up_to_date_and_its_figures_stay() {
     let stack = Connectivity::start();
     let place = state_of_layout_4(&psp, &stack);
     let ran = place.poll_well();
-    assert!(ran.stderr.contains("the state from layout 4 to 5"), "{ran}");
+    assert!(ran.stderr.contains("the state from layout 4 to 6"), "{ran}");
     assert!(place.state().join("state.sqlite3.layout-4").exists());
     // What `status` showed before, in the words of the version that skipped them.
     let mut shown = publisher(&place);
@@ -209,17 +209,15 @@ fn columns(state: &rusqlite::Connection) -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-#[test]
-fn a_state_of_layout_3_is_brought_up_to_date_and_its_publishers_go_on() {
-    let psp = FakePsp::with_a_bank();
+/// A place whose state has this older layout. What that had is there, as the program of today has filled it.
+fn polled_with_layout(psp: &FakePsp, layout: &str) -> Place {
     let place = Place::new(&psp.url(), json!({}));
     place.poll_well();
     let file = place.state().join("state.sqlite3");
     let fresh = fs::read(&file).unwrap();
     fs::remove_file(&file).unwrap();
     let old = rusqlite::Connection::open(&file).unwrap();
-    old.execute_batch(include_str!("layouts/3.sql")).unwrap();
-    // What layout 3 had is there, as the program of today has filled it.
+    old.execute_batch(layout).unwrap();
     let filled = place.path().join("filled.sqlite3");
     fs::write(&filled, fresh).unwrap();
     old.execute("ATTACH ?1 AS filled", [filled.to_str().unwrap()])
@@ -238,17 +236,27 @@ fn a_state_of_layout_3_is_brought_up_to_date_and_its_publishers_go_on() {
         ))
         .unwrap();
     }
-    drop(old);
-    let before = place.changes().len();
-    psp.add_transaction("new", "2024-03-01T00:00:00Z");
-    let ran = place.poll_well();
-    assert!(ran.stderr.contains("the state from layout 3 to 5"), "{ran}");
-    assert_eq!(place.changes().len(), before + 1);
-    let open =
-        |place: &Place| rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
-    let new = Place::new(&psp.url(), json!({}));
-    new.poll_well();
-    assert_eq!(columns(&open(&place)), columns(&open(&new)));
+    place
+}
+
+#[test]
+fn a_state_of_layout_3_or_5_is_brought_up_to_date_and_its_publishers_go_on() {
+    for (layout, sql) in [
+        (3, include_str!("layouts/3.sql")),
+        (5, include_str!("layouts/5.sql")),
+    ] {
+        let psp = FakePsp::with_a_bank();
+        let place = polled_with_layout(&psp, sql);
+        let before = place.changes().len();
+        psp.add_transaction("new", "2024-03-01T00:00:00Z");
+        let ran = place.poll_well();
+        let migrated = format!("the state from layout {layout} to 6");
+        assert!(ran.stderr.contains(&migrated), "{ran}");
+        assert_eq!(place.changes().len(), before + 1);
+        let new = Place::new(&psp.url(), json!({}));
+        new.poll_well();
+        assert_eq!(columns(&open(&place)), columns(&open(&new)));
+    }
 }
 
 #[test]
@@ -288,7 +296,7 @@ fn a_state_of_layout_1_is_brought_up_to_date_and_a_copy_of_it_is_kept() {
     );
     let ran = place.poll_well();
     assert!(
-        ran.stderr.contains("the state from layout 1 to 5")
+        ran.stderr.contains("the state from layout 1 to 6")
             && ran.stderr.contains("poll 8 complete: "),
         "{ran}"
     );
@@ -423,7 +431,7 @@ fn a_state_of_layout_2_is_listed_after_the_upgrade() {
     service.always("/", Reply::status(401));
     let listening = Listening::on(place, &[]);
     assert!(
-        listening.log().contains("the state from layout 2 to 5"),
+        listening.log().contains("the state from layout 2 to 6"),
         "{}",
         listening.log()
     );

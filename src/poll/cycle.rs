@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::accounts::AccountQueue;
+use super::clock::Clocks;
 use super::cursor::Step;
 use super::judge::Verdict;
 use super::pending::{Judged, Pending};
@@ -15,6 +18,13 @@ use crate::store::{Batch, Cursor, QuarantineKind, Store};
 /// A record that changes this often without a newer date is reported.
 const RESTLESS_VERSIONS: i64 = 5;
 
+/// So many polls wait for the clock of this machine before anything was ever stored. One without a battery may set it
+/// only after it has started.
+const POLLS_WAITING: i64 = 5;
+
+/// The clock of this machine is wrong if the service's is this much ahead.
+const FAR_BEHIND: Duration = Duration::from_secs(3_600);
+
 /// One poll under way: what to ask next, and what to do with the answers.
 ///
 /// Lists come first: each waits for its own answers, while the balances of the accounts wait for nobody. Transactions
@@ -27,6 +37,8 @@ pub struct Cycle {
     tally: Tally,
     /// Jobs whose outcomes are still to come.
     in_flight: usize,
+    /// Whether it stores nothing while this machine's clock is far behind that of the service.
+    waits_for_clock: bool,
 }
 
 impl Cycle {
@@ -47,6 +59,7 @@ impl Cycle {
             pending: Pending::new(store, number, None, settings.batch_records)?,
             tally: Tally::new(number, client),
             in_flight: 0,
+            waits_for_clock: number <= POLLS_WAITING && store.last_seq()? == 0,
         };
         retry_quarantined(store, &mut cycle.pending, &mut cycle.tally)?;
         Ok(cycle)
@@ -124,6 +137,7 @@ impl Cycle {
     pub fn collect_page(
         &mut self,
         store: &Store,
+        clocks: &mut Clocks,
         stream: Stream,
         answer: PageAnswer,
     ) -> StoreResult<()> {
@@ -142,8 +156,17 @@ impl Cycle {
                 return Ok(());
             }
         };
+        if self.waits_for_clock
+            && let Some(reason) = clock_behind(listed.clock)
+        {
+            reading.fail();
+            self.tally.failure(stream, reason.clone());
+            self.abandon(reason);
+            return Ok(());
+        }
         self.tally.success();
-        let read = reading.take(store, &mut self.pending, &listed)?;
+        let time = clocks.read(&listed, reading.waited());
+        let read = reading.take(store, &mut self.pending, &listed.page, time)?;
         if read.step == Step::End
             && let Some(reason) = reading.incomplete()
         {
@@ -276,9 +299,7 @@ impl Cycle {
         self.tally.failure(stream, failure.clone());
         let key_refused = matches!(error, psp::Error::KeyRefused { .. });
         if key_refused && !self.tally.has_succeeded() {
-            let unread = self.readings.iter().filter(|reading| reading.is_ready());
-            self.tally
-                .abandon(failure, unread.map(|reading| reading.stream));
+            self.abandon(failure);
         } else if of_balances
             && (key_refused || error.is_transient())
             && let Some(gave_up) = self.accounts.failed()
@@ -287,8 +308,29 @@ impl Cycle {
         }
     }
 
+    /// Asks nothing more in this poll.
+    fn abandon(&mut self, reason: String) {
+        let unread = self.readings.iter().filter(|reading| reading.is_ready());
+        self.tally
+            .abandon(reason, unread.map(|reading| reading.stream));
+    }
+
     fn reading_mut(&mut self, stream: Stream) -> Option<&mut Reading> {
         let mut readings = self.readings.iter_mut();
         readings.find(|reading| reading.stream == stream)
     }
+}
+
+/// Why nothing is stored yet, if the service's clock says so.
+fn clock_behind(service: Timestamp) -> Option<String> {
+    let now = Timestamp::now();
+    (service.since(now) >= FAR_BEHIND).then(|| {
+        format!(
+            "the clock of this machine says {}, that of the service (its \"Date\") {}: Connectivity keeps the dates that \
+            it sees first, so the first {POLLS_WAITING} polls store nothing before the clocks agree; set the clock that is \
+            wrong",
+            now.second(),
+            service.second()
+        )
+    })
 }

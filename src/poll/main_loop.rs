@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Select, Sender};
 
 use super::alarms::Alarms;
+use super::clock::Clocks;
 use super::cycle::Cycle;
 use super::queue::{Ask, PollQueue};
 use super::sweep::{SliceReport, Sweep};
@@ -40,6 +41,7 @@ pub struct Poller<'a> {
     publishers: Vec<Sender<()>>,
     watch: &'a mut dyn Watch,
     alarms: Alarms,
+    clocks: Clocks,
 }
 
 /// What the loop reports while it works.
@@ -104,6 +106,7 @@ impl<'a> Poller<'a> {
             publishers,
             watch,
             alarms: Alarms::new(),
+            clocks: Clocks::new(),
         })
     }
 
@@ -282,11 +285,12 @@ impl<'a> Poller<'a> {
     fn collect(&mut self, outcome: Outcome) -> Result<Option<Finished>, Error> {
         match outcome {
             Outcome::ListPage { stream, answer } => {
-                self.collect_for_poll(|cycle, store| cycle.collect_page(store, stream, answer))
+                self.collect_for_poll(|cycle, store, clocks| {
+                    cycle.collect_page(store, clocks, stream, answer)
+                })
             }
-            Outcome::Balances { account, answer } => {
-                self.collect_for_poll(|cycle, store| cycle.collect_balances(store, account, answer))
-            }
+            Outcome::Balances { account, answer } => self
+                .collect_for_poll(|cycle, store, _| cycle.collect_balances(store, account, answer)),
             Outcome::SweepPage {
                 stream,
                 query,
@@ -297,13 +301,13 @@ impl<'a> Poller<'a> {
 
     fn collect_for_poll(
         &mut self,
-        collect: impl FnOnce(&mut Cycle, &Store) -> StoreResult<()>,
+        collect: impl FnOnce(&mut Cycle, &Store, &mut Clocks) -> StoreResult<()>,
     ) -> Result<Option<Finished>, Error> {
         let Activity::Polling(cycle) = &mut self.activity else {
             // The poll was aborted.
             return Ok(None);
         };
-        collect(cycle, &self.store)?;
+        collect(cycle, &self.store, &mut self.clocks)?;
         if cycle.is_full() {
             cycle.commit(&mut self.store, &self.client, false)?;
             wake(&self.publishers);

@@ -49,6 +49,7 @@
 
 mod accounts;
 mod alarms;
+mod clock;
 mod cursor;
 mod cycle;
 mod judge;

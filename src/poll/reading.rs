@@ -1,10 +1,12 @@
-use super::cursor::{Step, Walk};
+use std::time::{Duration, Instant};
+
+use super::cursor::{AnswerTime, Step, Walk};
 use super::pending::{Judged, Pending};
 use super::workers::JobError;
 use super::{Settings, StoreResult};
-use crate::api::{Query, Record, Second, Stream, Timestamp, Unusable};
+use crate::api::{Page, Query, Record, Second, Stream, Timestamp, Unusable};
 use crate::health::Alarm;
-use crate::psp::{self, ListPage};
+use crate::psp;
 use crate::store::{Cursor, QuarantineKind, Quirks, Store, SweepPlace};
 
 /// The reading of one list, page by page, by a poll or by a sweep.
@@ -34,7 +36,9 @@ enum Purpose {
 enum ReadingState {
     /// The next page has to be asked for.
     Ready,
-    InFlight,
+    InFlight {
+        since: Instant,
+    },
     Complete {
         at: Second,
         /// How many polls in a row, with this one, have left the position where it was although they read newer records.
@@ -87,7 +91,8 @@ impl Reading {
     /// Goes on with a sweep after a poll. `after_a_page`: the last page was answered a moment ago.
     pub fn go_on(&mut self, store: &Store, after_a_page: bool) -> StoreResult<()> {
         self.stored = store.cursor(self.stream)?;
-        let may_have_shifted = !after_a_page && self.state != ReadingState::InFlight;
+        let may_have_shifted =
+            !after_a_page && !matches!(self.state, ReadingState::InFlight { .. });
         self.walk.go_on(self.stored.clone(), may_have_shifted);
         Ok(())
     }
@@ -99,7 +104,10 @@ impl Reading {
 
     /// Whether nothing more is asked for, for whatever reason.
     pub fn has_ended(&self) -> bool {
-        !matches!(self.state, ReadingState::Ready | ReadingState::InFlight)
+        matches!(
+            self.state,
+            ReadingState::Complete { .. } | ReadingState::Failed
+        )
     }
 
     /// The page to ask for.
@@ -109,7 +117,16 @@ impl Reading {
 
     /// The page was asked for.
     pub fn handed_out(&mut self) {
-        self.state = ReadingState::InFlight;
+        let since = Instant::now();
+        self.state = ReadingState::InFlight { since };
+    }
+
+    /// How long ago the page was asked for that is due.
+    pub fn waited(&self) -> Duration {
+        match self.state {
+            ReadingState::InFlight { since } => since.elapsed(),
+            _ => Duration::ZERO,
+        }
     }
 
     /// The page was answered.
@@ -137,7 +154,8 @@ impl Reading {
         &mut self,
         store: &Store,
         pending: &mut Pending,
-        ListPage { page, clock }: &'a ListPage,
+        page: &'a Page,
+        time: AnswerTime,
     ) -> StoreResult<PageRead<'a>> {
         let mut quarantined = Vec::new();
         for unusable in &page.unusable {
@@ -151,7 +169,7 @@ impl Reading {
             .iter()
             .map(|judged| Some(judged.as_ref()?.before.as_ref()?.timestamp))
             .collect();
-        let step = self.walk.step(page, &stored, *clock);
+        let step = self.walk.step(page, &stored, time);
         match step {
             Step::Ask => self.answered(),
             Step::End => self.complete(),
@@ -175,9 +193,10 @@ impl Reading {
 
     fn complete(&mut self) {
         let position = self.walk.cursor().position;
-        let latest = self.walk.latest();
         let stands = match self.purpose {
-            Purpose::Poll { began_at } => position == began_at && latest > position,
+            Purpose::Poll { began_at } => {
+                position == began_at && self.walk.stands_before_the_future()
+            }
             Purpose::Sweep => false,
         };
         let standing = if stands { self.stored.standing + 1 } else { 0 };
@@ -230,6 +249,19 @@ impl Reading {
     /// The cursor was committed.
     pub fn committed(&mut self, cursor: Cursor) {
         log_quirks(self.stream, &self.stored.quirks, &cursor.quirks);
+        if let Some(at) = cursor
+            .set_back_at
+            .filter(|_| cursor.set_back_at != self.stored.set_back_at)
+        {
+            let position = |cursor: &Cursor| cursor.position.map(String::from).unwrap_or_default();
+            log::warn!(
+                "{}: the cursor was at {}, which was still in the future at {at}: a clock was ahead when it moved there. \
+                It went back, is at {} now, and a sweep is due; check the clocks of this machine and of the service",
+                self.stream,
+                position(&self.stored),
+                position(&cursor)
+            );
+        }
         self.stored = cursor;
     }
 }

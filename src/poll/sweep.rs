@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::cursor::Step;
+use super::cursor::{AnswerTime, Step};
 use super::judge::Verdict;
 use super::pending::{Judged, Pending};
 use super::quarantine::{self, DUPLICATE};
@@ -54,14 +54,17 @@ impl Sweep {
         let period = settings.sweep_period.as_secs();
         let mut doubtful = None;
         for stream in Stream::LISTED {
-            doubtful = doubtful.max(store.cursor(stream)?.quirks.doubtful_since());
+            let cursor = store.cursor(stream)?;
+            doubtful = doubtful
+                .max(cursor.quirks.doubtful_since())
+                .max(cursor.set_back_at);
         }
         if let Some(last) = store.last_sweep()? {
             return Ok(last.ended_at.is_none()
                 || doubtful > Some(last.started_at)
                 || now.since(last.started_at) >= period
                 // The clock was set back since.
-                || last.started_at.since(now) >= period);
+                || last.started_at > now);
         }
         let first = store.first_observed()?;
         Ok(first.is_some_and(|first| {
@@ -216,7 +219,12 @@ impl Sweep {
 
     fn take(&mut self, store: &mut Store, listed: &ListPage) -> StoreResult<Option<SliceReport>> {
         self.row.seen += listed.page.length() as i64;
-        let read = self.reading.take(store, &mut self.pending, listed)?;
+        let read = self.reading.take(
+            store,
+            &mut self.pending,
+            &listed.page,
+            AnswerTime::at(listed.clock.second()),
+        )?;
         for unusable in read.quarantined {
             self.count_quarantined(unusable.id.as_deref(), &unusable.reason);
         }

@@ -15,6 +15,10 @@ pub type Range = (Second, Second);
 pub struct Cursor {
     /// Every record dated before this second has been read, if it could be seen at the time.
     pub position: Option<Second>,
+    /// When the walk began that moved the position there.
+    pub moved_at: Option<Second>,
+    /// When the position was last found to lie in the future, and was set back. A sweep closes the gap.
+    pub set_back_at: Option<Second>,
     /// The seconds that the last walk read by page number.
     pub numbered: BTreeSet<Range>,
     /// The ranges that are still to be read again.
@@ -30,7 +34,9 @@ pub struct Cursor {
 impl Store {
     /// A stream's cursor; the beginning if it has none yet.
     pub fn cursor(&self, stream: Stream) -> Result<Cursor, Error> {
-        const CURSOR: &str = "SELECT position, numbered, again, quirks, ended_at, standing FROM cursor WHERE stream = ?1";
+        const CURSOR: &str = "
+            SELECT position, numbered, again, quirks, ended_at, standing, moved_at, set_back_at
+            FROM cursor WHERE stream = ?1";
         let cursor = self
             .database
             .optional("read a cursor", CURSOR, [stream], |row| {
@@ -44,6 +50,8 @@ impl Store {
                     quirks,
                     ended_at: row.get(4)?,
                     standing: row.get(5)?,
+                    moved_at: row.get(6)?,
+                    set_back_at: row.get(7)?,
                 })
             })?;
         Ok(cursor.unwrap_or_default())
@@ -57,8 +65,8 @@ pub(super) fn put(
     cursor: &Cursor,
 ) -> rusqlite::Result<()> {
     const PUT: &str = "
-        INSERT OR REPLACE INTO cursor (stream, position, numbered, again, quirks, ended_at, standing)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        INSERT OR REPLACE INTO cursor (stream, position, numbered, again, quirks, ended_at, standing, moved_at, set_back_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     execute(
         connection,
         PUT,
@@ -70,6 +78,8 @@ pub(super) fn put(
             AsJson(&cursor.quirks),
             cursor.ended_at,
             cursor.standing,
+            cursor.moved_at,
+            cursor.set_back_at,
         ),
     )
 }

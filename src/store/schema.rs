@@ -1,5 +1,5 @@
 /// The version of the layout below, kept in `user_version`.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 
 /// Marks the file as ours, kept in `application_id`: "gcon".
 pub(super) const APPLICATION: i64 = 0x67_63_6f_6e;
@@ -71,13 +71,15 @@ pub(super) const LAYOUT: &str = "
 
     -- How far each list is known to be complete.
     CREATE TABLE cursor (
-        stream   TEXT PRIMARY KEY,
-        position TEXT,             -- a second; every record before it has been read
-        numbered TEXT NOT NULL,    -- JSON: ranges of seconds that the last walk read by page number
-        again    TEXT NOT NULL,    -- JSON: ranges of seconds that are to be read again
-        quirks   TEXT NOT NULL,    -- JSON: how the service departs from the API
-        ended_at TEXT,             -- when the list was last read to its end
-        standing INTEGER NOT NULL  -- polls in a row that left the position, although they read newer records
+        stream      TEXT PRIMARY KEY,
+        position    TEXT,             -- a second; every record before it has been read
+        numbered    TEXT NOT NULL,    -- JSON: ranges of seconds that the last walk read by page number
+        again       TEXT NOT NULL,    -- JSON: ranges of seconds that are to be read again
+        quirks      TEXT NOT NULL,    -- JSON: how the service departs from the API
+        ended_at    TEXT,             -- when the list was last read to its end
+        standing    INTEGER NOT NULL, -- polls in a row that left the position, although they read newer records
+        moved_at    TEXT,             -- when the reading began that moved the position there
+        set_back_at TEXT           -- when the position was last found in the future, and set back
     ) STRICT, WITHOUT ROWID;
 
     -- Readings of the whole lists, each from its beginning.

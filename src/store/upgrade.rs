@@ -14,7 +14,7 @@ struct LayoutStep {
 }
 
 /// The steps from layout 1 to today's.
-const STEPS: [LayoutStep; 4] = [
+const STEPS: [LayoutStep; 5] = [
     LayoutStep {
         changes: "
             ALTER TABLE version ADD COLUMN previous INTEGER;
@@ -42,6 +42,13 @@ const STEPS: [LayoutStep; 4] = [
         new: &["TABLE refusal"],
     },
     LayoutStep { changes: "ALTER TABLE cursor RENAME COLUMN traits TO quirks;", new: &["TABLE memory"] },
+    LayoutStep {
+        changes: "
+            ALTER TABLE cursor ADD COLUMN moved_at TEXT;
+            ALTER TABLE cursor ADD COLUMN set_back_at TEXT;
+        ",
+        new: &[],
+    },
 ];
 
 /// Layout 4 had tables for what the `formance` publisher remembers. Its ledger says what the values mean.

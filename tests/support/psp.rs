@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response};
 
 use super::KEY;
+use super::server::http_date;
 use super::tiny::HttpServer;
 
 /// A fake Integration Service whose data and behaviour the test sets.
@@ -36,6 +37,8 @@ pub struct Manners {
     /// It compares whole units of this many seconds; 0 compares instants.
     pub coarse: i64,
     pub ignores_page: bool,
+    /// Its clock, as `Date` shows it, is ahead by this many seconds.
+    pub clock_ahead: i64,
     /// It does not list the payouts and transfers that it has made.
     pub hides_initiations: bool,
 }
@@ -330,6 +333,11 @@ fn answer(inner: &Mutex<Inner>, mut request: Request) {
         .with_chunked_threshold(usize::MAX);
     for (name, value) in headers {
         response.add_header(Header::from_bytes(name, value).unwrap());
+    }
+    let ahead = inner.lock().unwrap().manners.clock_ahead;
+    if ahead != 0 {
+        let date = http_date(Timestamp::now().plus_nanoseconds(ahead * 1_000_000_000));
+        response.add_header(Header::from_bytes("Date", date).unwrap());
     }
     // The client may have gone: that is for the test to judge.
     let _ = request.respond(response);

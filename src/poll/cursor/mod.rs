@@ -23,7 +23,11 @@
 //! * **The lookback** widens only the first request of a walk. The newest second was still being written when it was last
 //!   read, and records appear late.
 //! * **The position** of the cursor moves to a second once a record after that second was read, and to the newest second
-//!   read at the end of the list. It never moves to a second that lies in the future.
+//!   read at the end of the list. It never moves to a second that lies in the future, and never past **the tail**: the
+//!   newest second of the first answer that reached the last `lookback` seconds. A slow walk goes on for long after that
+//!   answer, and what appears late meanwhile is dated before places that it has passed. The next walk begins there.
+//! * **A clock that was ahead** may have moved the position into the future, where it hides all new records. The walk goes
+//!   back to the start of the poll that moved it ([`Cursor::moved_at`]).
 //! * **Quirks** of the service are kept with the cursor ([`Quirks`](crate::store::Quirks)). A list that is not sorted or not filtered is read
 //!   *plainly*: from page 1 on by number. Where `page` is ignored, or the order changes from request to request, the walk
 //!   asks for larger pages until a tie fits on one. A quirk is dropped when the service improves: those of the filter are
@@ -63,6 +67,7 @@ mod sweep_run;
 use crate::api::{Page, Query, Second, Timestamp};
 use crate::store::{Cursor, SweepPlace};
 use filter::FilterEvidence;
+pub use horizon::AnswerTime;
 use horizon::Horizon;
 use open_list::OpenList;
 use page_size::PageSize;
@@ -116,7 +121,7 @@ impl Walk {
             size: PageSize::new(page_size),
             filter: FilterEvidence::new(&cursor.quirks, proof.map(|proof| proof.back)),
             reread: Reread::new(plainly),
-            horizon: Horizon::new(now),
+            horizon: Horizon::new(now, lookback),
             sweep: None,
             cursor,
         }
@@ -150,9 +155,9 @@ impl Walk {
         &self.cursor
     }
 
-    /// The newest second read, also if it lies in the future.
-    pub fn latest(&self) -> Option<Second> {
-        self.horizon.latest
+    /// Whether it has read something newer than its position, but nothing else than what lies in the future.
+    pub fn stands_before_the_future(&self) -> bool {
+        self.horizon.only_future_after(self.cursor.position)
     }
 
     /// Where a sweep has come to.
@@ -188,15 +193,38 @@ impl Walk {
 
     /// Takes the answer to [`request`](Walk::request).
     ///
-    /// `stored` holds, for each record of the page, the date of its newest version stored before this page; `clock` is
-    /// the service's clock, or ours.
-    pub fn step(&mut self, page: &Page, stored: &[Option<Timestamp>], clock: Timestamp) -> Step {
+    /// `stored` holds, for each record of the page, the date of its newest version stored before this page.
+    pub fn step(&mut self, page: &Page, stored: &[Option<Timestamp>], time: AnswerTime) -> Step {
         let view = &PageView::new(page, stored);
-        self.horizon.set_clock(clock.second());
         self.note_moves(view);
-        if self.step_back_to_rejoin(view) {
+        if self.set_back(time) || self.step_back_to_rejoin(view) {
             return Step::Ask;
         }
+        self.horizon.set_time(time);
+        let before = self.cursor.position;
+        let step = self.take(view);
+        if self.cursor.position != before {
+            self.cursor.moved_at = self.horizon.began;
+        }
+        step
+    }
+
+    /// Begins again from farther back, if the position lies in the future: a clock was ahead when it moved there.
+    fn set_back(&mut self, time: AnswerTime) -> bool {
+        let AnswerTime { came, latest, .. } = time;
+        if self.sweep.is_some() || self.cursor.position <= Some(latest) {
+            return false;
+        }
+        let lookback = self.horizon.lookback;
+        let moved_at = self.cursor.moved_at.unwrap_or(latest).min(latest);
+        self.cursor.position = Some(moved_at.earlier(lookback));
+        self.cursor.set_back_at = Some(latest);
+        let cursor = std::mem::take(&mut self.cursor);
+        *self = Walk::new(cursor, self.size.configured(), lookback, came);
+        true
+    }
+
+    fn take(&mut self, view: &PageView) -> Step {
         let is_check = matches!(self.phase, Phase::Checking(_));
         if !is_check && let Some(step) = self.look_at(view) {
             return step;

@@ -103,9 +103,8 @@ impl Walk {
             let early_by = self.list.early_by(view);
             self.filter.note_early(early_by, &mut self.cursor.quirks);
         }
-        for (date, _) in view.dates() {
-            self.horizon.note(date.second());
-        }
+        self.horizon
+            .note(view.hashed_seconds().map(|(second, _)| second));
         for second in self.list.shifts(view) {
             self.read_again_later(second);
         }

@@ -30,6 +30,10 @@ impl PageSize {
         }
     }
 
+    pub fn configured(&self) -> u32 {
+        self.configured
+    }
+
     pub fn present(&self) -> u32 {
         self.present
     }

@@ -61,12 +61,12 @@ impl<'a> PageView<'a> {
     }
 
     /// Each record's second, and its hash.
-    pub fn hashed_seconds(&self) -> impl Iterator<Item = (Second, u64)> {
+    pub fn hashed_seconds(&self) -> impl Iterator<Item = (Second, u64)> + Clone {
         let seconds = self.dates_of_records().map(Timestamp::second);
         seconds.zip(self.hashes.iter().copied())
     }
 
-    fn dates_of_records(&self) -> impl Iterator<Item = Timestamp> {
+    fn dates_of_records(&self) -> impl Iterator<Item = Timestamp> + Clone {
         self.records.iter().map(|record| record.timestamp)
     }
 

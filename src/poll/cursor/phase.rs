@@ -341,7 +341,7 @@ impl Walk {
 
     fn read_next_range_again(&mut self) -> Step {
         let Some(range) = self.reread.next() else {
-            let newest = self.horizon.newest;
+            let newest = self.horizon.newest();
             let quirks = &self.cursor.quirks;
             let check = newest.and_then(|newest| self.filter.first_check(newest, quirks));
             return self.check(check);

@@ -1,16 +1,22 @@
 use proptest::prelude::*;
 
+use super::LOOKBACK;
 use super::service::{ModelChange, ModelFilter, ModelOrder, ModelPaging, ModelQuirks};
 
-pub fn changes(cap: bool) -> impl Strategy<Value = Vec<ModelChange>> {
+/// What happens at a service. `wild`: its cap may change, and its clock may jump.
+pub fn changes(wild: bool) -> impl Strategy<Value = Vec<ModelChange>> {
+    let only_wild = move |change| if wild { change } else { ModelChange::Wait };
     let change = prop_oneof![
         8 => Just(ModelChange::Insert),
         12 => any::<usize>().prop_map(ModelChange::Update),
-        4 => (0i64..15).prop_map(ModelChange::Late),
+        4 => (0..=LOOKBACK as i64).prop_map(ModelChange::Late),
+        2 => (any::<usize>(), 0..=LOOKBACK as i64).prop_map(|(index, seconds)| ModelChange::UpdateLate(index, seconds)),
+        2 => (1i64..30).prop_map(ModelChange::Pass),
+        1 => Just(ModelChange::Jump).prop_map(only_wild),
         1 => (0i64..1_000_000).prop_map(ModelChange::Late),
         1 => any::<usize>().prop_map(ModelChange::Delete),
         1 => any::<usize>().prop_map(ModelChange::Silently),
-        u32::from(cap) => (1usize..60).prop_map(ModelChange::Cap),
+        1 => (1usize..60).prop_map(ModelChange::Cap).prop_map(only_wild),
         1 => Just(ModelChange::Sweep),
         16 => Just(ModelChange::Wait),
     ];

@@ -17,7 +17,7 @@ use history::{changes, page_size, past, quirks};
 use service::{ModelChange, ModelFilter, ModelOrder, ModelPaging, ModelQuirks, ModelService};
 use store::ModelStore;
 
-/// Seconds.
+/// How late records may appear for a poll to find them. Seconds.
 const LOOKBACK: u64 = 60;
 
 proptest! {
@@ -81,6 +81,7 @@ fn check(past: &[(i64, usize)], quirks: &ModelQuirks, page_size: u32, changes: &
         }
         store.poll(&mut service, page_size, &mut history);
     }
+    service.right_the_clock();
     let quiet = &mut std::iter::empty();
     store.poll(&mut service, page_size, quiet);
     store.poll(&mut service, page_size, quiet);
@@ -167,7 +168,8 @@ fn needs_sweep(quirks: &ModelQuirks, changes: &[ModelChange]) -> bool {
     let sorted = matches!(quirks.order, ModelOrder::Sorted);
     let behind = |change: &ModelChange| match change {
         ModelChange::Delete(_) | ModelChange::Silently(_) => true,
-        ModelChange::Late(seconds) => *seconds > 15,
+        ModelChange::Late(seconds) => *seconds > LOOKBACK as i64,
+        ModelChange::Jump => true,
         // The pages of a list that is read plainly shift.
         _ => false,
     };

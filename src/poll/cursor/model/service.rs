@@ -1,5 +1,8 @@
 use crate::api::{Page, Query, Second, Stream, Timestamp};
 
+/// Milliseconds.
+const A_DAY: i64 = 86_400_000;
+
 /// What happens at the service between two requests.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ModelChange {
@@ -11,6 +14,12 @@ pub enum ModelChange {
     Silently(usize),
     /// A record appears whose date is this many seconds old.
     Late(i64),
+    /// A record changes, and its date becomes one that is this many seconds old, if that is later than it was.
+    UpdateLate(usize, i64),
+    /// Time passes, in seconds: the service is slow.
+    Pass(i64),
+    /// The clock jumps a day ahead, or back if it is ahead. It dates what happens.
+    Jump,
     /// A record disappears.
     Delete(usize),
     /// The cap of `pageSize` changes, if there is one.
@@ -91,8 +100,9 @@ pub struct ModelRecord {
 pub struct ModelService {
     pub quirks: ModelQuirks,
     pub records: Vec<ModelRecord>,
-    /// Milliseconds since 1970.
+    /// The clock. Milliseconds since 1970.
     now: i64,
+    is_ahead: bool,
     ids: usize,
     answers: u64,
 }
@@ -104,6 +114,7 @@ impl ModelService {
             quirks,
             records: Vec::new(),
             now: 1_700_000_000_000,
+            is_ahead: false,
             ids: 0,
             answers: 0,
         };
@@ -134,11 +145,14 @@ impl ModelService {
         match change {
             ModelChange::Insert => self.insert(self.now),
             ModelChange::Late(seconds) => self.insert(self.now - seconds * 1000),
-            ModelChange::Update(index) if count > 0 => {
-                let date = self.date(self.now);
-                let record = &mut self.records[index % count];
-                record.version += 1;
-                record.date = date;
+            ModelChange::Update(index) if count > 0 => self.update(index % count, self.now),
+            ModelChange::UpdateLate(index, seconds) if count > 0 => {
+                self.update(index % count, self.now - seconds * 1000);
+            }
+            ModelChange::Pass(seconds) => self.now += seconds * 1000,
+            ModelChange::Jump => {
+                self.now += if self.is_ahead { -A_DAY } else { A_DAY };
+                self.is_ahead = !self.is_ahead;
             }
             ModelChange::Silently(index) if count > 0 => self.records[index % count].version += 1,
             ModelChange::Delete(index) if count > 0 => {
@@ -146,10 +160,28 @@ impl ModelService {
             }
             ModelChange::Cap(cap) => self.quirks.cap = self.quirks.cap.map(|_| *cap),
             ModelChange::Update(_)
+            | ModelChange::UpdateLate(..)
             | ModelChange::Silently(_)
             | ModelChange::Delete(_)
             | ModelChange::Sweep
             | ModelChange::Wait => {}
+        }
+    }
+
+    /// Lets the clock be right.
+    pub fn right_the_clock(&mut self) {
+        if self.is_ahead {
+            self.apply(&ModelChange::Jump);
+        }
+    }
+
+    fn update(&mut self, index: usize, date: i64) {
+        let date = self.date(date);
+        let present = self.date(self.now);
+        let record = &mut self.records[index];
+        if date > record.date || date == record.date && date == present {
+            record.version += 1;
+            record.date = date;
         }
     }
 

@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, HashMap};
 
-use super::super::{Step, Walk};
+use super::super::{AnswerTime, Step, Walk};
 use super::LOOKBACK;
 use super::service::{ModelChange, ModelService};
 use crate::api::{Page, Second, Timestamp};
@@ -32,12 +32,18 @@ impl ModelStore {
             assert!(requests <= most, "the walk does not end: {walk:?}");
             let page = service.answer(&walk.request());
             let stored = self.take(&page, None);
-            let step = walk.step(&page, &stored, service.clock());
+            // What happens from here on is not on the page, even if the answer says that it came later.
+            let asked = service.clock().second();
+            service.live(changes);
+            let time = AnswerTime {
+                asked,
+                ..AnswerTime::at(service.clock().second())
+            };
+            let step = walk.step(&page, &stored, time);
             self.cursor = walk.cursor().clone();
             if step == Step::End {
                 return requests;
             }
-            service.live(changes);
         }
         unreachable!("requests have no end")
     }
@@ -54,7 +60,7 @@ impl ModelStore {
         for requests in 1..=far_too_many(service, page_size) {
             let page = service.answer(&walk.request());
             let stored = self.take(&page, Some(self.cursor.position.unwrap_or(Second::MIN)));
-            let step = walk.step(&page, &stored, service.clock());
+            let step = walk.step(&page, &stored, AnswerTime::at(service.clock().second()));
             self.cursor.quirks = walk.cursor().quirks.clone();
             self.cursor.again = walk.cursor().again.clone();
             if step == Step::End {
