@@ -31,6 +31,8 @@ pub enum Command {
     Run(ConfigFile),
     /// Poll until caught up, deliver everything and exit, as from cron
     Poll(PollOptions),
+    /// Let the next sweep begin after the next poll of a running connector
+    Sweep(ConfigFile),
     /// Show how far polling and delivery have come
     Status(StatusOptions),
     /// Check the configuration and its targets; this delivers nothing

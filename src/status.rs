@@ -31,10 +31,14 @@ pub struct Status {
 }
 
 impl Status {
-    /// Reads the state in that directory. `period`: how often its connector polls.
-    pub fn read(directory: &Path, period: Duration) -> Result<Status, store::Error> {
+    /// Reads the state in that directory. `period` and `sweep_period`: how often its connector polls and sweeps.
+    pub fn read(
+        directory: &Path,
+        period: Duration,
+        sweep_period: Duration,
+    ) -> Result<Status, store::Error> {
         let snapshot = Snapshot::open(directory)?;
-        let overview = snapshot.overview(POLLS)?;
+        let overview = snapshot.overview(POLLS, sweep_period.as_secs())?;
         let ledgers = overview.publishers.iter();
         let ledgers = ledgers
             .map(|publisher| LedgerFigures::read(&snapshot.memory(&publisher.name)))
@@ -71,6 +75,7 @@ impl Status {
             "quarantined": overview.quarantined,
             "unknownValues": overview.unknown_values,
             "sweep": overview.sweep.as_ref().map(sweep_in_json),
+            "sweepDueAt": overview.sweep_due,
             "listings": overview.listings,
             "initiations": initiations,
             "unsettledInitiations": overview.unsettled,

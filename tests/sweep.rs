@@ -2,9 +2,12 @@
 
 use std::process::Stdio;
 
+use generic_connector::Timestamp;
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, Place, Ran, Reply, Running, run, wait_a_second, wait_until};
+use crate::support::{
+    FakePsp, LISTEN_KEY, Listening, Place, Ran, Reply, Running, run, wait_a_second, wait_until,
+};
 
 fn sweep(place: &Place) -> Ran {
     let ran = run(place.command("poll --sweep"));
@@ -228,4 +231,65 @@ fn a_sweep_of_a_service_that_is_down_waits() {
             .any(|path| path == "/accounts?page=1&pageSize=100&sort=createdAt%3Aasc"),
         "it went on where it was"
     );
+}
+
+#[test]
+fn a_sweep_that_is_asked_for_runs_at_once_in_a_connector_that_listens() {
+    let psp = FakePsp::with_a_bank();
+    let keys = json!({
+        "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "1h", "sweepPeriod": "48h",
+    });
+    let listening = Listening::start(&psp.url(), keys);
+    listening.poll();
+    psp.add_transaction("late", "2024-01-29T00:01:40Z");
+    for number in 1..=2 {
+        assert_eq!(listening.post("/sweep", "").0, 200);
+        listening.wait_for_line(&format!("sweep {number} complete: 254 records seen"));
+    }
+    listening.wait_for_line("sweep 1 complete: 254 records seen, 1 of them missed before");
+    assert_eq!(listening.get("/sweep").0, 405);
+    let (_, status) = listening.get("/status");
+    let date = |value: &Value| Timestamp::parse(value.as_str().unwrap()).unwrap();
+    let started_at = date(&status["sweep"]["startedAt"]);
+    let wait = date(&status["sweepDueAt"]).since(started_at);
+    assert_eq!(wait.as_secs(), 48 * 3600);
+}
+
+#[test]
+fn a_sweep_that_is_asked_for_beside_the_connector_begins_after_the_next_poll() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    let missing = run(place.command("sweep"));
+    assert_eq!(missing.code, Some(1), "{missing}");
+    place.poll_well();
+    assert!(
+        run(place.command("status"))
+            .stdout
+            .contains("sweep      none yet; the next one is due at 20")
+    );
+    let asked = run(place.command("sweep"));
+    assert_eq!(asked.code, Some(0), "{asked}");
+    assert!(
+        asked
+            .stdout
+            .starts_with("sweep 1 will begin after the next poll"),
+        "{asked}"
+    );
+    assert!(
+        run(place.command("sweep"))
+            .stdout
+            .contains("sweep 1 is under way")
+    );
+    assert!(
+        run(place.command("status"))
+            .stdout
+            .contains("sweep      1 begins after the next poll")
+    );
+    let ran = place.poll_well();
+    assert!(
+        ran.stderr.contains("sweep 1 complete: 253 records seen"),
+        "{ran}"
+    );
+    // It was asked for once.
+    assert!(!place.poll_well().stderr.contains("sweep"));
 }

@@ -31,9 +31,14 @@ impl Second {
         Second(self.0.saturating_sub_unsigned(seconds)).max(Second::MIN)
     }
 
+    /// The second that is `seconds` after this one.
+    pub fn later(self, seconds: u64) -> Second {
+        Second(self.0.saturating_add_unsigned(seconds)).min(Second::MAX)
+    }
+
     /// The second after this one.
     pub fn next(self) -> Second {
-        Second(self.0.saturating_add(1)).min(Second::MAX)
+        self.later(1)
     }
 
     /// Whole seconds from `earlier` to this one; zero if this one is not later.

@@ -55,14 +55,15 @@ impl<'a> Connector<'a> {
         }
         let client = Arc::new(ServiceClient::new(config.service, stop.clone()));
         let wakers = deliveries.wakers();
-        let period = config.polling.period;
+        let (polling_period, sweep_period) = (config.polling.period, config.polling.sweep_period);
         let poller = Poller::new(store, client.clone(), config.polling, stop, wakers, watch)?;
         let listener = match config.listen {
             Some(settings) => {
                 let sources = Sources {
                     store: poller.store(),
                     state_directory: config.state_directory,
-                    polling_period: period,
+                    polling_period,
+                    sweep_period,
                     client,
                     ask: poller.ask(),
                 };

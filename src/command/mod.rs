@@ -10,6 +10,7 @@ mod quarantine;
 mod run;
 mod sandbox;
 mod status;
+mod sweep;
 mod table;
 
 use std::io::Write;
@@ -53,6 +54,7 @@ fn run(cli: Cli) -> Exit {
         Command::Run(options) => run::run(&options),
         Command::Poll(options) => poll::run(&options),
         Command::Status(options) => status::run(&options),
+        Command::Sweep(options) => sweep::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Publisher(options) => publisher::run(&options),
         Command::Quarantine(options) => quarantine::run(&options),

@@ -11,7 +11,11 @@ use crate::store::{Overview, PollRow, PublisherLine, SweepRow};
 /// Shows the state as tables or as JSON.
 pub(super) fn run(options: &StatusOptions) -> Result<Exit, CommandError> {
     let outline = Outline::read(&options.config.config)?;
-    let status = Status::read(&outline.state_directory, outline.polling_period)?;
+    let status = Status::read(
+        &outline.state_directory,
+        outline.polling_period,
+        outline.sweep_period,
+    )?;
     print(&if options.json {
         format!("{:#}\n", status.in_json())
     } else {
@@ -38,7 +42,7 @@ fn in_words(status: &Status) -> String {
     }
     text += &streams(overview);
     text.push('\n');
-    text += &sweep(overview.sweep.as_ref());
+    text += &sweep(overview.sweep.as_ref(), overview.sweep_due);
     text += &records(overview);
     text += &listings(overview);
     text += &initiations(overview);
@@ -73,16 +77,23 @@ fn streams(overview: &Overview) -> String {
     table.text()
 }
 
-fn sweep(sweep: Option<&SweepRow>) -> String {
+fn sweep(sweep: Option<&SweepRow>, due: Option<Second>) -> String {
+    let next = due.map_or(String::new(), |due| {
+        format!("; the next one is due at {due}")
+    });
     let Some(sweep) = sweep else {
-        return "sweep      none yet\n".to_owned();
+        return format!("sweep      none yet{next}\n");
     };
     let state = match sweep.ended_at {
         Some(ended_at) => format!("complete at {ended_at}"),
-        None => format!("running in {}, page {}", sweep.stream, sweep.place.page),
+        None if sweep.has_begun() => {
+            format!("running in {}, page {}", sweep.stream, sweep.place.page)
+        }
+        None => return format!("sweep      {} begins after the next poll\n", sweep.number),
     };
+    let next = sweep.ended_at.map_or("", |_| &next);
     format!(
-        "sweep      {} of {}, {state}: {} records seen, {} missed before, {} changed without a newer date\n",
+        "sweep      {} of {}, {state}: {} records seen, {} missed before, {} changed without a newer date{next}\n",
         sweep.number, sweep.started_at, sweep.seen, sweep.missed, sweep.changed
     )
 }

@@ -66,6 +66,8 @@ pub struct Outline {
     pub state_directory: PathBuf,
     /// The time from the start of one poll to the start of the next.
     pub polling_period: Duration,
+    /// The time from the start of one sweep to the start of the next.
+    pub sweep_period: Duration,
     /// The names of the publishers.
     pub publishers: Vec<String>,
 }
@@ -108,6 +110,7 @@ impl Outline {
             Ok(Outline {
                 polling_period: polling_period(&file),
                 publishers: entries.iter().filter_map(targets::name_of).collect(),
+                sweep_period: sweep_period(&file),
                 state_directory: state_directory(file.state_directory, path),
             })
         });
@@ -214,9 +217,7 @@ fn polling(file: &File) -> poll::Settings {
             .map_or(20_000, |Whole(versions)| versions as usize),
         lookback: file.lookback.map_or(60, seconds),
         period: polling_period(file),
-        sweep_period: file
-            .sweep_period
-            .map_or(Duration::from_secs(86_400), |Period(period)| period),
+        sweep_period: sweep_period(file),
     }
 }
 
@@ -227,6 +228,11 @@ fn workers(file: &File) -> usize {
 fn polling_period(file: &File) -> Duration {
     file.polling_period
         .map_or(Duration::from_secs(120), |Period(period)| period)
+}
+
+fn sweep_period(file: &File) -> Duration {
+    file.sweep_period
+        .map_or(Duration::from_secs(86_400), |Period(period)| period)
 }
 
 fn folder_of(path: &Path) -> &Path {

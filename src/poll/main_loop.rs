@@ -256,6 +256,12 @@ impl<'a> Poller<'a> {
                 self.queue.want(waiter);
                 self.poll_is_wanted()?;
             }
+            Event::Asked(Ask::Sweep) => {
+                self.store.ask_for_sweep()?;
+                if let Activity::Idle = self.activity {
+                    self.begin_slice()?;
+                }
+            }
             Event::Asked(Ask::Alive(say_so)) => say_so(),
             Event::Stop => return self.wind_up(),
         }

@@ -8,6 +8,8 @@ use super::{Error, PollReport};
 pub enum Ask {
     /// To poll now. While a poll runs, one more is remembered.
     Poll(Option<Waiter>),
+    /// To sweep as soon as no poll runs.
+    Sweep,
     /// To call this, which shows that the loop is alive.
     Alive(Box<dyn FnOnce() + Send>),
 }

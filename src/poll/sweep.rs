@@ -11,9 +11,6 @@ use crate::api::{self, Query, Record, Second, Stream, Timestamp, escaped};
 use crate::psp::{self, ListPage};
 use crate::store::{Batch, Store, SweepPlace, SweepRow};
 
-/// The first sweep begins this long after the first poll, or a period after it if that is shorter. Seconds.
-const FIRST_SWEEP_AFTER: u64 = 600;
-
 /// A list is left out of the sweep after this many slices in a row that failed for a reason that may pass.
 const FAILED_SLICES: u32 = 10;
 
@@ -51,25 +48,8 @@ impl Sweep {
     /// Whether a sweep is under way or due.
     pub fn is_due(store: &Store, settings: &Settings) -> StoreResult<bool> {
         let now = Timestamp::now().second();
-        let period = settings.sweep_period.as_secs();
-        let mut doubtful = None;
-        for stream in Stream::LISTED {
-            let cursor = store.cursor(stream)?;
-            doubtful = doubtful
-                .max(cursor.quirks.doubtful_since())
-                .max(cursor.set_back_at);
-        }
-        if let Some(last) = store.last_sweep()? {
-            return Ok(last.ended_at.is_none()
-                || doubtful > Some(last.started_at)
-                || now.since(last.started_at) >= period
-                // The clock was set back since.
-                || last.started_at > now);
-        }
-        let first = store.first_observed()?;
-        Ok(first.is_some_and(|first| {
-            doubtful.is_some() || now.since(first) >= period.min(FIRST_SWEEP_AFTER)
-        }))
+        let due = store.sweep_due(settings.sweep_period.as_secs(), now)?;
+        Ok(due.is_some_and(|due| due <= now))
     }
 
     /// Goes on with the sweep that the state has under way, or begins one.

@@ -75,6 +75,8 @@ pub struct Sources<'a> {
     pub state_directory: PathBuf,
     /// How often the service is polled.
     pub polling_period: Duration,
+    /// From the start of one sweep to the start of the next.
+    pub sweep_period: Duration,
     /// The client of the service, to which payouts and transfers are forwarded.
     pub client: Arc<ServiceClient>,
     /// The way to the main loop.
@@ -116,6 +118,7 @@ impl Listener {
             ask: sources.ask,
             state_directory: sources.state_directory,
             polling_period: sources.polling_period,
+            sweep_period: sources.sweep_period,
         };
         let address = settings.address;
         let server = Server::start(address, Limits::default(), Arc::new(routes))

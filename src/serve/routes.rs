@@ -26,6 +26,7 @@ pub(super) struct Routes {
     pub ask: Sender<Ask>,
     pub state_directory: PathBuf,
     pub polling_period: Duration,
+    pub sweep_period: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,7 @@ enum Route {
     Poll {
         wait: bool,
     },
+    Sweep,
     Health,
     Readiness,
     Status,
@@ -59,6 +61,7 @@ impl Route {
             "poll" => Some(Route::Poll {
                 wait: query.split('&').any(|pair| pair == "wait=true"),
             }),
+            "sweep" => Some(Route::Sweep),
             "healthz" => Some(Route::Health),
             "readyz" => Some(Route::Readiness),
             "status" => Some(Route::Status),
@@ -68,7 +71,7 @@ impl Route {
 
     fn method(&self) -> &'static str {
         match self {
-            Route::Initiate(_) | Route::Poll { .. } => "POST",
+            Route::Initiate(_) | Route::Poll { .. } | Route::Sweep => "POST",
             _ => "GET",
         }
     }
@@ -145,6 +148,10 @@ impl Handler for Routes {
             Some(Route::Balances(ids)) => responder.answer(self.lists.balances(&ids)),
             Some(Route::Initiate(kind)) => self.forwarder.take(kind, &body, responder),
             Some(Route::Poll { wait }) => self.poll(wait, responder),
+            Some(Route::Sweep) => {
+                self.ask(Ask::Sweep);
+                responder.answer(ok("ok"));
+            }
             // The main loop answers itself, so that there is no answer if it hangs.
             Some(Route::Health) => {
                 self.ask(Ask::Alive(Box::new(|| responder.answer(ok("turning")))));
@@ -178,7 +185,11 @@ impl Routes {
     }
 
     fn status(&self) -> Response {
-        match Status::read(&self.state_directory, self.polling_period) {
+        match Status::read(
+            &self.state_directory,
+            self.polling_period,
+            self.sweep_period,
+        ) {
             Ok(status) => json_of(&status.in_json()),
             Err(error) => Response::error(503, "State Unavailable", &error.to_string()),
         }

@@ -65,5 +65,5 @@ pub use quirks::{FARTHEST_SHIFT, Quirk, Quirks};
 pub use records::StoredVersion;
 pub use refusal::TargetRefusal;
 pub use stamp::Stamp;
-pub use sweep::{SweepPlace, SweepRow};
+pub use sweep::{SweepAsked, SweepPlace, SweepRow, ask_for_sweep};
 pub use unknown_values::MOST_UNKNOWN_VALUES;

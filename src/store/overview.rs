@@ -12,7 +12,7 @@ use super::unknown_values::{self, UnknownValue};
 use super::{
     Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, open, poll, quarantine, sweep,
 };
-use crate::api::Stream;
+use crate::api::{Second, Stream, Timestamp};
 
 /// How many payouts and transfers that are not settled are shown.
 const UNSETTLED: usize = 20;
@@ -44,6 +44,8 @@ pub struct Overview {
     pub last_good_poll: Option<String>,
     /// The newest sweep, under way or ended.
     pub sweep: Option<SweepRow>,
+    /// When the next sweep is due; none while nothing is stored.
+    pub sweep_due: Option<Second>,
     /// Records in quarantine.
     pub quarantined: i64,
     /// Unknown values of type and status, the most frequent ones first.
@@ -131,8 +133,9 @@ impl Snapshot {
         Ok(Snapshot(database))
     }
 
-    /// An overview, with at most `polls` of the last polls.
-    pub fn overview(&self, polls: usize) -> Result<Overview, Error> {
+    /// An overview, with at most `polls` of the last polls. `sweep_period`: seconds from the start of one sweep to the start
+    /// of the next.
+    pub fn overview(&self, polls: usize, sweep_period: u64) -> Result<Overview, Error> {
         let Some(state) = self.state()? else {
             return Err(Error::Missing(self.0.file().to_owned()));
         };
@@ -147,6 +150,7 @@ impl Snapshot {
                 polls: poll::last(connection, polls)?,
                 last_good_poll: poll::last_good(connection)?,
                 sweep: sweep::newest(connection)?,
+                sweep_due: sweep::due(connection, sweep_period, Timestamp::now().second())?,
                 quarantined: quarantine::count(connection)?,
                 unknown_values: unknown_values::list(connection)?,
                 state,

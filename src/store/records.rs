@@ -91,11 +91,4 @@ impl Store {
             |row| row.try_into(),
         )
     }
-
-    /// When the first version was read.
-    pub fn first_observed(&self) -> Result<Option<Second>, Error> {
-        const FIRST: &str = "SELECT observed_at FROM version ORDER BY seq LIMIT 1";
-        self.database
-            .optional("read the change log", FIRST, [], |row| row.get(0))
-    }
 }

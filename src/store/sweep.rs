@@ -1,10 +1,15 @@
+use std::path::Path;
+
 use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
 
 use super::columns::AsJson;
-use super::database::{execute, optional};
-use super::{Error, Store};
-use crate::api::{Second, Stream};
+use super::database::{Database, all, execute, optional};
+use super::{Error, Quirks, Store};
+use crate::api::{Second, Stream, Timestamp};
+
+/// The first sweep is due this long after the first version was stored, or a period after it if that is shorter. Seconds.
+const FIRST_SWEEP_AFTER: u64 = 600;
 
 const SWEEPS: i64 = 100;
 
@@ -35,6 +40,15 @@ pub struct SweepRow {
     pub lateness: i64,
     /// The lists that could not be read to their end.
     pub unread: Vec<String>,
+}
+
+/// What becomes of the wish for a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SweepAsked {
+    /// The sweep of this number begins after the next poll.
+    New(i64),
+    /// The sweep of this number is under way.
+    UnderWay(i64),
 }
 
 /// How far a sweep has come in a list, and what it has found out about it.
@@ -97,6 +111,11 @@ impl SweepRow {
             unread: Vec::new(),
         }
     }
+
+    /// Whether it has read anything. One that was asked for does not know the size of its pages before.
+    pub fn has_begun(&self) -> bool {
+        self.place.page_size > 0
+    }
 }
 
 impl SweepPlace {
@@ -115,6 +134,68 @@ impl Store {
     pub fn last_sweep(&self) -> Result<Option<SweepRow>, Error> {
         self.database.run("read the sweeps", newest)
     }
+
+    /// When the next sweep is due, with this many seconds from the start of one to the start of the next. One that is under
+    /// way is due. None while nothing is stored.
+    pub fn sweep_due(&self, period: u64, now: Second) -> Result<Option<Second>, Error> {
+        self.database
+            .run("read the sweeps", |connection| due(connection, period, now))
+    }
+
+    /// As [`ask_for_sweep`], of the state that is open here.
+    pub fn ask_for_sweep(&self) -> Result<SweepAsked, Error> {
+        self.database.write(ASK, ask)
+    }
+}
+
+/// Lets a sweep begin after the next poll, also one of another process. It is an error if there is no state.
+pub fn ask_for_sweep(directory: &Path) -> Result<SweepAsked, Error> {
+    Database::beside(directory)?.write(ASK, ask)
+}
+
+const ASK: &str = "ask for a sweep";
+
+fn ask(connection: &Connection) -> rusqlite::Result<SweepAsked> {
+    let last = newest(connection)?;
+    if let Some(last) = last.as_ref().filter(|last| last.ended_at.is_none()) {
+        return Ok(SweepAsked::UnderWay(last.number));
+    }
+    let number = last.map_or(1, |last| last.number + 1);
+    // It has no page yet, and so no size of pages.
+    put(
+        connection,
+        &SweepRow::new(number, Timestamp::now().second(), 0),
+    )?;
+    Ok(SweepAsked::New(number))
+}
+
+/// When the next sweep of a state is due.
+pub(super) fn due(
+    connection: &Connection,
+    period: u64,
+    now: Second,
+) -> rusqlite::Result<Option<Second>> {
+    const DOUBTS: &str = "SELECT quirks, set_back_at FROM cursor";
+    const FIRST: &str = "SELECT observed_at FROM version ORDER BY seq LIMIT 1";
+    let doubts: Vec<Option<Second>> = all(connection, DOUBTS, [], |row| {
+        let AsJson::<Quirks>(quirks) = row.get(0)?;
+        let set_back_at: Option<Second> = row.get(1)?;
+        Ok(quirks.doubtful_since().max(set_back_at))
+    })?;
+    let doubt = doubts.into_iter().flatten().max();
+    let Some(last) = newest(connection)? else {
+        let first: Option<Second> = optional(connection, FIRST, [], |row| row.get(0))?;
+        let wait = period.min(FIRST_SWEEP_AFTER);
+        return Ok(first.map(|first| doubt.unwrap_or(first.later(wait))));
+    };
+    let began = last.started_at;
+    Ok(Some(match doubt {
+        _ if last.ended_at.is_none() => began,
+        Some(doubt) if doubt > began => doubt,
+        // The clock was set back since.
+        _ if began > now => now,
+        _ => began.later(period),
+    }))
 }
 
 /// Writes a sweep's row, and forgets the oldest one.
