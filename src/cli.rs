@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::api::Stream;
 use crate::config;
 use crate::exit::EXIT_CODES;
 
@@ -41,6 +42,8 @@ pub enum Command {
     Quarantine(QuarantineOptions),
     /// Replay or skip versions of a publisher, or remove it
     Publisher(PublisherOptions),
+    /// Date a list above what Connectivity says it has read
+    Listing(ListingOptions),
     /// Serve a sample Integration Service on this machine
     Sandbox(SandboxOptions),
 }
@@ -186,6 +189,28 @@ pub enum PublisherCommand {
     },
 }
 
+/// Options of `listing`.
+#[derive(Debug, Args)]
+pub struct ListingOptions {
+    #[command(subcommand)]
+    /// What to do.
+    pub command: ListingCommand,
+    #[command(flatten)]
+    /// The configuration.
+    pub config: ConfigFile,
+}
+
+/// What to do with a list.
+#[derive(Debug, Subcommand)]
+pub enum ListingCommand {
+    /// Date the list again above the bound with which Connectivity last got 503; the connector may be running
+    Adopt {
+        /// The list: accounts, beneficiaries or transactions
+        #[arg(value_parser = listed)]
+        list: Stream,
+    },
+}
+
 /// Options of `sandbox`.
 #[derive(Debug, Args)]
 pub struct SandboxOptions {
@@ -204,6 +229,12 @@ pub struct SandboxOptions {
     /// Delay each answer by this time, such as 50ms
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub latency: Duration,
+}
+
+fn listed(text: &str) -> Result<Stream, &'static str> {
+    Stream::from_name(text)
+        .filter(|stream| Stream::LISTED.contains(stream))
+        .ok_or("write accounts, beneficiaries or transactions")
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -44,6 +44,13 @@ pub enum Alarm {
         /// What happened last.
         reason: String,
     },
+    /// Connectivity asks a list for what is newer than everything that it was shown there.
+    ListAhead {
+        /// The list.
+        stream: String,
+        /// The second from which it asks.
+        bound: Second,
+    },
     /// A payout or transfer may have been made or not.
     OutcomeUnknown {
         /// `payouts` or `transfers`.
@@ -104,6 +111,12 @@ impl fmt::Display for Alarm {
             Alarm::DeliveryFails { publisher, reason } => {
                 write!(f, "delivery to \"{publisher}\" failed, retrying: {reason}")
             }
+            Alarm::ListAhead { stream, bound } => write!(
+                f,
+                "{stream}: Connectivity gets 503, because it asks with the bound {bound}, above everything that it was \
+                shown: has it read the service itself before, or was this state put back? If the bound is right, run: \
+                generic-connector listing adopt {stream}"
+            ),
             Alarm::OutcomeUnknown { kind, key, reason } => {
                 write!(
                     f,

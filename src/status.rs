@@ -19,6 +19,9 @@ const POLLS: usize = 5;
 /// A day and an hour: the longest time between two polls that cron starts. Seconds.
 const A_DAY: u64 = 86_400 + 3_600;
 
+/// Seconds for which a request counts that asks a list for more than it was shown.
+const AN_HOUR: u64 = 3_600;
+
 /// The state and its alarms.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -136,6 +139,14 @@ fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
             reason: publisher.error.clone()?,
         })
     });
+    let ahead = overview.listings.iter().filter_map(|listing| {
+        // A look by hand is not repeated.
+        listing.ahead_at.filter(|at| now.since(*at) <= AN_HOUR)?;
+        Some(Alarm::ListAhead {
+            stream: listing.stream.clone(),
+            bound: listing.ahead?,
+        })
+    });
     let unknown = overview.unsettled.iter();
     let unknown = unknown.filter(|unsettled| unsettled.state == InitiationState::Unknown);
     let unknown = unknown.map(|unsettled| Alarm::OutcomeUnknown {
@@ -149,6 +160,7 @@ fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
         .chain(cursors)
         .chain(room)
         .chain(publishers)
+        .chain(ahead)
         .chain(unknown)
         .collect()
 }

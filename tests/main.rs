@@ -45,3 +45,4 @@ mod sweep;
 mod tls;
 mod torture;
 mod upgrade;
+mod upgrade_slices;

@@ -4,6 +4,7 @@ mod check;
 mod connector;
 mod demo;
 mod error;
+mod listing;
 mod poll;
 mod publisher;
 mod quarantine;
@@ -58,6 +59,7 @@ fn run(cli: Cli) -> Exit {
         Command::Check(options) => check::run(&options),
         Command::Publisher(options) => publisher::run(&options),
         Command::Quarantine(options) => quarantine::run(&options),
+        Command::Listing(options) => listing::run(&options),
         Command::Sandbox(options) => sandbox::run(options),
     };
     ended.unwrap_or_else(|error| {

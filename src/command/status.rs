@@ -116,10 +116,11 @@ fn records(overview: &Overview) -> String {
 fn listings(overview: &Overview) -> String {
     let mut text = String::new();
     for listing in &overview.listings {
-        text += &format!(
-            "listened   {} first asked for at {}",
-            listing.stream, listing.asked_at
-        );
+        text += &format!("listened   {}", listing.stream);
+        match &listing.asked_at {
+            Some(asked_at) => text += &format!(" first asked for at {asked_at}"),
+            None => text += " not asked for yet",
+        }
         if let Some(bound) = &listing.adopted_above {
             text += &format!(", with a bound: every version is now dated after {bound}");
         }

@@ -1,10 +1,10 @@
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, TryLockError};
+use std::sync::Mutex;
 
 use serde_json::json;
 
-use crate::api::{ListRequest, PerStream, Second, Stream, Timestamp, escaped};
+use super::bounds::{Bounds, being_dated};
+use crate::api::{ListRequest, Stream, Timestamp, escaped};
 use crate::formance::readable;
 use crate::http::Response;
 use crate::store::{self, Listing, Selection, ShownVersion};
@@ -13,25 +13,18 @@ use crate::sync::lock;
 /// Records on a page. A page is built in memory, so a request for more is an error.
 const LARGEST_PAGE: u32 = 1_000;
 
-/// Seconds, a hundred years. A list cannot be stamped above a bound that lies farther in the future.
-const FARTHEST_BOUND: u64 = 100 * 366 * 86_400;
-
 /// The reading half of the API, from the store.
 #[derive(Debug)]
 pub(super) struct Lists {
     state_directory: PathBuf,
     /// Connections to the state that no thread uses now. Each request takes one, or opens one if there is none.
     idle: Mutex<Vec<Listing>>,
-    /// Whether this process knows that Connectivity's first request for the list is in the state.
-    has_begun: PerStream<AtomicBool>,
-    /// Whether the log says that Connectivity is ahead of the list.
-    is_ahead: PerStream<AtomicBool>,
-    /// Held while a list is stamped again.
-    adopting: Mutex<()>,
+    /// What Connectivity asks each list for.
+    bounds: Bounds,
 }
 
 /// Why a request does not get what it asks for.
-enum ListError {
+pub(super) enum ListError {
     /// The answer that it gets instead.
     Answer(Response),
     /// The state cannot be read.
@@ -48,11 +41,9 @@ impl Lists {
     /// The lists of the state in that directory.
     pub fn new(state_directory: PathBuf) -> Lists {
         Lists {
+            bounds: Bounds::new(state_directory.clone()),
             state_directory,
             idle: Mutex::default(),
-            has_begun: PerStream::default(),
-            is_ahead: PerStream::default(),
-            adopting: Mutex::new(()),
         }
     }
 
@@ -62,18 +53,17 @@ impl Lists {
             Ok(selected) => selected,
             Err(problem) => return bad_request(&problem),
         };
-        // Connectivity begins each run with such a request. It always names an order, which a person with curl need not.
-        let begins_run = asked.names_order && !asked.newest_first && asked.page == 1;
+        // Connectivity always names this order, which a person with curl need not, and begins each run with a first page.
+        let is_run = asked.names_order && !asked.newest_first;
         self.answer(|listing| {
-            if begins_run {
-                self.begin(listing, stream, selection.from)?;
+            if is_run && asked.page == 1 {
+                self.bounds.check(listing, stream, selection.from)?;
             }
-            let page = listing.page(stream, &selection)?;
-            if let Some(from) = selection.from
-                && begins_run
-                && page.is_empty()
-            {
-                self.warn_if_ahead(listing, stream, from)?;
+            let Some(page) = listing.page(stream, &selection)? else {
+                return Err(ListError::Answer(being_dated()));
+            };
+            if is_run {
+                self.bounds.show(listing, stream, &page)?;
             }
             let mut body = String::from("[");
             for version in &page {
@@ -138,63 +128,6 @@ impl Lists {
             }
         }
     }
-
-    /// Records Connectivity's first request for a list. If it is for what is dated `from` or later, Connectivity has polled
-    /// the service itself before, and the list is stamped again above that bound.
-    fn begin(
-        &self,
-        listing: &mut Listing,
-        stream: Stream,
-        from: Option<Second>,
-    ) -> Result<(), ListError> {
-        let has_begun = &self.has_begun[stream];
-        if has_begun.load(Relaxed) {
-            return Ok(());
-        }
-        let adopting = self.adopting.try_lock();
-        if let Err(TryLockError::WouldBlock) = adopting {
-            return Err(ListError::Answer(not_ready("A list is being dated again.")));
-        }
-        if !listing.has_been_asked_for(stream)? {
-            if let Some(from) = from
-                && from.since(Timestamp::now().second()) > FARTHEST_BOUND
-            {
-                log::error!(
-                    "{stream}: Connectivity thinks it has read everything up to {from}, and no date can follow that: \
-                    reinstall Formance's connector"
-                );
-                let detail = format!("No date can follow {from}; reinstall the connector.");
-                return Err(ListError::Answer(bad_request(&detail)));
-            }
-            let stamped = listing.asked_for(stream, from)?;
-            match from {
-                Some(from) => log::info!(
-                    "{stream}: Connectivity asks for the first time, with the bound {from}: it has polled the \
-                    service directly before; {stamped} versions now have dates after it"
-                ),
-                None => log::info!("{stream}: Connectivity asks for the first time"),
-            }
-        }
-        has_begun.store(true, Relaxed);
-        Ok(())
-    }
-
-    /// Warns, once per stream, that nothing is dated `from` or later. Connectivity asks from the last version that it was
-    /// shown, and that version is always shown to it again.
-    fn warn_if_ahead(
-        &self,
-        listing: &Listing,
-        stream: Stream,
-        from: Second,
-    ) -> Result<(), ListError> {
-        if listing.has_versions(stream)? && !self.is_ahead[stream].swap(true, Relaxed) {
-            log::warn!(
-                "{stream}: Connectivity asks with the bound {from}, but nothing here is dated so late: it has not \
-                read that far here, and will miss everything until then; reset its connector in Formance"
-            );
-        }
-        Ok(())
-    }
 }
 
 /// Reads a query: the request, and the part of the list that it selects. The error is written for the client.
@@ -242,10 +175,10 @@ fn no_balances(account_id: &str) -> String {
 }
 
 /// Formance asks again after a 503. After a 404 or a refused connection it waits for its whole period.
-fn not_ready(detail: &str) -> Response {
+pub(super) fn not_ready(detail: &str) -> Response {
     Response::error(503, "Not Ready", detail).with_header("Retry-After", "5")
 }
 
-fn bad_request(detail: &str) -> Response {
+pub(super) fn bad_request(detail: &str) -> Response {
     Response::error(400, "Bad Request", detail)
 }

@@ -17,7 +17,7 @@
 //! * The server's event loop serves everybody, and `routes` admits requests on it, by path and key. That blocks only to
 //!   read the key's file again, once a second at most.
 //! * Lists and status are read on the server's answering threads, each on its own connection to the store, which does
-//!   not wait for commits. Only Connectivity's first request for a list writes.
+//!   not wait for commits. They write only when Connectivity is shown more than ever before, or asks for more.
 //! * A payout waits for the service, so each has a thread of its own. The number of them is limited.
 //! * The main loop answers "poll now" and health itself, through its channel. If it hangs, health hangs, too.
 //!
@@ -30,8 +30,10 @@
 //! | `routes` | the paths, who may use them, and the small answers |
 //! | `keys` | the key that requests must carry |
 //! | `lists` | accounts, balances, beneficiaries and transactions |
+//! | `bounds` | whether Connectivity has read further than a list was shown |
 //! | `initiations` | payouts and transfers, journalled and forwarded |
 
+mod bounds;
 mod initiations;
 mod keys;
 mod lists;

@@ -1,10 +1,10 @@
 use rusqlite::Connection;
 
 use super::{
-    Cursor, Error, PollRow, QuarantineEntry, Store, SweepRow, cursor, listing::Stamping, poll,
-    quarantine, sweep, unknown_values,
+    Cursor, Error, PollRow, QuarantineEntry, Store, SweepRow, cursor, poll, quarantine,
+    stamping::Stamping, sweep, unknown_values,
 };
-use crate::api::{Record, Second, Stream, Timestamp};
+use crate::api::{PerStream, Record, Second, Stream, Timestamp};
 use crate::crash;
 
 /// A new version of a record, to be appended to the change log.
@@ -47,8 +47,8 @@ impl Store {
     /// The publish step: appends the versions to the change log and moves the cursors, all or nothing. When it returns,
     /// the batch is on the disk; after an error, nothing of it is.
     pub fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
-        self.database.write("commit a batch", |connection| {
-            append(connection, batch)?;
+        self.stamped = self.database.write("commit a batch", |connection| {
+            let stamped = append(connection, batch, self.stamped)?;
             change_quarantine(connection, batch)?;
             for (field, value, versions) in batch.unknown_values {
                 unknown_values::count(connection, field, value, *versions)?;
@@ -65,13 +65,19 @@ impl Store {
                 crash::point();
                 poll::put(connection, row)?;
             }
-            Ok(())
-        })
+            Ok(stamped)
+        })?;
+        Ok(())
     }
 }
 
-/// Appends the versions to the change log, each as its record's newest one, and lists them.
-fn append(connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+/// Appends the versions to the change log, each as its record's newest one, and lists them. `stamped`, and what is
+/// returned: the lists that have got a stamp since the state was opened.
+fn append(
+    connection: &Connection,
+    batch: &Batch,
+    stamped: PerStream<bool>,
+) -> rusqlite::Result<PerStream<bool>> {
     let swept = batch.sweep.map(|sweep| sweep.number);
     let mut append = connection.prepare_cached(
         "INSERT INTO version (stream, id, number, previous, timestamp, hash, observed_at, poll, sweep, json)
@@ -82,7 +88,7 @@ fn append(connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
         "INSERT INTO record (stream, id, seq) VALUES (?1, ?2, ?3)
          ON CONFLICT (stream, id) DO UPDATE SET seq = excluded.seq",
     )?;
-    let mut stamping = Stamping::new(connection);
+    let mut stamping = Stamping::new(connection, stamped);
     for Version {
         record,
         number,
@@ -106,7 +112,7 @@ fn append(connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
         crash::point();
         stamping.stamp(record.stream, &record.id, seq, record.timestamp)?;
     }
-    Ok(())
+    Ok(stamping.stamped())
 }
 
 fn change_quarantine(connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {

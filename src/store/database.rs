@@ -46,6 +46,7 @@ impl Database {
         match database.layout()? {
             0 => Err(Error::Missing(file)),
             found if found < VERSION => Err(Error::Older { file, found }),
+            _ if database.is_upgrading()? => Err(Error::Upgrading(file)),
             _ => Ok(database),
         }
     }
@@ -57,6 +58,8 @@ impl Database {
             connection.busy_timeout(BUSY_TIMEOUT)?;
             // A commit is on the disk when it returns.
             connection.pragma_update(None, "synchronous", "FULL")?;
+            // The system may have no folder for temporary files that can be written.
+            connection.pragma_update(None, "temp_store", "MEMORY")?;
             Ok(connection)
         };
         let connection =
@@ -87,6 +90,34 @@ impl Database {
                 known: VERSION,
             }),
             _ => Err(Error::NotOurs(self.file.clone())),
+        }
+    }
+
+    /// Whether the file is being brought to this layout, in slices.
+    pub fn is_upgrading(&self) -> Result<bool, Error> {
+        const IS_UPGRADING: &str =
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'upgrade')";
+        self.value("read the state", IS_UPGRADING, [])
+    }
+
+    /// Bytes that the file system has left for users other than root, if it says so.
+    pub fn free_bytes(&self) -> Option<u64> {
+        let file_system = nix::sys::statvfs::statvfs(&self.file).ok()?;
+        Some(file_system.blocks_available() * file_system.fragment_size())
+    }
+
+    /// Checks that there is room for `times` as many bytes as the file has.
+    pub fn check_room(&self, doing: &'static str, times: u64) -> Result<(), Error> {
+        let size = std::fs::metadata(&self.file).map_or(0, |metadata| metadata.len());
+        let needed = size.saturating_mul(times);
+        match self.free_bytes() {
+            Some(free) if free < needed => Err(Error::NoRoom {
+                doing,
+                file: self.file.clone(),
+                needed,
+                free,
+            }),
+            _ => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 
 use super::Identity;
+use crate::api::Stream;
 
 /// Why the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +103,36 @@ pub enum Error {
         /// Its layout.
         found: i64,
     },
+
+    /// The state is being brought to the layout of this version, or that was interrupted.
+    #[error(
+        "{} is being migrated to the layout of this version: wait until run or poll has done that. If none of them \
+         is running, start one: it continues",
+        .0.display()
+    )]
+    Upgrading(PathBuf),
+
+    /// The disk has too little room for what is to be done. Nothing was changed.
+    #[error(
+        "cannot {doing}: {} MB are needed beside {}, and {} MB are free: free some space first",
+        needed.div_ceil(1_000_000), file.display(), free / 1_000_000
+    )]
+    NoRoom {
+        /// What was to be done.
+        doing: &'static str,
+        /// The state file.
+        file: PathBuf,
+        /// Bytes that it takes.
+        needed: u64,
+        /// Bytes that are left.
+        free: u64,
+    },
+
+    /// Connectivity has not asked for a list with a bound above what it was shown.
+    #[error(
+        "{0}: Connectivity has asked for nothing above what it was shown, so there is nothing to agree to"
+    )]
+    NoBound(Stream),
 
     /// There is no record of that number in quarantine.
     #[error("no quarantined record {0}; see generic-connector quarantine list")]

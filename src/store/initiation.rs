@@ -4,9 +4,11 @@ use rusqlite::Connection;
 use serde::{Serialize, Serializer};
 
 use super::Error;
-use super::change_log::last_seq;
 use super::database::{Database, all, execute, limit, optional, value};
-use crate::api::{Initiated, Initiation, InitiationRequest, Second, Timestamp, same_content};
+use super::stamping::last_place;
+use crate::api::{
+    Initiated, Initiation, InitiationRequest, Second, Stream, Timestamp, same_content,
+};
 use crate::crash;
 
 /// Seconds for which an initiation without an outcome holds back the transactions that are newer than it. One of them
@@ -225,7 +227,7 @@ fn open(connection: &Connection, kind: Initiation, key: &str, json: &str) -> rus
         json,
         InitiationState::Open,
         now,
-        last_seq(connection)?,
+        last_place(connection, Stream::Transactions)?,
         held_back_since(),
     );
     execute(connection, OPEN, row)
@@ -236,7 +238,7 @@ fn held_back_since() -> Second {
     Timestamp::now().second().earlier(HELD_BACK)
 }
 
-/// The list holds back transactions with a seq above this one.
+/// The list holds back transactions at places above this one.
 pub(super) fn held_back_after(connection: &Connection) -> rusqlite::Result<i64> {
     // The state is compared in these two terms because the first one is the index's.
     const HELD_BACK_AFTER: &str = "

@@ -14,7 +14,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `open` | [`Store`]: opening, locking, claiming |
-//! | `schema`, `upgrade` | the tables; how a file of an older layout gets them |
+//! | `schema`, `upgrade`, `upgrade_slices` | the tables; how a file of an older layout gets them |
 //! | `database`, `columns` | one connection and its errors; how values are kept in columns |
 //! | `commit` | the publish step of a poll |
 //! | `records`, `change_log` | what is stored of a record; the versions to deliver |
@@ -22,10 +22,12 @@
 //! | `poll`, `sweep`, `unknown_values` | what `status` shows of the polls |
 //! | `quarantine` | records that are not accepted |
 //! | `publisher`, `memory`, `refusal` | how far a target has the change log, and what it did not take |
-//! | `listing`, `stamp` | the lists as Connectivity sees them |
+//! | `listing`, `stamping`, `stamp` | the lists as Connectivity sees them, and how versions get into them |
+//! | `adoption` | how a list is dated again, for a Connectivity that has read further than it was shown |
 //! | `initiation` | the journal of payouts and transfers |
 //! | `overview` | everything that `status` shows |
 
+mod adoption;
 mod change_log;
 mod columns;
 mod commit;
@@ -45,10 +47,13 @@ mod records;
 mod refusal;
 mod schema;
 mod stamp;
+mod stamping;
 mod sweep;
 mod unknown_values;
 mod upgrade;
+mod upgrade_slices;
 
+pub use adoption::BoundVerdict;
 pub use change_log::{Change, ChangeLog};
 pub use commit::{Batch, Version};
 pub use cursor::{Cursor, Range};

@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use super::database::{Database, execute, optional};
 use super::{ChangeLog, Error, Journal, PublisherState, change_log, upgrade};
+use crate::api::PerStream;
 
 /// The state file's name within `stateDir`.
 pub const FILE: &str = "state.sqlite3";
@@ -27,6 +28,8 @@ pub struct Identity {
 pub struct Store {
     pub(super) database: Database,
     identity: Identity,
+    /// The lists that have got a stamp since the state was opened.
+    pub(super) stamped: PerStream<bool>,
     _lock: File,
 }
 
@@ -52,6 +55,7 @@ impl Store {
         Ok(Store {
             database,
             identity: identity.clone(),
+            stamped: PerStream::default(),
             _lock: lock,
         })
     }
@@ -80,7 +84,7 @@ impl Store {
 
     /// Bytes that the file system has left for the state, if it says so.
     pub fn free_bytes(&self) -> Option<u64> {
-        free_bytes(self.database.file())
+        self.database.free_bytes()
     }
 }
 
@@ -95,12 +99,6 @@ pub(super) fn lock(directory: &Path) -> Result<File, Error> {
         Err(fs::TryLockError::WouldBlock) => Err(Error::Locked(directory.to_owned())),
         Err(fs::TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
     }
-}
-
-/// Bytes that the file system of a file has left for users other than root.
-pub(super) fn free_bytes(file: &Path) -> Option<u64> {
-    let file_system = nix::sys::statvfs::statvfs(file).ok()?;
-    Some(file_system.blocks_available() * file_system.fragment_size())
 }
 
 /// How files of the state are opened, and made if they do not exist.

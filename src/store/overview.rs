@@ -97,10 +97,15 @@ pub struct ListingLine {
     pub stream: String,
     /// When it was asked for first, RFC 3339.
     #[serde(rename = "askedAt")]
-    pub asked_at: String,
+    pub asked_at: Option<String>,
     /// If that was with a bound: what every version is listed above, RFC 3339.
     #[serde(rename = "adoptedAbove")]
     pub adopted_above: Option<String>,
+    /// The second from which it was last asked for, if that is above everything that was shown.
+    pub ahead: Option<Second>,
+    /// When that was.
+    #[serde(rename = "aheadAt")]
+    pub ahead_at: Option<Second>,
 }
 
 /// How far a publisher has delivered.
@@ -175,7 +180,7 @@ impl Snapshot {
                 id: state_id(connection)?,
                 identity,
                 last_seq: last_seq(connection)?,
-                free_bytes: open::free_bytes(self.0.file()),
+                free_bytes: self.0.free_bytes(),
             }))
         })
     }
@@ -227,13 +232,16 @@ fn publishers(connection: &Connection, last_seq: i64) -> rusqlite::Result<Vec<Pu
 }
 
 fn listings(connection: &Connection) -> rusqlite::Result<Vec<ListingLine>> {
-    const LISTINGS: &str = "SELECT stream, asked_at, above FROM listing ORDER BY stream";
+    const LISTINGS: &str =
+        "SELECT stream, asked_at, above, bound, last FROM listing ORDER BY stream";
     all(connection, LISTINGS, [], |row| {
         let above: Option<Stamp> = row.get(2)?;
         Ok(ListingLine {
             stream: row.get(0)?,
             asked_at: row.get(1)?,
             adopted_above: above.map(|above| above.timestamp().to_string()),
+            ahead: row.get(3)?,
+            ahead_at: row.get(4)?,
         })
     })
 }

@@ -37,19 +37,30 @@ pub(super) const LAYOUT: &str = "
         PRIMARY KEY (stream, id)
     ) STRICT, WITHOUT ROWID;
 
-    -- The lists as the listener shows them: every version, also the superseded ones, under its stamp.
+    -- The lists as the listener shows them: every version, also the superseded ones, under its stamp. What is shown of a
+    -- list, and what is held back, goes by place.
     CREATE TABLE listed (
         stream TEXT NOT NULL,
-        stamp  INTEGER NOT NULL, -- nanoseconds since 1970-01-01T00:00:00Z; they increase as the seqs do
+        place  INTEGER NOT NULL, -- increases within the list, and stays when the list is dated again
+        stamp  INTEGER NOT NULL, -- nanoseconds since 1970-01-01T00:00:00Z; they increase as the places do
         seq    INTEGER NOT NULL,
-        PRIMARY KEY (stream, stamp)
+        PRIMARY KEY (stream, place)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX stamped ON listed (stream, stamp);
 
-    -- The lists that Connectivity has asked for.
+    -- The lists that Connectivity has asked for. A bound is the second from which it asks.
     CREATE TABLE listing (
         stream   TEXT PRIMARY KEY,
-        asked_at TEXT NOT NULL,
-        above    INTEGER -- every stamp lies above this one, because the first request was for what is later
+        asked_at TEXT,                      -- when it asked first
+        shown    INTEGER,                   -- the greatest stamp that was ever put on a page
+        above    INTEGER,                   -- every stamp lies above this one, because of a bound above shown
+        dated    INTEGER,                   -- while the list is dated again: the last place that has its new stamp
+        newest   INTEGER,                   -- while it is: up to this place, only newest versions stay
+        bound    TEXT,                      -- a bound above shown that it has asked with
+        since    TEXT,                      -- when it first did
+        last     TEXT,                      -- when it last did
+        requests INTEGER NOT NULL DEFAULT 0, -- how often it did
+        agreed   INTEGER NOT NULL DEFAULT 0 -- 1: the operator wants the list to be dated above that bound
     ) STRICT, WITHOUT ROWID;
 
     -- Payouts and transfers that Connectivity has asked for.
@@ -60,7 +71,7 @@ pub(super) const LAYOUT: &str = "
         state      TEXT NOT NULL,    -- open, made, refused, not made, unknown
         asked_at   TEXT NOT NULL,    -- when the service was asked; again within a minute: the first time
         ended_at   TEXT,             -- when its answer was written down, or why there is none
-        after      INTEGER NOT NULL, -- the seq of the newest version when the service was asked
+        after      INTEGER NOT NULL, -- the last place in the list of transactions when the service was asked
         id         TEXT,             -- what the service calls it
         status     INTEGER,          -- of the service's answer, if it is an outcome
         answer     TEXT,             -- the body that is answered

@@ -47,6 +47,14 @@ impl Stamps {
         Stamps { now, last, crowd }
     }
 
+    /// Lets the next stamp lie in a later second than the last one.
+    ///
+    /// Formance asks from the second of what it has read last. If the state was put back, and Formance has read on
+    /// elsewhere within the last second, then everything that is new here is later than that.
+    pub fn leave_second(&mut self) {
+        self.last = self.last.map(|last| Stamp(last.0.second().end()));
+    }
+
     /// The stamp of a version with that date: its own, if that is later than the last one and not in the future.
     ///
     /// A stamp lies in the future only to stay above the last one. Otherwise one date in the future would take everything

@@ -3,9 +3,10 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use rusqlite::Connection;
 
+use super::Error;
 use super::database::Database;
 use super::schema::{APPLICATION, LAYOUT, VERSION};
-use super::{Error, listing};
+use super::upgrade_slices::{self, SliceWork};
 
 /// What leads from one layout to the next: changes of what is there, and the tables and indices that are new.
 struct LayoutStep {
@@ -23,15 +24,24 @@ const STEPS: [LayoutStep; 5] = [
             ALTER TABLE cursor ADD COLUMN ended_at TEXT;
             ALTER TABLE cursor ADD COLUMN standing INTEGER NOT NULL DEFAULT 0;
             ALTER TABLE poll RENAME COLUMN skipped TO quarantined;
-            UPDATE version SET previous = chain.before
-            FROM (SELECT seq, lag(seq) OVER (PARTITION BY stream, id ORDER BY seq) AS before FROM version) AS chain
-            WHERE chain.seq = version.seq;
         ",
-        new: &["TABLE sweep", "TABLE quarantine", "INDEX quarantined", "TABLE unknown_value"],
+        new: &[
+            "TABLE sweep",
+            "TABLE quarantine",
+            "INDEX quarantined",
+            "TABLE unknown_value",
+        ],
     },
     LayoutStep {
         changes: "ALTER TABLE record ADD COLUMN stamp INTEGER;",
-        new: &["TABLE listed", "TABLE listing", "TABLE initiation", "INDEX initiated", "INDEX unsettled"],
+        new: &[
+            "TABLE listed",
+            "INDEX stamped",
+            "TABLE listing",
+            "TABLE initiation",
+            "INDEX initiated",
+            "INDEX unsettled",
+        ],
     },
     LayoutStep {
         changes: "
@@ -41,7 +51,10 @@ const STEPS: [LayoutStep; 5] = [
         ",
         new: &["TABLE refusal"],
     },
-    LayoutStep { changes: "ALTER TABLE cursor RENAME COLUMN traits TO quirks;", new: &["TABLE memory"] },
+    LayoutStep {
+        changes: "ALTER TABLE cursor RENAME COLUMN traits TO quirks;",
+        new: &["TABLE memory"],
+    },
     LayoutStep {
         changes: "
             ALTER TABLE cursor ADD COLUMN moved_at TEXT;
@@ -51,28 +64,20 @@ const STEPS: [LayoutStep; 5] = [
     },
 ];
 
-/// Layout 4 had tables for what the `formance` publisher remembers. Its ledger says what the values mean.
-const REMEMBER_WHAT_4_HAD: &str = "
-    INSERT INTO memory (publisher, topic, key, seq, value)
-    SELECT publisher, 'skipped', reason, seq, versions FROM left_out;
-    INSERT INTO memory (publisher, topic, key, seq) SELECT publisher, 'waiting', parent, seq FROM waiting;
-    INSERT INTO memory (publisher, topic, key, seq, value)
-    SELECT publisher, 'payment', id, seq, json_object(
-        'status', status, 'amount', amount, 'metadata', nullif(lower(hex(metadata)), ''), 'kept', lower(hex(kept)),
-        'newest', newest, 'part', json(CASE
-            WHEN parent IS NOT NULL THEN json_object('of', parent)
-            ELSE json_object('own', json_object(
-                'type', type, 'asset', asset, 'initial', initial, 'shown', shown,
-                'isOpen', json(iif(is_open, 'true', 'false'))))
-            END))
-    FROM payment;
-    DROP TABLE left_out;
-    DROP TABLE waiting;
-    DROP TABLE payment;
+/// Layouts 3 to 5 had lists without places. What the lists have shown is not known, so that it may have been everything.
+const LISTS_OF_5: &str = "
+    INSERT INTO listing (stream, asked_at, above, shown)
+    SELECT stream, asked_at, above, max(coalesce(above, 0), coalesce(
+        (SELECT max(stamp) FROM listed_before WHERE listed_before.stream = listing_before.stream), 0))
+    FROM listing_before;
+    DROP TABLE listing_before;
 ";
 
 /// Lays out a new file, brings an old one to this layout, or checks that it has it. Nothing is written to a file that
 /// is not ours, and a copy of an old one is kept beside it.
+///
+/// The tables change in one transaction, and their rows in slices. A process that ends in between is continued by the
+/// next one; until then no other version of this program, and no other process, can use the state.
 pub(super) fn prepare(database: &Database) -> Result<(), Error> {
     const DOING: &str = "prepare the state";
     let found = database.layout()?;
@@ -89,38 +94,55 @@ pub(super) fn prepare(database: &Database) -> Result<(), Error> {
             mode,
         });
     }
-    if found == VERSION {
-        return Ok(());
-    }
-    if found > 0 {
-        keep_copy(database, found)?;
-    }
-    database.run(DOING, |connection| {
-        let transaction = connection.unchecked_transaction()?;
-        match found {
-            0 => transaction.execute_batch(LAYOUT)?,
-            _ => upgrade(&transaction, found)?,
+    if found < VERSION {
+        if found > 0 {
+            keep_copy(database, found)?;
         }
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
-        transaction.commit()
-    })
+        database.write(DOING, |connection| {
+            match found {
+                0 => connection.execute_batch(LAYOUT)?,
+                _ => upgrade(connection, found)?,
+            }
+            connection.pragma_update(None, "application_id", APPLICATION)?;
+            connection.pragma_update(None, "user_version", VERSION)
+        })?;
+    }
+    upgrade_slices::finish(database)
 }
 
+/// Takes every step that follows layout `found`, and notes what is left to be done in slices.
 fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
+    let has_lists = found >= 3;
+    if has_lists {
+        connection.execute_batch(
+            "ALTER TABLE listed RENAME TO listed_before; ALTER TABLE listing RENAME TO listing_before;",
+        )?;
+        connection.execute_batch(&statements(&[
+            "TABLE listed",
+            "INDEX stamped",
+            "TABLE listing",
+        ]))?;
+        connection.execute_batch(LISTS_OF_5)?;
+    }
     for (from, LayoutStep { changes, new }) in (1..).zip(&STEPS) {
         if from >= found {
             connection.execute_batch(changes)?;
             connection.execute_batch(&statements(new))?;
         }
     }
-    if found < 3 {
-        listing::stamp_everything(connection)?;
-    }
-    if found == 4 {
-        connection.execute_batch(REMEMBER_WHAT_4_HAD)?;
-    }
-    Ok(())
+    let lists = if has_lists {
+        SliceWork::Places
+    } else {
+        SliceWork::Stamps
+    };
+    let previous = (found == 1).then_some(SliceWork::Previous);
+    let memory =
+        (found == 4).then_some([SliceWork::Skipped, SliceWork::Waiting, SliceWork::Payments]);
+    let works = previous
+        .into_iter()
+        .chain([lists])
+        .chain(memory.into_iter().flatten());
+    upgrade_slices::plan(connection, works)
 }
 
 /// The statements of today's layout that make these tables and indices.
@@ -137,6 +159,7 @@ fn keep_copy(database: &Database, layout: i64) -> Result<(), Error> {
         .file()
         .with_extension(format!("sqlite3.layout-{layout}"));
     const KEEP: &str = "keep a copy of the state in";
+    database.check_room("keep a copy of the state before it is migrated", 2)?;
     // A copy that is there was left by a try that did not come to its end.
     if let Err(error) = std::fs::remove_file(&copy)
         && error.kind() != std::io::ErrorKind::NotFound

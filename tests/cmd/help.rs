@@ -48,6 +48,7 @@ fn a_wrong_command_line_says_what_is_wrong() {
         "publisher replay",
         "publisher replay ndjson --from 0",
         "publisher skip ndjson x",
+        "listing adopt balances",
         "sandbox --listen here",
         "sandbox --listen 0.0.0.0:8090",
         "sandbox --latency soon",

@@ -21,6 +21,7 @@ mod history;
 mod poller;
 mod storage;
 
+mod adoption;
 mod decoding;
 mod initiations;
 mod listed;

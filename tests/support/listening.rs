@@ -12,6 +12,9 @@ use super::{Place, Running};
 /// The key of the listener.
 pub const LISTEN_KEY: &str = "l1sten-key-of-the-test";
 
+/// The last line of a log.
+const ENDED: &str = "(the process has ended)\n";
+
 /// A connector that runs and listens.
 pub struct Listening {
     pub place: Place,
@@ -34,6 +37,14 @@ impl Listening {
 
     /// A connector in that place, with more variables in its environment.
     pub fn on(place: Place, variables: &[(&str, String)]) -> Listening {
+        let listening = Listening::begin(place, variables);
+        let log = listening.log();
+        assert!(!listening.url.is_empty(), "it does not listen:\n{log}");
+        listening
+    }
+
+    /// As [`on`](Listening::on), but it may end before it listens; it has no URL then.
+    pub fn begin(place: Place, variables: &[(&str, String)]) -> Listening {
         let mut command = place.command("run");
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.stderr(Stdio::piped());
@@ -46,6 +57,8 @@ impl Listening {
                 *writing.0.lock().unwrap() += &format!("{line}\n");
                 writing.1.notify_all();
             }
+            *writing.0.lock().unwrap() += ENDED;
+            writing.1.notify_all();
         });
         let mut listening = Listening {
             place,
@@ -53,9 +66,10 @@ impl Listening {
             url: String::new(),
             log,
         };
-        let line = listening.wait_for_line("listening on http://");
-        let (_, address) = line.split_once("listening on ").unwrap();
-        listening.url = address.to_owned();
+        let line = listening.wait_for_any(&["listening on http://", ENDED]);
+        if let Some((_, address)) = line.split_once("listening on ") {
+            listening.url = address.to_owned();
+        }
         listening
     }
 
@@ -107,24 +121,27 @@ impl Listening {
 
     /// What it has logged so far.
     pub fn log(&self) -> String {
-        self.log.0.lock().unwrap().clone()
+        self.log.0.lock().unwrap().replace(ENDED, "")
     }
 
     /// Waits for a line of the log that contains the text.
     pub fn wait_for_line(&self, text: &str) -> String {
+        self.wait_for_any(&[text])
+    }
+
+    /// Waits for a line of the log that contains one of the texts.
+    fn wait_for_any(&self, texts: &[&str]) -> String {
         let log = self.log.0.lock().unwrap();
         let patience = Duration::from_secs(30);
-        let is_missing = |log: &mut String| !log.contains(text);
+        let is_wanted = |line: &str| texts.iter().any(|text| line.contains(text.trim_end()));
+        let is_missing = |log: &mut String| !log.lines().any(is_wanted);
         let (log, waited) = self
             .log
             .1
             .wait_timeout_while(log, patience, is_missing)
             .unwrap();
-        assert!(!waited.timed_out(), "no {text:?} in\n{log}");
-        log.lines()
-            .find(|line| line.contains(text))
-            .unwrap()
-            .to_owned()
+        assert!(!waited.timed_out(), "no {texts:?} in\n{log}");
+        log.lines().find(|line| is_wanted(line)).unwrap().to_owned()
     }
 }
 

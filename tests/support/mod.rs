@@ -83,13 +83,15 @@ impl Place {
         ready
     }
 
-    /// Dates everything that is stored so long ago that no replica can still lag behind it, and every sweep is later.
+    /// Dates everything that is stored so long ago that no replica can still lag behind it, every sweep is later, and what
+    /// Connectivity has asked for is not new.
     pub fn age(&self) {
         let state = rusqlite::Connection::open(self.state().join("state.sqlite3")).unwrap();
         let aged = "
             UPDATE version SET observed_at = '2024-03-01T00:00:00Z';
             UPDATE quarantine SET first_seen = '2024-03-01T00:00:00Z', last_seen = '2024-03-01T00:00:00Z';
-            UPDATE quarantine SET rival_seen = '2024-03-01T00:00:00Z' WHERE rival_seen IS NOT NULL";
+            UPDATE quarantine SET rival_seen = '2024-03-01T00:00:00Z' WHERE rival_seen IS NOT NULL;
+            UPDATE listing SET since = '2024-03-01T00:00:00Z' WHERE since IS NOT NULL";
         state.execute_batch(aged).unwrap();
     }
 

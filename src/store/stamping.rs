@@ -1,0 +1,117 @@
+use rusqlite::Connection;
+
+use super::Stamp;
+use super::database::{execute, value};
+use super::stamp::Stamps;
+use crate::api::{PerStream, Stream, Timestamp};
+
+/// Puts the versions of a batch into the lists, each at the next place and under its stamp.
+pub(super) struct Stamping<'a> {
+    connection: &'a Connection,
+    now: Timestamp,
+    /// The lists that have got a stamp since the state was opened.
+    stamped: PerStream<bool>,
+    /// The ends of the lists, once they are known.
+    ends: PerStream<Option<ListEnd>>,
+}
+
+/// Where a list ends.
+struct ListEnd {
+    place: i64,
+    stamps: Stamps,
+}
+
+impl<'a> Stamping<'a> {
+    /// For a batch. `stamped`: the lists that have got a stamp since the state was opened.
+    pub fn new(connection: &'a Connection, stamped: PerStream<bool>) -> Stamping<'a> {
+        Stamping {
+            connection,
+            now: Timestamp::now(),
+            stamped,
+            ends: PerStream::default(),
+        }
+    }
+
+    /// Stamps the version of that seq, which is the newest one of its record.
+    pub fn stamp(
+        &mut self,
+        stream: Stream,
+        id: &str,
+        seq: i64,
+        own: Timestamp,
+    ) -> rusqlite::Result<()> {
+        const LIST: &str = "INSERT INTO listed (stream, place, stamp, seq) VALUES (?1, ?2, ?3, ?4)";
+        if stream == Stream::Balances {
+            return self.stamp_balances(id, own);
+        }
+        let mut end = match self.ends[stream].take() {
+            Some(end) => end,
+            None => ListEnd {
+                place: last_place(self.connection, stream)?,
+                stamps: stamps_of(self.connection, stream, self.now)?,
+            },
+        };
+        if !self.stamped[stream] {
+            end.stamps.leave_second();
+            self.stamped[stream] = true;
+        }
+        end.place += 1;
+        let row = (stream, end.place, end.stamps.next(own), seq);
+        execute(self.connection, LIST, row)?;
+        self.ends[stream] = Some(end);
+        Ok(())
+    }
+
+    /// Keeps a record out of the lists, because its newest version cannot be shown.
+    pub fn unlist(&self, stream: Stream, id: &str) -> rusqlite::Result<()> {
+        const UNLIST: &str = "UPDATE record SET stamp = NULL WHERE stream = ?1 AND id = ?2";
+        execute(self.connection, UNLIST, (stream, id))
+    }
+
+    /// The lists that have got a stamp since the state was opened, once the batch is committed.
+    pub fn stamped(self) -> PerStream<bool> {
+        self.stamped
+    }
+
+    /// No list orders balances: their stamps increase within each account.
+    fn stamp_balances(&self, account_id: &str, own: Timestamp) -> rusqlite::Result<()> {
+        const LAST: &str = "SELECT stamp FROM record WHERE stream = 'balances' AND id = ?1";
+        const STAMP: &str = "UPDATE record SET stamp = ?2 WHERE stream = 'balances' AND id = ?1";
+        let last: Option<Stamp> = value(self.connection, LAST, [account_id])?;
+        let stamp = Stamps::after(last, 1, self.now).next(own);
+        execute(self.connection, STAMP, (account_id, stamp))
+    }
+}
+
+/// The last place of a list, 0 if it is empty.
+pub(super) fn last_place(connection: &Connection, stream: Stream) -> rusqlite::Result<i64> {
+    const LAST: &str = "SELECT coalesce(max(place), 0) FROM listed WHERE stream = ?1";
+    value(connection, LAST, [stream])
+}
+
+/// What gives the next versions of a list their stamps.
+fn stamps_of(connection: &Connection, stream: Stream, now: Timestamp) -> rusqlite::Result<Stamps> {
+    const LAST: &str = "
+        SELECT max(stamp) FROM (SELECT max(stamp) AS stamp FROM listed WHERE stream = ?1
+                                UNION ALL SELECT above FROM listing WHERE stream = ?1)";
+    let last: Option<Stamp> = value(connection, LAST, [stream])?;
+    stamps_after(connection, stream, last, now)
+}
+
+/// What gives the versions of a list their stamps that follow one of that stamp.
+pub(super) fn stamps_after(
+    connection: &Connection,
+    stream: Stream,
+    last: Option<Stamp>,
+    now: Timestamp,
+) -> rusqlite::Result<Stamps> {
+    const CROWD: &str = "SELECT count(*) FROM listed WHERE stream = ?1 AND stamp BETWEEN ?2 AND ?3";
+    let crowd = match last {
+        Some(last) => {
+            let second = last.timestamp().second().start().nanoseconds();
+            value(connection, CROWD, (stream, second, last))?
+        }
+        None => 0,
+    };
+    Ok(Stamps::after(last, crowd, now))
+}

@@ -1,0 +1,244 @@
+//! The part of an upgrade that reads every row: in slices, each a transaction of its own, with the progress in the state.
+
+use rusqlite::Connection;
+
+use super::Error;
+use super::database::{Database, all, execute, limit, optional, value};
+use super::stamping::Stamping;
+use crate::api::{PerStream, Stream, Timestamp, read_record};
+
+/// Rows in a slice.
+const SLICE: usize = 1_000;
+
+/// Something that is done to every row of a table of an older layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SliceWork {
+    /// Layout 1 did not say which version comes before a version.
+    Previous,
+    /// Layouts 1 and 2 had no lists.
+    Stamps,
+    /// Layouts 3 to 5 had lists without places.
+    Places,
+    /// Layout 4 had a table for what the `formance` publisher skipped.
+    Skipped,
+    /// Layout 4 had a table for the versions that wait for their payment.
+    Waiting,
+    /// Layout 4 had a table for the payments. The publisher's ledger says what the values mean.
+    Payments,
+}
+
+/// Rows that move from a table of an older layout to one of today's. The statements take the first rows, as many as a
+/// slice has.
+struct RowMove {
+    table: &'static str,
+    copy: &'static str,
+    forget: &'static str,
+}
+
+const PLACES: RowMove = RowMove {
+    table: "listed_before",
+    copy: "INSERT INTO listed (stream, place, stamp, seq)
+           SELECT stream, seq, stamp, seq FROM listed_before ORDER BY stream, stamp LIMIT ?1",
+    forget: "DELETE FROM listed_before WHERE (stream, stamp) IN
+             (SELECT stream, stamp FROM listed_before ORDER BY stream, stamp LIMIT ?1)",
+};
+
+const SKIPPED: RowMove = RowMove {
+    table: "left_out",
+    copy: "INSERT INTO memory (publisher, topic, key, seq, value)
+           SELECT publisher, 'skipped', reason, seq, versions FROM left_out ORDER BY publisher, reason LIMIT ?1",
+    forget: "DELETE FROM left_out WHERE (publisher, reason) IN
+             (SELECT publisher, reason FROM left_out ORDER BY publisher, reason LIMIT ?1)",
+};
+
+const WAITING: RowMove = RowMove {
+    table: "waiting",
+    copy: "INSERT INTO memory (publisher, topic, key, seq)
+           SELECT publisher, 'waiting', parent, seq FROM waiting ORDER BY publisher, parent, seq LIMIT ?1",
+    forget: "DELETE FROM waiting WHERE (publisher, parent, seq) IN
+             (SELECT publisher, parent, seq FROM waiting ORDER BY publisher, parent, seq LIMIT ?1)",
+};
+
+const PAYMENTS: RowMove = RowMove {
+    table: "payment",
+    copy: "INSERT INTO memory (publisher, topic, key, seq, value)
+           SELECT publisher, 'payment', id, seq, json_object(
+               'status', status, 'amount', amount, 'metadata', nullif(lower(hex(metadata)), ''),
+               'kept', lower(hex(kept)), 'newest', newest, 'part', json(CASE
+                   WHEN parent IS NOT NULL THEN json_object('of', parent)
+                   ELSE json_object('own', json_object(
+                       'type', type, 'asset', asset, 'initial', initial, 'shown', shown,
+                       'isOpen', json(iif(is_open, 'true', 'false'))))
+                   END))
+           FROM payment ORDER BY publisher, id LIMIT ?1",
+    forget: "DELETE FROM payment WHERE (publisher, id) IN
+             (SELECT publisher, id FROM payment ORDER BY publisher, id LIMIT ?1)",
+};
+
+impl SliceWork {
+    const ALL: [SliceWork; 6] = [
+        SliceWork::Previous,
+        SliceWork::Stamps,
+        SliceWork::Places,
+        SliceWork::Skipped,
+        SliceWork::Waiting,
+        SliceWork::Payments,
+    ];
+
+    /// Its name in the state.
+    fn name(self) -> &'static str {
+        match self {
+            SliceWork::Previous => "previous",
+            SliceWork::Stamps => "stamps",
+            SliceWork::Places => "places",
+            SliceWork::Skipped => "skipped",
+            SliceWork::Waiting => "waiting",
+            SliceWork::Payments => "payments",
+        }
+    }
+
+    /// Does the slice that follows the row `after`. The last row of it; none if there is no further one.
+    fn slice(self, connection: &Connection, after: i64) -> rusqlite::Result<Option<i64>> {
+        match self {
+            SliceWork::Previous => link_versions(connection, after),
+            SliceWork::Stamps => stamp_versions(connection, after),
+            SliceWork::Places => move_rows(connection, &PLACES),
+            SliceWork::Skipped => move_rows(connection, &SKIPPED),
+            SliceWork::Waiting => move_rows(connection, &WAITING),
+            SliceWork::Payments => move_rows(connection, &PAYMENTS),
+        }
+    }
+}
+
+/// Notes what is to be done. Nobody can use the state until all of it is.
+pub(super) fn plan(
+    connection: &Connection,
+    works: impl Iterator<Item = SliceWork>,
+) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "CREATE TABLE upgrade (work TEXT PRIMARY KEY, after INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    )?;
+    for work in works {
+        execute(
+            connection,
+            "INSERT INTO upgrade (work, after) VALUES (?1, 0)",
+            [work.name()],
+        )?;
+    }
+    Ok(())
+}
+
+/// Does what is planned and not done yet.
+pub(super) fn finish(database: &Database) -> Result<(), Error> {
+    const DOING: &str = "migrate the state";
+    if !database.is_upgrading()? {
+        return Ok(());
+    }
+    for work in SliceWork::ALL {
+        while database.write(DOING, |connection| work_on(connection, work))? {}
+    }
+    database.write(DOING, |connection| {
+        connection.execute_batch("DROP TABLE upgrade")
+    })?;
+    log::info!("the state is migrated");
+    Ok(())
+}
+
+/// One slice of a work, if it is planned. Whether there is more to do.
+fn work_on(connection: &Connection, work: SliceWork) -> rusqlite::Result<bool> {
+    const AFTER: &str = "SELECT after FROM upgrade WHERE work = ?1";
+    const NOTE: &str = "UPDATE upgrade SET after = ?2 WHERE work = ?1";
+    const DONE: &str = "DELETE FROM upgrade WHERE work = ?1";
+    let Some(after) = optional(connection, AFTER, [work.name()], |row| row.get(0))? else {
+        return Ok(false);
+    };
+    match work.slice(connection, after)? {
+        Some(last) => execute(connection, NOTE, (work.name(), last))?,
+        None => execute(connection, DONE, [work.name()])?,
+    };
+    Ok(true)
+}
+
+fn move_rows(connection: &Connection, rows: &RowMove) -> rusqlite::Result<Option<i64>> {
+    let moved = connection
+        .prepare_cached(rows.copy)?
+        .execute([limit(SLICE)])?;
+    execute(connection, rows.forget, [limit(SLICE)])?;
+    if moved == SLICE {
+        return Ok(Some(0));
+    }
+    connection.execute_batch(&format!("DROP TABLE {}", rows.table))?;
+    Ok(None)
+}
+
+/// Says of versions which one of the same record comes before. A table of its own has the last one of each record.
+fn link_versions(connection: &Connection, after: i64) -> rusqlite::Result<Option<i64>> {
+    const VERSIONS: &str =
+        "SELECT seq, stream, id FROM version WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    const LAST: &str = "SELECT seq FROM chain WHERE stream = ?1 AND id = ?2";
+    const LINK: &str = "UPDATE version SET previous = ?2 WHERE seq = ?1";
+    const NOTE: &str = "INSERT OR REPLACE INTO chain (stream, id, seq) VALUES (?1, ?2, ?3)";
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS chain (
+             stream TEXT NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (stream, id)
+         ) STRICT, WITHOUT ROWID",
+    )?;
+    let versions: Vec<(i64, String, String)> =
+        all(connection, VERSIONS, (after, limit(SLICE)), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    for (seq, stream, id) in &versions {
+        let before: Option<i64> = optional(connection, LAST, (stream, id), |row| row.get(0))?;
+        if let Some(before) = before {
+            execute(connection, LINK, (seq, before))?;
+        }
+        execute(connection, NOTE, (stream, id, seq))?;
+    }
+    let last = versions.last().map(|(seq, ..)| *seq);
+    if last.is_none() {
+        connection.execute_batch("DROP TABLE chain")?;
+    }
+    Ok(last)
+}
+
+/// Lists versions. The first versions of this program accepted records that break the API; they are not listed.
+fn stamp_versions(connection: &Connection, after: i64) -> rusqlite::Result<Option<i64>> {
+    const VERSIONS: &str =
+        "SELECT seq, stream, id, timestamp, json FROM version WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let versions: Vec<(i64, Stream, String, Timestamp, String)> =
+        all(connection, VERSIONS, (after, limit(SLICE)), |row| {
+            Ok((
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+            ))
+        })?;
+    let mut stamping = Stamping::new(connection, PerStream::from_fn(|_| true));
+    for (seq, stream, id, timestamp, json) in &versions {
+        if read_record(*stream, json).is_ok() {
+            stamping.stamp(*stream, id, *seq, *timestamp)?;
+        } else {
+            stamping.unlist(*stream, id)?;
+        }
+    }
+    let last = versions.last().map(|(seq, ..)| *seq);
+    if last.is_none() {
+        warn_of_unlisted(connection)?;
+    }
+    Ok(last)
+}
+
+fn warn_of_unlisted(connection: &Connection) -> rusqlite::Result<()> {
+    const UNLISTED: &str = "
+        SELECT (SELECT count(*) FROM version WHERE stream <> 'balances') - (SELECT count(*) FROM listed)
+             + (SELECT count(*) FROM record WHERE stream = 'balances' AND stamp IS NULL)";
+    let unlisted: i64 = value(connection, UNLISTED, [])?;
+    if unlisted > 0 {
+        log::warn!(
+            "{unlisted} versions of an older state break the API; they are kept but not listed to Connectivity"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! A state of an older layout is brought up to date in slices: whatever ends the process in between, the next one goes on.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::{FakePsp, Place, run};
+
+/// Rows of each table that moves: more than two slices.
+const ROWS: usize = 2_100;
+
+/// What layout 4 keeps of a payment of its own, and of a part of one.
+const ROWS_OF_4: &str = "
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+    INSERT INTO payment
+    SELECT 'formance', 'old-' || i, i, 'SUCCEEDED', '100', NULL, x'00', i, iif(i % 2, NULL, 'parent'),
+           iif(i % 2, 'PAY-IN', NULL), iif(i % 2, 'EUR/2', NULL), iif(i % 2, '100', NULL), iif(i % 2, '100', NULL),
+           iif(i % 2, 0, NULL)
+    FROM n";
+
+/// A state file of that layout with many rows.
+fn old_state(layout: usize, endpoint: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let old = rusqlite::Connection::open(file.path()).unwrap();
+    let layouts = [
+        include_str!("layouts/1.sql"),
+        include_str!("layouts/2.sql"),
+        include_str!("layouts/3.sql"),
+        include_str!("layouts/4.sql"),
+    ];
+    old.execute_batch(layouts[layout - 1]).unwrap();
+    old.execute_batch("PRAGMA journal_mode = DELETE; DELETE FROM state; BEGIN")
+        .unwrap();
+    let identity =
+        "INSERT INTO state VALUES ('state_id', 'an-id'), ('name', 'test'), ('endpoint', ?1)";
+    old.execute(identity, [endpoint]).unwrap();
+    let columns = "(seq, stream, id, number, timestamp, hash, observed_at, poll, json)";
+    let version = format!(
+        "INSERT INTO version {columns} VALUES (?1, 'accounts', ?2, ?3, '2024-01-01T00:00:00.000000000Z',
+         x'00112233445566778899aabbccddeeff', '2024-03-01T00:00:00Z', 1, ?4)"
+    );
+    for row in 1..=ROWS as i64 {
+        // Every other one is the second version of an account.
+        let id = format!("old-{}", row / 2);
+        let account = json!({ "id": id, "accountName": "n", "createdAt": "2024-01-01T00:00:00Z" });
+        let (seq, number) = (row + 100, 1 + (row % 2));
+        old.execute(&version, (seq, &id, number, account.to_string()))
+            .unwrap();
+        let record = "INSERT OR REPLACE INTO record (stream, id, seq) VALUES ('accounts', ?1, ?2)";
+        old.execute(record, (&id, seq)).unwrap();
+        if layout >= 3 {
+            let listed = "INSERT INTO listed VALUES ('accounts', 1800000000000000000 + ?1, ?1)";
+            old.execute(listed, [seq]).unwrap();
+        }
+    }
+    if layout == 4 {
+        old.execute(ROWS_OF_4, [ROWS as i64]).unwrap();
+    }
+    old.execute_batch("COMMIT").unwrap();
+    file
+}
+
+/// What an upgrade gives: how the versions are linked, what is listed, and what is remembered.
+fn outcome(place: &Place) -> Vec<String> {
+    let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    let mut rows = Vec::new();
+    for sql in [
+        "SELECT seq || ' follows ' || coalesce(previous, '-') FROM version WHERE seq <= 100 + ?1 ORDER BY seq",
+        "SELECT stream || ' ' || place || ' ' || seq || ' ' || iif(stamp < 1900000000000000000, stamp, '-')
+         FROM listed WHERE seq <= 100 + ?1 ORDER BY stream, place",
+        "SELECT topic || ' ' || key || ' ' || seq || ' ' || coalesce(value, '-') FROM memory
+         WHERE ?1 ORDER BY topic, key, seq",
+        "SELECT name FROM sqlite_schema WHERE ?1 ORDER BY name",
+    ] {
+        let mut statement = state.prepare(sql).unwrap();
+        let found = statement
+            .query_map([ROWS as i64], |row| row.get::<_, String>(0))
+            .unwrap();
+        rows.extend(found.map(Result::unwrap));
+    }
+    rows
+}
+
+fn place_with(state: &tempfile::NamedTempFile, endpoint: &str) -> Place {
+    let place = Place::new(endpoint, json!({}));
+    fs::create_dir(place.state()).unwrap();
+    fs::copy(state.path(), place.state().join("state.sqlite3")).unwrap();
+    place
+}
+
+fn upgraded_whatever_ends_it(layout: usize) {
+    // Nothing answers there.
+    let endpoint = "http://127.0.0.1:1";
+    let state = old_state(layout, endpoint);
+    let whole = place_with(&state, endpoint);
+    whole.poll();
+    let expected = outcome(&whole);
+    assert!(expected.len() > 2 * ROWS);
+    // Steps of two slices and of everything around them.
+    for step in 1..=16 {
+        let place = place_with(&state, endpoint);
+        let mut command = place.command("poll");
+        command.env("GENERIC_CONNECTOR_CRASH_AT", step.to_string());
+        let crashed = run(command);
+        assert_eq!(crashed.code, None, "step {step}: {crashed}");
+        let status = run(place.command("status"));
+        assert_eq!(status.code, Some(1), "step {step}: {status}");
+        let ran = place.poll();
+        assert_eq!(outcome(&place), expected, "step {step}: {ran}");
+    }
+}
+
+cases! { upgraded_whatever_ends_it;
+    a_state_of_layout_1_is_brought_up_to_date_whatever_ends_it(1);
+    a_state_of_layout_2_is_brought_up_to_date_whatever_ends_it(2);
+    a_state_of_layout_3_is_brought_up_to_date_whatever_ends_it(3);
+    a_state_of_layout_4_is_brought_up_to_date_whatever_ends_it(4);
+}
+
+#[test]
+fn nobody_uses_a_state_that_is_half_brought_up_to_date() {
+    let service = FakePsp::with_a_bank();
+    let state = old_state(4, &service.url());
+    let place = place_with(&state, &service.url());
+    let mut command = place.command("poll");
+    // The second slice has ended.
+    command.env("GENERIC_CONNECTOR_CRASH_AT", "6");
+    assert_eq!(run(command).code, None);
+    let ran = run(place.command("status"));
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("is being migrated"), "{ran}");
+    let ran = place.poll();
+    assert!(ran.stderr.contains("the state is migrated"), "{ran}");
+}
