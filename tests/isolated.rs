@@ -46,8 +46,31 @@ cases! { one_stream_fails;
     a_request_that_takes_too_long(Reply::After(Duration::from_millis(1500)), &["within 1 s", "requestTimeout"]);
     a_body_over_the_limit(
         Reply::body(&format!("[{}]", " ".repeat(100_000))), &["more than 100000 bytes", "maxBodyBytes"]);
+    more_bad_elements_than_are_kept(
+        Reply::body(&format!("[{}{{}}]", "{},".repeat(10_001))),
+        &["more than 10000 of its 10002 elements break the API", "\"id\" is missing"]);
     gzip_garbage(
         Reply::With(200, vec![("Content-Encoding", "gzip".to_owned())], b"no gzip".to_vec()), &["tried 5 times"]);
+}
+
+#[test]
+fn one_accounts_balances_have_a_workers_share_of_the_limit() {
+    let psp = FakePsp::with_a_bank();
+    psp.always("/accounts/acc-1/balances", Reply::body(&" ".repeat(3_000)));
+    let place = Place::new(
+        &psp.url(),
+        json!({ "maxBodyBytes": 100_000, "workers": 50 }),
+    );
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(
+        ran.stderr
+            .contains("/accounts/acc-1/balances answered with more than 2000 bytes"),
+        "{ran}"
+    );
+    psp.heal();
+    place.poll_well();
+    assert_eq!(place.changes().len(), 255);
 }
 
 #[test]

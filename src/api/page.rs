@@ -1,6 +1,14 @@
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Invalid, Record, Stream, Unusable, read_record};
+
+/// The most elements of one page that may break the API. Each costs memory and a place in quarantine; this many are
+/// the fault of the service as a whole.
+const MOST_UNUSABLE: usize = 10_000;
 
 /// The answer to a request for a page of a list.
 #[derive(Debug, Default)]
@@ -15,24 +23,62 @@ impl Page {
     /// Reads the body of a list answer: a bare JSON array.
     ///
     /// An element that breaks a rule does not affect the others. A body that is not a JSON array is an error, which
-    /// shows how the body begins.
+    /// shows how the body begins. So are more than 10,000 elements that break a rule.
     pub fn read(stream: Stream, body: &[u8]) -> Result<Page, Invalid> {
-        let elements: Vec<&RawValue> =
-            serde_json::from_slice(body).map_err(|error| not_json("a JSON array", body, &error))?;
         let mut page = Page::default();
-        page.records.reserve(elements.len());
-        for element in elements {
-            match read_record(stream, element.get()) {
-                Ok(record) => page.records.push(record),
-                Err(unusable) => page.unusable.push(unusable),
-            }
+        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        let elements = PageVisitor {
+            stream,
+            page: &mut page,
+        };
+        let unread = deserializer
+            .deserialize_seq(elements)
+            .and_then(|unread| deserializer.end().map(|()| unread))
+            .map_err(|error| not_json("a JSON array", body, &error))?;
+        if page.unusable.len() <= MOST_UNUSABLE {
+            return Ok(page);
         }
-        Ok(page)
+        Err(Invalid(format!(
+            "more than {MOST_UNUSABLE} of its {} elements break the API (the first one: {})",
+            page.length() + unread,
+            page.unusable[0].reason
+        )))
     }
 
     /// The number of elements in the answer.
     pub fn length(&self) -> usize {
         self.records.len() + self.unusable.len()
+    }
+}
+
+/// Fills a page element by element, since a list of all their texts could cost more than the body. Returns how many
+/// elements it left unread, after too many had broken a rule.
+struct PageVisitor<'a> {
+    stream: Stream,
+    page: &'a mut Page,
+}
+
+impl<'de> Visitor<'de> for PageVisitor<'_> {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<usize, A::Error> {
+        while self.page.unusable.len() <= MOST_UNUSABLE
+            && let Some(element) = elements.next_element::<&RawValue>()?
+        {
+            match read_record(self.stream, element.get()) {
+                Ok(record) => self.page.records.push(record),
+                Err(unusable) => self.page.unusable.push(unusable),
+            }
+        }
+        let mut unread = 0;
+        while elements.next_element::<IgnoredAny>()?.is_some() {
+            unread += 1;
+        }
+        Ok(unread)
     }
 }
 
@@ -186,6 +232,21 @@ mod tests {
         }
         assert_eq!(read(Stream::Accounts, "[]").unwrap().length(), 0);
         assert!(Page::read(Stream::Accounts, b"[\"\xff\"]").is_err());
+    }
+
+    #[test]
+    fn a_page_of_too_many_bad_elements_is_rejected_whole() {
+        let page = |bad: usize| {
+            let good = r#"{"id":"good","createdAt":"2024-05-01T12:00:00Z"}"#;
+            read(Stream::Accounts, &format!("[{good}{}]", ",{}".repeat(bad)))
+        };
+        assert_eq!(page(MOST_UNUSABLE).unwrap().length(), MOST_UNUSABLE + 1);
+        let error = page(MOST_UNUSABLE + 5).unwrap_err().to_string();
+        assert!(
+            error.contains("more than 10000 of its 10006 elements break the API")
+                && error.contains("\"id\" is missing"),
+            "{error}"
+        );
     }
 
     #[test]

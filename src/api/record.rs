@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::contract::RecordFields;
 use super::{ContentHash, Stream, Timestamp};
 
@@ -13,7 +15,7 @@ pub struct Record {
     /// The hash of [`json`](Record::json).
     pub hash: ContentHash,
     /// The exact text that the service sent.
-    pub json: Box<str>,
+    pub json: Arc<str>,
     /// Each of the fields `type` and `status` whose value the API does not know. The value is safe for a log line.
     pub unknown_values: Vec<(&'static str, String)>,
 }
@@ -40,7 +42,7 @@ pub struct Unusable {
     /// The rule that it breaks, in words for a person.
     pub reason: String,
     /// The exact text that the service sent.
-    pub json: Box<str>,
+    pub json: Arc<str>,
 }
 
 /// Reads the text of one JSON value as a record of the stream.

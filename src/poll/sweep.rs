@@ -121,8 +121,12 @@ impl Sweep {
     }
 
     /// Keeps an answer that came after the slice for the next one.
-    pub fn keep(&mut self, answer: PageAnswer) {
+    pub fn keep(&mut self, mut answer: PageAnswer) {
         self.reading.answered();
+        if let Ok(listed) = &mut answer {
+            // A poll must not wait for this slice.
+            listed.large = None;
+        }
         self.late = Some(answer);
     }
 
@@ -393,6 +397,7 @@ mod tests {
         sweep.keep(Ok(ListPage {
             page: Page::read(Stream::Accounts, newest_first).unwrap(),
             clock: Timestamp::now(),
+            large: None,
         }));
         poll_up_to(&mut store, "2024-06-01T00:00:00Z");
         sweep.go_on(&mut store).unwrap();

@@ -9,7 +9,7 @@ use super::retry::{Decision, Retry, RetryBudget};
 use crate::api::{self, Initiation, Page, Query, Record, Stream, Timestamp, Unusable};
 use crate::secret::{Rotating, Secret};
 use crate::stop::Stop;
-use crate::transport::{self, Credential, OutgoingRequest, Transport, Unread};
+use crate::transport::{self, Credential, LargeBody, OutgoingRequest, Transport, Unread};
 
 /// Bytes. People read the body of an error.
 const ERROR_BODY_LIMIT: u64 = 64 * 1024;
@@ -36,6 +36,8 @@ pub struct ListPage {
     pub page: Page,
     /// The answer's `Date`, or our time if it has none.
     pub clock: Timestamp,
+    /// Lets no other large answer into memory before this one is gone.
+    pub large: Option<LargeBody>,
 }
 
 /// The client of the service. The workers share it by reference, and with it the connections, the pace and the counts.
@@ -66,6 +68,8 @@ struct ServiceRequest<'a> {
     method: Method,
     url: String,
     json: Option<&'a str>,
+    /// The most bytes that the body of its answer may have, decompressed.
+    body_limit: u64,
 }
 
 /// When to stop trying.
@@ -106,11 +110,14 @@ impl ServiceClient {
 
     /// Asks for one account's balances. The inner error is an answer that cannot be kept as a record.
     pub fn balances(&self, account_id: &str) -> Result<Result<Record, Unusable>, Error> {
-        self.get(
-            &api::balances_path(account_id),
-            Patience::Poll,
-            |body, _| api::balances_record(account_id, body),
-        )
+        // Every worker may hold such an answer at the same time.
+        let share = self.settings.max_body_bytes / self.settings.transport.connections as u64;
+        let request = self.get(&api::balances_path(account_id), share);
+        let read = |body: &[u8], _| api::balances_record(account_id, body);
+        match self.answer(&request, Patience::Poll, read) {
+            Ok((record, _)) => Ok(record),
+            Err(unanswered) => Err(unanswered.error),
+        }
     }
 
     /// Asks the service to make a payout or a transfer, and retries for `patience` while there is no answer. The
@@ -124,9 +131,11 @@ impl ServiceClient {
         patience: Duration,
         read: impl Fn(&[u8]) -> Result<T, api::Invalid>,
     ) -> Result<T, Unanswered> {
-        let request = self.request(Method::POST, &format!("/{kind}"), Some(json));
+        let limit = self.settings.max_body_bytes;
+        let request = self.request(Method::POST, &format!("/{kind}"), Some(json), limit);
         let patience = Patience::Until(Instant::now() + patience);
         self.answer(&request, patience, |body, _| read(body))
+            .map(|(answer, _)| answer)
     }
 
     /// A poll begins: it has retries of its own.
@@ -155,39 +164,43 @@ impl ServiceClient {
         query: &Query,
         patience: Patience,
     ) -> Result<ListPage, Error> {
-        self.get(&query.path(stream), patience, |body, clock| {
-            Page::read(stream, body).map(|page| ListPage { page, clock })
-        })
+        let request = self.get(&query.path(stream), self.settings.max_body_bytes);
+        let read = |body: &[u8], clock| Page::read(stream, body).map(|page| (page, clock));
+        match self.answer(&request, patience, read) {
+            Ok(((page, clock), large)) => Ok(ListPage { page, clock, large }),
+            Err(unanswered) => Err(unanswered.error),
+        }
     }
 
-    fn get<T>(
+    fn get(&self, path: &str, body_limit: u64) -> ServiceRequest<'static> {
+        self.request(Method::GET, path, None, body_limit)
+    }
+
+    fn request<'a>(
         &self,
+        method: Method,
         path: &str,
-        patience: Patience,
-        read: impl Fn(&[u8], Timestamp) -> Result<T, api::Invalid>,
-    ) -> Result<T, Error> {
-        self.answer(&self.request(Method::GET, path, None), patience, read)
-            .map_err(|unanswered| unanswered.error)
-    }
-
-    fn request<'a>(&self, method: Method, path: &str, json: Option<&'a str>) -> ServiceRequest<'a> {
+        json: Option<&'a str>,
+        body_limit: u64,
+    ) -> ServiceRequest<'a> {
         let url = format!("{}{path}", self.settings.endpoint);
         ServiceRequest {
             name: format!("{method} {}", api::escaped(&url)),
             method,
             url,
             json,
+            body_limit,
         }
     }
 
     /// Sends a request until `read` accepts an answer or the patience ends. `read` takes the body and the service's
-    /// clock.
+    /// clock. What it makes of a large body comes with the permit to keep it in memory.
     fn answer<T>(
         &self,
         request: &ServiceRequest,
         patience: Patience,
         read: impl Fn(&[u8], Timestamp) -> Result<T, api::Invalid>,
-    ) -> Result<T, Unanswered> {
+    ) -> Result<(T, Option<LargeBody>), Unanswered> {
         let is_polling = !matches!(patience, Patience::Until(_));
         let stopped = || Error::Stopped {
             request: request.name.clone(),
@@ -206,11 +219,11 @@ impl ServiceClient {
             }
             attempts += 1;
             let error = match self.try_once(request, patience, attempts, &key, &read) {
-                Ok(value) => {
+                Ok(answer) => {
                     if is_polling {
                         self.budget.succeeded();
                     }
-                    return Ok(value);
+                    return Ok(answer);
                 }
                 Err(error) => error,
             };
@@ -276,9 +289,9 @@ impl ServiceClient {
         attempts: u32,
         key: &Secret,
         read: impl Fn(&[u8], Timestamp) -> Result<T, api::Invalid>,
-    ) -> Result<T, Error> {
+    ) -> Result<(T, Option<LargeBody>), Error> {
         let no_answer = |failure| Error::NoAnswer { failure, attempts };
-        let limit = self.settings.max_body_bytes;
+        let limit = request.body_limit;
         let mut timeout = None;
         if let Patience::Until(deadline) = patience {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -317,11 +330,14 @@ impl ServiceClient {
             Err(Unread::Cut(cut)) => return Err(no_answer(cut)),
         };
         let clock = answer.date.unwrap_or_else(Timestamp::now);
-        read(&body, clock).map_err(|invalid| Error::Unreadable {
-            request: answer.request,
-            status,
-            cause: invalid.to_string(),
-            attempts,
-        })
+        match read(&body, clock) {
+            Ok(value) => Ok((value, answer.large)),
+            Err(invalid) => Err(Error::Unreadable {
+                request: answer.request,
+                status,
+                cause: invalid.to_string(),
+                attempts,
+            }),
+        }
     }
 }

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, Params, Row};
 
@@ -38,7 +39,7 @@ pub struct QuarantineEntry {
     /// The hash of its text.
     pub hash: ContentHash,
     /// The exact text that the service sent.
-    pub json: Box<str>,
+    pub json: Arc<str>,
     /// When it was read.
     pub seen_at: Second,
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use ureq::http::{self, Method, Request, Response};
 use ureq::{AsSendBody, Body};
 
-use super::{NoAnswer, Transport, retry_after};
+use super::{LargeBody, NoAnswer, Transport, retry_after};
 use crate::api::{Timestamp, escaped};
 use crate::secret::Secret;
 
@@ -56,6 +56,8 @@ pub struct Answer {
     pub location: String,
     /// The whole body, decompressed.
     pub body: Result<Vec<u8>, Unread>,
+    /// To be kept as long as a large body, or what was made of it, is in memory.
+    pub large: Option<LargeBody>,
 }
 
 /// Why the body of an answer is missing.
@@ -126,7 +128,12 @@ impl Transport {
         } else {
             request.error_body_limit
         };
-        let read = response.body_mut().with_config().limit(limit).read_to_vec();
+        let patience = request.timeout.unwrap_or(self.request_timeout);
+        let read = self.large_bodies.read(response.body_mut(), limit, patience);
+        let (read, large) = match read {
+            Ok((body, large)) => (Ok(body), large),
+            Err(error) => (Err(error), None),
+        };
         let body = match read {
             // The content of a success is kept as it is. Anything else gets into errors.
             Ok(body) if status.is_success() => Ok(body),
@@ -141,6 +148,7 @@ impl Transport {
             retry_after,
             location,
             body,
+            large,
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod backoff;
 mod exchange;
+mod large_body;
 mod no_answer;
 mod resolver;
 mod retry_after;
@@ -17,10 +18,12 @@ use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
 
+use large_body::LargeBodies;
 use resolver::CachingResolver;
 
 pub use backoff::Backoff;
 pub use exchange::{Answer, Credential, OutgoingRequest, Unread};
+pub use large_body::LargeBody;
 pub use no_answer::NoAnswer;
 pub use retry_after::retry_after;
 
@@ -47,6 +50,7 @@ pub struct Settings {
 pub struct Transport {
     agent: Agent,
     resolver: CachingResolver,
+    large_bodies: LargeBodies,
     request_timeout: Duration,
     /// The configuration key that holds the server's address, for error messages.
     address_key: &'static str,
@@ -82,6 +86,7 @@ impl Transport {
         Transport {
             agent: Agent::with_parts(config, DefaultConnector::default(), resolver.clone()),
             resolver,
+            large_bodies: LargeBodies::new(),
             request_timeout: settings.request_timeout,
             address_key,
         }

@@ -1,4 +1,5 @@
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::super::{AnswerTime, Step, Walk};
 use super::LOOKBACK;
@@ -10,9 +11,9 @@ use crate::store::{Cursor, SweepPlace};
 #[derive(Default)]
 pub struct ModelStore {
     /// The newest version of each record.
-    pub records: HashMap<String, (Timestamp, Box<str>)>,
+    pub records: HashMap<String, (Timestamp, Arc<str>)>,
     pub cursor: Cursor,
-    delivered: BTreeSet<(String, Box<str>)>,
+    delivered: BTreeSet<(String, Arc<str>)>,
 }
 
 impl ModelStore {
