@@ -409,6 +409,43 @@ mod tests {
         assert!(store.newest(Stream::Accounts, "a").unwrap().is_some());
     }
 
+    /// The next poll finds the version known, so only the sweep can tell that its record has left a second.
+    #[test]
+    fn a_second_that_a_record_has_left_is_read_again_by_the_next_poll() {
+        let (_folder, mut store, mut sweep) = sweep_in_flight();
+        let second = |date| Timestamp::parse(date).unwrap().second();
+        let tie = (
+            second("2023-01-01T00:00:00Z"),
+            second("2023-01-01T00:00:00Z"),
+        );
+        let cursor = Cursor {
+            numbered: [tie].into(),
+            ..store.cursor(Stream::Accounts).unwrap()
+        };
+        let cursors = &[(Stream::Accounts, cursor)];
+        let batch = Batch {
+            cursors,
+            ..Batch::default()
+        };
+        store.commit(&batch).unwrap();
+        sweep.go_on(&mut store).unwrap();
+        for date in ["2023-01-01T00:00:00Z", "2023-06-01T00:00:00Z"] {
+            let page = format!(r#"[{{"id":"a","accountName":"A","createdAt":"{date}"}}]"#);
+            let listed = ListPage {
+                page: Page::read(Stream::Accounts, page.as_bytes()).unwrap(),
+                clock: Timestamp::now(),
+                large: None,
+            };
+            sweep.collect(&mut store, Ok(listed)).unwrap();
+        }
+        sweep.pause(&mut store).unwrap();
+        let cursor = store.cursor(Stream::Accounts).unwrap();
+        assert_eq!(
+            (cursor.again, cursor.numbered),
+            ([tie].into(), [tie].into())
+        );
+    }
+
     /// The page stayed in flight, and the sweep waited for it until the next start.
     #[test]
     fn a_page_whose_request_panicked_is_asked_for_again() {

@@ -278,8 +278,13 @@ impl ModelRecord {
     }
 }
 
+/// A number that is unlike that of any other id or salt. A single multiplication would only rotate the order from one salt
+/// to the next, so that every sweep could miss the same records.
 fn shuffled(id: usize, salt: u64) -> u64 {
-    (id as u64 ^ salt.rotate_left(17))
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        .rotate_left(31)
+    let mixed = |number: u64| {
+        let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        number ^ (number >> 31)
+    };
+    mixed(id as u64 + 1 ^ mixed(salt))
 }
