@@ -12,50 +12,27 @@ use crate::psp::{self, ListPage, ServiceClient};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Job {
     /// A page of a list, for the poll.
-    ListPage {
-        /// The stream to list.
-        stream: Stream,
-        /// Which page.
-        query: Query,
-    },
+    ListPage { stream: Stream, query: Query },
     /// The balances of one account, for the poll.
-    Balances {
-        /// The account's id.
-        account: String,
-    },
+    Balances { account: String },
     /// A page of a list, for the sweep.
-    SweepPage {
-        /// The stream to list.
-        stream: Stream,
-        /// Which page.
-        query: Query,
-    },
+    SweepPage { stream: Stream, query: Query },
 }
 
 /// What came of a job. It says what was asked for, so the loop keeps no side table.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Of [`Job::ListPage`].
     ListPage {
-        /// The stream that was asked for.
         stream: Stream,
-        /// The page.
         answer: PageAnswer,
     },
-    /// Of [`Job::Balances`].
     Balances {
-        /// The account that was asked for.
         account: String,
-        /// Its balances.
         answer: BalancesAnswer,
     },
-    /// Of [`Job::SweepPage`].
     SweepPage {
-        /// The stream that was asked for.
         stream: Stream,
-        /// The page that was asked for.
         query: Query,
-        /// The page.
         answer: PageAnswer,
     },
 }

@@ -43,7 +43,7 @@ pub(super) struct Horizon {
     /// up to the lookback before, where nothing is read any more.
     tail: Option<Second>,
     /// The newest second read that did not lie in the future at the time.
-    newest: Option<Second>,
+    pub newest: Option<Second>,
     /// The newest second read.
     latest: Option<Second>,
     /// A list was read plainly.
@@ -62,10 +62,6 @@ impl Horizon {
             latest: None,
             plainly: false,
         }
-    }
-
-    pub fn newest(&self) -> Option<Second> {
-        self.newest
     }
 
     /// An answer came.

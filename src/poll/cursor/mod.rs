@@ -147,7 +147,7 @@ impl Walk {
 
     /// The request to make next.
     pub fn request(&self) -> Query {
-        self.list.query(self.size.present())
+        self.list.query(self.size.present)
     }
 
     /// How far the stream is known to be complete, to be committed with the records of the pages given to `step`.
@@ -163,7 +163,7 @@ impl Walk {
     /// Where a sweep has come to.
     pub fn place(&self) -> Option<SweepPlace> {
         let mut place = self.sweep.as_ref()?.place.clone();
-        place.size = self.size.present();
+        place.size = self.size.present;
         place.position = self.cursor.position;
         self.list.note_in(&mut place);
         Some(place)
@@ -186,7 +186,7 @@ impl Walk {
     pub fn shrink(&mut self) -> bool {
         let shrunk = self.size.shrink();
         if shrunk {
-            self.list.restart(self.size.present());
+            self.list.restart(self.size.present);
         }
         shrunk
     }
@@ -220,7 +220,7 @@ impl Walk {
         self.cursor.position = Some(moved_at.earlier(lookback));
         self.cursor.set_back_at = Some(latest);
         let cursor = std::mem::take(&mut self.cursor);
-        *self = Walk::new(cursor, self.size.configured(), lookback, came);
+        *self = Walk::new(cursor, self.size.configured, lookback, came);
         true
     }
 
@@ -234,7 +234,7 @@ impl Walk {
 
     /// Goes back in the list of a sweep, to a page that it has read before it was left.
     fn rejoin(&mut self) {
-        let page = self.list.page();
+        let page = self.list.mark.page;
         if let Some(page) = self.sweep.as_mut().and_then(|sweep| sweep.rejoin(page)) {
             self.list.rejoin(page);
         }
@@ -242,11 +242,11 @@ impl Walk {
 
     /// Goes back farther, if the page holds nothing that the sweep has read before it was left.
     fn step_back_to_rejoin(&mut self, view: &PageView) -> bool {
-        let page = self.list.page();
+        let page = self.list.mark.page;
         let sweep = self.sweep.as_mut();
         let back = sweep.and_then(|sweep| sweep.step_back(page, view));
         if let Some(page) = back {
-            self.list.go_to(page);
+            self.list.mark.page = page;
         }
         back.is_some()
     }

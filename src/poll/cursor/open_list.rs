@@ -12,7 +12,7 @@ const REMEMBERED: usize = 100_000;
 /// The list that is being read, and what the walk remembers of its pages.
 #[derive(Debug)]
 pub(super) struct OpenList {
-    mark: Bookmark,
+    pub mark: Bookmark,
     /// The page before the one that is due. It outlives its list, because the proof of an anchor needs it.
     previous: PreviousPage,
     /// The elements of all pages, hashed.
@@ -31,13 +31,13 @@ pub(super) struct Bookmark {
     /// The page size that it was opened with.
     pub size: u32,
     /// The page that is due.
-    page: u64,
+    pub page: u64,
     /// The earliest second on its pages: not always `from`, because a service may shift or ignore the filter.
-    earliest: Option<Second>,
+    pub earliest: Option<Second>,
     /// Its first page, hashed.
     first: Option<u64>,
     /// How many elements its longest page had.
-    longest: usize,
+    pub longest: usize,
     /// It was read once more from its beginning because its pages grew longer.
     regrown: bool,
     /// How many of its pages held nothing that other pages had held.
@@ -124,22 +124,9 @@ impl OpenList {
         self.seen.clear();
     }
 
-    pub fn bookmark(&self) -> Bookmark {
-        self.mark
-    }
-
-    /// Returns to a list, after another one could not prove its bound.
-    pub fn return_to(&mut self, mark: Bookmark) {
-        self.mark = mark;
-    }
-
-    pub fn go_to(&mut self, page: u64) {
-        self.mark.page = page;
-    }
-
     /// Goes to another page of the list, as if none before it had been read.
     pub fn rejoin(&mut self, page: u64) {
-        self.go_to(page);
+        self.mark.page = page;
         self.previous = PreviousPage::default();
         self.forget();
         self.repeats = 0;
@@ -160,22 +147,6 @@ impl OpenList {
         place.longest = self.mark.longest;
         place.first = self.mark.first;
         place.last.clone_from(&self.previous.hashes);
-    }
-
-    pub fn page(&self) -> u64 {
-        self.mark.page
-    }
-
-    pub fn from(&self) -> Option<Second> {
-        self.mark.from
-    }
-
-    pub fn earliest(&self) -> Option<Second> {
-        self.mark.earliest
-    }
-
-    pub fn longest(&self) -> usize {
-        self.mark.longest
     }
 
     /// Whether more than one page was different from all others.

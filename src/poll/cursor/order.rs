@@ -60,7 +60,7 @@ pub(super) fn findings(
     let rearranged = overlap == Overlap::Complete && !list.is_repetition(view);
     let mut cap = quirks.caps_page_size_at;
     let brings_nothing = overlap == Overlap::Complete && !(rearranged && size.can_enlarge(cap));
-    let cap_shown = size.cap_shown_by(list.longest());
+    let cap_shown = size.cap_shown_by(list.mark.longest);
     let capped = follows && list.previous_is_short(size.full(cap)) && cap_shown.is_some();
     if capped {
         cap = cap_shown;
@@ -99,7 +99,7 @@ pub(super) fn findings(
 impl Walk {
     /// Notes what a page shows of the list and of the service. Some step, if that decides what follows.
     pub(super) fn look_at(&mut self, view: &PageView) -> Option<Step> {
-        if self.list.page() == 1 {
+        if self.list.mark.page == 1 {
             let early_by = self.list.early_by(view);
             self.filter.note_early(early_by, &mut self.cursor.quirks);
         }
@@ -135,7 +135,7 @@ impl Walk {
             }
             PageFinding::Follows => quirks.ignores_page = false,
             PageFinding::Capped => {
-                quirks.caps_page_size_at = self.size.cap_shown_by(self.list.longest());
+                quirks.caps_page_size_at = self.size.cap_shown_by(self.list.mark.longest);
             }
             PageFinding::IgnoresPage => {
                 quirks.ignores_page = true;
@@ -148,7 +148,7 @@ impl Walk {
                 self.note_in_sweep(|place| place.found.several_seconds = true);
             }
             PageFinding::Grown => {
-                self.list.restart_regrown(self.size.present());
+                self.list.restart_regrown(self.size.present);
                 return Some(Step::Ask);
             }
             PageFinding::Unstable => {
@@ -160,7 +160,7 @@ impl Walk {
                 self.note_incomplete(format!(
                     "the order of the list changes from request to request, and the list, or one tie in it, does not \
                     fit on a page of {}",
-                    self.size.present()
+                    self.size.present
                 ));
             }
             PageFinding::Enlarged => {
@@ -202,7 +202,7 @@ impl Walk {
     /// The list is being read by page number up to `last`. A sweep leaves that to polls, and so it leaves the seconds that
     /// it finds records to have left.
     pub(super) fn read_by_number(&mut self, last: Second) {
-        if let (None, Some(first)) = (&self.sweep, self.list.earliest()) {
+        if let (None, Some(first)) = (&self.sweep, self.list.mark.earliest) {
             self.reread.note_numbered((first, last), &mut self.cursor);
         }
     }

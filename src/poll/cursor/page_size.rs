@@ -7,9 +7,9 @@ const LARGEST_PAGE: u32 = 10_000;
 #[derive(Debug)]
 pub(super) struct PageSize {
     /// What the configuration says.
-    configured: u32,
+    pub configured: u32,
     /// What the next request asks for.
-    present: u32,
+    pub present: u32,
     /// The most that helps in the present list: more was asked for and did not come.
     largest: u32,
     /// The most that helps in any list: the answer to more was too large to be read.
@@ -28,14 +28,6 @@ impl PageSize {
             limit: largest,
             enlarged_over: None,
         }
-    }
-
-    pub fn configured(&self) -> u32 {
-        self.configured
-    }
-
-    pub fn present(&self) -> u32 {
-        self.present
     }
 
     /// How many elements a full page has, where the service caps pages at `cap`.

@@ -82,13 +82,13 @@ impl Walk {
     /// Opens another list at its first page.
     fn open(&mut self, from: Option<Second>) {
         self.size.begin_list();
-        self.list.open(from, self.size.present());
+        self.list.open(from, self.size.present);
     }
 
     fn open_to_prove(&mut self, proof: Proof) -> Step {
         self.size.begin_list();
         self.list
-            .open_to_prove(Some(proof.from()), self.size.present());
+            .open_to_prove(Some(proof.from()), self.size.present);
         self.phase = Phase::Proving(proof);
         Step::Ask
     }
@@ -101,7 +101,7 @@ impl Walk {
         self.open_to_prove(Proof {
             target,
             back: self.filter.late,
-            goal: Goal::GoOn(self.list.bookmark()),
+            goal: Goal::GoOn(self.list.mark),
         })
     }
 
@@ -151,7 +151,7 @@ impl Walk {
         if let Some(proof) = farther.filter(|_| self.list.early_by(view) == 0) {
             return Some(self.open_to_prove(proof));
         }
-        self.list.return_to(mark);
+        self.list.mark = mark;
         self.size.resume(mark.size);
         self.phase = Phase::Plain { unproven: None };
         // What moved while proof was sought may have shifted the page that comes next.
@@ -183,7 +183,7 @@ impl Walk {
         }
         let position = self.cursor.position;
         self.cursor.position = self.horizon.position_within(position, target, last);
-        let is_later = self.filter.is_later(last, self.list.from());
+        let is_later = self.filter.is_later(last, self.list.mark.from);
         let can_anchor = is_later && self.list.spans_seconds(view);
         let full = self.is_full(view);
         let unstable_tie = !can_anchor && full && self.cursor.quirks.unstable_since.is_some();
@@ -282,10 +282,10 @@ impl Walk {
     /// Reads the list once more, with pages twice as large. False if that cannot help.
     pub(super) fn enlarge(&mut self, view: &PageView) -> bool {
         let cap = self.cursor.quirks.caps_page_size_at;
-        let longest = self.list.longest().max(view.length());
+        let longest = self.list.mark.longest.max(view.length());
         let enlarged = self.size.enlarge(cap, longest);
         if enlarged {
-            self.list.restart(self.size.present());
+            self.list.restart(self.size.present);
         }
         enlarged
     }
@@ -341,7 +341,7 @@ impl Walk {
 
     fn read_next_range_again(&mut self) -> Step {
         let Some(range) = self.reread.next() else {
-            let newest = self.horizon.newest();
+            let newest = self.horizon.newest;
             let quirks = &self.cursor.quirks;
             let check = newest.and_then(|newest| self.filter.first_check(newest, quirks));
             return self.check(check);
@@ -356,7 +356,7 @@ impl Walk {
         if !self.reread.plainly {
             return self.open_to_prove(proof);
         }
-        self.open(self.list.from().map(|from| from.min(proof.from())));
+        self.open(self.list.mark.from.map(|from| from.min(proof.from())));
         self.phase = Phase::Again { range };
         Step::Ask
     }

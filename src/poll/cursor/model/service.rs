@@ -286,5 +286,5 @@ fn shuffled(id: usize, salt: u64) -> u64 {
         let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         number ^ (number >> 31)
     };
-    mixed(id as u64 + 1 ^ mixed(salt))
+    mixed(id as u64 ^ mixed(salt))
 }
