@@ -100,7 +100,7 @@ impl fmt::Display for Alarm {
                 write!(
                     f,
                     "{stream}: the cursor has been at {position} for {polls} polls, although there are newer records: are \
-                     they dated in the future, or is the service's clock (its \"Date\") behind?"
+                     they dated in the future, or is a clock behind, the service's (its \"Date\") or this machine's?"
                 )
             }
             Alarm::LittleRoom { free } => write!(
