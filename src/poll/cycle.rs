@@ -136,7 +136,7 @@ impl Cycle {
     /// Takes the answer to [`Job::ListPage`].
     pub fn collect_page(
         &mut self,
-        store: &Store,
+        store: &mut Store,
         clocks: &mut Clocks,
         stream: Stream,
         answer: PageAnswer,
@@ -175,7 +175,7 @@ impl Cycle {
         for unusable in read.quarantined {
             self.count_quarantined(stream, unusable);
         }
-        for (record, judged) in &read.records {
+        for (record, judged) in listed.page.records.iter().zip(read.judged) {
             self.count(record, judged);
         }
         Ok(())
@@ -201,7 +201,7 @@ impl Cycle {
         match read {
             Ok(record) => {
                 let judged = self.pending.take(store, &record, false)?;
-                self.count(&record, &judged);
+                self.count(&record, Some(judged));
             }
             Err(mut unusable) => {
                 // Which account was asked for is known, whatever the answer says.
@@ -222,7 +222,7 @@ impl Cycle {
         store: &mut Store,
         client: &ServiceClient,
         ended: bool,
-    ) -> StoreResult<usize> {
+    ) -> StoreResult<()> {
         let moved: Vec<(Stream, Cursor)> = self
             .readings
             .iter()
@@ -235,13 +235,13 @@ impl Cycle {
             poll: Some(&poll),
             ..Batch::default()
         };
-        let committed = self.pending.commit(store, &batch)?;
+        self.pending.commit(store, &batch)?;
         for (stream, cursor) in moved {
             if let Some(reading) = self.reading_mut(stream) {
                 reading.committed(cursor);
             }
         }
-        Ok(committed)
+        Ok(())
     }
 
     /// What it did so far.
@@ -255,7 +255,10 @@ impl Cycle {
     }
 
     /// Counts what a record turned out to be, and logs what is odd about it.
-    fn count(&mut self, record: &Record, judged: &Judged) {
+    fn count(&mut self, record: &Record, judged: Option<Judged>) {
+        let Some(judged) = judged else {
+            return;
+        };
         let stream = record.stream;
         if judged.newly_quarantined {
             self.tally.quarantined(stream, Some(&record.id), DUPLICATE);
@@ -267,8 +270,9 @@ impl Cycle {
         if number == 1 && stream == Stream::Accounts {
             self.accounts.push(record.id.clone());
         }
-        let before = judged.before.as_ref();
-        let same_date = before.is_some_and(|before| before.timestamp == record.timestamp);
+        let same_date = judged
+            .before
+            .is_some_and(|(timestamp, _)| timestamp == record.timestamp);
         if number == RESTLESS_VERSIONS && same_date && stream != Stream::Balances {
             log::warn!(
                 "{stream}: record \"{}\" has changed {number} times, most recently without a newer date: does the \

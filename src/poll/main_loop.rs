@@ -307,13 +307,13 @@ impl<'a> Poller<'a> {
 
     fn collect_for_poll(
         &mut self,
-        collect: impl FnOnce(&mut Cycle, &Store, &mut Clocks) -> StoreResult<()>,
+        collect: impl FnOnce(&mut Cycle, &mut Store, &mut Clocks) -> StoreResult<()>,
     ) -> Result<Option<Finished>, Error> {
         let Activity::Polling(cycle) = &mut self.activity else {
             // The poll was aborted.
             return Ok(None);
         };
-        collect(cycle, &self.store, &mut self.clocks)?;
+        collect(cycle, &mut self.store, &mut self.clocks)?;
         if cycle.is_full() {
             cycle.commit(&mut self.store, &self.client, false)?;
             wake(&self.publishers);
@@ -330,10 +330,11 @@ impl<'a> Poller<'a> {
         let Activity::Polling(mut cycle) = std::mem::take(&mut self.activity) else {
             return Ok(None);
         };
-        if cycle.commit(&mut self.store, &self.client, true)? > 0 {
+        cycle.commit(&mut self.store, &self.client, true)?;
+        let report = cycle.report(&self.client);
+        if report.versions.values().any(|versions| *versions > 0) {
             wake(&self.publishers);
         }
-        let report = cycle.report(&self.client);
         if report.outcome != PollOutcome::Failed {
             cycle.log_the_rest();
             self.alarms.poll_succeeded();

@@ -5,7 +5,7 @@ use super::judge::{Verdict, judge};
 use super::quarantine::{DUPLICATE, QuarantineChanges};
 use super::versions::PendingVersions;
 use crate::api::{Record, Timestamp, Unusable, escaped, same_content};
-use crate::store::{Batch, MOST_UNKNOWN_VALUES, QuarantineKind, Store, StoredVersion};
+use crate::store::{Batch, MOST_UNKNOWN_VALUES, QuarantineKind, Store};
 
 /// Bytes of records after which a batch is committed, however few they are.
 const MOST_BYTES: usize = 8 << 20;
@@ -18,6 +18,8 @@ pub struct Pending {
     pub versions: PendingVersions,
     pub quarantine: QuarantineChanges,
     unknown_values: UnknownValues,
+    /// Whether a part of a page was committed ahead. The rest of it follows with the cursor.
+    is_ahead: bool,
 }
 
 /// A record that was read, judged.
@@ -27,8 +29,8 @@ pub struct Judged {
     pub verdict: Verdict,
     /// Whether it was put into quarantine and was not there before.
     pub newly_quarantined: bool,
-    /// The newest version known before, if any.
-    pub before: Option<StoredVersion>,
+    /// The date of the newest version known before, if any, and the sweep that found it, if one did.
+    pub before: Option<(Timestamp, Option<i64>)>,
 }
 
 impl Pending {
@@ -44,6 +46,7 @@ impl Pending {
             versions: PendingVersions::new(poll, sweep),
             quarantine: QuarantineChanges::new(store)?,
             unknown_values: UnknownValues::new(store)?,
+            is_ahead: false,
         })
     }
 
@@ -54,10 +57,11 @@ impl Pending {
         Ok(())
     }
 
-    /// Takes the records of one answer that are `wanted`. The other places of the result are empty.
+    /// Takes the records of one answer that are `wanted`. The other places of the result are empty. Of a page that is
+    /// longer than a batch, all but the rest is committed at once; the cursor stays where it is.
     pub fn take_page(
         &mut self,
-        store: &Store,
+        store: &mut Store,
         records: &[Record],
         wanted: impl Fn(&Record) -> bool,
     ) -> StoreResult<Vec<Option<Judged>>> {
@@ -74,6 +78,10 @@ impl Pending {
             // Two contents with one id and date on one page are two records, whatever is stored.
             let is_duplicate = twin.hash != record.hash && !same_content(&twin.json, &record.json);
             judged.push(Some(self.take(store, record, is_duplicate)?));
+            if judged.len().is_multiple_of(self.most_records) && judged.len() < records.len() {
+                self.commit(store, &Batch::default())?;
+                self.is_ahead = true;
+            }
         }
         Ok(judged)
     }
@@ -122,7 +130,7 @@ impl Pending {
         Ok(Judged {
             verdict,
             newly_quarantined,
-            before,
+            before: before.map(|known| (known.timestamp, known.sweep)),
         })
     }
 
@@ -136,13 +144,14 @@ impl Pending {
 
     /// Whether it is time to commit.
     pub fn is_full(&self) -> bool {
-        self.versions.len() + self.quarantine.added.len() >= self.most_records
+        self.is_ahead
+            || self.versions.len() + self.quarantine.added.len() >= self.most_records
             || self.versions.bytes() + self.quarantine.bytes >= MOST_BYTES
     }
 
     /// Commits everything pending together with what `batch` holds. Within the batch the change log is ordered by
-    /// stream, and within a stream as it was read. Returns how many versions were committed.
-    pub fn commit(&mut self, store: &mut Store, batch: &Batch) -> StoreResult<usize> {
+    /// stream, and within a stream as it was read.
+    pub fn commit(&mut self, store: &mut Store, batch: &Batch) -> StoreResult<()> {
         let (poll, sweep) = (self.versions.poll, self.versions.sweep);
         let versions = self.versions.in_order();
         store.commit(&Batch {
@@ -155,11 +164,11 @@ impl Pending {
             unknown_values: &self.unknown_values.counts(),
             ..*batch
         })?;
-        let committed = versions.len();
         self.versions = PendingVersions::new(poll, sweep);
         self.quarantine.clear();
         self.unknown_values.pending.clear();
-        Ok(committed)
+        self.is_ahead = false;
+        Ok(())
     }
 
     fn push(&mut self, record: &Record, number: i64) {
@@ -207,5 +216,45 @@ impl UnknownValues {
         counts
             .map(|((field, value), versions)| (*field, value.clone(), *versions))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Page, Stream};
+    use crate::store::Identity;
+
+    #[test]
+    fn a_page_that_is_longer_than_a_batch_is_committed_in_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity {
+            name: "test".to_owned(),
+            endpoint: "http://localhost".to_owned(),
+        };
+        let mut store = Store::open(folder.path(), &identity).unwrap();
+        let mut pending = Pending::new(&store, 1, None, 2).unwrap();
+        let elements = (0..5).map(|number| {
+            format!(r#"{{"id":"{number}","accountName":"A","createdAt":"2024-01-01T00:00:00Z"}}"#)
+        });
+        let body = format!("[{}]", elements.collect::<Vec<String>>().join(","));
+        let page = Page::read(Stream::Accounts, body.as_bytes()).unwrap();
+        let judged = pending
+            .take_page(&mut store, &page.records, |_| true)
+            .unwrap();
+        assert!(
+            judged
+                .iter()
+                .all(|judged| { judged.as_ref().unwrap().verdict == Verdict::New { number: 1 } })
+        );
+        let stored = |store: &Store| {
+            let stored =
+                |record: &&Record| store.newest(record.stream, &record.id).unwrap().is_some();
+            page.records.iter().filter(stored).count()
+        };
+        // The rest and the cursor are due now, however little the rest is.
+        assert_eq!((stored(&store), pending.is_full()), (4, true));
+        pending.commit(&mut store, &Batch::default()).unwrap();
+        assert_eq!((stored(&store), pending.is_full()), (5, false));
     }
 }

@@ -52,8 +52,8 @@ enum ReadingState {
 pub struct PageRead<'a> {
     /// The elements that break the API and are newly in quarantine.
     pub quarantined: Vec<&'a Unusable>,
-    /// The records that this reading is for.
-    pub records: Vec<(&'a Record, Judged)>,
+    /// What each of its records is. None where this reading is not for it.
+    pub judged: Vec<Option<Judged>>,
     /// How the reading goes on.
     pub step: Step,
 }
@@ -152,7 +152,7 @@ impl Reading {
     /// Takes a page: its records become pending or not, and the walk takes its next step.
     pub fn take<'a>(
         &mut self,
-        store: &Store,
+        store: &mut Store,
         pending: &mut Pending,
         page: &'a Page,
         time: AnswerTime,
@@ -167,19 +167,16 @@ impl Reading {
         let judged = pending.take_page(store, &page.records, |record| self.wants(record))?;
         let stored: Vec<Option<Timestamp>> = judged
             .iter()
-            .map(|judged| Some(judged.as_ref()?.before.as_ref()?.timestamp))
+            .map(|judged| Some(judged.as_ref()?.before?.0))
             .collect();
         let step = self.walk.step(page, &stored, time);
         match step {
             Step::Ask => self.answered(),
             Step::End => self.complete(),
         }
-        let records = page.records.iter().zip(judged);
         Ok(PageRead {
             quarantined,
-            records: records
-                .filter_map(|(record, judged)| Some((record, judged?)))
-                .collect(),
+            judged,
             step,
         })
     }

@@ -31,7 +31,7 @@ pub fn retry_quarantined(
             }
         }
     }
-    pending.commit(store, &Batch::default()).map(|_| ())
+    pending.commit(store, &Batch::default())
 }
 
 /// Reads a record of the quarantine. The inner error is the reason why it stays there.

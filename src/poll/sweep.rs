@@ -212,7 +212,7 @@ impl Sweep {
         for unusable in read.quarantined {
             self.count_quarantined(unusable.id.as_deref(), &unusable.reason);
         }
-        for (record, judged) in &read.records {
+        for (record, judged) in listed.page.records.iter().zip(read.judged) {
             self.count(record, judged);
         }
         if let Some(place) = self.reading.place() {
@@ -295,18 +295,21 @@ impl Sweep {
     }
 
     /// Counts what a record turned out to be.
-    fn count(&mut self, record: &Record, judged: &Judged) {
+    fn count(&mut self, record: &Record, judged: Option<Judged>) {
+        let Some(judged) = judged else {
+            return;
+        };
         if judged.newly_quarantined {
             self.count_quarantined(Some(&record.id), DUPLICATE);
         }
         let Verdict::New { .. } = judged.verdict else {
             return;
         };
-        let before = judged.before.as_ref();
-        match before.filter(|before| before.timestamp >= record.timestamp) {
-            Some(before) => {
+        let before = judged.before;
+        match before.filter(|(timestamp, _)| *timestamp >= record.timestamp) {
+            Some((_, sweep)) => {
                 self.row.changed += 1;
-                if before.sweep == Some(self.row.number - 1) {
+                if sweep == Some(self.row.number - 1) {
                     self.count_always_changing(record);
                 }
             }
