@@ -210,6 +210,49 @@ fn a_stop_answers_what_is_in_flight() {
 }
 
 #[test]
+fn clients_that_wait_for_a_poll_leave_room_for_others() {
+    let service = FakePsp::with_a_bank();
+    let listening = Listening::start(&service.url(), json!({}));
+    listening.wait_for_line("poll 1 complete");
+    let (release, released) = crossbeam_channel::bounded(0);
+    service.always("/beneficiaries", Reply::When(released));
+    let address = listening.url.strip_prefix("http://").unwrap();
+    let request = format!(
+        "POST /poll?wait=true HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Length: 0\r\n\r\n",
+        bearer()
+    );
+    // As many as the listener has connections, but a few.
+    let clients: Vec<TcpStream> = (0..1_000)
+        .map(|_| {
+            let mut client = TcpStream::connect(address).unwrap();
+            client.write_all(request.as_bytes()).unwrap();
+            client.set_nonblocking(true).unwrap();
+            client
+        })
+        .collect();
+    let answered = || {
+        clients
+            .iter()
+            .filter(|client| client.peek(&mut [0]).is_ok())
+    };
+    wait_until("all but 256 have an answer", || {
+        answered().count() >= 1_000 - 256
+    });
+    assert_eq!(listening.ask("GET", "/healthz", None, "").0, 200);
+    assert_eq!(listening.get("/accounts").0, 200);
+    assert_eq!(answered().count(), 1_000 - 256);
+    let mut answer = [0; 1_000];
+    let length = answered().next().unwrap().peek(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && answer.contains("256 requests wait for it already"),
+        "{answer}"
+    );
+    drop(release);
+    wait_until("the others have an answer", || answered().count() == 1_000);
+}
+
+#[test]
 fn clients_that_take_every_descriptor_stop_neither_polling_nor_good_clients() {
     let service = FakePsp::with_a_bank();
     let keys =

@@ -191,7 +191,7 @@ impl<'a> Poller<'a> {
             Activity::Polling(_) => false,
             Activity::Sweeping(sweep) => sweep.pages() >= LEAST_PAGES,
         };
-        if has_time && self.queue.is_wanted() {
+        if has_time && self.queue.is_ready() {
             self.begin_poll()?;
         }
         Ok(())
@@ -254,7 +254,9 @@ impl<'a> Poller<'a> {
             }
             Event::Asked(Ask::Poll(waiter)) => {
                 self.queue.want(waiter);
-                self.poll_is_wanted()?;
+                if self.queue.is_ready() {
+                    self.poll_is_wanted()?;
+                }
             }
             Event::Asked(Ask::Sweep) => {
                 self.store.ask_for_sweep()?;

@@ -112,6 +112,9 @@ pub enum Error {
     /// Nobody can ask the loop for anything any more, which is a bug: it holds a sender itself.
     #[error("the channel of poll requests is closed: this is a bug, please report it")]
     AskersLost,
+    /// Too many wait for a poll. The poll comes all the same.
+    #[error("a poll is coming, but {0} requests wait for it already; ask again without \"wait\"")]
+    TooManyWaiters(usize),
     /// The loop stopped before the poll that was asked for began.
     #[error("generic-connector is shutting down; try again when it is running")]
     Stopped,

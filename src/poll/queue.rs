@@ -4,6 +4,13 @@ use crossbeam_channel::{Receiver, Sender, never, unbounded};
 
 use super::{Error, PollReport};
 
+/// A poll that is asked for begins at least this long after the one before it began: a client that asks without pause
+/// must not keep the service busy.
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Requests that may wait for a poll. Each of them holds a connection, and the lists need some, too.
+const MOST_WAITERS: usize = 256;
+
 /// What can be asked of the loop while it runs.
 pub enum Ask {
     /// To poll now. While a poll runs, one more is remembered.
@@ -29,6 +36,8 @@ pub struct PollQueue {
     /// When the timer wants the next poll; none without a timer.
     due: Option<Instant>,
     wanted: bool,
+    /// When the newest poll began.
+    begun_at: Option<Instant>,
     /// The waiters for the poll that begins next.
     waiting: Vec<Waiter>,
     /// The waiters for the poll that runs.
@@ -45,6 +54,7 @@ impl PollQueue {
             period,
             due: None,
             wanted: false,
+            begun_at: None,
             waiting: Vec::new(),
             in_progress: Vec::new(),
         }
@@ -65,9 +75,10 @@ impl PollQueue {
         self.due = Some(Instant::now());
     }
 
-    /// When the timer expires, if there is one.
+    /// When the next poll is due: by the timer, if there is one, or because it was asked for.
     pub fn due(&self) -> Option<Instant> {
-        self.due
+        let asked = self.may_begin_at().filter(|at| *at > Instant::now());
+        [self.due, asked].into_iter().flatten().min()
     }
 
     /// The timer has expired: a poll is wanted.
@@ -78,19 +89,35 @@ impl PollQueue {
 
     /// A poll is asked for.
     pub fn want(&mut self, waiter: Option<Waiter>) {
-        self.waiting.extend(waiter);
         self.wanted = true;
+        let Some(waiter) = waiter else {
+            return;
+        };
+        if self.waiting.len() + self.in_progress.len() < MOST_WAITERS {
+            self.waiting.push(waiter);
+        } else {
+            waiter(Err(&Error::TooManyWaiters(MOST_WAITERS)));
+        }
     }
 
-    /// Whether a poll is wanted that has not begun.
-    pub fn is_wanted(&self) -> bool {
+    /// Whether a poll is wanted that may begin now.
+    pub fn is_ready(&self) -> bool {
+        self.may_begin_at().is_some_and(|at| at <= Instant::now())
+    }
+
+    /// When the poll that is wanted may begin.
+    fn may_begin_at(&self) -> Option<Instant> {
+        let interval = LEAST_INTERVAL.min(self.period);
+        let now = Instant::now();
         self.wanted
+            .then(|| self.begun_at.map_or(now, |begun_at| begun_at + interval))
     }
 
     /// A poll begins.
     pub fn begun(&mut self) {
         self.restart_timer();
         self.wanted = false;
+        self.begun_at = Some(Instant::now());
         self.in_progress.append(&mut self.waiting);
     }
 
@@ -164,21 +191,35 @@ mod tests {
         let (first, told_first) = waiter();
         queue.want(Some(first));
         queue.begun();
-        assert!(!queue.is_wanted());
+        assert!(!queue.is_ready());
         let (second, told_second) = waiter();
         let (third, told_third) = waiter();
         queue.want(Some(second));
         queue.want(Some(third));
         queue.ended(&poll(1));
         assert_eq!(told_first.recv(), Ok(Ok(1)));
-        assert!(queue.is_wanted() && told_second.is_empty());
+        assert!(queue.is_ready() && told_second.is_empty());
         queue.begun();
-        assert!(!queue.is_wanted());
+        assert!(!queue.is_ready());
         queue.ended(&poll(2));
         assert_eq!(
             (told_second.recv(), told_third.recv()),
             (Ok(Ok(2)), Ok(Ok(2)))
         );
+    }
+
+    #[test]
+    fn polls_that_are_asked_for_without_pause_are_a_second_apart() {
+        let mut queue = PollQueue::new(Duration::from_secs(60));
+        queue.want(None);
+        assert!(queue.is_ready() && queue.due().is_none());
+        queue.begun();
+        let begun_at = queue.begun_at.unwrap();
+        queue.want(None);
+        assert!(!queue.is_ready());
+        assert_eq!(queue.due(), Some(begun_at + LEAST_INTERVAL));
+        queue.begun_at = begun_at.checked_sub(LEAST_INTERVAL);
+        assert!(queue.is_ready() && queue.due().is_none());
     }
 
     #[test]
@@ -190,7 +231,7 @@ mod tests {
         let (waiting, told_waiting) = waiter();
         queue.want(Some(waiting));
         queue.aborted(&Error::WorkersLost);
-        assert!(!queue.is_wanted());
+        assert!(!queue.is_ready());
         let lost = Error::WorkersLost.to_string();
         assert_eq!(told_running.recv(), Ok(Err(lost.clone())));
         assert_eq!(told_waiting.recv(), Ok(Err(lost)));

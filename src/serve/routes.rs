@@ -12,7 +12,7 @@ use super::keys::ListenKey;
 use super::lists::Lists;
 use crate::api::{Initiation, Stream, escaped};
 use crate::http::{Admission, Handler, Request, RequestHead, Responder, Response};
-use crate::poll::Ask;
+use crate::poll::{self, Ask};
 use crate::status::Status;
 
 /// For "poll now", if the client wants to wait for the end: a first import may take hours.
@@ -173,8 +173,13 @@ impl Routes {
         self.ask(Ask::Poll(Some(Box::new(|ended| {
             responder.answer(match ended {
                 Ok(report) => json_of(&report.in_json()),
-                Err(error) => Response::error(503, "Poll Aborted", &error.to_string())
-                    .with_header("Retry-After", "10"),
+                Err(error) => {
+                    let title = match error {
+                        poll::Error::TooManyWaiters(_) => "Too Many Waiting",
+                        _ => "Poll Aborted",
+                    };
+                    Response::error(503, title, &error.to_string()).with_header("Retry-After", "10")
+                }
             });
         }))));
     }
