@@ -54,6 +54,17 @@ pub struct InitiationRequest {
     pub json: String,
 }
 
+/// The fields of a request. A service that reads names in any case takes other spellings for them.
+const FIELDS: [&str; 7] = [
+    "idempotencyKey",
+    "amount",
+    "currency",
+    "sourceAccountId",
+    "destinationAccountId",
+    "description",
+    "metadata",
+];
+
 impl InitiationRequest {
     /// Reads a PayoutRequest or a TransferRequest. The error names the field, its value and the rule.
     pub fn read(body: &[u8]) -> Result<InitiationRequest, Invalid> {
@@ -68,6 +79,12 @@ impl InitiationRequest {
         if let Some(name) = members.duplicate() {
             return invalid(format!(
                 "\"{}\" appears twice in the body",
+                super::escaped(name)
+            ));
+        }
+        if let Some(name) = members.other_spelling(&FIELDS) {
+            return invalid(format!(
+                "\"{}\" differs from a field of the API only in case, and the service could take it for that field",
                 super::escaped(name)
             ));
         }
@@ -162,6 +179,9 @@ mod tests {
                 Value::Null,
                 "\"destinationAccountId\" is missing",
             ),
+            ("Amount", json!("1"), "\"Amount\" differs from a field"),
+            ("sourceAccountID", json!("a"), "differs from a field"),
+            ("de\u{17f}cription", json!("a"), "differs from a field"),
         ] {
             let error = InitiationRequest::read(&body(field, value.clone()))
                 .unwrap_err()

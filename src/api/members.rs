@@ -78,6 +78,12 @@ impl<'a> Members<'a> {
             .map(|pair| pair[0])
     }
 
+    /// The first name that is another spelling of one of these fields ([`is_other_spelling`]).
+    pub fn other_spelling(&self, fields: &[&str]) -> Option<&str> {
+        let mut names = self.members.iter().map(|(name, _)| &**name);
+        names.find(|name| is_other_spelling(name, fields))
+    }
+
     /// Whether a member has been set or removed since the object was read.
     pub fn is_edited(&self) -> bool {
         self.edited
@@ -104,6 +110,28 @@ impl<'a> Members<'a> {
         }
         text + "}"
     }
+}
+
+/// Whether a name differs from one of these fields, which are in ASCII, only in case.
+///
+/// Go's encoding/json, and other readers, take such a name for the field's, and the last one wins.
+pub fn is_other_spelling(name: &str, fields: &[&str]) -> bool {
+    fields
+        .iter()
+        .any(|field| name != *field && folds_to(name, field))
+}
+
+fn folds_to(name: &str, field: &str) -> bool {
+    if name.is_ascii() {
+        return name.eq_ignore_ascii_case(field);
+    }
+    let fold = |character| match character {
+        // The two letters outside ASCII whose other case lies within it.
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        character => character.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).eq(field.chars().map(fold))
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {

@@ -28,7 +28,7 @@ pub use contract::{STATUSES, TYPES, check_metadata};
 pub use error_body::ErrorBody;
 pub use initiation::{Initiated, Initiation, InitiationRequest};
 pub use list_request::ListRequest;
-pub use members::Members;
+pub use members::{Members, is_other_spelling};
 pub use page::{Page, balances_record};
 pub use query::{Query, balances_path};
 pub use record::{Record, Unusable, read_record};

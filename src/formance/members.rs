@@ -1,4 +1,4 @@
-use crate::api::Members;
+use crate::api::{Members, is_other_spelling};
 
 /// Go's encoding/json refuses a text that is nested deeper than 10,000, even in a member that it ignores. No field of the
 /// API needs more than three levels.
@@ -9,26 +9,6 @@ const DEEPEST: usize = 1_000;
 /// Go matches names without regard to case, and the last match wins, so that `"ID"` would replace `"id"`.
 pub(super) fn drop_unreadable(object: &mut Members, fields: &[&str]) {
     object.retain(|name, json| !is_other_spelling(name, fields) && !is_deeper_than(json, DEEPEST));
-}
-
-/// Whether Go takes a name for one of these fields, which are in ASCII, though it is not the same.
-fn is_other_spelling(name: &str, fields: &[&str]) -> bool {
-    fields
-        .iter()
-        .any(|field| name != *field && folds_to(name, field))
-}
-
-fn folds_to(name: &str, field: &str) -> bool {
-    if name.is_ascii() {
-        return name.eq_ignore_ascii_case(field);
-    }
-    let fold = |character| match character {
-        // The two letters outside ASCII whose other case lies within it.
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        character => character.to_ascii_lowercase(),
-    };
-    name.chars().map(fold).eq(field.chars().map(fold))
 }
 
 fn is_deeper_than(json: &str, most: usize) -> bool {

@@ -61,6 +61,10 @@ fn what_breaks_a_rule_is_not_forwarded() {
         ("currency", json!("euro")),
         ("sourceAccountId", json!(null)),
         ("destinationAccountId", json!("")),
+        // A service written in Go takes the last one for the amount or the key.
+        ("Amount", json!("1000000")),
+        ("IDEMPOTENCYKEY", json!("inner")),
+        ("sourceAccountID", json!("acc-2")),
     ] {
         let mut body = payout("k", "100");
         body[field] = value;
