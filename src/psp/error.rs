@@ -104,7 +104,7 @@ impl Error {
                 body,
             },
             404 => Error::NotFound { request, body },
-            408 | 429 | 500..=599 => Error::Unavailable {
+            408 | 429 | 500.. => Error::Unavailable {
                 request,
                 status,
                 body,
@@ -139,16 +139,15 @@ impl Error {
     }
 
     /// Whether the service may have made what it was asked to make.
-    pub(super) fn leaves_open(&self) -> bool {
+    pub fn leaves_open(&self) -> bool {
         match self {
             Error::NoAnswer { failure, .. } => failure.sent,
             Error::Unreadable { .. } | Error::TooLarge { .. } | Error::Stopped { .. } => true,
+            // Some services send whoever has made something to its page, with 303 or 302.
+            Error::Redirected { .. } => true,
             // Too many requests: this one was turned away.
             Error::Unavailable { status, .. } => *status != 429,
-            Error::KeyRefused { .. }
-            | Error::NotFound { .. }
-            | Error::Refused { .. }
-            | Error::Redirected { .. } => false,
+            Error::KeyRefused { .. } | Error::NotFound { .. } | Error::Refused { .. } => false,
         }
     }
 }

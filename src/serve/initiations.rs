@@ -185,13 +185,19 @@ impl Drop for Settling<'_> {
 }
 
 /// Interprets the service's answer. `may_be_made_before` says whether an earlier request may have had an effect.
+///
+/// Then only success is an outcome: a refusal may be of the second request because the first one has succeeded.
 fn outcome(asked: Result<Initiated, Unanswered>, may_be_made_before: bool) -> InitiationOutcome {
     let (error, may_be_made) = match asked {
         Ok(initiated) => return InitiationOutcome::Made(initiated),
         Err(Unanswered { error, may_be_made }) => (error, may_be_made || may_be_made_before),
     };
     match &error {
-        psp::Error::Refused { status, body, .. } if is_final(*status, may_be_made) => {
+        _ if may_be_made && error.leaves_open() => InitiationOutcome::Unknown(error.to_string()),
+        _ if may_be_made => InitiationOutcome::Unknown(format!(
+            "{error}; an earlier request had no clear answer, and may have been successful"
+        )),
+        psp::Error::Refused { status, body, .. } if is_decision(*status) => {
             let (title, detail) = match body {
                 Some(body) => (body.title.clone(), body.detail.clone()),
                 None => (
@@ -202,20 +208,15 @@ fn outcome(asked: Result<Initiated, Unanswered>, may_be_made_before: bool) -> In
             let answer = json!({ "Title": title, "Detail": detail }).to_string();
             InitiationOutcome::Refused(*status, answer)
         }
-        _ if may_be_made => InitiationOutcome::Unknown(error.to_string()),
         _ => InitiationOutcome::NotMade(error.to_string()),
     }
 }
 
-/// Whether a refusal of the service with that status means that it will never make the payout or transfer.
-fn is_final(status: u16, may_be_made: bool) -> bool {
-    match status {
-        // Method not allowed: the service makes no payouts yet. Locked and too early pass.
-        405 | 423 | 425 => false,
-        // A conflict may be with what an earlier request has made. Not all services answer that with the payout.
-        409 => !may_be_made,
-        _ => true,
-    }
+/// Whether a refusal with that status is of the payout or transfer itself, so that the service will never make it.
+fn is_decision(status: u16) -> bool {
+    // Method not allowed: the service makes no payouts yet. A proxy wants a key of its own, the request has come to the
+    // wrong server, or must use another protocol: the way to the service is wrong. Locked and too early pass.
+    !matches!(status, 405 | 407 | 421 | 423 | 425 | 426)
 }
 
 fn log_outcome(kind: Initiation, key: &str, outcome: &InitiationOutcome) {

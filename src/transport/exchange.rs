@@ -139,7 +139,12 @@ impl Transport {
             Ok(body) if status.is_success() => Ok(body),
             Ok(body) => Ok(credential.redact(body)),
             Err(ureq::Error::BodyExceedsLimit(_)) => Err(Unread::TooLarge),
-            Err(error) => Err(Unread::Cut(self.no_answer(name.clone(), url, &error))),
+            Err(error) => {
+                let mut cut = self.no_answer(name.clone(), url, &error);
+                // There is an answer, whatever the error says about the address.
+                cut.sent = true;
+                Err(Unread::Cut(cut))
+            }
         };
         Answer {
             request: name,

@@ -178,8 +178,8 @@ fn only_what_the_service_decides_is_an_outcome() {
         (403, "not made"),
         (404, "not made"),
         (405, "not made"),
-        (302, "not made"),
         (429, "not made"),
+        (302, "unknown"),
         (500, "unknown"),
         (503, "unknown"),
     ] {
