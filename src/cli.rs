@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::api::Stream;
 use crate::config;
@@ -44,6 +44,8 @@ pub enum Command {
     Publisher(PublisherOptions),
     /// Date a list above what Connectivity says it has read
     Listing(ListingOptions),
+    /// Show payouts and transfers whose outcome is unknown, or settle them
+    Initiation(InitiationOptions),
     /// Serve a sample Integration Service on this machine
     Sandbox(SandboxOptions),
 }
@@ -209,6 +211,48 @@ pub enum ListingCommand {
         #[arg(value_parser = listed)]
         list: Stream,
     },
+}
+
+/// Options of `initiation`.
+#[derive(Debug, Args)]
+pub struct InitiationOptions {
+    #[command(subcommand)]
+    /// What to do.
+    pub command: InitiationCommand,
+    #[command(flatten)]
+    /// The configuration.
+    pub config: ConfigFile,
+}
+
+/// What to do with payouts and transfers.
+#[derive(Debug, Subcommand)]
+pub enum InitiationCommand {
+    /// List those without an outcome, and those that the service made differently
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Record what became of one, as the PSP shows it; the connector may be running
+    Settle {
+        /// Its idempotencyKey
+        #[arg(allow_hyphen_values = true)]
+        key: String,
+        /// Whether it was made, or was not and never will be
+        outcome: SettledAs,
+        /// The id that the service gave to what it made, and that its transaction has
+        #[arg(allow_hyphen_values = true, required_if_eq("outcome", "made"))]
+        id: Option<String>,
+    },
+}
+
+/// What became of a payout or transfer.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum SettledAs {
+    /// It was made.
+    Made,
+    /// It was not made and never will be.
+    Refused,
 }
 
 /// Options of `sandbox`.

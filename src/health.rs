@@ -60,6 +60,17 @@ pub enum Alarm {
         /// What happened last.
         reason: Option<String>,
     },
+    /// A payout or transfer was made, but differs from what was asked for.
+    MadeDifferently {
+        /// `payouts` or `transfers`.
+        kind: String,
+        /// Its `idempotencyKey`.
+        key: String,
+        /// What the service calls it.
+        id: String,
+        /// How it differs.
+        remark: String,
+    },
 }
 
 impl Alarm {
@@ -118,18 +129,28 @@ impl fmt::Display for Alarm {
                 generic-connector listing adopt {stream}"
             ),
             Alarm::OutcomeUnknown { kind, key, reason } => {
-                write!(
-                    f,
-                    "{kind}: whether \"{}\" was made is unknown",
-                    escaped(key)
-                )?;
+                let key = escaped(key);
+                write!(f, "{kind}: whether \"{key}\" was made is unknown")?;
                 if let Some(reason) = reason {
                     write!(f, ": {reason}")?;
                 }
                 write!(
                     f,
-                    "; look it up at the PSP. The service is asked again when Connectivity repeats the request with the \
-                     same idempotencyKey"
+                    "; look it up at the PSP and run: generic-connector initiation settle \"{key}\" made ID (or refused). \
+                     Until then, the service is asked again whenever Connectivity repeats the request"
+                )
+            }
+            Alarm::MadeDifferently {
+                kind,
+                key,
+                id,
+                remark,
+            } => {
+                let (key, id) = (escaped(key), escaped(id));
+                write!(
+                    f,
+                    "{kind}: \"{key}\" was made as \"{id}\", but {remark}; look it up at the PSP and confirm it: \
+                     generic-connector initiation settle \"{key}\" made \"{id}\""
                 )
             }
         }

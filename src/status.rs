@@ -11,6 +11,7 @@ use crate::health::Alarm;
 use crate::publish::LedgerFigures;
 use crate::store::{
     self, InitiationState, Overview, PollOutcome, PollRow, PublisherLine, Snapshot, SweepRow,
+    Unsettled,
 };
 
 /// How many polls are shown, the newest ones.
@@ -147,13 +148,7 @@ fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
             bound: listing.ahead?,
         })
     });
-    let unknown = overview.unsettled.iter();
-    let unknown = unknown.filter(|unsettled| unsettled.state == InitiationState::Unknown);
-    let unknown = unknown.map(|unsettled| Alarm::OutcomeUnknown {
-        kind: unsettled.kind.clone(),
-        key: unsettled.key.clone(),
-        reason: unsettled.error.clone(),
-    });
+    let initiations = overview.unsettled.iter().filter_map(of_initiation);
     let room = overview.state.free_bytes.and_then(Alarm::of_room);
     silence(overview, period, now)
         .into_iter()
@@ -161,8 +156,27 @@ fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
         .chain(room)
         .chain(publishers)
         .chain(ahead)
-        .chain(unknown)
+        .chain(initiations)
         .collect()
+}
+
+/// The alarm of a payout or transfer, if it is one.
+fn of_initiation(unsettled: &Unsettled) -> Option<Alarm> {
+    let (kind, key) = (unsettled.kind.clone(), unsettled.key.clone());
+    match unsettled.state {
+        InitiationState::Unknown => Some(Alarm::OutcomeUnknown {
+            kind,
+            key,
+            reason: unsettled.error.clone(),
+        }),
+        InitiationState::Made => Some(Alarm::MadeDifferently {
+            kind,
+            key,
+            id: unsettled.id.clone()?,
+            remark: unsettled.remark.clone()?,
+        }),
+        InitiationState::Open | InitiationState::NotMade | InitiationState::Refused => None,
+    }
 }
 
 fn silence(overview: &Overview, period: Duration, now: Second) -> Option<Alarm> {

@@ -122,6 +122,15 @@ fn a_state_of_layout_4_is_brought_up_to_date_and_its_figures_stay() {
     let fresh = Place::new(&psp.url(), json!({}));
     fresh.poll_well();
     assert_eq!(columns(&open(&place)), columns(&open(&fresh)));
+    assert_eq!(indices(&open(&place)), indices(&open(&fresh)));
+}
+
+/// The statements that made a state's indices, by name.
+fn indices(state: &rusqlite::Connection) -> Vec<(String, String)> {
+    let sql = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL ORDER BY name";
+    let mut statement = state.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.try_into()).unwrap();
+    rows.map(Result::unwrap).collect()
 }
 
 #[test]

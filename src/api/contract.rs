@@ -74,15 +74,7 @@ impl<'a> RecordFields<'a> {
             _ => self.id,
         };
         let id = text(field, id.map(RawValue::get))?;
-        if id.is_empty() {
-            return Err(format!("\"{field}\" is empty"));
-        }
-        let characters = id.chars().count();
-        if characters > LONGEST_ID {
-            return Err(format!(
-                "\"{field}\" has {characters} characters, more than {LONGEST_ID}"
-            ));
-        }
+        check_id(field, &id)?;
         Ok(id)
     }
 
@@ -153,6 +145,20 @@ pub(super) fn text<'a>(field: &str, json: Option<&'a str>) -> Result<Cow<'a, str
             )),
         },
     }
+}
+
+/// Checks the length of an id.
+pub fn check_id(field: &str, id: &str) -> Result<(), String> {
+    if id.is_empty() {
+        return Err(format!("\"{field}\" is empty"));
+    }
+    let characters = id.chars().count();
+    if characters > LONGEST_ID {
+        return Err(format!(
+            "\"{field}\" has {characters} characters, more than {LONGEST_ID}"
+        ));
+    }
+    Ok(())
 }
 
 fn date(field: &str, value: Option<&RawValue>) -> Result<Timestamp, String> {

@@ -124,6 +124,8 @@ pub struct Initiated {
     pub id: String,
     /// The text of the Payout or Transfer.
     pub json: String,
+    /// How it differs from what was asked for, if it does, as in "its amount is …".
+    pub difference: Option<String>,
 }
 
 #[cfg(test)]

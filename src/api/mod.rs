@@ -24,7 +24,7 @@ mod timestamp;
 pub use amount::Amount;
 pub use asset::Asset;
 pub use content::{ContentHash, same_balances, same_content};
-pub use contract::{STATUSES, TYPES, check_metadata};
+pub use contract::{STATUSES, TYPES, check_id, check_metadata};
 pub use error_body::ErrorBody;
 pub use initiation::{Initiated, Initiation, InitiationRequest};
 pub use list_request::ListRequest;

@@ -4,6 +4,7 @@ mod check;
 mod connector;
 mod demo;
 mod error;
+mod initiation;
 mod listing;
 mod poll;
 mod publisher;
@@ -58,6 +59,7 @@ fn run(cli: Cli) -> Exit {
         Command::Sweep(options) => sweep::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Publisher(options) => publisher::run(&options),
+        Command::Initiation(options) => initiation::run(&options),
         Command::Quarantine(options) => quarantine::run(&options),
         Command::Listing(options) => listing::run(&options),
         Command::Sandbox(options) => sandbox::run(options),

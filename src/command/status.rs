@@ -145,8 +145,8 @@ fn initiations(overview: &Overview) -> String {
             unsettled.asked_at,
             unsettled.state.name()
         );
-        if let Some(error) = &unsettled.error {
-            text += &format!(": {error}");
+        if let Some(reason) = unsettled.error.as_ref().or(unsettled.remark.as_ref()) {
+            text += &format!(": {reason}");
         }
         text.push('\n');
     }

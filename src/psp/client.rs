@@ -61,6 +61,15 @@ pub struct Unanswered {
     pub may_be_made: bool,
 }
 
+/// How hard the service is asked to make a payout or transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// Again and again for that time, while there is no answer.
+    Retry(Duration),
+    /// Once, for that time at most.
+    OneTry(Duration),
+}
+
 /// A request to the service, sent once or several times.
 struct ServiceRequest<'a> {
     /// How errors name it.
@@ -81,6 +90,8 @@ enum Patience {
     OneTry,
     /// At that time. Neither the pace nor a wish that polls wait holds the request up.
     Until(Instant),
+    /// As [`Patience::Until`], but the first failure is reported.
+    OneTryUntil(Instant),
 }
 
 impl ServiceClient {
@@ -120,20 +131,23 @@ impl ServiceClient {
         }
     }
 
-    /// Asks the service to make a payout or a transfer, and retries for `patience` while there is no answer. The
-    /// request has a key under which the service makes it once. `read` takes the body of the answer.
+    /// Asks the service to make a payout or a transfer. The request has a key under which the service makes it once.
+    /// `read` takes the body of the answer.
     ///
     /// It does not queue behind a poll.
     pub fn initiate<T>(
         &self,
         kind: Initiation,
         json: &str,
-        patience: Duration,
+        effort: Effort,
         read: impl Fn(&[u8]) -> Result<T, api::Invalid>,
     ) -> Result<T, Unanswered> {
         let limit = self.settings.max_body_bytes;
         let request = self.request(Method::POST, &format!("/{kind}"), Some(json), limit);
-        let patience = Patience::Until(Instant::now() + patience);
+        let patience = match effort {
+            Effort::Retry(time) => Patience::Until(Instant::now() + time),
+            Effort::OneTry(time) => Patience::OneTryUntil(Instant::now() + time),
+        };
         self.answer(&request, patience, |body, _| read(body))
             .map(|(answer, _)| answer)
     }
@@ -201,7 +215,7 @@ impl ServiceClient {
         patience: Patience,
         read: impl Fn(&[u8], Timestamp) -> Result<T, api::Invalid>,
     ) -> Result<(T, Option<LargeBody>), Unanswered> {
-        let is_polling = !matches!(patience, Patience::Until(_));
+        let is_polling = matches!(patience, Patience::Poll | Patience::OneTry);
         let stopped = || Error::Stopped {
             request: request.name.clone(),
         };
@@ -257,7 +271,9 @@ impl ServiceClient {
         error: &Error,
     ) -> Option<Duration> {
         let wait = match (patience, decision) {
-            (_, Decision::GiveUp) | (Patience::OneTry, _) => return None,
+            (_, Decision::GiveUp) | (Patience::OneTry | Patience::OneTryUntil(_), _) => {
+                return None;
+            }
             (Patience::Poll, Decision::Hold(wait)) => {
                 if self.pace.hold(wait) {
                     log::info!(
@@ -293,7 +309,7 @@ impl ServiceClient {
         let no_answer = |failure| Error::NoAnswer { failure, attempts };
         let limit = request.body_limit;
         let mut timeout = None;
-        if let Patience::Until(deadline) = patience {
+        if let Patience::Until(deadline) | Patience::OneTryUntil(deadline) = patience {
             let left = deadline.saturating_duration_since(Instant::now());
             timeout = Some(self.settings.transport.request_timeout.min(left));
         }

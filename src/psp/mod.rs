@@ -12,5 +12,5 @@ mod error;
 mod pace;
 pub mod retry;
 
-pub use client::{ListPage, ServiceClient, Settings, Unanswered};
+pub use client::{Effort, ListPage, ServiceClient, Settings, Unanswered};
 pub use error::Error;

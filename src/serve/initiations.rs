@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,15 +12,22 @@ use crate::crash;
 use crate::formance::read_initiated;
 use crate::health::Alarm;
 use crate::http::{Responder, Response};
-use crate::psp::{self, ServiceClient, Unanswered};
-use crate::store::{Entry, InitiationOutcome, Journal};
+use crate::psp::{self, Effort, ServiceClient, Unanswered};
+use crate::store::{Entry, InitiationOutcome, Initiations, Journal};
 use crate::sync::lock;
 
-/// How long the service is asked again while it gives no answer.
-const PATIENCE: Duration = Duration::from_secs(50);
+/// A new request is repeated for this long while the service gives no answer.
+const NEW: Effort = Effort::Retry(Duration::from_secs(50));
+
+/// One whose outcome is unknown is repeated by Connectivity, which waits this long for an answer, until there is one.
+const UNKNOWN: Effort = Effort::OneTry(Duration::from_secs(10));
 
 /// Initiations under way at once. Each has a thread of its own.
 const LIMIT: usize = 32;
+
+/// How many of them may be under way when one is taken whose outcome is unknown. The others are for new ones: a service
+/// that does not answer must not keep them out.
+const LIMIT_FOR_UNKNOWN: usize = 24;
 
 /// The writing half of the API: payouts and transfers.
 ///
@@ -28,6 +36,7 @@ const LIMIT: usize = 32;
 #[derive(Debug)]
 pub(super) struct Forwarder {
     client: Arc<ServiceClient>,
+    state_directory: PathBuf,
     journal: Mutex<Journal>,
     under_way: Mutex<HashMap<String, UnderWay>>,
     /// Each thread has a clone. `None` once no more are taken.
@@ -44,11 +53,16 @@ struct UnderWay {
 }
 
 impl Forwarder {
-    /// Forwards to the service of that client.
-    pub fn new(journal: Journal, client: Arc<ServiceClient>) -> Forwarder {
+    /// Forwards to the service of that client. The directory is that of the journal.
+    pub fn new(
+        journal: Journal,
+        client: Arc<ServiceClient>,
+        state_directory: PathBuf,
+    ) -> Forwarder {
         let (working, finished) = bounded(0);
         Forwarder {
             client,
+            state_directory,
             journal: Mutex::new(journal),
             under_way: Mutex::default(),
             working: Mutex::new(Some(working)),
@@ -66,14 +80,16 @@ impl Forwarder {
             }
         };
         let mut under_way = lock(&self.under_way);
-        let is_full = under_way.len() >= LIMIT;
+        let number = under_way.len();
         match under_way.get_mut(&request.idempotency_key) {
             Some(known) if known.kind != kind || !same_content(&known.json, &request.json) => {
                 return responder.answer(different(&request));
             }
             Some(known) => return known.waiting.push(responder),
-            None if is_full => {
-                let detail = format!("{LIMIT} payouts and transfers are in progress; try again.");
+            None if number >= LIMIT
+                || number >= LIMIT_FOR_UNKNOWN && self.is_unknown(&request.idempotency_key) =>
+            {
+                let detail = format!("{number} payouts and transfers are in progress; try again.");
                 return responder.answer(unavailable("Too Many Initiations", &detail));
             }
             None => {}
@@ -98,6 +114,13 @@ impl Forwarder {
     pub fn wait_until(&self, end: Instant) {
         lock(&self.working).take();
         let _ = self.finished.recv_deadline(end);
+    }
+
+    /// Whether the outcome of an initiation that is not under way is unknown. Reading this waits for nobody.
+    fn is_unknown(&self, key: &str) -> bool {
+        Initiations::open(&self.state_directory)
+            .and_then(|initiations| initiations.is_unknown(key))
+            .unwrap_or(false)
     }
 
     /// Settles an initiation on a thread of its own. `working` lives as long as the thread.
@@ -141,18 +164,22 @@ impl Forwarder {
                 return unavailable("Journal Unavailable", &error.to_string());
             }
         };
+        let effort = if may_be_made { UNKNOWN } else { NEW };
         let asked = self
             .client
-            .initiate(kind, &json, PATIENCE, |body| read_initiated(request, body));
+            .initiate(kind, &json, effort, |body| read_initiated(request, body));
         crash::point();
         let outcome = outcome(asked, may_be_made);
-        let shown = escaped(&request.idempotency_key);
         log_outcome(kind, &request.idempotency_key, &outcome);
-        if let Err(error) = lock(&self.journal).end(&request.idempotency_key, &outcome) {
-            log::error!("{kind}: the outcome of \"{shown}\" could not be recorded: {error}");
-            let detail =
-                format!("The service answered, but the answer could not be recorded: {error}");
-            return unavailable("Journal Unavailable", &detail);
+        match lock(&self.journal).end(kind, &request.idempotency_key, &outcome) {
+            Ok(remark) => log_remark(kind, &request.idempotency_key, &outcome, remark),
+            Err(error) => {
+                let shown = escaped(&request.idempotency_key);
+                log::error!("{kind}: the outcome of \"{shown}\" could not be recorded: {error}");
+                let detail =
+                    format!("The service answered, but the answer could not be recorded: {error}");
+                return unavailable("Journal Unavailable", &detail);
+            }
         }
         match outcome {
             InitiationOutcome::Made(initiated) => Response::json(201, initiated.json.into_bytes()),
@@ -243,6 +270,21 @@ fn log_outcome(kind: Initiation, key: &str, outcome: &InitiationOutcome) {
             };
             log::error!("{alarm}");
         }
+    }
+}
+
+/// Logs what is odd about an initiation that is made, if something is.
+fn log_remark(kind: Initiation, key: &str, outcome: &InitiationOutcome, remark: Option<String>) {
+    if let InitiationOutcome::Made(made) = outcome
+        && let Some(remark) = remark
+    {
+        let alarm = Alarm::MadeDifferently {
+            kind: kind.name().to_owned(),
+            key: key.to_owned(),
+            id: made.id.clone(),
+            remark,
+        };
+        log::warn!("{alarm}");
     }
 }
 

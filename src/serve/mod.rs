@@ -111,8 +111,9 @@ pub struct Listener {
 impl Listener {
     /// Starts to listen and to answer.
     pub fn start(settings: Settings, sources: Sources) -> Result<Listener, Error> {
-        let forwarder = Forwarder::new(sources.store.journal()?, sources.client);
-        let forwarder = Arc::new(forwarder);
+        let journal = sources.store.journal()?;
+        let directory = sources.state_directory.clone();
+        let forwarder = Arc::new(Forwarder::new(journal, sources.client, directory));
         let routes = Routes {
             key: ListenKey::new(settings.key),
             lists: Lists::new(sources.state_directory.clone()),

@@ -2,8 +2,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-use super::Identity;
-use crate::api::Stream;
+use super::{Identity, InitiationState};
+use crate::api::{Stream, escaped};
 
 /// Why the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -168,6 +168,48 @@ pub enum Error {
     /// The publisher's target does not refuse that version.
     #[error("\"{publisher}/{seq}\" is not in quarantine; see generic-connector quarantine list")]
     NotRefused { publisher: String, seq: i64 },
+
+    /// There is no payout or transfer with that `idempotencyKey`.
+    #[error(
+        "there is no payout or transfer with the idempotencyKey \"{}\"; see generic-connector initiation list",
+        escaped(.0)
+    )]
+    NoInitiation(String),
+
+    /// A payout or transfer cannot be settled while the service is being asked for it.
+    #[error(
+        "the service is being asked for \"{}\" at the moment; try again when generic-connector initiation list shows \
+        another state than open",
+        escaped(.0)
+    )]
+    InitiationOpen(String),
+
+    /// A payout or transfer has another outcome already, which Connectivity may know.
+    #[error(
+        "\"{}\" is already settled: it was {}{}",
+        escaped(key),
+        state.name(),
+        id.as_ref().map(|id| format!(" as \"{}\"", escaped(id))).unwrap_or_default()
+    )]
+    InitiationSettled {
+        key: String,
+        state: InitiationState,
+        /// What the service calls it, if it is made.
+        id: Option<String>,
+    },
+
+    /// The id is that of another payout or transfer.
+    #[error(
+        "the id \"{}\" belongs to \"{}\" already; look up at the PSP which of the two was made, and settle the other \
+        one as refused",
+        escaped(id),
+        escaped(key)
+    )]
+    InitiationIdTaken {
+        id: String,
+        /// The `idempotencyKey` of the one that has it.
+        key: String,
+    },
 
     /// There is no state to read.
     #[error("there is no state at {}: is \"stateDir\" the connector's, and has the connector run?", .0.display())]

@@ -4,10 +4,10 @@ use rusqlite::Connection;
 use serde::{Serialize, Serializer};
 
 use super::Error;
-use super::database::{Database, all, execute, limit, optional, value};
+use super::database::{Database, all, execute, optional, value};
 use super::stamping::last_place;
 use crate::api::{
-    Initiated, Initiation, InitiationRequest, Second, Stream, Timestamp, same_content,
+    Initiated, Initiation, InitiationRequest, Second, Stream, Timestamp, escaped, same_content,
 };
 use crate::crash;
 
@@ -66,30 +66,16 @@ pub enum InitiationState {
     Unknown,
 }
 
-/// An initiation that is not settled, as `status` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unsettled {
-    /// `payouts` or `transfers`.
-    pub kind: String,
-    /// The `idempotencyKey`.
-    #[serde(rename = "idempotencyKey")]
-    pub key: String,
-    /// `open`, `not made` or `unknown`.
-    pub state: InitiationState,
-    /// When the service was last asked, RFC 3339.
-    #[serde(rename = "askedAt")]
-    pub asked_at: String,
-    /// Why there is no outcome.
-    pub error: Option<String>,
-}
-
 /// An initiation that the journal has.
-struct KnownInitiation {
-    kind: Initiation,
-    json: String,
-    /// Status and body, if the service has answered it.
+pub(super) struct KnownInitiation {
+    pub kind: Initiation,
+    /// The request's body.
+    pub json: String,
+    /// Status and body, if it has an outcome.
     answer: Option<(u16, String)>,
-    state: InitiationState,
+    pub state: InitiationState,
+    /// What the service calls it, if it is made.
+    pub id: Option<String>,
 }
 
 impl InitiationState {
@@ -134,8 +120,8 @@ impl Journal {
         )?;
         if left > 0 {
             log::warn!(
-                "{left} payouts or transfers were open when generic-connector stopped: their outcome is unknown \
-                until they are repeated with the same idempotencyKey"
+                "{left} payouts or transfers were open when generic-connector stopped: their outcome is unknown; \
+                see generic-connector initiation list"
             );
         }
         Ok(Journal(database))
@@ -145,62 +131,117 @@ impl Journal {
     pub fn begin(&mut self, kind: Initiation, request: &InitiationRequest) -> Result<Entry, Error> {
         const DOING: &str = "record a payout or transfer";
         let key = &request.idempotency_key;
-        let (json, may_be_made) = match self.0.run(DOING, |connection| known(connection, key))? {
-            None => (request.json.clone(), false),
-            Some(known) if known.kind != kind || !same_content(&known.json, &request.json) => {
-                return Ok(Entry::Different);
-            }
-            Some(KnownInitiation {
-                answer: Some((status, answer)),
-                ..
-            }) => return Ok(Entry::Answered(status, answer)),
-            Some(known) => (known.json, known.state != InitiationState::NotMade),
+        let look_up = |connection: &Connection| {
+            let known = known(connection, key)?;
+            Ok(entry(known, kind, request))
         };
+        // An answer from the journal need not wait for another writer.
+        let entry = self.0.run(DOING, look_up)?;
+        if !matches!(entry, Entry::Ask { .. }) {
+            return Ok(entry);
+        }
         self.0.write(DOING, |connection| {
             crash::point();
-            open(connection, kind, key, &json)
-        })?;
-        Ok(Entry::Ask { json, may_be_made })
+            // An operator may have settled it meanwhile.
+            let entry = look_up(connection)?;
+            if let Entry::Ask { json, .. } = &entry {
+                open(connection, kind, key, json)?;
+            }
+            Ok(entry)
+        })
     }
 
-    /// Writes down how an initiation ended, durably.
-    pub fn end(&mut self, key: &str, outcome: &InitiationOutcome) -> Result<(), Error> {
+    /// Writes down how an initiation ended, durably. What an operator has to know of it although it is made.
+    pub fn end(
+        &mut self,
+        kind: Initiation,
+        key: &str,
+        outcome: &InitiationOutcome,
+    ) -> Result<Option<String>, Error> {
         const END: &str = "
-            UPDATE initiation SET state = ?2, ended_at = ?3, id = ?4, status = ?5, answer = ?6, error = ?7 WHERE key = ?1";
-        let (state, id, status, answer, error) = match outcome {
-            InitiationOutcome::Made(Initiated { id, json }) => {
-                (InitiationState::Made, Some(id), Some(201), Some(json), None)
-            }
-            InitiationOutcome::Refused(status, answer) => (
-                InitiationState::Refused,
-                None,
-                Some(*status),
-                Some(answer),
-                None,
-            ),
-            InitiationOutcome::NotMade(error) => {
-                (InitiationState::NotMade, None, None, None, Some(error))
-            }
-            InitiationOutcome::Unknown(error) => {
-                (InitiationState::Unknown, None, None, None, Some(error))
-            }
-        };
+            UPDATE initiation SET state = ?2, ended_at = ?3, id = ?4, status = ?5, answer = ?6, error = ?7, remark = ?8
+            WHERE key = ?1";
+        let (state, id, status, answer, error) = outcome.columns();
         self.0
             .write("record the outcome of a payout or transfer", |connection| {
                 crash::point();
                 let now = Timestamp::now().second();
-                execute(
-                    connection,
-                    END,
-                    (key, state, now, id, status, answer, error),
-                )
+                let remark = match outcome {
+                    InitiationOutcome::Made(made) => remark(connection, kind, key, made)?,
+                    _ => None,
+                };
+                let row = (key, state, now, id, status, answer, error, &remark);
+                execute(connection, END, row)?;
+                Ok(remark)
             })
     }
 }
 
-fn known(connection: &Connection, key: &str) -> rusqlite::Result<Option<KnownInitiation>> {
+/// What is written down of an outcome: state, id, status, answer, error.
+type OutcomeColumns<'a> = (
+    InitiationState,
+    Option<&'a String>,
+    Option<u16>,
+    Option<&'a String>,
+    Option<&'a String>,
+);
+
+impl InitiationOutcome {
+    pub(super) fn columns(&self) -> OutcomeColumns<'_> {
+        use InitiationState as State;
+        match self {
+            InitiationOutcome::Made(Initiated { id, json, .. }) => {
+                (State::Made, Some(id), Some(201), Some(json), None)
+            }
+            InitiationOutcome::Refused(status, answer) => {
+                (State::Refused, None, Some(*status), Some(answer), None)
+            }
+            InitiationOutcome::NotMade(error) => (State::NotMade, None, None, None, Some(error)),
+            InitiationOutcome::Unknown(error) => (State::Unknown, None, None, None, Some(error)),
+        }
+    }
+}
+
+/// What the journal says to a request for which it has this initiation, or none.
+fn entry(known: Option<KnownInitiation>, kind: Initiation, request: &InitiationRequest) -> Entry {
+    let Some(known) = known else {
+        return Entry::Ask {
+            json: request.json.clone(),
+            may_be_made: false,
+        };
+    };
+    if known.kind != kind || !same_content(&known.json, &request.json) {
+        return Entry::Different;
+    }
+    match known.answer {
+        Some((status, answer)) => Entry::Answered(status, answer),
+        None => Entry::Ask {
+            json: known.json,
+            may_be_made: known.state != InitiationState::NotMade,
+        },
+    }
+}
+
+/// What is odd about an initiation that is made.
+fn remark(
+    connection: &Connection,
+    kind: Initiation,
+    key: &str,
+    made: &Initiated,
+) -> rusqlite::Result<Option<String>> {
+    let shared = key_with(connection, kind, &made.id, key)?
+        .map(|other| format!("\"{}\" was made under the same id", escaped(&other)));
+    let remarks: Vec<String> = made.difference.clone().into_iter().chain(shared).collect();
+    Ok((!remarks.is_empty()).then(|| remarks.join(", ")))
+}
+
+/// The initiation that the journal has under that key.
+pub(super) fn known(
+    connection: &Connection,
+    key: &str,
+) -> rusqlite::Result<Option<KnownInitiation>> {
     const KNOWN: &str =
-        "SELECT kind, request, status, answer, state FROM initiation WHERE key = ?1";
+        "SELECT kind, request, status, answer, state, id FROM initiation WHERE key = ?1";
     optional(connection, KNOWN, [key], |row| {
         let (status, answer): (Option<u16>, Option<String>) = (row.get(2)?, row.get(3)?);
         Ok(KnownInitiation {
@@ -208,8 +249,21 @@ fn known(connection: &Connection, key: &str) -> rusqlite::Result<Option<KnownIni
             json: row.get(1)?,
             answer: status.zip(answer),
             state: row.get(4)?,
+            id: row.get(5)?,
         })
     })
+}
+
+/// Another key than this one under which an initiation of that id is made.
+pub(super) fn key_with(
+    connection: &Connection,
+    kind: Initiation,
+    id: &str,
+    key: &str,
+) -> rusqlite::Result<Option<String>> {
+    const KEY_WITH: &str =
+        "SELECT key FROM initiation WHERE id = ?1 AND kind = ?2 AND key <> ?3 LIMIT 1";
+    optional(connection, KEY_WITH, (id, kind, key), |row| row.get(0))
 }
 
 /// Notes that the service is being asked. If it was asked within the last minute, what was held back since then stays
@@ -265,22 +319,6 @@ pub(super) fn keys_of(
 ) -> rusqlite::Result<Vec<(Initiation, String)>> {
     const KEYS: &str = "SELECT kind, key FROM initiation WHERE id = ?1";
     all(connection, KEYS, [id], |row| row.try_into())
-}
-
-/// The initiations that are not settled, the newest ones first, at most `most` of them.
-pub(super) fn unsettled(connection: &Connection, most: usize) -> rusqlite::Result<Vec<Unsettled>> {
-    const UNSETTLED: &str = "
-        SELECT kind, key, state, asked_at, error FROM initiation WHERE state NOT IN ('made', 'refused')
-        ORDER BY asked_at DESC LIMIT ?1";
-    all(connection, UNSETTLED, [limit(most)], |row| {
-        Ok(Unsettled {
-            kind: row.get(0)?,
-            key: row.get(1)?,
-            state: row.get(2)?,
-            asked_at: row.get(3)?,
-            error: row.get(4)?,
-        })
-    })
 }
 
 /// How many initiations there are in each state, by the state's name.

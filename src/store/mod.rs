@@ -24,7 +24,7 @@
 //! | `publisher`, `memory`, `refusal` | how far a target has the change log, and what it did not take |
 //! | `listing`, `stamping`, `stamp` | the lists as Connectivity sees them, and how versions get into them |
 //! | `adoption` | how a list is dated again, for a Connectivity that has read further than it was shown |
-//! | `initiation` | the journal of payouts and transfers |
+//! | `initiation`, `unsettled` | the journal of payouts and transfers; what an operator settles in it |
 //! | `overview` | everything that `status` shows |
 
 mod adoption;
@@ -50,6 +50,7 @@ mod stamp;
 mod stamping;
 mod sweep;
 mod unknown_values;
+mod unsettled;
 mod upgrade;
 mod upgrade_slices;
 
@@ -72,3 +73,4 @@ pub use refusal::TargetRefusal;
 pub use stamp::Stamp;
 pub use sweep::{SweepAsked, SweepPlace, SweepRow, ask_for_sweep};
 pub use unknown_values::MOST_UNKNOWN_VALUES;
+pub use unsettled::{Initiations, Unsettled};

@@ -7,14 +7,15 @@ use serde::Serialize;
 use super::change_log::{last_seq, state_id};
 use super::columns::AsJson;
 use super::database::{Database, all};
-use super::initiation::{self, InitiationState, Unsettled};
+use super::initiation::{self, InitiationState};
 use super::unknown_values::{self, UnknownValue};
+use super::unsettled::{Unsettled, unsettled};
 use super::{
     Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, open, poll, quarantine, sweep,
 };
 use crate::api::{Second, Stream, Timestamp};
 
-/// How many payouts and transfers that are not settled are shown.
+/// How many payouts and transfers are shown that an operator has to look at.
 const UNSETTLED: usize = 20;
 
 /// The state at one moment, read without disturbing the process that writes.
@@ -36,7 +37,7 @@ pub struct Overview {
     pub listings: Vec<ListingLine>,
     /// How many payouts and transfers there are in each state.
     pub initiations: Vec<(InitiationState, i64)>,
-    /// Those that are not settled, the newest ones first, at most 20.
+    /// Those that an operator has to look at, the most urgent ones first, at most 20.
     pub unsettled: Vec<Unsettled>,
     /// The last polls, newest first.
     pub polls: Vec<PollRow>,
@@ -151,7 +152,7 @@ impl Snapshot {
                 publishers: publishers(connection, state.last_seq)?,
                 listings: listings(connection)?,
                 initiations: initiation::counts(connection)?,
-                unsettled: initiation::unsettled(connection, UNSETTLED)?,
+                unsettled: unsettled(connection, UNSETTLED)?,
                 polls: poll::last(connection, polls)?,
                 last_good_poll: poll::last_good(connection)?,
                 sweep: sweep::newest(connection)?,

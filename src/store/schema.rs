@@ -73,12 +73,15 @@ pub(super) const LAYOUT: &str = "
         ended_at   TEXT,             -- when its answer was written down, or why there is none
         after      INTEGER NOT NULL, -- the last place in the list of transactions when the service was asked
         id         TEXT,             -- what the service calls it
-        status     INTEGER,          -- of the service's answer, if it is an outcome
+        status     INTEGER,          -- of the answer, if there is an outcome
         answer     TEXT,             -- the body that is answered
-        error      TEXT              -- why there is no outcome
+        error      TEXT,             -- why there is no outcome, or was none until an operator settled it
+        settled_at TEXT,             -- when an operator settled or confirmed it
+        remark     TEXT              -- how what is made differs from what was asked for; none once it is confirmed
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX initiated ON initiation (id, kind) WHERE id IS NOT NULL;
-    CREATE INDEX unsettled ON initiation (asked_at) WHERE state NOT IN ('made', 'refused');
+    CREATE INDEX unsettled ON initiation (asked_at)
+        WHERE state NOT IN ('made', 'refused') OR remark IS NOT NULL;
 
     -- How far each list is known to be complete.
     CREATE TABLE cursor (

@@ -73,6 +73,13 @@ const LISTS_OF_5: &str = "
     DROP TABLE listing_before;
 ";
 
+/// Layouts 3 to 5 had a table of payouts and transfers, which no operator could settle.
+const SETTLE_INITIATIONS: &str = "
+    ALTER TABLE initiation ADD COLUMN settled_at TEXT;
+    ALTER TABLE initiation ADD COLUMN remark TEXT;
+    DROP INDEX unsettled;
+";
+
 /// Lays out a new file, brings an old one to this layout, or checks that it has it. Nothing is written to a file that
 /// is not ours, and a copy of an old one is kept beside it.
 ///
@@ -129,6 +136,10 @@ fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
             connection.execute_batch(changes)?;
             connection.execute_batch(&statements(new))?;
         }
+    }
+    if found >= 3 {
+        connection.execute_batch(SETTLE_INITIATIONS)?;
+        connection.execute_batch(&statements(&["INDEX unsettled"]))?;
     }
     let lists = if has_lists {
         SliceWork::Places

@@ -156,6 +156,7 @@ fn payouts() {
     session.line("# no JSON");
     asked(&mut session, &listening, "POST", "/payouts", "<html>");
     session.line("# the log");
+    listening.wait_for_line("whether \"html\" was made");
     session.log(&listening.log());
     session.is("listener-payouts");
 }

@@ -5,6 +5,7 @@ mod check;
 mod configuration;
 mod demo;
 mod help;
+mod initiation;
 mod listener;
 mod poll;
 mod publisher;

@@ -25,6 +25,7 @@ mod adoption;
 mod decoding;
 mod initiations;
 mod listed;
+mod outcomes;
 pub mod push;
 mod reading;
 
