@@ -78,6 +78,8 @@ fn of_a_busy_connector() {
     stack.go_down();
     psp.add_transaction("new", "2024-03-01T00:00:00Z");
     let listening = Listening::on(place, &[]);
+    // A poll that is asked for before its first one has begun is that one.
+    listening.wait_for_line("poll 2 ");
     listening.poll();
     listening.get("/transactions?page=1&pageSize=10&sort=updatedAt:asc");
     for (key, reply) in [
