@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use log::LevelFilter;
 use simplelog::{ConfigBuilder, WriteLogger};
 
+use crate::secret::redaction;
+
 /// Returns to the line's start and erases it.
 pub const ERASE_LINE: &str = "\r\x1b[K";
 
@@ -50,7 +52,9 @@ impl Write for Lines {
         }
         self.line.extend_from_slice(bytes);
         if self.line.ends_with(b"\n") {
-            let written = io::stderr().write_all(&self.line);
+            // Whatever shows a secret, it ends here at the latest.
+            let redacted = redaction::in_records(&self.line);
+            let written = io::stderr().write_all(redacted.as_ref().unwrap_or(&self.line));
             self.line.clear();
             written?;
         }

@@ -38,6 +38,7 @@ mod quiet;
 mod quirks;
 mod regressions;
 mod run;
+mod secrets;
 mod silence;
 mod state;
 mod status;

@@ -13,6 +13,7 @@ use super::schema::{self, ConfigKey, Form, Schema, object};
 use super::urls::{BaseUrl, Url};
 use super::values::{ConnectorName, Directory, Objects, Period, Rate, Span, Whole};
 use crate::secret::Secret;
+use crate::transport::Proxy;
 
 object! {
     /// The whole file.
@@ -48,7 +49,7 @@ object! {
         /// A PEM file of the certificate authorities to trust instead.
         "caFile" ca_file: PathBuf, default "Mozilla's roots";
         /// The URL of an HTTP proxy. The environment is not asked.
-        "proxy" proxy: ureq::Proxy, default "none";
+        "proxy" proxy: Proxy, default "none";
         /// The directory of the state, one for each connector.
         "stateDir" state_directory: Directory, default "$STATE_DIRECTORY, else /var/lib/generic-connector for the default configuration file, else state";
         /// Where to answer Connectivity, such as `127.0.0.1:8080`.
@@ -95,7 +96,7 @@ object! {
         /// A PEM file of the certificate authorities to trust instead. That of the service is not used.
         "caFile" ca_file: PathBuf, default "Mozilla's roots", of "formance, http";
         /// The URL of an HTTP proxy. That of the service is not used.
-        "proxy" proxy: ureq::Proxy, default "none", of "formance, http";
+        "proxy" proxy: Proxy, default "none", of "formance, http";
     }
 }
 

@@ -10,7 +10,7 @@ use super::secrets::{self, SecretSource};
 use super::urls::{self, Url};
 use super::values::Period;
 use crate::publish::{self, Credentials};
-use crate::secret::{Rotating, Secret};
+use crate::secret::{Rotating, Secret, SecretUrl};
 use crate::transport;
 
 /// One entry of `publish`, checked.
@@ -119,7 +119,7 @@ fn http(
     let url = url.split('#').next().unwrap_or_default().to_owned();
     Ok(TargetKind::Http(publish::HttpSettings {
         transport: transport(entry, 1, request_timeout, context.folder)?,
-        url,
+        url: SecretUrl::new(url),
         key: secret(source, name, |entry| entry.api_key, context)?,
     }))
 }

@@ -9,6 +9,7 @@ use ureq::http::Uri;
 use super::schema::{Form, bad};
 use super::shown;
 use super::values::text;
+use crate::transport::Proxy;
 
 /// A URL with a host and without a user.
 pub(super) struct Url(pub String);
@@ -53,12 +54,12 @@ pub(super) fn base(Url(url): &Url) -> Result<String, String> {
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-impl Form for ureq::Proxy {
+impl Form for Proxy {
     const NAME: &'static str = "URL";
 
-    fn read(json: &str) -> Result<ureq::Proxy, String> {
-        ureq::Proxy::new(text(json)?.trim())
-            .map_err(|_| "use a URL such as \"http://proxy.example.com:3128\"".to_owned())
+    fn read(json: &str) -> Result<Proxy, String> {
+        Proxy::parse(text(json)?.trim())
+            .ok_or_else(|| "use a URL such as \"http://proxy.example.com:3128\"".to_owned())
     }
 
     fn is_secret(_json: &str) -> bool {

@@ -3,9 +3,9 @@ use std::time::{Duration, Instant};
 
 use ureq::http::Method;
 
-use super::Error;
 use super::pace::Pace;
 use super::retry::{Decision, Retry, RetryBudget};
+use super::{Error, echo};
 use crate::api::{self, Initiation, Page, Query, Record, Stream, Timestamp, Unusable};
 use crate::secret::{Rotating, Secret};
 use crate::stop::Stop;
@@ -81,6 +81,15 @@ struct ServiceRequest<'a> {
     body_limit: u64,
 }
 
+/// The body of an answer with the expected status.
+struct ExpectedBody<'a> {
+    bytes: &'a [u8],
+    /// The answer's `Date`, or our time if it has none.
+    clock: Timestamp,
+    /// Whether a secret in it was replaced.
+    redacted: bool,
+}
+
 /// When to stop trying.
 #[derive(Debug, Clone, Copy)]
 enum Patience {
@@ -124,7 +133,14 @@ impl ServiceClient {
         // Every worker may hold such an answer at the same time.
         let share = self.settings.max_body_bytes / self.settings.transport.connections as u64;
         let request = self.get(&api::balances_path(account_id), share);
-        let read = |body: &[u8], _| api::balances_record(account_id, body);
+        let read = |body: &ExpectedBody| {
+            let record = api::balances_record(account_id, body.bytes)?;
+            Ok(if body.redacted {
+                echo::record(record)
+            } else {
+                record
+            })
+        };
         match self.answer(&request, Patience::Poll, read) {
             Ok((record, _)) => Ok(record),
             Err(unanswered) => Err(unanswered.error),
@@ -148,7 +164,7 @@ impl ServiceClient {
             Effort::Retry(time) => Patience::Until(Instant::now() + time),
             Effort::OneTry(time) => Patience::OneTryUntil(Instant::now() + time),
         };
-        self.answer(&request, patience, |body, _| read(body))
+        self.answer(&request, patience, |body| read(body.bytes))
             .map(|(answer, _)| answer)
     }
 
@@ -179,7 +195,15 @@ impl ServiceClient {
         patience: Patience,
     ) -> Result<ListPage, Error> {
         let request = self.get(&query.path(stream), self.settings.max_body_bytes);
-        let read = |body: &[u8], clock| Page::read(stream, body).map(|page| (page, clock));
+        let read = |body: &ExpectedBody| {
+            let page = Page::read(stream, body.bytes)?;
+            let page = if body.redacted {
+                echo::page(page)
+            } else {
+                page
+            };
+            Ok((page, body.clock))
+        };
         match self.answer(&request, patience, read) {
             Ok(((page, clock), large)) => Ok(ListPage { page, clock, large }),
             Err(unanswered) => Err(unanswered.error),
@@ -207,13 +231,13 @@ impl ServiceClient {
         }
     }
 
-    /// Sends a request until `read` accepts an answer or the patience ends. `read` takes the body and the service's
-    /// clock. What it makes of a large body comes with the permit to keep it in memory.
+    /// Sends a request until `read` accepts an answer or the patience ends. What `read` makes of a large body comes with
+    /// the permit to keep it in memory.
     fn answer<T>(
         &self,
         request: &ServiceRequest,
         patience: Patience,
-        read: impl Fn(&[u8], Timestamp) -> Result<T, api::Invalid>,
+        read: impl Fn(&ExpectedBody) -> Result<T, api::Invalid>,
     ) -> Result<(T, Option<LargeBody>), Unanswered> {
         let is_polling = matches!(patience, Patience::Poll | Patience::OneTry);
         let stopped = || Error::Stopped {
@@ -304,7 +328,7 @@ impl ServiceClient {
         patience: Patience,
         attempts: u32,
         key: &Secret,
-        read: impl Fn(&[u8], Timestamp) -> Result<T, api::Invalid>,
+        read: impl Fn(&ExpectedBody) -> Result<T, api::Invalid>,
     ) -> Result<(T, Option<LargeBody>), Error> {
         let no_answer = |failure| Error::NoAnswer { failure, attempts };
         let limit = request.body_limit;
@@ -345,8 +369,12 @@ impl ServiceClient {
             }
             Err(Unread::Cut(cut)) => return Err(no_answer(cut)),
         };
-        let clock = answer.date.unwrap_or_else(Timestamp::now);
-        match read(&body, clock) {
+        let body = ExpectedBody {
+            bytes: &body,
+            clock: answer.date.unwrap_or_else(Timestamp::now),
+            redacted: answer.redacted,
+        };
+        match read(&body) {
             Ok(value) => Ok((value, answer.large)),
             Err(invalid) => Err(Error::Unreadable {
                 request: answer.request,

@@ -8,6 +8,7 @@
 //! waits, by itself or with the whole pool (`pace`).
 
 mod client;
+mod echo;
 mod error;
 mod pace;
 pub mod retry;

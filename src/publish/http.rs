@@ -7,7 +7,7 @@ use ureq::http::Method;
 
 use super::target::{self, TargetFinding};
 use super::{DeliveryError, Publisher, change_line};
-use crate::secret::Rotating;
+use crate::secret::{Rotating, SecretUrl};
 use crate::store::{Change, Delivered, PublisherState};
 use crate::transport::{self, Credential, OutgoingRequest, Transport};
 
@@ -21,7 +21,7 @@ const FIX_OF_KEY: &str = "the target refuses the key; put the right one into \"a
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The URL.
-    pub url: String,
+    pub url: SecretUrl,
     /// The bearer key, if there is one.
     pub key: Option<Rotating>,
     /// How to reach the URL.
@@ -35,7 +35,7 @@ pub struct Settings {
 /// the same content.
 #[derive(Debug)]
 pub struct HttpPublisher {
-    url: String,
+    url: SecretUrl,
     transport: Transport,
     key: Option<Rotating>,
     /// None until delivery begins.
@@ -58,7 +58,7 @@ impl HttpPublisher {
         let key = self.key.as_ref().map(Rotating::current);
         let request = OutgoingRequest {
             credential: key.as_ref().map_or(Credential::None, Credential::Bearer),
-            ..target::request(Method::HEAD, &self.url)
+            ..target::request(Method::HEAD, self.url.expose())
         };
         let result = match target::exchange(&self.transport, request) {
             Err(error) => Err(error.to_string()),
@@ -86,7 +86,7 @@ impl HttpPublisher {
                     ("Idempotency-Key", idempotency_key),
                 ],
                 body: Some(body),
-                ..target::request(Method::POST, &self.url)
+                ..target::request(Method::POST, self.url.expose())
             };
             let answer = target::exchange(&self.transport, request)?;
             match answer.status {

@@ -2,10 +2,12 @@ use std::time::Duration;
 
 use ureq::http::{self, Method, Request, Response};
 use ureq::{AsSendBody, Body};
+use zeroize::Zeroizing;
 
 use super::{LargeBody, NoAnswer, Transport, retry_after};
 use crate::api::{Timestamp, escaped};
 use crate::secret::Secret;
+use crate::secret::redaction;
 
 /// One request.
 #[derive(Debug)]
@@ -37,8 +39,8 @@ pub enum Credential<'a> {
     None,
     /// `Authorization: Bearer …`
     Bearer(&'a Secret),
-    /// A secret that the body contains.
-    InBody(&'a Secret),
+    /// A secret in the body. The answer to it is another one, so the body of a success is left as it is.
+    ForAnother,
 }
 
 /// An answer of any status.
@@ -54,8 +56,10 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// Where a redirect points, safe to log; empty if nowhere.
     pub location: String,
-    /// The whole body, decompressed.
+    /// The whole body, decompressed, without secrets of this program.
     pub body: Result<Vec<u8>, Unread>,
+    /// Whether the body is that of a success and had a secret.
+    pub redacted: bool,
     /// To be kept as long as a large body, or what was made of it, is in memory.
     pub large: Option<LargeBody>,
 }
@@ -83,7 +87,8 @@ impl Transport {
     fn send(&self, request: &OutgoingRequest) -> Result<Response<Body>, ureq::Error> {
         let mut builder = Request::builder().method(&request.method).uri(request.url);
         if let Credential::Bearer(key) = request.credential {
-            builder = builder.header("Authorization", format!("Bearer {}", key.expose()));
+            let bearer = Zeroizing::new(format!("Bearer {}", key.expose()));
+            builder = builder.header("Authorization", bearer.as_str());
         }
         for (name, value) in request.headers {
             builder = builder.header(*name, *value);
@@ -110,7 +115,7 @@ impl Transport {
         self.agent.run(request)
     }
 
-    /// The one place through which everything passes that a server sends.
+    /// The one place through which everything passes that a server sends. Every secret in it is replaced here.
     fn read(&self, request: OutgoingRequest, mut response: Response<Body>) -> Answer {
         let OutgoingRequest {
             name,
@@ -122,7 +127,8 @@ impl Transport {
         let date = header(&response, "date").and_then(Timestamp::parse_http);
         let retry_after = header(&response, "retry-after")
             .and_then(|value| retry_after(value, date.unwrap_or_else(Timestamp::now)));
-        let location = escaped(header(&response, "location").unwrap_or_default());
+        let location = header(&response, "location").unwrap_or_default();
+        let location = escaped(&redaction::message(location.to_owned()));
         let limit = if status.is_success() {
             request.body_limit
         } else {
@@ -134,10 +140,15 @@ impl Transport {
             Ok((body, large)) => (Ok(body), large),
             Err(error) => (Err(error), None),
         };
+        let mut redacted = false;
         let body = match read {
-            // The content of a success is kept as it is. Anything else gets into errors.
-            Ok(body) if status.is_success() => Ok(body),
-            Ok(body) => Ok(credential.redact(body)),
+            Ok(body) if !status.is_success() => Ok(without_secrets(&body)),
+            Ok(body) if matches!(credential, Credential::ForAnother) => Ok(body),
+            Ok(body) => {
+                let without = redaction::in_records(&body);
+                redacted = without.is_some();
+                Ok(without.unwrap_or(body))
+            }
             Err(ureq::Error::BodyExceedsLimit(_)) => Err(Unread::TooLarge),
             Err(error) => {
                 let mut cut = self.no_answer(name.clone(), url, &error);
@@ -153,6 +164,7 @@ impl Transport {
             retry_after,
             location,
             body,
+            redacted,
             large,
         }
     }
@@ -165,19 +177,9 @@ impl Answer {
     }
 }
 
-impl Credential<'_> {
-    /// A text without this secret, should the server repeat it.
-    fn redact(self, text: Vec<u8>) -> Vec<u8> {
-        let (Credential::Bearer(secret) | Credential::InBody(secret)) = self else {
-            return text;
-        };
-        if secret.expose().is_empty() {
-            return text;
-        }
-        String::from_utf8_lossy(&text)
-            .replace(secret.expose(), "[redacted]")
-            .into_bytes()
-    }
+/// The body of an error, which people read.
+fn without_secrets(body: &[u8]) -> Vec<u8> {
+    redaction::message(String::from_utf8_lossy(body).into_owned()).into_bytes()
 }
 
 /// The value of a header, if the answer has it and it is text.

@@ -3,12 +3,14 @@
 //! ureq's defaults do not suit a program that runs for months: it has no deadlines, looks the host up for every
 //! request, follows redirects with the key attached and takes a proxy from the environment. [`Transport`] sets each of
 //! these on purpose. [`Transport::exchange`] sends one request and returns the whole answer, or says why there is
-//! none. It does not retry: its callers decide that, with [`Backoff`] between the tries.
+//! none. It replaces every secret of this program in what it reads. It does not retry: its callers decide that, with
+//! [`Backoff`] between the tries.
 
 mod backoff;
 mod exchange;
 mod large_body;
 mod no_answer;
+mod proxy;
 mod resolver;
 mod retry_after;
 
@@ -25,6 +27,7 @@ pub use backoff::Backoff;
 pub use exchange::{Answer, Credential, OutgoingRequest, Unread};
 pub use large_body::LargeBody;
 pub use no_answer::NoAnswer;
+pub use proxy::Proxy;
 pub use retry_after::retry_after;
 
 /// How long a connection attempt may take, including TLS.
@@ -42,7 +45,7 @@ pub struct Settings {
     /// The certificates to trust instead of the Mozilla roots.
     pub root_certificates: Option<Vec<Certificate<'static>>>,
     /// The configured proxy. The environment is ignored.
-    pub proxy: Option<ureq::Proxy>,
+    pub proxy: Option<Proxy>,
 }
 
 /// The connections to one server.
@@ -72,7 +75,7 @@ impl Transport {
             .max_redirects(0)
             // An error status is an answer too: callers need its body and its Retry-After.
             .http_status_as_error(false)
-            .proxy(settings.proxy.clone())
+            .proxy(settings.proxy.as_ref().map(|proxy| proxy.address.clone()))
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .max_idle_connections(settings.connections)
             .max_idle_connections_per_host(settings.connections)

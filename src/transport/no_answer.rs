@@ -4,6 +4,7 @@ use ureq::{Error, Timeout};
 
 use super::Transport;
 use crate::api::escaped;
+use crate::secret::redaction;
 
 /// A request failed before its whole answer arrived.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -62,13 +63,18 @@ impl Transport {
             {
                 tls_failed(error)
             }
-            other => escaped(&other.to_string()),
+            other => shown(other),
         }
     }
 }
 
+/// An error may contain what the server sent.
+fn shown(error: &Error) -> String {
+    escaped(&redaction::message(error.to_string()))
+}
+
 fn tls_failed(error: &Error) -> String {
-    let error = escaped(&error.to_string());
+    let error = shown(error);
     format!(
         "TLS failed ({error}); if the service's certificate is of a private authority, set \"caFile\" to it"
     )

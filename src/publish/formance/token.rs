@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use ureq::http::Method;
+use zeroize::Zeroizing;
 
 use super::Credentials;
 use crate::api::escaped;
@@ -93,14 +94,14 @@ impl TokenSource {
 
     fn ask(&self, transport: &Transport, secret: &Secret) -> Result<Answer, DeliveryError> {
         let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let form = format!(
+        let form = Zeroizing::new(format!(
             "grant_type=client_credentials&client_id={}&client_secret={}&scope={}",
             encoded(&self.credentials.id),
             encoded(secret.expose()),
             encoded(SCOPE)
-        );
+        ));
         let request = OutgoingRequest {
-            credential: Credential::InBody(secret),
+            credential: Credential::ForAnother,
             headers: &[("Content-Type", "application/x-www-form-urlencoded")],
             body: Some(form.as_bytes()),
             ..target::request(Method::POST, &self.url)
