@@ -22,9 +22,8 @@ fn only_health_is_for_everybody() {
         assert_eq!(listening.ask("GET", path, None, "").0, 200, "{path}");
         assert_eq!(listening.ask("HEAD", path, None, "").0, 200, "{path}");
     }
-    // "x:" and the key, and another key.
-    let basic = |text: &str| format!("Basic {text}");
-    let right = basic("eDpsMXN0ZW4ta2V5LW9mLXRoZS10ZXN0");
+    // "x:" and the key. A browser would keep it, and send it along when a foreign page makes it POST.
+    let basic = "Basic eDpsMXN0ZW4ta2V5LW9mLXRoZS10ZXN0";
     for path in [
         "/transactions",
         "/accounts/acc-1/balances",
@@ -36,7 +35,7 @@ fn only_health_is_for_everybody() {
         for wrong in [
             None,
             Some("Bearer wrong".to_owned()),
-            Some(basic("eDp3cm9uZw==")),
+            Some(basic.to_owned()),
             Some(format!("Bearer {KEY}")),
         ] {
             let (status, headers, body) = listening.ask("GET", path, wrong.as_deref(), "");
@@ -45,13 +44,10 @@ fn only_health_is_for_everybody() {
                 (401, &json!("Unauthorized")),
                 "{path}"
             );
-            assert!(headers.contains_key("www-authenticate"));
+            assert_eq!(headers["www-authenticate"], "Bearer");
         }
     }
-    assert_eq!(
-        listening.ask("GET", "/transactions", Some(&right), "").0,
-        200
-    );
+    assert_eq!(listening.get("/transactions").0, 200);
     assert_eq!(listening.get("/nothing").0, 404);
     let (status, headers, _) = listening.ask("POST", "/transactions", Some(&bearer()), "");
     assert_eq!((status, headers["allow"].to_str().unwrap()), (405, "GET"));
@@ -113,7 +109,13 @@ fn status_is_what_the_command_prints() {
     let service = FakePsp::with_a_bank();
     let listening = Listening::start(&service.url(), json!({}));
     listening.poll();
-    let (_, served) = listening.get("/status");
+    let (_, mut served) = listening.get("/status");
+    let of_the_listener = served.as_object_mut().unwrap().remove("listener");
+    let keys = json!({ "valid": 1, "read": "when their file changes" });
+    assert_eq!(
+        of_the_listener,
+        Some(json!({ "keys": keys, "wrongKeys": 0 }))
+    );
     let printed: Value =
         serde_json::from_str(&run(listening.place.command("status --json")).stdout).unwrap();
     let stable = |status: &Value| {
@@ -122,28 +124,6 @@ fn status_is_what_the_command_prints() {
         status
     };
     assert_eq!(stable(&served), stable(&printed));
-}
-
-#[test]
-fn a_rotated_key_counts_without_a_restart() {
-    let service = FakePsp::with_a_bank();
-    let keys = json!({ "listen": "127.0.0.1:0", "listenKeyFile": "key", "pollingPeriod": "1h" });
-    let place = Place::new(&service.url(), keys);
-    let file = place.path().join("key");
-    std::fs::write(&file, format!("{LISTEN_KEY}\n")).unwrap();
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let listening = Listening::on(place, &[]);
-    assert_eq!(listening.get("/status").0, 200);
-    std::fs::write(&file, "another-key-of-the-test").unwrap();
-    let ask = |key: &str| {
-        listening
-            .ask("GET", "/status", Some(&format!("Bearer {key}")), "")
-            .0
-    };
-    wait_until("the new key counts", || {
-        ask("another-key-of-the-test") == 200
-    });
-    assert_eq!(ask(LISTEN_KEY), 401);
 }
 
 #[test]

@@ -29,6 +29,7 @@ mod exit;
 mod figures;
 mod formance;
 mod isolated;
+mod keys;
 mod listener;
 mod ndjson;
 mod once;

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api::escaped;
+use crate::secret::Secret;
 use crate::{poll, psp, serve, store, transport};
 use file::File;
 use secrets::SecretSource;
@@ -275,8 +276,9 @@ fn listen(file: &mut File, context: &mut Context) -> Result<Option<serve::Settin
             )),
         };
     };
-    let key = secrets::require(key, |file| file.listen_key, context)?;
-    if key.current().expose().len() < SHORTEST_KEY {
+    let keys = secrets::accept(key, |file| file.listen_key, context)?;
+    let is_short = |key: &Secret| key.expose().len() < SHORTEST_KEY;
+    if keys.keys().iter().any(is_short) {
         context.warnings.push(format!(
             "the key of \"listen\" has fewer than {SHORTEST_KEY} characters and can be guessed; generate a longer \
             one with: openssl rand -hex 32"
@@ -288,7 +290,7 @@ fn listen(file: &mut File, context: &mut Context) -> Result<Option<serve::Settin
              speaks TLS and \"listen\" is 127.0.0.1"
         ));
     }
-    Ok(Some(serve::Settings { address, key }))
+    Ok(Some(serve::Settings { address, keys }))
 }
 
 /// A path may hold anything, line breaks too.

@@ -5,9 +5,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::file::File;
 use super::{Context, shown};
-use crate::secret::{Rotating, Secret};
+use crate::secret::{AcceptedKeys, Rotating, Secret};
 
 /// What the configuration says about a secret.
 pub(super) struct SecretSource {
@@ -30,42 +32,133 @@ impl SecretSource {
     }
 }
 
+/// A secret where it was found.
+struct Found {
+    secret: Secret,
+    /// How messages name it.
+    name: String,
+    home: Home,
+    read: Box<ReadSecret>,
+}
+
+/// Reads a secret again where it was found.
+type ReadSecret = dyn Fn() -> Result<Secret, String> + Send + Sync;
+
+/// Where a secret is.
+enum Home {
+    /// In the configuration.
+    Config(PathBuf),
+    /// In a file of its own.
+    File(PathBuf),
+    /// Among systemd's credentials, which are copies made at the start.
+    Credential,
+}
+
 /// The path of one of systemd's credentials, which need not exist.
 pub(super) fn credential(name: &str) -> Option<PathBuf> {
     let directory = env::var_os("CREDENTIALS_DIRECTORY")?;
     Some(Path::new(&directory).join(name))
 }
 
-/// Finds a secret that is required.
+/// Finds a key that is required.
 pub(super) fn require(
     source: SecretSource,
     in_file: impl Fn(File) -> Option<Secret> + Send + Sync + 'static,
     context: &mut Context,
 ) -> Result<Rotating, String> {
     let key = source.key;
-    find(source, credential(key), in_file, context)?.ok_or_else(|| {
-        format!(
-            "no key: set \"{key}\", or \"{key}File\" to a file that holds it, or give the systemd unit \
-             LoadCredential={key}:/path/to/it"
-        )
+    find(source, credential(key), in_file, context)?.ok_or_else(|| missing(key))
+}
+
+/// Finds a key that others send, which is required. A file may have two lines, the new key and the old one, so that both
+/// count until everybody sends the new one.
+pub(super) fn accept(
+    source: SecretSource,
+    in_file: impl Fn(File) -> Option<Secret> + Send + Sync + 'static,
+    context: &mut Context,
+) -> Result<AcceptedKeys, String> {
+    let key = source.key;
+    let found = locate(source, credential(key), in_file, context)?;
+    let Found {
+        name, home, read, ..
+    } = found.ok_or_else(|| missing(key))?;
+    let has_lines = !matches!(home, Home::Config(_));
+    let watched = match home {
+        Home::Config(path) | Home::File(path) => Some(path),
+        Home::Credential => None,
+    };
+    AcceptedKeys::load(watched, move || {
+        let secret = read()?;
+        if !has_lines {
+            check(&secret, &name)?;
+            return Ok(vec![secret]);
+        }
+        lines(&secret, &name)
     })
+}
+
+/// The keys of a file, one a line.
+fn lines(secret: &Secret, name: &str) -> Result<Vec<Secret>, String> {
+    let lines = secret.expose().lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty());
+    let keys: Vec<Secret> = lines.map(|line| Secret::new(line.to_owned())).collect();
+    if keys.len() > 2 {
+        return Err(format!(
+            "{name} has {} lines: keep the new key and, until everybody sends it, the old one",
+            keys.len()
+        ));
+    }
+    if keys.is_empty() {
+        check(secret, name)?;
+    }
+    for key in &keys {
+        check(key, name)?;
+    }
+    Ok(keys)
 }
 
 /// Finds a secret. `credential` is where systemd may have put it. `in_file` takes it out of the configuration when that
 /// is read again.
 pub(super) fn find(
-    SecretSource { key, inline, file }: SecretSource,
+    source: SecretSource,
     credential: Option<PathBuf>,
     in_file: impl Fn(File) -> Option<Secret> + Send + Sync + 'static,
     context: &mut Context,
 ) -> Result<Option<Rotating>, String> {
+    let Some(found) = locate(source, credential, in_file, context)? else {
+        return Ok(None);
+    };
+    let Found {
+        secret,
+        name,
+        home,
+        read,
+    } = found;
+    check(&secret, &name)?;
+    let stays = matches!(home, Home::Credential);
+    let again = move || if stays { None } else { read().ok() };
+    Ok(Some(Rotating::new(secret, again)))
+}
+
+fn missing(key: &str) -> String {
+    format!(
+        "no key: set \"{key}\", or \"{key}File\" to a file that holds it, or give the systemd unit \
+         LoadCredential={key}:/path/to/it"
+    )
+}
+
+fn locate(
+    SecretSource { key, inline, file }: SecretSource,
+    credential: Option<PathBuf>,
+    in_file: impl Fn(File) -> Option<Secret> + Send + Sync + 'static,
+    context: &mut Context,
+) -> Result<Option<Found>, String> {
     if inline.is_some() && file.is_some() {
         return Err(format!(
             "both \"{key}\" and \"{key}File\" are set: keep one"
         ));
     }
     if let Some(secret) = inline {
-        check(&secret, &format!("\"{key}\""))?;
         if others_may_read(context.file) {
             context.warnings.push(format!(
                 "\"{key}\" is in {}, which every user of this machine can read; run: chmod o-r {0}",
@@ -73,35 +166,52 @@ pub(super) fn find(
             ));
         }
         let file = context.file.to_owned();
-        let again = move || File::read(&file).ok().and_then(&in_file);
-        return Ok(Some(Rotating::new(secret, again)));
+        let home = Home::Config(file.clone());
+        let read = move || {
+            let secret = in_file(File::read(&file)?);
+            secret.ok_or_else(|| format!("\"{key}\" is no longer in the configuration"))
+        };
+        return Ok(Some(Found {
+            secret,
+            name: format!("\"{key}\""),
+            home,
+            read: Box::new(read),
+        }));
     }
-    let (path, name) = match (file, credential) {
+    let (path, name, home) = match (file, credential) {
         (Some(file), _) => {
             let path = context.folder.join(file);
             let name = format!("\"{key}File\" ({})", shown(&path));
-            (path, name)
+            (path.clone(), name, Home::File(path))
         }
         (None, Some(path)) => {
             let name = format!("the credential {}", shown(&path));
-            (path, name)
+            (path, name, Home::Credential)
         }
         (None, None) => return Ok(None),
     };
-    let secret = read(&path).map_err(|error| format!("\"{key}File\": {error}"))?;
+    let read_again = {
+        let path = path.clone();
+        move || read(&path).map_err(|error| format!("\"{key}File\": {error}"))
+    };
+    let secret = read_again()?;
     if others_may_read(&path) {
         return Err(format!(
             "\"{key}File\": every user of this machine can read {}; run: chmod o-rwx {0}",
             shown(&path)
         ));
     }
-    check(&secret, &name)?;
-    Ok(Some(Rotating::new(secret, move || read(&path).ok())))
+    Ok(Some(Found {
+        secret,
+        name,
+        home,
+        read: Box::new(read_again),
+    }))
 }
 
 fn read(path: &Path) -> Result<Secret, String> {
     match fs::read_to_string(path) {
-        Ok(text) => Ok(Secret::new(text.trim().to_owned())),
+        Ok(text) => Ok(Secret::new(Zeroizing::new(text).trim().to_owned())),
         Err(error) => Err(format!("cannot read {}: {error}", shown(path))),
     }
 }

@@ -1,6 +1,6 @@
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::mem;
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,6 +23,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
+    peer: IpAddr,
     state: ConnectionState,
     deadline: Instant,
     /// Whether a request on it has carried the right key.
@@ -64,6 +65,8 @@ enum ConnectionState {
         framing: Framing,
         patience: Duration,
     },
+    /// The request was not admitted, and the answer is to be sent later.
+    Delaying(Response, Terms),
     /// The handler is at work.
     Answering(Terms),
     /// The answer is being written.
@@ -86,12 +89,13 @@ pub(super) fn after(now: Instant, wait: Duration) -> Instant {
 }
 
 impl Connection {
-    /// Takes over an accepted connection. Fails if the socket cannot be configured.
+    /// Takes over an accepted connection. Fails if the socket cannot be configured, or the client has left.
     pub fn new(stream: TcpStream, limits: &Limits, now: Instant) -> io::Result<Connection> {
         stream.set_nonblocking(true)?;
         // Otherwise the end of an answer waits for the client's acknowledgement of its beginning, which is delayed.
         stream.set_nodelay(true)?;
         Ok(Connection {
+            peer: stream.peer_addr()?.ip(),
             stream,
             state: ConnectionState::Idle,
             deadline: after(now, limits.idle_time),
@@ -102,11 +106,11 @@ impl Connection {
         })
     }
 
-    /// The event it waits for, besides its deadline. None while it waits for the handler's answer.
+    /// The event it waits for, besides its deadline. None while it waits for the answer.
     pub fn wants(&self) -> PollFlags {
         match self.state {
             _ if self.output.is_pending() => PollFlags::POLLOUT,
-            ConnectionState::Answering(_) => PollFlags::empty(),
+            ConnectionState::Answering(_) | ConnectionState::Delaying(..) => PollFlags::empty(),
             _ => PollFlags::POLLIN,
         }
     }
@@ -130,7 +134,10 @@ impl Connection {
 
     /// Whether it has an admitted request, or an answer that is not completely sent.
     pub fn is_in_flight(&self) -> bool {
-        !matches!(self.state, ConnectionState::Idle | ConnectionState::Head)
+        !matches!(
+            self.state,
+            ConnectionState::Idle | ConnectionState::Head | ConnectionState::Delaying(..)
+        )
     }
 
     /// Goes on after its socket became ready or broke.
@@ -154,6 +161,9 @@ impl Connection {
         match &self.state {
             ConnectionState::Answering(terms) => {
                 self.send(Response::unavailable(), *terms, rules, now)
+            }
+            ConnectionState::Delaying(answer, terms) => {
+                self.send(answer.clone(), *terms, rules, now)
             }
             ConnectionState::Head => self.reject(late(), rules, now),
             ConnectionState::Body { framing, .. } if !self.output.is_pending() => {
@@ -252,6 +262,7 @@ impl Connection {
                     self.enter(ConnectionState::Lingering, rules.limits.linger_time, now);
                 }
                 waiting @ (ConnectionState::Body { .. }
+                | ConnectionState::Delaying(..)
                 | ConnectionState::Answering(_)
                 | ConnectionState::Lingering) => {
                     self.state = waiting;
@@ -265,7 +276,7 @@ impl Connection {
     fn admit(&mut self, head: RequestHead, framing: Framing, rules: &Rules, now: Instant) {
         self.input.drain(..framing.head_length);
         // A panic on this thread would end all connections.
-        let admitted = catch_unwind(AssertUnwindSafe(|| rules.handler.admit(&head)))
+        let admitted = catch_unwind(AssertUnwindSafe(|| rules.handler.admit(&head, self.peer)))
             .unwrap_or_else(|_| Err(Response::failed()));
         match admitted {
             Ok(admission) => {
@@ -288,7 +299,12 @@ impl Connection {
                 let mut terms = framing.terms;
                 // The body is not read, so the start of the next request is unknown.
                 terms.keep_open &= framing.body_length == 0;
-                self.write_response(answer, terms, rules, now);
+                if answer.delay.is_zero() {
+                    self.write_response(answer, terms, rules, now);
+                } else {
+                    let delay = answer.delay;
+                    self.enter(ConnectionState::Delaying(answer, terms), delay, now);
+                }
             }
         }
     }
@@ -388,7 +404,7 @@ mod tests {
     struct Admits;
 
     impl Handler for Admits {
-        fn admit(&self, _: &RequestHead) -> Result<Admission, Response> {
+        fn admit(&self, _: &RequestHead, _: IpAddr) -> Result<Admission, Response> {
             Ok(Admission {
                 patience: Duration::MAX,
                 proven: false,

@@ -40,6 +40,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 pub use head::RequestHead;
@@ -71,8 +72,8 @@ pub struct Admission {
 pub trait Handler: Send + Sync + 'static {
     /// Decides about a request whose head is complete and well formed. Runs on the event loop, so it must not block.
     ///
-    /// An error is sent as the answer; the body is not read.
-    fn admit(&self, head: &RequestHead) -> Result<Admission, Response>;
+    /// `peer` is the address of the client, or of a proxy before it. An error is sent as the answer; the body is not read.
+    fn admit(&self, head: &RequestHead, peer: IpAddr) -> Result<Admission, Response>;
 
     /// Answers an admitted request, now or later. Runs on an answering thread.
     ///

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use ureq::http::StatusCode;
 
 /// An answer.
@@ -6,6 +8,7 @@ use ureq::http::StatusCode;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     pub(super) status: u16,
+    pub(super) delay: Duration,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
 }
@@ -37,6 +40,7 @@ impl Response {
     pub fn new(status: u16, content_type: &'static str, body: Vec<u8>) -> Response {
         Response {
             status,
+            delay: Duration::ZERO,
             headers: vec![("Content-Type", content_type.to_owned())],
             body,
         }
@@ -77,6 +81,12 @@ impl Response {
         let value = value.into().replace(|c: char| c.is_control(), " ");
         self.headers.push((name, value));
         self
+    }
+
+    /// Sends it that much later, if it is the answer to a request that is not admitted. No thread waits, and the connection
+    /// is among the first to be closed if there are too many.
+    pub fn after(self, delay: Duration) -> Response {
+        Response { delay, ..self }
     }
 
     /// The bytes of the head and of the body.

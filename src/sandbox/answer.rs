@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use percent_encoding::percent_decode_str;
@@ -17,7 +18,7 @@ pub(super) struct Answers {
 }
 
 impl Handler for Answers {
-    fn admit(&self, head: &RequestHead) -> Result<Admission, Response> {
+    fn admit(&self, head: &RequestHead, _peer: IpAddr) -> Result<Admission, Response> {
         // A wrong key is answered below, so that this answer is held back like all others.
         Ok(Admission {
             patience: Duration::MAX,

@@ -5,8 +5,10 @@
 //! |---|---|
 //! | `redaction` | the secrets that the process holds, replaced in what others send |
 //! | `rotating` | a key that is sent, read again when it is refused |
+//! | `accepted` | keys that others send, read again when their file changes |
 //! | `url` | a URL with a key in its query |
 
+mod accepted;
 pub mod redaction;
 mod rotating;
 mod url;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 
 use redaction::{KnownText, MARK};
 
+pub use accepted::AcceptedKeys;
 pub use rotating::Rotating;
 pub use url::SecretUrl;
 

@@ -1,86 +1,97 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use subtle::ConstantTimeEq;
+use serde_json::{Value, json};
+use subtle::{Choice, ConstantTimeEq};
 
-use crate::secret::{Rotating, Secret};
+use crate::secret::AcceptedKeys;
 use crate::sync::lock;
 
-/// A wrong key makes the listener read its own key again, but not more often than this.
-const REREAD_AFTER: Duration = Duration::from_secs(1);
+/// The listener looks for a change of its key file no more often than this.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The key that requests to the listener must carry.
+/// The keys of which requests to the listener must carry one.
 #[derive(Debug)]
-pub(super) struct ListenKey {
-    secret: Rotating,
-    /// The last time that it was read.
-    read_at: Mutex<Instant>,
+pub(super) struct ListenKeys(Mutex<WatchedKeys>);
+
+#[derive(Debug)]
+struct WatchedKeys {
+    accepted: AcceptedKeys,
+    looked_at: Instant,
 }
 
-impl ListenKey {
-    /// A key that was just read.
-    pub fn new(secret: Rotating) -> ListenKey {
-        ListenKey {
-            secret,
-            read_at: Mutex::new(Instant::now()),
-        }
+impl ListenKeys {
+    /// Keys that were just read.
+    pub fn new(accepted: AcceptedKeys) -> ListenKeys {
+        ListenKeys(Mutex::new(WatchedKeys {
+            accepted,
+            looked_at: Instant::now(),
+        }))
     }
 
-    /// Whether the value of an `Authorization` header carries the key: as a bearer token, or as the password of Basic with
-    /// any user. The comparison takes the same time wherever the difference lies.
-    pub fn is_in(&self, authorization: &str) -> bool {
-        let Some(presented) = presented(authorization) else {
+    /// Whether the value of an `Authorization` header carries a key as a bearer token. The comparison takes the same time
+    /// wherever the difference lies.
+    pub fn accept(&self, authorization: &str) -> bool {
+        let Some(token) = bearer_token(authorization) else {
             return false;
         };
-        let matches = |key: &Secret| bool::from(key.expose().as_bytes().ct_eq(&presented));
-        // Locked while the key is read again, so that requests which bring the new key at the same time wait for it.
-        let mut read_at = lock(&self.read_at);
-        let current = self.secret.current();
-        if matches(&current) {
-            return true;
-        }
-        if read_at.elapsed() < REREAD_AFTER {
-            return false;
-        }
-        *read_at = Instant::now();
-        let announce = || log::info!("listenKey has changed; using the new key");
-        self.secret
-            .replaced(&current, announce)
-            .is_some_and(|key| matches(&key))
+        let mut watched = lock(&self.0);
+        watched.look();
+        let keys = watched.accepted.keys().iter();
+        let is_right = keys
+            .map(|key| key.expose().as_bytes().ct_eq(token.as_bytes()))
+            .fold(Choice::from(0), |one, other| one | other);
+        is_right.into()
+    }
+
+    /// What `GET /status` says of the keys.
+    pub fn in_json(&self) -> Value {
+        let accepted = &lock(&self.0).accepted;
+        let read = if accepted.can_change() {
+            "when their file changes"
+        } else {
+            "at the start"
+        };
+        json!({ "valid": accepted.keys().len(), "read": read })
     }
 }
 
-fn presented(authorization: &str) -> Option<Vec<u8>> {
-    let (scheme, credentials) = authorization.split_once(' ')?;
-    let credentials = credentials.trim();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(credentials.as_bytes().to_vec());
+impl WatchedKeys {
+    fn look(&mut self) {
+        if self.looked_at.elapsed() < LOOK_INTERVAL {
+            return;
+        }
+        self.looked_at = Instant::now();
+        match self.accepted.refresh() {
+            Ok(false) => {}
+            Ok(true) => log::info!(
+                "listenKey has changed; valid keys now: {}",
+                self.accepted.keys().len()
+            ),
+            Err(problem) => log::warn!(
+                "listenKey has changed and cannot be used, so the keys before it stay valid: {problem}"
+            ),
+        }
     }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let mut user_and_password = STANDARD.decode(credentials).ok()?;
-    let colon = user_and_password.iter().position(|byte| *byte == b':')?;
-    Some(user_and_password.split_off(colon + 1))
+}
+
+fn bearer_token(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     #[test]
-    fn the_key_is_a_bearer_token_or_the_password_of_basic() {
-        let key = ListenKey::new(Rotating::new(Secret::new("a:key".to_owned()), || None));
-        let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
-        for right in [
-            "Bearer a:key".to_owned(),
-            "bEARER   a:key ".to_owned(),
-            basic("user:a:key"),
-            basic(":a:key"),
-        ] {
-            assert!(key.is_in(&right), "{right}");
+    fn one_of_the_keys_is_the_bearer_token() {
+        let secret = |text: &str| Secret::new(text.to_owned());
+        let read = move || Ok(vec![secret("a:key"), secret("next")]);
+        let keys = ListenKeys::new(AcceptedKeys::load(None, read).unwrap());
+        for right in ["Bearer a:key", "bEARER   a:key ", "Bearer next"] {
+            assert!(keys.accept(right), "{right}");
         }
         for wrong in [
             "",
@@ -88,15 +99,13 @@ mod tests {
             "Bearer ",
             "Bearer a:ke",
             "Bearer a:keyy",
+            "Bearer a:key next",
             "a:key",
             "Digest a:key",
-            "Basic !",
-            "Basic ",
+            // "user:a:key"
+            "Basic dXNlcjphOmtleQ==",
         ] {
-            assert!(!key.is_in(wrong), "{wrong}");
+            assert!(!keys.accept(wrong), "{wrong}");
         }
-        assert!(
-            !key.is_in(&basic("a")) && !key.is_in(&basic("user:")) && !key.is_in(&basic("a:key:"))
-        );
     }
 }

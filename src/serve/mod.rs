@@ -15,7 +15,7 @@
 //! No request waits for another one:
 //!
 //! * The server's event loop serves everybody, and `routes` admits requests on it, by path and key. That blocks only to
-//!   read the key's file again, once a second at most.
+//!   look at the key's file, once a second at most. The answer to a wrong key is delayed there, which holds no thread.
 //! * Lists and status are read on the server's answering threads, each on its own connection to the store, which does
 //!   not wait for commits. They write only when Connectivity is shown more than ever before, or asks for more.
 //! * A payout waits for the service, so each has a thread of its own. The number of them is limited.
@@ -28,7 +28,8 @@
 //! | file | what it is |
 //! |---|---|
 //! | `routes` | the paths, who may use them, and the small answers |
-//! | `keys` | the key that requests must carry |
+//! | `keys` | the keys of which requests must carry one |
+//! | `wrong_keys` | the count of requests without one of them |
 //! | `lists` | accounts, balances, beneficiaries and transactions |
 //! | `bounds` | whether Connectivity has read further than a list was shown |
 //! | `initiations` | payouts and transfers, journalled and forwarded |
@@ -38,6 +39,7 @@ mod initiations;
 mod keys;
 mod lists;
 mod routes;
+mod wrong_keys;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,12 +51,13 @@ use crossbeam_channel::Sender;
 use crate::http::{Limits, Server};
 use crate::poll::Ask;
 use crate::psp::ServiceClient;
-use crate::secret::Rotating;
+use crate::secret::AcceptedKeys;
 use crate::store::{self, Store};
 use initiations::Forwarder;
-use keys::ListenKey;
+use keys::ListenKeys;
 use lists::Lists;
 use routes::Routes;
+use wrong_keys::WrongKeys;
 
 /// Formance gives up on an answer after 10 s. A 503 before that makes it ask again.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -64,8 +67,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub struct Settings {
     /// The address. With port 0, the system chooses a free port.
     pub address: SocketAddr,
-    /// The key that requests must carry. It is read again when a request carries another one.
-    pub key: Rotating,
+    /// The keys of which requests must carry one.
+    pub keys: AcceptedKeys,
 }
 
 /// Everything that a listener answers from.
@@ -115,7 +118,8 @@ impl Listener {
         let directory = sources.state_directory.clone();
         let forwarder = Arc::new(Forwarder::new(journal, sources.client, directory));
         let routes = Routes {
-            key: ListenKey::new(settings.key),
+            keys: ListenKeys::new(settings.keys),
+            wrong_keys: WrongKeys::default(),
             lists: Lists::new(sources.state_directory.clone()),
             forwarder: forwarder.clone(),
             ask: sources.ask,

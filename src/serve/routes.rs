@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +9,9 @@ use serde_json::json;
 
 use super::PATIENCE;
 use super::initiations::Forwarder;
-use super::keys::ListenKey;
+use super::keys::ListenKeys;
 use super::lists::Lists;
+use super::wrong_keys::WrongKeys;
 use crate::api::{Initiation, Stream, escaped};
 use crate::http::{Admission, Handler, Request, RequestHead, Responder, Response};
 use crate::poll::{self, Ask};
@@ -18,9 +20,13 @@ use crate::status::Status;
 /// For "poll now", if the client wants to wait for the end: a first import may take hours.
 const POLL_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
+/// The answer to a wrong key comes this much later, so that guessing takes its time.
+const WRONG_KEY_DELAY: Duration = Duration::from_secs(1);
+
 /// Everything that the listener answers.
 pub(super) struct Routes {
-    pub key: ListenKey,
+    pub keys: ListenKeys,
+    pub wrong_keys: WrongKeys,
     pub lists: Lists,
     pub forwarder: Arc<Forwarder>,
     pub ask: Sender<Ask>,
@@ -106,16 +112,11 @@ fn account_ids(name: &str, query: &str) -> Option<Vec<String>> {
 }
 
 impl Handler for Routes {
-    fn admit(&self, head: &RequestHead) -> Result<Admission, Response> {
+    fn admit(&self, head: &RequestHead, peer: IpAddr) -> Result<Admission, Response> {
         let route = Route::of(&head.path, &head.query);
         let needs_key = route.as_ref().is_none_or(Route::needs_key);
-        if needs_key
-            && !head
-                .authorization
-                .as_deref()
-                .is_some_and(|value| self.key.is_in(value))
-        {
-            return Err(unauthorised(head.authorization.is_some()));
+        if needs_key {
+            self.authorise(head, peer)?;
         }
         let shown = escaped(&head.path);
         let Some(route) = route else {
@@ -165,6 +166,20 @@ impl Handler for Routes {
 }
 
 impl Routes {
+    fn authorise(&self, head: &RequestHead, peer: IpAddr) -> Result<(), Response> {
+        match &head.authorization {
+            Some(authorization) if self.keys.accept(authorization) => Ok(()),
+            Some(_) => {
+                self.wrong_keys.count(peer);
+                let detail = "The Authorization header does not have the key that \"listenKey\" sets. Send it as a Bearer token.";
+                Err(unauthorised(detail).after(WRONG_KEY_DELAY))
+            }
+            None => Err(unauthorised(
+                "The request has no Authorization header. Send \"Authorization: Bearer <listenKey>\".",
+            )),
+        }
+    }
+
     fn poll(&self, wait: bool, responder: Responder) {
         if !wait {
             self.ask(Ask::Poll(None));
@@ -195,7 +210,14 @@ impl Routes {
             self.polling_period,
             self.sweep_period,
         ) {
-            Ok(status) => json_of(&status.in_json()),
+            Ok(status) => {
+                let mut status = status.in_json();
+                status["listener"] = json!({
+                    "keys": self.keys.in_json(),
+                    "wrongKeys": self.wrong_keys.total(),
+                });
+                json_of(&status)
+            }
             Err(error) => Response::error(503, "State Unavailable", &error.to_string()),
         }
     }
@@ -209,16 +231,9 @@ fn json_of(value: &serde_json::Value) -> Response {
     Response::json(200, format!("{value:#}\n").into_bytes())
 }
 
-fn unauthorised(has_key: bool) -> Response {
-    let detail = if has_key {
-        "The Authorization header does not have the key that \"listenKey\" sets."
-    } else {
-        "The request has no Authorization header. Send \"Authorization: Bearer <listenKey>\"."
-    };
-    Response::error(401, "Unauthorized", detail).with_header(
-        "WWW-Authenticate",
-        "Bearer, Basic realm=\"generic-connector\"",
-    )
+fn unauthorised(detail: &str) -> Response {
+    // No Basic: a browser would keep the key, and send it along when a foreign page makes it POST a payout.
+    Response::error(401, "Unauthorized", detail).with_header("WWW-Authenticate", "Bearer")
 }
 
 #[cfg(test)]

@@ -164,6 +164,32 @@ fn shutting_down_answers_what_is_in_flight() {
 }
 
 #[test]
+fn a_late_rejection_delays_neither_others_nor_the_shutdown() {
+    let mut served = serve(Limits {
+        answering_threads: 1,
+        ..Limits::default()
+    });
+    let late = Duration::from_millis(200);
+    let start = Instant::now();
+    let mut soon = served.client();
+    soon.send(&(get("/rejected-late?200") + &get("/next")));
+    let mut never: Vec<TestClient> = (0..20).map(|_| served.client()).collect();
+    for client in &mut never {
+        client.send(&get("/rejected-late?60000"));
+    }
+    assert_eq!(served.client().get("/").status, 200);
+    assert_eq!(soon.answer().status, 401);
+    assert!(start.elapsed() >= late);
+    assert_eq!(soon.answer().body, "/next");
+    let start = Instant::now();
+    served.server.take().unwrap().shut_down(LONG);
+    assert!(start.elapsed() < LONG / 2);
+    for client in &mut never {
+        assert!(client.is_closed());
+    }
+}
+
+#[test]
 fn shutting_down_takes_no_longer_than_its_grace() {
     let mut served = serve(Limits::default());
     let mut clients: Vec<TestClient> = (0..2).map(|_| served.client()).collect();

@@ -7,7 +7,7 @@ mod room;
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -34,9 +34,13 @@ struct Script {
 }
 
 impl Handler for Script {
-    fn admit(&self, head: &RequestHead) -> Result<Admission, Response> {
+    fn admit(&self, head: &RequestHead, _: IpAddr) -> Result<Admission, Response> {
         match head.path.as_str() {
             "/rejected" => return Err(Response::error(401, "Unauthorized", "no key")),
+            "/rejected-late" => {
+                let delay = milliseconds(head.query.parse().unwrap());
+                return Err(Response::error(401, "Unauthorized", "wrong key").after(delay));
+            }
             "/admit-panics" => panic!("on purpose"),
             // A handler must not block here. This one simulates a very busy event loop.
             "/admit-blocks" => {

@@ -1,0 +1,95 @@
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Secret;
+
+/// Keys of which others must send one, and the file whose change replaces them.
+#[derive(Clone)]
+pub struct AcceptedKeys {
+    keys: Vec<Secret>,
+    /// Kept, since others may repeat them.
+    earlier: Vec<Secret>,
+    /// None if the keys stay as they are until a restart.
+    file: Option<PathBuf>,
+    /// The state of the file when it was last read.
+    seen: Option<FileState>,
+    read: Arc<ReadKeys>,
+}
+
+/// Reads the keys. An error if there are none that can be used.
+type ReadKeys = dyn Fn() -> Result<Vec<Secret>, String> + Send + Sync;
+
+/// What changes when a file is written or replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FileState {
+    inode: u64,
+    bytes: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+}
+
+impl AcceptedKeys {
+    /// Reads the keys, and watches the file if there is one.
+    pub fn load(
+        file: Option<PathBuf>,
+        read: impl Fn() -> Result<Vec<Secret>, String> + Send + Sync + 'static,
+    ) -> Result<AcceptedKeys, String> {
+        // Before the file is read: a change in between is then seen later.
+        let seen = file.as_deref().and_then(FileState::of);
+        Ok(AcceptedKeys {
+            keys: read()?,
+            earlier: Vec::new(),
+            file,
+            seen,
+            read: Arc::new(read),
+        })
+    }
+
+    /// The keys, any of which counts.
+    pub fn keys(&self) -> &[Secret] {
+        &self.keys
+    }
+
+    /// Whether a change of their file replaces them while the program runs.
+    pub fn can_change(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Reads the keys again if their file has changed since it was read. Returns whether they are other ones now. If the
+    /// file cannot be used, the keys stay, and the error says so once.
+    pub fn refresh(&mut self) -> Result<bool, String> {
+        let now = self.file.as_deref().and_then(FileState::of);
+        if now.is_none() || now == self.seen {
+            return Ok(false);
+        }
+        self.seen = now;
+        let keys = (self.read)()?;
+        if keys == self.keys {
+            return Ok(false);
+        }
+        self.earlier.append(&mut self.keys);
+        self.keys = keys;
+        Ok(true)
+    }
+}
+
+impl FileState {
+    /// None if the file is not there, as while it is replaced.
+    fn of(path: &Path) -> Option<FileState> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(FileState {
+            inode: metadata.ino(),
+            bytes: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+}
+
+impl fmt::Debug for AcceptedKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.keys.fmt(f)
+    }
+}
