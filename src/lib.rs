@@ -40,6 +40,7 @@ mod cli;
 pub mod command;
 mod config;
 mod crash;
+mod dump;
 mod exit;
 mod formance;
 mod health;

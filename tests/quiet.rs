@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{FakePsp, KEY, Place, Reply, binary, run};
+use crate::support::{FakePsp, KEY, Place, Reply, Running, binary, run, wait_until};
 
 #[test]
 fn the_key_is_shown_nowhere() {
@@ -81,6 +81,51 @@ fn under_the_journal_lines_carry_no_time_of_our_own() {
             .starts_with("[INFO] poll 1 complete: 255 new versions"),
         "{ran}"
     );
+}
+
+#[test]
+fn a_state_that_others_can_read_is_closed_to_them() {
+    use std::os::unix::fs::PermissionsExt;
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    let file = place.state().join("state.sqlite3");
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let set = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(&place.state(), 0o755);
+    set(&file, 0o644);
+    let ran = place.poll_well();
+    assert_eq!((mode(&place.state()), mode(&file)), (0o700, 0o600));
+    let said = "every user of this machine had access to";
+    assert_eq!(ran.stderr.matches(said).count(), 2, "{ran}");
+    // Somebody has given the group its rights.
+    set(&place.state(), 0o750);
+    let ran = place.poll_well();
+    assert_eq!(mode(&place.state()), 0o750);
+    assert!(!ran.stderr.contains(said), "{ran}");
+}
+
+#[test]
+fn a_process_leaves_no_core_dump() {
+    let psp = FakePsp::start();
+    let (release, released) = crossbeam_channel::bounded::<()>(0);
+    psp.always("/accounts", Reply::When(released));
+    let place = Place::new(&psp.url(), json!({}));
+    let polling = Running::start(place.command("poll"));
+    wait_until("it asks", || !psp.requests().is_empty());
+    let limits = fs::read_to_string(format!("/proc/{}/limits", polling.0.id())).unwrap();
+    let limit = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let limit: Vec<&str> = limit.unwrap().split_whitespace().collect();
+    assert_eq!(limit[4..6], ["0", "0"], "{limits}");
+    // What the kernel keeps from other processes of the user belongs to root.
+    use std::os::unix::fs::MetadataExt;
+    let memory = fs::metadata(format!("/proc/{}/mem", polling.0.id())).unwrap();
+    assert_eq!(memory.uid(), 0);
+    drop(release);
 }
 
 #[test]

@@ -23,11 +23,12 @@ use log::LevelFilter;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
-use crate::logging;
+use crate::{dump, logging};
 use error::CommandError;
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    dump::forbid();
     let exit = match Cli::try_parse() {
         Ok(cli) => run(cli),
         Err(error) => {

@@ -1,5 +1,5 @@
-use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirEntry, File, Permissions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -45,6 +45,7 @@ impl Store {
             .create(directory)
             .map_err(Error::io("make the state directory", directory))?;
         let lock = lock(directory)?;
+        keep_others_out(directory);
         let file = directory.join(FILE);
         owner_only()
             .open(&file)
@@ -85,6 +86,37 @@ impl Store {
     /// Bytes that the file system has left for the state, if it says so.
     pub fn free_bytes(&self) -> Option<u64> {
         self.database.free_bytes()
+    }
+}
+
+/// Makes the directory, and the files in it that are the state's, the owner's alone if other users have access. What only
+/// the group has is left: somebody has given it that.
+fn keep_others_out(directory: &Path) {
+    let is_ours = |entry: &DirEntry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with(FILE) || name == LOCK
+    };
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let files = entries.filter(is_ours).map(|entry| (entry.path(), 0o600));
+    for (path, wanted) in files.chain([(directory.to_owned(), 0o700)]) {
+        let Ok(metadata) = fs::metadata(&path) else {
+            continue;
+        };
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode & 0o007 == 0 {
+            continue;
+        }
+        let shown = path.display();
+        match fs::set_permissions(&path, Permissions::from_mode(wanted)) {
+            Ok(()) => log::warn!(
+                "every user of this machine had access to {shown} (mode {mode:04o}); now only its owner has ({wanted:04o})"
+            ),
+            Err(error) => log::warn!(
+                "every user of this machine has access to {shown} (mode {mode:04o}), and that cannot be changed: {error}; \
+                run as its owner or root: chmod {wanted:04o} {shown}"
+            ),
+        }
     }
 }
 
