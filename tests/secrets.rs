@@ -216,6 +216,26 @@ fn formance_is_never_answered_with_a_key() {
     is_clean_everywhere(&listening.place);
 }
 
+#[test]
+fn by_a_proxy() {
+    let password = "passw0rd-of-the-proxy";
+    let basic = STANDARD.encode(format!("user:{password}"));
+    let answer = format!("HTTP/1.1 407 Basic {basic} {password}\r\nX: {password}\0\r\n\r\n");
+    let proxy = TestServer::greeting(Greeting::Reply(answer.into_bytes()));
+    let url = proxy.url().replace("://", &format!("://user:{password}@"));
+    let place = Place::new(
+        "http://service.invalid",
+        json!({ "workers": 1, "proxy": url }),
+    );
+    let ran = run(place.command("poll --verbose"));
+    let told = ran.to_string();
+    assert!(
+        !told.contains(password) && !told.contains(&basic[..12]),
+        "{ran}"
+    );
+    assert_eq!(ran.code, Some(1), "{ran}");
+}
+
 fn repeated_by_a_target(status: u16) {
     let service = FakePsp::start();
     service.add_account("acc-1", "2024-01-01T00:00:00Z");
