@@ -46,6 +46,12 @@ pub enum Command {
     Listing(ListingOptions),
     /// Show payouts and transfers whose outcome is unknown, or settle them
     Initiation(InitiationOptions),
+    /// Copy the state to a new file; the connector may be running
+    Backup(BackupOptions),
+    /// Put a copy in the place of the state; the connector must be stopped
+    Restore(RestoreOptions),
+    /// Say that the state was put back from an older copy; the connector must be stopped
+    Restored(ConfigFile),
     /// Serve a sample Integration Service on this machine
     Sandbox(SandboxOptions),
 }
@@ -253,6 +259,30 @@ pub enum SettledAs {
     Made,
     /// It was not made and never will be.
     Refused,
+}
+
+/// Options of `backup`.
+#[derive(Debug, Args)]
+pub struct BackupOptions {
+    #[command(flatten)]
+    /// The configuration.
+    pub config: ConfigFile,
+    /// The directory that gets the copy
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// How many copies stay there, the newest ones
+    #[arg(long, value_name = "COPIES", default_value = "7", value_parser = clap::value_parser!(u16).range(1..))]
+    pub keep: u16,
+}
+
+/// Options of `restore`.
+#[derive(Debug, Args)]
+pub struct RestoreOptions {
+    #[command(flatten)]
+    /// The configuration.
+    pub config: ConfigFile,
+    /// The copy
+    pub file: PathBuf,
 }
 
 /// Options of `sandbox`.

@@ -72,6 +72,7 @@ impl Status {
             "name": overview.state.identity.name,
             "endpoint": overview.state.identity.endpoint,
             "stateId": overview.state.id,
+            "restoredAt": overview.state.restored_at,
             "lastSeq": overview.state.last_seq,
             "streams": overview.streams,
             "cursors": overview.cursors,

@@ -197,6 +197,20 @@ fn commands_share_a_default_configuration() {
     }
 }
 
+/// A drop-in with a second `StateDirectory=` made a new state in a folder with a colon in its name.
+#[test]
+fn several_state_directories_are_a_bad_configuration() {
+    let place = Place::new(NOWHERE, json!({}));
+    let (one, two) = (place.path().join("one"), place.path().join("two"));
+    let both = format!("{}:{}", one.display(), two.display());
+    let mut poll = place.command("poll");
+    poll.env("STATE_DIRECTORY", &both);
+    let ran = run(poll);
+    exits_with(78, &ran);
+    assert!(ran.stderr.contains("set \"stateDir\""), "{ran}");
+    assert!(!fs::exists(both).unwrap());
+}
+
 #[test]
 fn systemd_says_where_the_state_is_unless_the_configuration_does() {
     let psp = FakePsp::with_a_bank();

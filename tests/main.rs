@@ -38,6 +38,7 @@ mod quarantine;
 mod quiet;
 mod quirks;
 mod regressions;
+mod restored;
 mod run;
 mod secrets;
 mod silence;

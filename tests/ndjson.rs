@@ -57,7 +57,13 @@ fn a_file_of_another_state_is_refused_with_the_way_out() {
     let psp = FakePsp::with_a_bank();
     let place = Place::new(&psp.url(), json!({}));
     place.poll_well();
-    for file in ["state.sqlite3", "state.sqlite3-wal", "state.sqlite3-shm"] {
+    // The witness would tell that a state was lost here.
+    for file in [
+        "state.sqlite3",
+        "state.sqlite3-wal",
+        "state.sqlite3-shm",
+        "witness",
+    ] {
         let _ = fs::remove_file(place.state().join(file));
     }
     let before = fs::read(place.changes_file()).unwrap();

@@ -16,8 +16,8 @@ pub struct ContentHash(pub [u8; 16]);
 
 impl ContentHash {
     /// The hash of that text.
-    pub fn of(json: &str) -> ContentHash {
-        let digest = ring::digest::digest(&ring::digest::SHA256, json.as_bytes());
+    pub fn of(text: impl AsRef<[u8]>) -> ContentHash {
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_ref());
         let mut first = [0; 16];
         first
             .iter_mut()

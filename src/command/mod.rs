@@ -1,5 +1,6 @@
 //! The commands of the command line, one a file.
 
+mod backup;
 mod check;
 mod connector;
 mod demo;
@@ -9,6 +10,7 @@ mod listing;
 mod poll;
 mod publisher;
 mod quarantine;
+mod restored;
 mod run;
 mod sandbox;
 mod status;
@@ -63,6 +65,9 @@ fn run(cli: Cli) -> Exit {
         Command::Initiation(options) => initiation::run(&options),
         Command::Quarantine(options) => quarantine::run(&options),
         Command::Listing(options) => listing::run(&options),
+        Command::Backup(options) => backup::backup(&options),
+        Command::Restore(options) => backup::restore(&options),
+        Command::Restored(options) => restored::run(&options),
         Command::Sandbox(options) => sandbox::run(options),
     };
     ended.unwrap_or_else(|error| {

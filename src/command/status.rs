@@ -37,6 +37,11 @@ fn in_words(status: &Status) -> String {
         overview.state.id,
         overview.state.last_seq
     );
+    if let Some(restored_at) = overview.state.restored_at {
+        text += &format!(
+            "restored   noticed at {restored_at}: this state was put back from an older copy\n\n"
+        );
+    }
     for alarm in alarms {
         text += &format!("WARNING    {alarm}\n\n");
     }

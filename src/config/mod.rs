@@ -112,7 +112,7 @@ impl Outline {
                 polling_period: polling_period(&file),
                 publishers: entries.iter().filter_map(targets::name_of).collect(),
                 sweep_period: sweep_period(&file),
-                state_directory: state_directory(file.state_directory, path),
+                state_directory: state_directory(file.state_directory, path)?,
             })
         });
         outline.map_err(|problem| Error::new(path, problem))
@@ -159,7 +159,7 @@ fn check(mut file: File, path: &Path) -> Result<Config, String> {
         identity,
         service,
         polling: polling(&file),
-        state_directory: state_directory(file.state_directory, path),
+        state_directory: state_directory(file.state_directory, path)?,
         listen,
         publish,
         warnings: context.warnings,
@@ -241,10 +241,16 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 
-fn state_directory(given: Option<Directory>, file: &Path) -> PathBuf {
-    match given {
-        Some(Directory(path)) => folder_of(file).join(path),
-        None => default_state_directory(file, env::var_os("STATE_DIRECTORY")),
+fn state_directory(given: Option<Directory>, file: &Path) -> Result<PathBuf, String> {
+    let from_systemd = env::var_os("STATE_DIRECTORY");
+    match (given, from_systemd) {
+        (Some(Directory(path)), _) => Ok(folder_of(file).join(path)),
+        // A second one would be a state that begins from nothing.
+        (None, Some(paths)) if paths.as_encoded_bytes().contains(&b':') => Err(format!(
+            "systemd gives several state directories, {}: set \"stateDir\" to the one that holds the state",
+            shown(Path::new(&paths))
+        )),
+        (None, from_systemd) => Ok(default_state_directory(file, from_systemd)),
     }
 }
 

@@ -34,12 +34,16 @@ pub fn judge(
     record: &Record,
     known: &StoredVersion,
 ) -> StoreResult<Verdict> {
-    if known.hash == record.hash {
-        return Ok(Verdict::Known);
-    }
     let new = Verdict::New {
         number: known.number + 1,
     };
+    if record.stream == Stream::Balances && store.is_before_restore(known.seq) {
+        // Others may have got other balances since, from the branch of the state that is lost.
+        return Ok(new);
+    }
+    if known.hash == record.hash {
+        return Ok(Verdict::Known);
+    }
     if record.stream == Stream::Balances {
         let json = versions.json(store, record, known)?;
         return Ok(if same_balances(&json, &record.json) {

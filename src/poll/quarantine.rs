@@ -52,7 +52,7 @@ impl QuarantineChanges {
         unusable: &Unusable,
     ) -> StoreResult<bool> {
         let Unusable { id, reason, json } = unusable.clone();
-        let hash = ContentHash::of(&json);
+        let hash = ContentHash::of(&*json);
         if !self.added_keys.insert((stream, id.clone(), hash)) {
             return Ok(false);
         }

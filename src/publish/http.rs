@@ -7,6 +7,7 @@ use ureq::http::Method;
 
 use super::target::{self, TargetFinding};
 use super::{DeliveryError, Publisher, change_line};
+use crate::api::ContentHash;
 use crate::secret::{Rotating, SecretUrl};
 use crate::store::{Change, Delivered, PublisherState};
 use crate::transport::{self, Credential, OutgoingRequest, Transport};
@@ -30,9 +31,9 @@ pub struct Settings {
 
 /// POSTs change lines to a URL, in gzip.
 ///
-/// Each batch has an `Idempotency-Key`, `<connector>/<state id>/<first seq>-<last seq>`. The end of a batch is stored
-/// before the batch is first sent. So a batch that is sent again, after a crash or a lost answer, has the same key and
-/// the same content.
+/// Each batch has an `Idempotency-Key`, `<connector>/<state id>/<first seq>-<last seq>-<hash of its lines>`. The end of a
+/// batch is stored before the batch is first sent. So a batch that is sent again, after a crash or a lost answer, has the
+/// same key and the same content. A state that was put back cannot use a key again for other content.
 #[derive(Debug)]
 pub struct HttpPublisher {
     url: SecretUrl,
@@ -133,11 +134,12 @@ impl Publisher for HttpPublisher {
         };
         let connector = utf8_percent_encode(&log.connector, NOT_IN_HEADERS);
         let state_id = self.state_id.as_deref().unwrap_or_default();
-        let idempotency_key = format!("{connector}/{state_id}/{}-{}", first.seq, last.seq);
         let mut lines = Vec::new();
         for change in changes {
             change_line::write(&mut lines, &log.connector, change);
         }
+        let hash = ContentHash::of(&lines).short();
+        let idempotency_key = format!("{connector}/{state_id}/{}-{}-{hash}", first.seq, last.seq);
         let mut body = GzEncoder::new(Vec::new(), Compression::fast());
         let body = body
             .write_all(&lines)

@@ -150,6 +150,8 @@ fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), Deli
                 {
                     Some(head.seq)
                 }
+                // The branch of a state that was put back. It has everything up to where the branches parted.
+                _ if let Some(before) = log.before_lost(head.seq)? => Some(before),
                 _ => {
                     return Err(foreign(&format!(
                         "ends with seq {}, which does not belong to this state",

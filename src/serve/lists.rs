@@ -81,7 +81,12 @@ impl Lists {
     pub fn balances(&self, ids: &[String]) -> Response {
         self.answer(|listing| {
             for id in ids {
-                if let Some(version) = listing.balances(id)? {
+                if let Some((version, is_old)) = listing.balances(id)? {
+                    if is_old {
+                        return Ok(not_ready(
+                            "The balances of this account have not been read since the state was put back.",
+                        ));
+                    }
                     let body = shown(Stream::Balances, &version);
                     return Ok(Response::json(200, body.into_bytes()));
                 }

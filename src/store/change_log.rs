@@ -1,7 +1,7 @@
 use rusqlite::{Connection, Params, Row};
 
-use super::Error;
-use super::database::{Database, limit, value};
+use super::database::{Database, limit, optional, value};
+use super::{Error, restored};
 use crate::api::{ContentHash, Stream};
 
 /// The columns that make a [`Change`].
@@ -44,6 +44,13 @@ impl ChangeLog {
     /// The first version with a seq above `after`; none at the end of the log.
     pub fn next(&self, after: i64) -> Result<Option<Change>, Error> {
         Ok(self.read(after, i64::MAX, 1, 1)?.pop())
+    }
+
+    /// If the state was put back, and its lost branch used that seq: the seq of the last version before that branch.
+    pub fn before_lost(&self, seq: i64) -> Result<Option<i64>, Error> {
+        self.database.run("read the restores", |connection| {
+            restored::before_lost(connection, seq)
+        })
     }
 
     /// The versions with a seq above `after` and up to `end`, ascending: at most `most`, and no further one once their
@@ -104,6 +111,12 @@ pub(super) fn state_id(connection: &Connection) -> rusqlite::Result<String> {
         "SELECT value FROM state WHERE key = 'state_id'",
         [],
     )
+}
+
+/// What a state says of itself under that key.
+pub(super) fn state_value(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    const VALUE: &str = "SELECT value FROM state WHERE key = ?1";
+    optional(connection, VALUE, [key], |row| row.get(0))
 }
 
 /// The seq of the newest version; 0 before there is one.

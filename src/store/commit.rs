@@ -2,9 +2,9 @@ use rusqlite::Connection;
 
 use super::{
     Cursor, Error, PollRow, QuarantineEntry, Store, SweepRow, cursor, poll, quarantine,
-    stamping::Stamping, sweep, unknown_values,
+    stamping::Stamped, stamping::Stamping, sweep, unknown_values,
 };
-use crate::api::{PerStream, Record, Second, Stream, Timestamp};
+use crate::api::{Record, Second, Stream, Timestamp};
 use crate::crash;
 
 /// A new version of a record, to be appended to the change log.
@@ -67,17 +67,13 @@ impl Store {
             }
             Ok(stamped)
         })?;
+        self.write_witness();
         Ok(())
     }
 }
 
-/// Appends the versions to the change log, each as its record's newest one, and lists them. `stamped`, and what is
-/// returned: the lists that have got a stamp since the state was opened.
-fn append(
-    connection: &Connection,
-    batch: &Batch,
-    stamped: PerStream<bool>,
-) -> rusqlite::Result<PerStream<bool>> {
+/// Appends the versions to the change log, each as its record's newest one, and lists them.
+fn append(connection: &Connection, batch: &Batch, stamped: Stamped) -> rusqlite::Result<Stamped> {
     let swept = batch.sweep.map(|sweep| sweep.number);
     let mut append = connection.prepare_cached(
         "INSERT INTO version (stream, id, number, previous, timestamp, hash, observed_at, poll, sweep, json)

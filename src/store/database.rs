@@ -102,8 +102,7 @@ impl Database {
 
     /// Bytes that the file system has left for users other than root, if it says so.
     pub fn free_bytes(&self) -> Option<u64> {
-        let file_system = nix::sys::statvfs::statvfs(&self.file).ok()?;
-        Some(file_system.blocks_available() * file_system.fragment_size())
+        free_bytes(&self.file)
     }
 
     /// Checks that there is room for `times` as many bytes as the file has.
@@ -207,6 +206,12 @@ impl Database {
     ) -> Result<usize, Error> {
         self.run(doing, |connection| connection.execute(sql, parameters))
     }
+}
+
+/// Bytes that the file system of a file has left for users other than root, if it says so.
+pub(super) fn free_bytes(file: &Path) -> Option<u64> {
+    let file_system = nix::sys::statvfs::statvfs(file).ok()?;
+    Some(file_system.blocks_available() * file_system.fragment_size())
 }
 
 /// The value that a query gives, which has one row of one column.

@@ -3,9 +3,9 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde::{Serialize, Serializer};
 
-use super::Error;
 use super::database::{Database, all, execute, optional, value};
 use super::stamping::last_place;
+use super::{Error, journal_copy};
 use crate::api::{
     Initiated, Initiation, InitiationRequest, Second, Stream, Timestamp, escaped, same_content,
 };
@@ -140,7 +140,7 @@ impl Journal {
         if !matches!(entry, Entry::Ask { .. }) {
             return Ok(entry);
         }
-        self.0.write(DOING, |connection| {
+        let entry = self.0.write(DOING, |connection| {
             crash::point();
             // An operator may have settled it meanwhile.
             let entry = look_up(connection)?;
@@ -148,7 +148,9 @@ impl Journal {
                 open(connection, kind, key, json)?;
             }
             Ok(entry)
-        })
+        })?;
+        journal_copy::append(&self.0, key);
+        Ok(entry)
     }
 
     /// Writes down how an initiation ended, durably. What an operator has to know of it although it is made.
@@ -162,7 +164,8 @@ impl Journal {
             UPDATE initiation SET state = ?2, ended_at = ?3, id = ?4, status = ?5, answer = ?6, error = ?7, remark = ?8
             WHERE key = ?1";
         let (state, id, status, answer, error) = outcome.columns();
-        self.0
+        let remark = self
+            .0
             .write("record the outcome of a payout or transfer", |connection| {
                 crash::point();
                 let now = Timestamp::now().second();
@@ -173,7 +176,9 @@ impl Journal {
                 let row = (key, state, now, id, status, answer, error, &remark);
                 execute(connection, END, row)?;
                 Ok(remark)
-            })
+            })?;
+        journal_copy::append(&self.0, key);
+        Ok(remark)
     }
 }
 

@@ -107,13 +107,21 @@ impl Listing {
         })
     }
 
-    /// The newest balances of an account; none if there are none.
-    pub fn balances(&self, account_id: &str) -> Result<Option<ShownVersion>, Error> {
+    /// The newest balances of an account; none if there are none. Also, whether they must not be shown, because the state
+    /// was put back from an older copy and they have not been read since.
+    pub fn balances(&self, account_id: &str) -> Result<Option<(ShownVersion, bool)>, Error> {
         const BALANCES: &str = "
-            SELECT record.stamp, version.json FROM record JOIN version ON version.seq = record.seq
+            SELECT record.stamp, version.json, EXISTS (
+                SELECT 1 FROM restored WHERE record.seq <= last_seq AND NOT EXISTS (
+                    SELECT 1 FROM poll WHERE outcome = 'complete' AND started_at > noticed_at))
+            FROM record JOIN version ON version.seq = record.seq
             WHERE record.stream = 'balances' AND record.id = ?1 AND record.stamp IS NOT NULL";
-        self.0
-            .optional("read an account's balances", BALANCES, [account_id], shown)
+        self.0.optional(
+            "read an account's balances",
+            BALANCES,
+            [account_id],
+            |row| Ok((shown(row)?, row.get(2)?)),
+        )
     }
 
     /// Whether there is such an account, and if so, whether a whole poll has asked for its balances.

@@ -25,9 +25,13 @@
 //! | `listing`, `stamping`, `stamp` | the lists as Connectivity sees them, and how versions get into them |
 //! | `adoption` | how a list is dated again, for a Connectivity that has read further than it was shown |
 //! | `initiation`, `unsettled` | the journal of payouts and transfers; what an operator settles in it |
+//! | `journal_copy` | the same journal in a file beside the state |
+//! | `backup` | copies of the state, made and put back |
+//! | `witness`, `restored` | whether the state was put back from an older copy, and what follows |
 //! | `overview` | everything that `status` shows |
 
 mod adoption;
+mod backup;
 mod change_log;
 mod columns;
 mod commit;
@@ -35,6 +39,7 @@ mod cursor;
 mod database;
 mod error;
 mod initiation;
+mod journal_copy;
 mod listing;
 mod memory;
 mod open;
@@ -45,6 +50,7 @@ mod quarantine;
 mod quirks;
 mod records;
 mod refusal;
+mod restored;
 mod schema;
 mod stamp;
 mod stamping;
@@ -53,8 +59,10 @@ mod unknown_values;
 mod unsettled;
 mod upgrade;
 mod upgrade_slices;
+mod witness;
 
 pub use adoption::BoundVerdict;
+pub use backup::{backup, put_back};
 pub use change_log::{Change, ChangeLog};
 pub use commit::{Batch, Version};
 pub use cursor::{Cursor, Range};

@@ -1,15 +1,22 @@
 use std::fs::{self, DirEntry, File, Permissions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use rusqlite::Connection;
 
 use super::database::{Database, execute, optional};
-use super::{ChangeLog, Error, Journal, PublisherState, change_log, upgrade};
-use crate::api::PerStream;
+use super::restored::{self, BORN, Evidence, OPEN_MARK};
+use super::stamping::Stamped;
+use super::witness::{self, Witness};
+use super::{ChangeLog, Error, Journal, PublisherState, change_log, journal_copy, upgrade};
+use crate::api::Stream;
 
 /// The state file's name within `stateDir`.
 pub const FILE: &str = "state.sqlite3";
+
+/// The name of its write-ahead log.
+pub(super) const LOG: &str = "state.sqlite3-wal";
 
 /// The lock file's name within `stateDir`. It is empty; the lock is on the open file, so a crash releases it.
 const LOCK: &str = "lock";
@@ -28,13 +35,15 @@ pub struct Identity {
 pub struct Store {
     pub(super) database: Database,
     identity: Identity,
-    /// The lists that have got a stamp since the state was opened.
-    pub(super) stamped: PerStream<bool>,
+    /// What is known of its stamps.
+    pub(super) stamped: Stamped,
     _lock: File,
 }
 
 impl Store {
     /// Opens the state in that directory, and makes both if they do not exist.
+    ///
+    /// A state that was put back from an older copy is noticed, and what follows is done.
     ///
     /// It is an error, and nothing is changed, if another process has it open, if it belongs to another connector or
     /// endpoint, if a newer version of this program wrote it, or if it is not a state file.
@@ -47,18 +56,71 @@ impl Store {
         let lock = lock(directory)?;
         keep_others_out(directory);
         let file = directory.join(FILE);
+        let had_log = directory.join(LOG).exists();
         owner_only()
             .open(&file)
             .map_err(Error::io("open the state", &file))?;
+        let witness = Witness::read(directory);
+        let born = born(&file);
         let database = Database::connect(&file)?;
         upgrade::prepare(&database)?;
         claim(&database, identity)?;
-        Ok(Store {
+        let evidence = database.run("look whether the state was put back", |connection| {
+            Evidence::find(connection, witness.as_ref(), had_log, born.as_deref())
+        })?;
+        if let Some(evidence) = evidence {
+            restored::settle(&database, evidence, witness.as_ref())?;
+        }
+        journal_copy::begin(&database)?;
+        begin(&database, born.as_deref())?;
+        let mut store = Store {
             database,
             identity: identity.clone(),
-            stamped: PerStream::default(),
+            stamped: Stamped {
+                balances: witness.and_then(|witness| witness.stamp(Stream::Balances)),
+                ..Stamped::default()
+            },
             _lock: lock,
-        })
+        };
+        store.look_at_restores()?;
+        store.write_witness();
+        Ok(store)
+    }
+
+    /// Does what follows from a state that was put back, because an operator says that it was.
+    pub fn put_back(&mut self) -> Result<(), Error> {
+        // What the witness knows was put back with the state.
+        restored::settle(&self.database, Evidence::Operator, None)?;
+        self.look_at_restores()?;
+        self.write_witness();
+        Ok(())
+    }
+
+    /// Whether a version was read before the state was put back.
+    pub fn is_before_restore(&self, seq: i64) -> bool {
+        (1..=self.stamped.before_restore).contains(&seq)
+    }
+
+    fn look_at_restores(&mut self) -> Result<(), Error> {
+        let restored = self.database.run("read the restores", restored::last)?;
+        self.stamped.before_restore = restored.map_or(0, |restored| restored.last_seq);
+        Ok(())
+    }
+
+    /// Replaces the witness, after a commit. One that is older says nothing wrong.
+    pub(super) fn write_witness(&self) {
+        let written = self
+            .database
+            .run("read how far the state has come", |connection| {
+                Witness::of(connection, self.stamped.balances)
+            })
+            .and_then(|witness| {
+                let directory = self.database.file().parent().unwrap_or(Path::new("."));
+                witness.write(directory)
+            });
+        if let Err(error) = written {
+            log::warn!("{error}; a state that is put back would not be noticed");
+        }
     }
 
     /// The part of the state that is a publisher's, on a connection of its own.
@@ -89,13 +151,45 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        const CLOSE: &str = "DELETE FROM state WHERE key = ?1";
+        // If this fails, it is as if the process had been killed.
+        let _ = self.database.execute("close the state", CLOSE, [OPEN_MARK]);
+    }
+}
+
+/// When a file was made, in nanoseconds since 1970-01-01T00:00:00Z, if the file system says so.
+fn born(file: &Path) -> Option<String> {
+    let born = fs::metadata(file).ok()?.created().ok()?;
+    let since = born.duration_since(UNIX_EPOCH).ok()?;
+    Some(since.as_nanos().to_string())
+}
+
+/// Marks the state as open, in the file itself: a copy of the file alone has the mark, too.
+fn begin(database: &Database, born: Option<&str>) -> Result<(), Error> {
+    const DOING: &str = "open the state";
+    const PUT: &str = "INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)";
+    database.write(DOING, |connection| {
+        let generation = witness::generation(connection)? + 1;
+        execute(connection, PUT, ("generation", generation.to_string()))?;
+        if let Some(born) = born {
+            execute(connection, PUT, (BORN, born))?;
+        }
+        execute(connection, PUT, (OPEN_MARK, "1"))
+    })?;
+    database.run(DOING, |connection| {
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    })
+}
+
 /// Makes the directory, and the files in it that are the state's, the owner's alone if other users have access. What only
 /// the group has is left: somebody has given it that.
 fn keep_others_out(directory: &Path) {
     let is_ours = |entry: &DirEntry| {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        name.starts_with(FILE) || name == LOCK
+        name.starts_with(FILE) || [LOCK, witness::FILE, journal_copy::FILE].contains(&&*name)
     };
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let files = entries.filter(is_ours).map(|entry| (entry.path(), 0o600));
@@ -134,7 +228,7 @@ pub(super) fn lock(directory: &Path) -> Result<File, Error> {
 }
 
 /// How files of the state are opened, and made if they do not exist.
-fn owner_only() -> fs::OpenOptions {
+pub(super) fn owner_only() -> fs::OpenOptions {
     let mut options = fs::OpenOptions::new();
     options
         .create(true)

@@ -11,7 +11,8 @@ use super::initiation::{self, InitiationState};
 use super::unknown_values::{self, UnknownValue};
 use super::unsettled::{Unsettled, unsettled};
 use super::{
-    Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, open, poll, quarantine, sweep,
+    Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, open, poll, quarantine,
+    restored, sweep,
 };
 use crate::api::{Second, Stream, Timestamp};
 
@@ -62,6 +63,8 @@ pub struct StateLine {
     pub identity: Identity,
     /// The seq of the newest version.
     pub last_seq: i64,
+    /// When it was found to have been put back from an older copy.
+    pub restored_at: Option<Second>,
     /// Bytes that the file system has left, if it says so.
     pub free_bytes: Option<u64>,
 }
@@ -181,6 +184,7 @@ impl Snapshot {
                 id: state_id(connection)?,
                 identity,
                 last_seq: last_seq(connection)?,
+                restored_at: restored::last(connection)?.map(|restored| restored.noticed_at),
                 free_bytes: self.0.free_bytes(),
             }))
         })
@@ -224,7 +228,7 @@ fn publishers(connection: &Connection, last_seq: i64) -> rusqlite::Result<Vec<Pu
             name: row.get(0)?,
             kind: row.get(1)?,
             offset,
-            lag: last_seq - offset,
+            lag: last_seq - offset - restored::left_out(connection, offset, last_seq)?,
             delivered_at: row.get(3)?,
             error: row.get(4)?,
             refused: row.get(5)?,

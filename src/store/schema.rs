@@ -6,7 +6,8 @@ pub(super) const APPLICATION: i64 = 0x67_63_6f_6e;
 
 /// The tables. Dates are RFC 3339 in UTC: nine fractional digits where a record's own date is kept, none elsewhere.
 pub(super) const LAYOUT: &str = "
-    -- Whose state this is: state_id, name, endpoint.
+    -- Whose state this is: state_id, name, endpoint. How often it was opened: generation. Whether a process has it open,
+    -- or it is a copy: open, copy.
     CREATE TABLE state (
         key   TEXT PRIMARY KEY,
         value TEXT NOT NULL
@@ -62,6 +63,14 @@ pub(super) const LAYOUT: &str = "
         requests INTEGER NOT NULL DEFAULT 0, -- how often it did
         agreed   INTEGER NOT NULL DEFAULT 0 -- 1: the operator wants the list to be dated above that bound
     ) STRICT, WITHOUT ROWID;
+
+    -- When the state was found to have been put back from an older copy.
+    CREATE TABLE restored (
+        number     INTEGER PRIMARY KEY,
+        noticed_at TEXT NOT NULL,
+        last_seq   INTEGER NOT NULL, -- of the newest version then
+        left_out   INTEGER NOT NULL  -- the seqs up to this one, which what was lost may have used
+    ) STRICT;
 
     -- Payouts and transfers that Connectivity has asked for.
     CREATE TABLE initiation (

@@ -5,12 +5,22 @@ use super::database::{execute, value};
 use super::stamp::Stamps;
 use crate::api::{PerStream, Stream, Timestamp};
 
+/// What is known of the stamps of a state that is open.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stamped {
+    /// The lists that have got a stamp since it was opened.
+    pub lists: PerStream<bool>,
+    /// The greatest stamp of balances.
+    pub balances: Option<Stamp>,
+    /// If the state was put back: the newest seq of then. What the lost branch has shown is not known.
+    pub before_restore: i64,
+}
+
 /// Puts the versions of a batch into the lists, each at the next place and under its stamp.
 pub(super) struct Stamping<'a> {
     connection: &'a Connection,
     now: Timestamp,
-    /// The lists that have got a stamp since the state was opened.
-    stamped: PerStream<bool>,
+    stamped: Stamped,
     /// The ends of the lists, once they are known.
     ends: PerStream<Option<ListEnd>>,
 }
@@ -22,8 +32,8 @@ struct ListEnd {
 }
 
 impl<'a> Stamping<'a> {
-    /// For a batch. `stamped`: the lists that have got a stamp since the state was opened.
-    pub fn new(connection: &'a Connection, stamped: PerStream<bool>) -> Stamping<'a> {
+    /// For a batch. `stamped` is what is known before it.
+    pub fn new(connection: &'a Connection, stamped: Stamped) -> Stamping<'a> {
         Stamping {
             connection,
             now: Timestamp::now(),
@@ -42,7 +52,7 @@ impl<'a> Stamping<'a> {
     ) -> rusqlite::Result<()> {
         const LIST: &str = "INSERT INTO listed (stream, place, stamp, seq) VALUES (?1, ?2, ?3, ?4)";
         if stream == Stream::Balances {
-            return self.stamp_balances(id, own);
+            return self.stamp_balances(id, seq, own);
         }
         let mut end = match self.ends[stream].take() {
             Some(end) => end,
@@ -51,9 +61,9 @@ impl<'a> Stamping<'a> {
                 stamps: stamps_of(self.connection, stream, self.now)?,
             },
         };
-        if !self.stamped[stream] {
+        if !self.stamped.lists[stream] {
             end.stamps.leave_second();
-            self.stamped[stream] = true;
+            self.stamped.lists[stream] = true;
         }
         end.place += 1;
         let row = (stream, end.place, end.stamps.next(own), seq);
@@ -68,17 +78,32 @@ impl<'a> Stamping<'a> {
         execute(self.connection, UNLIST, (stream, id))
     }
 
-    /// The lists that have got a stamp since the state was opened, once the batch is committed.
-    pub fn stamped(self) -> PerStream<bool> {
+    /// What is known once the batch is committed.
+    pub fn stamped(self) -> Stamped {
         self.stamped
     }
 
     /// No list orders balances: their stamps increase within each account.
-    fn stamp_balances(&self, account_id: &str, own: Timestamp) -> rusqlite::Result<()> {
+    fn stamp_balances(
+        &mut self,
+        account_id: &str,
+        seq: i64,
+        own: Timestamp,
+    ) -> rusqlite::Result<()> {
         const LAST: &str = "SELECT stamp FROM record WHERE stream = 'balances' AND id = ?1";
+        const PREVIOUS: &str = "SELECT coalesce(previous, 0) FROM version WHERE seq = ?1";
+        const ABOVE: &str = "SELECT max(above) FROM listing WHERE stream = 'balances'";
         const STAMP: &str = "UPDATE record SET stamp = ?2 WHERE stream = 'balances' AND id = ?1";
-        let last: Option<Stamp> = value(self.connection, LAST, [account_id])?;
+        let mut last: Option<Stamp> = value(self.connection, LAST, [account_id])?;
+        let mut own = own;
+        let before_restore = self.stamped.before_restore;
+        if before_restore > 0 && value::<i64>(self.connection, PREVIOUS, [seq])? <= before_restore {
+            // Later than whatever Formance was shown before the state was put back.
+            last = last.max(value(self.connection, ABOVE, [])?);
+            own = self.now;
+        }
         let stamp = Stamps::after(last, 1, self.now).next(own);
+        self.stamped.balances = self.stamped.balances.max(Some(stamp));
         execute(self.connection, STAMP, (account_id, stamp))
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::AsJson;
 use super::database::{Database, all, execute, optional};
-use super::{Error, Quirks, Store};
+use super::{Error, Quirks, Store, restored};
 use crate::api::{Second, Stream, Timestamp};
 
 /// The first sweep is due this long after the first version was stored, or a period after it if that is shorter. Seconds.
@@ -182,7 +182,9 @@ pub(super) fn due(
         let set_back_at: Option<Second> = row.get(1)?;
         Ok(quirks.doubtful_since().max(set_back_at))
     })?;
-    let doubt = doubts.into_iter().flatten().max();
+    // What only a sweep had found may be missing from a state that was put back.
+    let restored_at = restored::last(connection)?.map(|restored| restored.noticed_at);
+    let doubt = doubts.into_iter().flatten().chain(restored_at).max();
     let Some(last) = newest(connection)? else {
         let first: Option<Second> = optional(connection, FIRST, [], |row| row.get(0))?;
         let wait = period.min(FIRST_SWEEP_AFTER);

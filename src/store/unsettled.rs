@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::database::{Database, all, execute, limit};
 use super::initiation::{InitiationOutcome, InitiationState, key_with, known};
-use super::{Error, open};
+use super::{Error, journal_copy, open};
 use crate::api::{Initiation, InitiationRequest, Timestamp, escaped};
 
 /// An initiation that an operator has to look at: it is not settled, or the service has made something else than was
@@ -110,7 +110,11 @@ impl Initiations {
             execute(connection, SETTLE, (key, state, now, id, status, answer))?;
             Ok(None)
         })?;
-        objection.map_or(Ok(()), Err)
+        if let Some(objection) = objection {
+            return Err(objection);
+        }
+        journal_copy::append(&self.0, key);
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::Error;
 use super::database::{Database, all, execute, limit, optional, value};
-use super::stamping::Stamping;
+use super::stamping::{Stamped, Stamping};
 use crate::api::{PerStream, Stream, Timestamp, read_record};
 
 /// Rows in a slice.
@@ -215,7 +215,11 @@ fn stamp_versions(connection: &Connection, after: i64) -> rusqlite::Result<Optio
                 row.get(4)?,
             ))
         })?;
-    let mut stamping = Stamping::new(connection, PerStream::from_fn(|_| true));
+    let stamped = Stamped {
+        lists: PerStream::from_fn(|_| true),
+        ..Stamped::default()
+    };
+    let mut stamping = Stamping::new(connection, stamped);
     for (seq, stream, id, timestamp, json) in &versions {
         if read_record(*stream, json).is_ok() {
             stamping.stamp(*stream, id, *seq, *timestamp)?;

@@ -1,0 +1,310 @@
+//! A state that was put back from an older copy: it is noticed, nothing is lost, and no number stands for two contents.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::{FakePsp, LISTEN_KEY, Listening, Place, Receiver, run};
+
+const FILE: &str = "state.sqlite3";
+
+/// How a state is copied, and what is put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Copy {
+    /// The database file and its write-ahead log.
+    Files,
+    /// What `VACUUM INTO`, `.backup` and litestream make: the database file alone.
+    Snapshot,
+    /// The whole directory.
+    Directory,
+    /// Nothing: the state is lost.
+    Nothing,
+}
+
+impl Copy {
+    fn make(self, state: &Path, to: &Path) {
+        fs::create_dir(to).unwrap();
+        match self {
+            Copy::Nothing => {}
+            Copy::Snapshot => {
+                let database = rusqlite::Connection::open(state.join(FILE)).unwrap();
+                let to = to.join(FILE);
+                database
+                    .execute("VACUUM INTO ?1", [to.to_str().unwrap()])
+                    .unwrap();
+            }
+            Copy::Files | Copy::Directory => {
+                for entry in fs::read_dir(state).unwrap() {
+                    let entry = entry.unwrap();
+                    let name = entry.file_name().into_string().unwrap();
+                    if self == Copy::Directory || name.starts_with(FILE) {
+                        fs::copy(entry.path(), to.join(&name)).unwrap();
+                    }
+                }
+            }
+        }
+    }
+
+    fn put_back(self, from: &Path, state: &Path) {
+        if self == Copy::Directory {
+            fs::remove_dir_all(state).unwrap();
+            fs::create_dir(state).unwrap();
+        }
+        for end in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(state.join(format!("{FILE}{end}")));
+        }
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), state.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+/// Every copy, put back: the log says so once, and what was done.
+fn is_noticed(copy: Copy) {
+    let service = FakePsp::with_a_bank();
+    let place = Place::new(&service.url(), json!({}));
+    place.poll_well();
+    let kept = place.path().join("kept");
+    copy.make(&place.state(), &kept);
+    service.add_transaction("lost", "2024-03-01T00:00:00Z");
+    let ran = place.poll_well();
+    assert!(!ran.stderr.contains("put back"), "{ran}");
+    let before = place.changes();
+    copy.put_back(&kept, &place.state());
+    let ran = place.poll_well();
+    assert_eq!(ran.stderr.matches("put back").count(), 1, "{ran}");
+    let again = place.poll_well();
+    assert!(!again.stderr.contains("put back"), "{again}");
+    let (_, shown) = status(&place);
+    assert!(shown["restoredAt"].is_string(), "{shown}");
+    assert_eq!(shown["publishers"][0]["lag"], 0, "{shown}");
+    // The file goes on, and no seq or key is there with two contents.
+    let changes = place.changes();
+    if copy != Copy::Directory {
+        assert_eq!(changes[..before.len()], before[..]);
+    }
+    let mut contents = BTreeMap::new();
+    for change in &changes {
+        for number in ["seq", "idempotencyKey"] {
+            let content = (&change["stream"], &change["id"], &change["record"]);
+            let key = change[number].to_string();
+            assert_eq!(*contents.entry(key).or_insert(content), content, "{change}");
+        }
+    }
+    let ids: BTreeSet<String> = place.ids("transactions").into_iter().collect();
+    assert_eq!(ids.len(), 251);
+}
+
+cases! { is_noticed;
+    files_that_were_put_back_are_noticed(Copy::Files);
+    a_snapshot_that_was_put_back_is_noticed(Copy::Snapshot);
+    a_directory_that_was_put_back_is_noticed(Copy::Directory);
+    a_state_that_was_removed_is_noticed(Copy::Nothing);
+}
+
+fn status(place: &Place) -> (String, Value) {
+    let ran = run(place.command("status --json"));
+    let shown = serde_json::from_str(&ran.stdout).unwrap_or_default();
+    (ran.stdout, shown)
+}
+
+/// A copy of the file without its -wal was taken for a new state.
+#[test]
+fn a_state_without_its_log_and_its_witness_is_not_taken_for_a_new_one() {
+    let service = FakePsp::with_a_bank();
+    let listening = Listening::start(&service.url(), json!({}));
+    listening.poll();
+    let file = listening.place.state().join(FILE);
+    let alone = fs::read(&file).unwrap();
+    let place = {
+        let mut listening = listening;
+        listening.process.0.kill().unwrap();
+        listening.process.0.wait().unwrap();
+        listening.place
+    };
+    fs::remove_dir_all(place.state()).unwrap();
+    fs::create_dir(place.state()).unwrap();
+    fs::write(&file, alone).unwrap();
+    let ran = place.poll();
+    assert!(ran.stderr.contains("put back"), "{ran}");
+}
+
+#[test]
+fn neither_a_kill_nor_another_program_nor_a_lost_witness_is_taken_for_a_restore() {
+    let service = FakePsp::with_a_bank();
+    let mut listening = Listening::start(&service.url(), json!({}));
+    for spoilt in [None, Some(""), Some("{\"stateId\":\"x"), Some("missing")] {
+        listening.poll();
+        listening.process.0.kill().unwrap();
+        listening.process.0.wait().unwrap();
+        let state = listening.place.state();
+        // It ends the write-ahead log when it closes the file. Without a witness, that would look like a copy.
+        if spoilt.is_none() {
+            let database = rusqlite::Connection::open(state.join(FILE)).unwrap();
+            let count = "SELECT count(*) FROM version";
+            let versions: i64 = database.query_row(count, [], |row| row.get(0)).unwrap();
+            assert!(versions > 0);
+        }
+        match spoilt {
+            None => {}
+            Some("missing") => fs::remove_file(state.join("witness")).unwrap(),
+            Some(text) => fs::write(state.join("witness"), text).unwrap(),
+        }
+        listening = listening.restart(&[]);
+        listening.poll();
+        assert!(!listening.log().contains("put back"), "{}", listening.log());
+    }
+}
+
+/// Formance ignores an amount that is dated before the one it has.
+#[test]
+fn balances_wait_until_they_are_read_again_and_are_dated_later() {
+    let service = FakePsp::start();
+    service.add_account("acc-1", "2024-01-01T00:00:00Z");
+    let keys = json!({ "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "1h" });
+    let place = Place::new(&service.url(), keys);
+    place.poll();
+    let kept = place.path().join("kept");
+    Copy::Files.make(&place.state(), &kept);
+    let listening = Listening::on(place, &[]);
+    listening.poll();
+    let (_, before) = listening.get("/accounts/acc-1/balances");
+    let mut listening = listening;
+    listening.process.0.kill().unwrap();
+    listening.process.0.wait().unwrap();
+    Copy::Files.put_back(&kept, &listening.place.state());
+    service.always("/accounts/", crate::support::Reply::status(503));
+    let listening = listening.restart(&[]);
+    listening.wait_for_line("poll 2");
+    assert_eq!(listening.get("/accounts/acc-1/balances").0, 503);
+    service.heal();
+    listening.poll();
+    let (status, after) = listening.get("/accounts/acc-1/balances");
+    assert_eq!(status, 200);
+    // The same amount, and a date that counts.
+    assert_eq!(after["balances"], before["balances"]);
+    assert!(after["at"].as_str() > before["at"].as_str(), "{after}");
+}
+
+/// Its key was that of the state and the seqs alone.
+#[test]
+fn a_batch_never_has_the_key_of_another_one() {
+    let service = FakePsp::with_a_bank();
+    let target = Receiver::start();
+    service.add_transaction("moves", "2024-02-01T00:00:00Z");
+    let place = Place::new(&service.url(), json!({ "publish": [target.entry()] }));
+    place.poll_well();
+    let kept = place.path().join("kept");
+    Copy::Directory.make(&place.state(), &kept);
+    let lives = |status: &str, at: &str| {
+        service.change_transaction("moves", json!({ "status": status, "updatedAt": at }));
+        place.poll_well();
+    };
+    lives("PENDING", "2024-03-01T00:00:00Z");
+    Copy::Directory.put_back(&kept, &place.state());
+    lives("SUCCEEDED", "2024-03-02T00:00:00Z");
+    let mut bodies = BTreeMap::new();
+    for batch in target.batches() {
+        let lines = batch.lines;
+        assert_eq!(*bodies.entry(batch.key).or_insert(lines.clone()), lines);
+    }
+}
+
+#[test]
+fn an_operator_can_say_that_a_state_was_put_back() {
+    let service = FakePsp::with_a_bank();
+    let place = Place::new(&service.url(), json!({}));
+    place.poll_well();
+    let ran = run(place.command("restored"));
+    assert_eq!(ran.code, Some(0), "{ran}");
+    service.add_transaction("new", "2024-03-01T00:00:00Z");
+    place.poll_well();
+    let last = place.changes().pop().unwrap();
+    assert!(
+        last["seq"].as_i64().unwrap() > 1_000_000_000_000_000,
+        "{last}"
+    );
+    let keys = json!({ "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "1h" });
+    place.configure(&service.url(), keys);
+    let listening = Listening::on(place, &[]);
+    let ran = run(listening.place.command("restored"));
+    assert_eq!(ran.code, Some(75), "{ran}");
+}
+
+/// A copy is made beside a running connector, and put back.
+#[test]
+fn a_backup_is_made_beside_a_running_connector_and_put_back() {
+    let service = FakePsp::with_a_bank();
+    let keys = json!({
+        "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "1h",
+        "publish": [{ "type": "ndjson", "path": "changes.ndjson" }],
+    });
+    let place = Place::new(&service.url(), keys);
+    let mut listening = Listening::on(place, &[]);
+    listening.poll();
+    let place = &listening.place;
+    let folder = place.path().join("backups");
+    let command = format!("backup --keep 2 --to {}", folder.display());
+    let backups = || {
+        let entries = fs::read_dir(&folder).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    };
+    let ran = run(place.command(&command));
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let first = backups().pop().unwrap();
+    let mode = fs::metadata(&first).unwrap().permissions().mode();
+    assert_eq!((backups().len(), mode & 0o777), (1, 0o600));
+    for _ in 0..2 {
+        crate::support::wait_a_second();
+        run(place.command(&command));
+    }
+    assert_eq!(backups().len(), 2);
+    assert!(!backups().contains(&first));
+    let restore =
+        |place: &Place| run(place.command(&format!("restore {}", backups()[0].display())));
+    assert_eq!(restore(place).code, Some(75));
+    service.add_transaction("lost", "2024-03-01T00:00:00Z");
+    listening.poll();
+    listening.process.0.kill().unwrap();
+    listening.process.0.wait().unwrap();
+    let place = &listening.place;
+    let before = place.state().join(FILE);
+    let ran = restore(place);
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(ran.stderr.contains("is a copy that was put back"), "{ran}");
+    assert!(ran.stdout.contains("publisher \"ndjson\""), "{ran}");
+    assert_eq!(
+        fs::metadata(&before).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let aside = fs::read_dir(place.state()).unwrap();
+    let aside = aside.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with("state.sqlite3.before-")
+    });
+    assert!(aside.count() >= 1);
+    let listening = listening.restart(&[]);
+    listening.poll();
+    assert!(!listening.log().contains("put back"), "{}", listening.log());
+    // What is no state of this connector is refused, and nothing changes.
+    let other = Place::new(&service.url(), json!({}));
+    let file = other.path().join("file");
+    let restore = || run(other.command(&format!("restore {}", file.display())));
+    assert_eq!(restore().code, Some(1));
+    for text in ["no database at all", ""] {
+        fs::write(&file, text).unwrap();
+        let ran = restore();
+        assert_eq!(ran.code, Some(65), "{ran}");
+        assert!(!other.state().join(FILE).exists());
+    }
+    let stranger = Place::new("http://127.0.0.1:1", json!({}));
+    fs::copy(&backups()[0], &file).unwrap();
+    let ran = run(stranger.command(&format!("restore {}", file.display())));
+    assert_eq!(ran.code, Some(65), "{ran}");
+}
