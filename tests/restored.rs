@@ -3,65 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, LISTEN_KEY, Listening, Place, Receiver, run};
-
-const FILE: &str = "state.sqlite3";
-
-/// How a state is copied, and what is put back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Copy {
-    /// The database file and its write-ahead log.
-    Files,
-    /// What `VACUUM INTO`, `.backup` and litestream make: the database file alone.
-    Snapshot,
-    /// The whole directory.
-    Directory,
-    /// Nothing: the state is lost.
-    Nothing,
-}
-
-impl Copy {
-    fn make(self, state: &Path, to: &Path) {
-        fs::create_dir(to).unwrap();
-        match self {
-            Copy::Nothing => {}
-            Copy::Snapshot => {
-                let database = rusqlite::Connection::open(state.join(FILE)).unwrap();
-                let to = to.join(FILE);
-                database
-                    .execute("VACUUM INTO ?1", [to.to_str().unwrap()])
-                    .unwrap();
-            }
-            Copy::Files | Copy::Directory => {
-                for entry in fs::read_dir(state).unwrap() {
-                    let entry = entry.unwrap();
-                    let name = entry.file_name().into_string().unwrap();
-                    if self == Copy::Directory || name.starts_with(FILE) {
-                        fs::copy(entry.path(), to.join(&name)).unwrap();
-                    }
-                }
-            }
-        }
-    }
-
-    fn put_back(self, from: &Path, state: &Path) {
-        if self == Copy::Directory {
-            fs::remove_dir_all(state).unwrap();
-            fs::create_dir(state).unwrap();
-        }
-        for end in ["", "-wal", "-shm"] {
-            let _ = fs::remove_file(state.join(format!("{FILE}{end}")));
-        }
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), state.join(entry.file_name())).unwrap();
-        }
-    }
-}
+use crate::support::{
+    FakePsp, LISTEN_KEY, Listening, Place, Receiver, STATE_FILE as FILE, StateCopy as Copy, run,
+};
 
 /// Every copy, put back: the log says so once, and what was done.
 fn is_noticed(copy: Copy) {
@@ -122,8 +69,7 @@ fn a_state_without_its_log_and_its_witness_is_not_taken_for_a_new_one() {
     let alone = fs::read(&file).unwrap();
     let place = {
         let mut listening = listening;
-        listening.process.0.kill().unwrap();
-        listening.process.0.wait().unwrap();
+        listening.kill();
         listening.place
     };
     fs::remove_dir_all(place.state()).unwrap();
@@ -139,8 +85,7 @@ fn neither_a_kill_nor_another_program_nor_a_lost_witness_is_taken_for_a_restore(
     let mut listening = Listening::start(&service.url(), json!({}));
     for spoilt in [None, Some(""), Some("{\"stateId\":\"x"), Some("missing")] {
         listening.poll();
-        listening.process.0.kill().unwrap();
-        listening.process.0.wait().unwrap();
+        listening.kill();
         let state = listening.place.state();
         // It ends the write-ahead log when it closes the file. Without a witness, that would look like a copy.
         if spoilt.is_none() {
@@ -174,8 +119,7 @@ fn balances_wait_until_they_are_read_again_and_are_dated_later() {
     listening.poll();
     let (_, before) = listening.get("/accounts/acc-1/balances");
     let mut listening = listening;
-    listening.process.0.kill().unwrap();
-    listening.process.0.wait().unwrap();
+    listening.kill();
     Copy::Files.put_back(&kept, &listening.place.state());
     service.always("/accounts/", crate::support::Reply::status(503));
     let listening = listening.restart(&[]);
@@ -271,8 +215,7 @@ fn a_backup_is_made_beside_a_running_connector_and_put_back() {
     assert_eq!(restore(place).code, Some(75));
     service.add_transaction("lost", "2024-03-01T00:00:00Z");
     listening.poll();
-    listening.process.0.kill().unwrap();
-    listening.process.0.wait().unwrap();
+    listening.kill();
     let place = &listening.place;
     let before = place.state().join(FILE);
     let ran = restore(place);
@@ -307,4 +250,33 @@ fn a_backup_is_made_beside_a_running_connector_and_put_back() {
     fs::copy(&backups()[0], &file).unwrap();
     let ran = run(stranger.command(&format!("restore {}", file.display())));
     assert_eq!(ran.code, Some(65), "{ran}");
+}
+
+/// What was asked for after the copy was forgotten: a key was free again, and the payout's transaction was another payment.
+#[test]
+fn payouts_that_the_copy_does_not_know_are_known() {
+    let service = FakePsp::with_a_bank();
+    let listening = Listening::start(&service.url(), json!({}));
+    listening.poll();
+    let kept = listening.place.path().join("kept");
+    Copy::Files.make(&listening.place.state(), &kept);
+    let ask = |listening: &Listening, amount: &str| {
+        let body = crate::formance::payout("k", amount).to_string();
+        listening.post("/payouts", &body)
+    };
+    let made = ask(&listening, "100");
+    assert_eq!(made.0, 201);
+    let mut listening = listening;
+    listening.kill();
+    Copy::Files.put_back(&kept, &listening.place.state());
+    let listening = listening.restart(&[]);
+    assert_eq!(ask(&listening, "100"), made);
+    assert_eq!(ask(&listening, "999").0, 409);
+    assert_eq!(service.posts().len(), 1);
+    listening.poll();
+    let (_, listed) = listening.get("/transactions?pageSize=1000");
+    let id = &made.1["id"];
+    let listed = listed.as_array().unwrap();
+    let transaction = listed.iter().find(|shown| shown["id"] == *id).unwrap();
+    assert_eq!(transaction["relatedTransactionID"], "k");
 }

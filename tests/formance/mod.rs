@@ -28,6 +28,7 @@ mod listed;
 mod outcomes;
 pub mod push;
 mod reading;
+mod restores;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -73,10 +73,15 @@ impl Listening {
         listening
     }
 
-    /// The same again, after this one has ended or is killed.
-    pub fn restart(mut self, variables: &[(&str, String)]) -> Listening {
+    /// Kills it.
+    pub fn kill(&mut self) {
         let _ = self.process.0.kill();
         let _ = self.process.0.wait();
+    }
+
+    /// The same again, after this one has ended or is killed.
+    pub fn restart(mut self, variables: &[(&str, String)]) -> Listening {
+        self.kill();
         Listening::on(self.place, variables)
     }
 

@@ -1,5 +1,6 @@
 //! What the tests share: a runner for the binary, a fake Integration Service, and a server that can spoil any exchange.
 
+mod copies;
 mod listening;
 mod psp;
 mod receiver;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+pub use copies::{STATE_FILE, StateCopy};
 pub use listening::{LISTEN_KEY, Listening};
 pub use psp::{FakePsp, Manners, Reply, transaction};
 pub use receiver::{Batch, Receiver, TARGET_KEY, TARGET_TOKEN};
