@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::api::{Second, escaped};
+use crate::store::DamagedVersion;
 
 /// Periods without a poll that succeeds.
 const SILENT_PERIODS: u32 = 3;
@@ -51,6 +52,8 @@ pub enum Alarm {
         /// The second from which it asks.
         bound: Second,
     },
+    /// The text of a version is not the one that was stored.
+    Damaged(DamagedVersion),
     /// A payout or transfer may have been made or not.
     OutcomeUnknown {
         /// `payouts` or `transfers`.
@@ -128,6 +131,7 @@ impl fmt::Display for Alarm {
                 shown: has it read the service itself before, or was this state put back? If the bound is right, run: \
                 generic-connector listing adopt {stream}"
             ),
+            Alarm::Damaged(version) => version.fmt(f),
             Alarm::OutcomeUnknown { kind, key, reason } => {
                 let key = escaped(key);
                 write!(f, "{kind}: whether \"{key}\" was made is unknown")?;

@@ -150,6 +150,7 @@ fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
         })
     });
     let initiations = overview.unsettled.iter().filter_map(of_initiation);
+    let damaged = overview.damaged.iter().cloned().map(Alarm::Damaged);
     let room = overview.state.free_bytes.and_then(Alarm::of_room);
     silence(overview, period, now)
         .into_iter()
@@ -158,6 +159,7 @@ fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
         .chain(publishers)
         .chain(ahead)
         .chain(initiations)
+        .chain(damaged)
         .collect()
 }
 

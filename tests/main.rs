@@ -24,6 +24,7 @@ mod cmd;
 mod complete;
 mod configuration;
 mod crash;
+mod damage;
 mod demo;
 mod exit;
 mod figures;

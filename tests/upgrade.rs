@@ -427,10 +427,12 @@ fn a_state_of_layout_2_is_listed_after_the_upgrade() {
     for (index, (stream, id, number, previous, at, json)) in versions.into_iter().enumerate() {
         let seq = index as i64 + 1;
         let date = at.replace('Z', ".000000000Z");
+        let hash = ring::digest::digest(&ring::digest::SHA256, json.as_bytes());
+        let hash = &hash.as_ref()[..16];
         old.execute(
-            "INSERT INTO version VALUES (?1, ?2, ?3, ?4, ?5, ?6, x'00112233445566778899aabbccddeeff', '2024-03-01T00:00:00Z', 1,
+            "INSERT INTO version VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?8, '2024-03-01T00:00:00Z', 1,
                  NULL, ?7)",
-            (seq, stream, id, number, previous, date, json),
+            (seq, stream, id, number, previous, date, &json, hash),
         )
         .unwrap();
         old.execute(

@@ -159,7 +159,7 @@ fn refused_details(refusal: &TargetRefusal) -> String {
         refusal.stream.name(),
         refusal.refused_at,
         answer(refusal),
-        visible(&refusal.json)
+        text(refusal.json.as_deref())
     )
 }
 
@@ -184,7 +184,15 @@ fn details(record: &Quarantined) -> String {
         record.first_seen,
         record.last_seen,
         reason(record),
-        visible(&record.json)
+        text(record.json.as_deref())
+    )
+}
+
+/// A text as it is shown. What is damaged in the state is not.
+fn text(json: Option<&str>) -> String {
+    json.map_or_else(
+        || "(its text is damaged in the state, and not shown)".to_owned(),
+        visible,
     )
 }
 

@@ -38,5 +38,6 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
     let ended = connector.poller.run();
     connector.shut_down();
     log::info!("stopped");
-    ended.map(|()| Exit::Done).map_err(CommandError::failed)
+    ended?;
+    Ok(Exit::Done)
 }

@@ -48,6 +48,7 @@ impl Cycle {
         client: &ServiceClient,
         settings: &Settings,
     ) -> StoreResult<Cycle> {
+        store.ask_for_damaged()?;
         let mut readings = Vec::new();
         for stream in Stream::LISTED {
             readings.push(Reading::poll(store, stream, settings)?);

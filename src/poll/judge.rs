@@ -17,6 +17,8 @@ pub enum Verdict {
     },
     /// The newest version.
     Known,
+    /// The newest version as it was stored, which is damaged now.
+    Repaired,
     /// Older than the newest version: a replica lags, or the page was answered late.
     Older,
     /// Another record under the same id. It goes into quarantine.
@@ -41,22 +43,28 @@ pub fn judge(
         // Others may have got other balances since, from the branch of the state that is lost.
         return Ok(new);
     }
+    if !known.is_intact() {
+        // One of the two hashes is right. Which content was stored is not known otherwise, so another one is new.
+        let is_stored = [Some(known.hash), known.hash_now].contains(&Some(record.hash));
+        if is_stored {
+            return Ok(Verdict::Repaired);
+        }
+        let is_older = record.timestamp < known.timestamp;
+        return Ok(if is_older { Verdict::Older } else { new });
+    }
     if known.hash == record.hash {
         return Ok(Verdict::Known);
     }
+    let stored = || versions.json(store, record, known);
     if record.stream == Stream::Balances {
-        let json = versions.json(store, record, known)?;
-        return Ok(if same_balances(&json, &record.json) {
-            Verdict::Known
-        } else {
-            new
-        });
+        let same = stored()?.is_some_and(|json| same_balances(&json, &record.json));
+        return Ok(if same { Verdict::Known } else { new });
     }
     if record.timestamp > known.timestamp {
         return Ok(new);
     }
     let same_date = record.timestamp == known.timestamp;
-    if same_date && same_content(&versions.json(store, record, known)?, &record.json) {
+    if same_date && stored()?.is_some_and(|json| same_content(&json, &record.json)) {
         return Ok(Verdict::Known);
     }
     if quarantine.holds(store, record)? {

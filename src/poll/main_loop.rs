@@ -13,7 +13,7 @@ use super::{Error, PollOutcome, PollReport, Settings, StoreResult};
 use crate::api::{Query, Stream};
 use crate::psp::ServiceClient;
 use crate::stop::Stop;
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// How long requests in flight may go on once stopping is requested. Then their connections are cut.
 const GRACE: Duration = Duration::from_secs(3);
@@ -111,13 +111,18 @@ impl<'a> Poller<'a> {
     }
 
     /// Polls by the timer and on request, until stopping is requested. When the state fails, as on a full disk, the poll
-    /// is aborted and the next period tries again.
+    /// is aborted and the next period tries again. A damaged state is an error: trying again would not help.
     pub fn run(&mut self) -> Result<(), Error> {
         self.queue.start_timer();
         while !self.stop.requested() || self.activity.is_polling() {
             match self.turn() {
                 Ok(()) => {}
-                Err(error @ Error::Store(_)) => self.abort(&error),
+                Err(error @ Error::Store(_)) => {
+                    self.abort(&error);
+                    if let Error::Store(store::Error::Corrupt { .. }) = error {
+                        return Err(error);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -5,7 +5,7 @@ use super::judge::{Verdict, judge};
 use super::quarantine::{DUPLICATE, QuarantineChanges};
 use super::versions::PendingVersions;
 use crate::api::{Record, Timestamp, Unusable, escaped, same_content};
-use crate::store::{Batch, MOST_UNKNOWN_VALUES, QuarantineKind, Store};
+use crate::store::{Batch, MOST_UNKNOWN_VALUES, QuarantineKind, Repair, Store};
 
 /// Bytes of records after which a batch is committed, however few they are.
 const MOST_BYTES: usize = 8 << 20;
@@ -17,6 +17,8 @@ pub struct Pending {
     most_records: usize,
     pub versions: PendingVersions,
     pub quarantine: QuarantineChanges,
+    /// Damaged versions that were read again as they were, by seq.
+    repaired: BTreeMap<i64, Repair>,
     unknown_values: UnknownValues,
     /// Whether a part of a page was committed ahead. The rest of it follows with the cursor.
     is_ahead: bool,
@@ -45,6 +47,7 @@ impl Pending {
             most_records,
             versions: PendingVersions::new(poll, sweep),
             quarantine: QuarantineChanges::new(store)?,
+            repaired: BTreeMap::new(),
             unknown_values: UnknownValues::new(store)?,
             is_ahead: false,
         })
@@ -113,10 +116,13 @@ impl Pending {
                 _ => {}
             }
         }
+        if let Some(known) = before.as_ref().filter(|known| !known.is_intact()) {
+            self.take_damaged(store, record, verdict, known.seq)?;
+        }
         let mut newly_quarantined = false;
         match verdict {
             Verdict::New { number } => self.push(record, number),
-            Verdict::Known | Verdict::Older => {}
+            Verdict::Known | Verdict::Older | Verdict::Repaired => {}
             Verdict::DuplicateId => {
                 let duplicate = Unusable {
                     id: Some(record.id.clone()),
@@ -153,11 +159,13 @@ impl Pending {
     /// stream, and within a stream as it was read.
     pub fn commit(&mut self, store: &mut Store, batch: &Batch) -> StoreResult<()> {
         let (poll, sweep) = (self.versions.poll, self.versions.sweep);
+        let repaired: Vec<Repair> = self.repaired.values().cloned().collect();
         let versions = self.versions.in_order();
         store.commit(&Batch {
             poll_number: poll,
             versions,
             quarantined: &self.quarantine.added,
+            repaired: &repaired,
             released: &self.quarantine.released,
             kept: &self.quarantine.kept,
             rivals: &self.quarantine.rivals,
@@ -166,8 +174,35 @@ impl Pending {
         })?;
         self.versions = PendingVersions::new(poll, sweep);
         self.quarantine.clear();
+        self.repaired.clear();
         self.unknown_values.pending.clear();
         self.is_ahead = false;
+        Ok(())
+    }
+
+    /// A record was read whose newest version is damaged. If it is the one that was stored, that is repaired.
+    fn take_damaged(
+        &mut self,
+        store: &Store,
+        record: &Record,
+        verdict: Verdict,
+        seq: i64,
+    ) -> StoreResult<()> {
+        let stream = record.stream;
+        if verdict != Verdict::Repaired {
+            return store.note_damage(stream, seq);
+        }
+        let repair = Repair {
+            seq,
+            record: record.clone(),
+        };
+        if self.repaired.insert(seq, repair).is_none() {
+            log::warn!(
+                "{stream}: the version of seq {seq}, of record \"{}\", was damaged in the state; the service has sent the \
+                same bytes again, so it is repaired, and listed again",
+                escaped(&record.id)
+            );
+        }
         Ok(())
     }
 

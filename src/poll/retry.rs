@@ -40,7 +40,10 @@ fn read_again(
     pending: &Pending,
     quarantined: &Quarantined,
 ) -> StoreResult<Result<Record, String>> {
-    let record = match api::read_record(quarantined.stream, &quarantined.json) {
+    let Some(json) = &quarantined.json else {
+        return Ok(Err("its text in the state is damaged".to_owned()));
+    };
+    let record = match api::read_record(quarantined.stream, json) {
         Ok(record) => record,
         Err(unusable) => return Ok(Err(unusable.reason)),
     };

@@ -248,7 +248,8 @@ impl Sweep {
         let stream = self.row.stream;
         self.commit(store)?;
         for alone in store.without_rival(stream, self.row.started_at)? {
-            if let Ok(record) = api::read_record(stream, &alone.json) {
+            let read = |json: String| api::read_record(stream, &json).ok();
+            if let Some(record) = alone.json.and_then(read) {
                 log::info!(
                     "{stream}: record \"{}\" released from quarantine: the service no longer lists its other content",
                     escaped(&alone.id)

@@ -72,21 +72,22 @@ impl PendingVersions {
             number: version.number,
             timestamp: version.record.timestamp,
             hash: version.record.hash,
+            hash_now: Some(version.record.hash),
             poll: self.poll,
             sweep: self.sweep,
             observed_at: version.observed_at,
         }))
     }
 
-    /// The text of a record's [`newest`](PendingVersions::newest) version.
+    /// The text of a record's [`newest`](PendingVersions::newest) version; none if it is damaged.
     pub fn json(
         &self,
         store: &Store,
         record: &Record,
         newest: &StoredVersion,
-    ) -> StoreResult<String> {
+    ) -> StoreResult<Option<String>> {
         match self.of(record).next() {
-            Some(version) => Ok(version.record.json.to_string()),
+            Some(version) => Ok(Some(version.record.json.to_string())),
             None => store.json(newest.seq),
         }
     }
@@ -102,7 +103,7 @@ impl PendingVersions {
         let Some(stored) = store.newest(record.stream, &record.id)? else {
             return Ok(false);
         };
-        if newest_is_pending && same(&store.json(stored.seq)?) {
+        if newest_is_pending && store.json(stored.seq)?.is_some_and(|json| same(&json)) {
             return Ok(true);
         }
         store.had_content(stored.seq, record)

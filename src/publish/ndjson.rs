@@ -144,20 +144,16 @@ fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), Deli
         Some(line) => {
             let head: LineHead = serde_json::from_slice(line)
                 .map_err(|_| foreign("ends with a line that is not a change"))?;
-            match log.next(head.seq.saturating_sub(1))? {
-                Some(change)
-                    if change.seq == head.seq && change.idempotency_key == head.idempotency_key =>
-                {
-                    Some(head.seq)
-                }
+            if log.has(head.seq, &head.idempotency_key)? {
+                Some(head.seq)
+            } else if let Some(before) = log.before_lost(head.seq)? {
                 // The branch of a state that was put back. It has everything up to where the branches parted.
-                _ if let Some(before) = log.before_lost(head.seq)? => Some(before),
-                _ => {
-                    return Err(foreign(&format!(
-                        "ends with seq {}, which does not belong to this state",
-                        head.seq
-                    )));
-                }
+                Some(before)
+            } else {
+                return Err(foreign(&format!(
+                    "ends with seq {}, which does not belong to this state",
+                    head.seq
+                )));
             }
         }
     };

@@ -14,7 +14,7 @@ use super::{DeliveryError, Publisher};
 use crate::crash;
 use crate::health::Alarm;
 use crate::stop::Stop;
-use crate::store::{Change, Delivered, PublisherState};
+use crate::store::{self, Change, Delivered, PublisherState};
 use crate::transport::Backoff;
 
 /// How many refused versions are read at once when they are tried again.
@@ -120,15 +120,22 @@ impl DeliveryWorker {
         // Refused changes come first because they are older. If they fail, the others are delivered all the same.
         let retried = self.retry_refused();
         let refused = self.store.next_refused(self.state.get().offset)?;
-        let changes = self.next_batch(refused.map_or(i64::MAX, |seq| seq - 1))?;
+        let most = refused.map_or(i64::MAX, |seq| seq - 1);
+        let changes = match self.next_batch(most) {
+            Err(store::Error::Damaged { seq, .. }) => {
+                self.store.pass_over_damaged(seq)?;
+                return Ok(true);
+            }
+            changes => changes?,
+        };
         if let Some(last) = changes.last() {
             self.deliver(&changes, last.seq)?;
             return Ok(true);
         }
-        match self.store.log.next(self.state.get().offset)? {
+        match self.store.log.next_seq(self.state.get().offset)? {
             // It is in quarantine, so it is passed over.
-            Some(next) if refused == Some(next.seq) => {
-                self.advance(next.seq, &Delivered::default())?;
+            Some(next) if refused == Some(next) => {
+                self.advance(next, &Delivered::default())?;
                 Ok(true)
             }
             Some(_) => {
@@ -167,7 +174,14 @@ impl DeliveryWorker {
     /// Delivers again what was refused and an operator wants to be tried again.
     fn retry_refused(&mut self) -> Result<(), DeliveryError> {
         let name = self.store.name.clone();
-        for change in self.store.retries(RETRIES)? {
+        let retries = match self.store.retries(RETRIES) {
+            // It waits for its repair again.
+            Err(store::Error::Damaged { seq, .. }) => {
+                return Ok(self.store.pass_over_damaged(seq)?);
+            }
+            retries => retries?,
+        };
+        for change in retries {
             let seq = change.seq;
             let delivered = match self.publisher.deliver(&self.store, &[change]) {
                 Err(DeliveryError::Refused(reason)) => Delivered::refused(seq, reason),
@@ -189,12 +203,12 @@ impl DeliveryWorker {
     }
 
     /// The changes to send next, none of them above `most`. A batch that was started is sent as it was; a refused one
-    /// is halved.
-    fn next_batch(&mut self, most: i64) -> Result<Vec<Change>, DeliveryError> {
+    /// is halved. It is an error if the first one is damaged.
+    fn next_batch(&mut self, most: i64) -> Result<Vec<Change>, store::Error> {
         let offset = self.state.get().offset;
         self.sending = self.sending.filter(|end| *end <= most);
         if let Some(end) = self.sending {
-            return Ok(self.store.log.read(offset, end, usize::MAX, usize::MAX)?);
+            return self.store.log.read(offset, end, usize::MAX, usize::MAX);
         }
         let end = self.suspect.unwrap_or(i64::MAX).min(most);
         let mut changes = self.store.log.read(offset, end, self.most, MOST_BYTES)?;

@@ -59,7 +59,7 @@ impl Lists {
             if is_run && asked.page == 1 {
                 self.bounds.check(listing, stream, selection.from)?;
             }
-            let Some(page) = listing.page(stream, &selection)? else {
+            let Some(page) = listing.page(stream, &selection, is_run && asked.page == 1)? else {
                 return Err(ListError::Answer(being_dated()));
             };
             if is_run {

@@ -1,8 +1,8 @@
 use rusqlite::Connection;
 
 use super::{
-    Cursor, Error, PollRow, QuarantineEntry, Store, SweepRow, cursor, poll, quarantine,
-    stamping::Stamped, stamping::Stamping, sweep, unknown_values,
+    Cursor, Error, PollRow, QuarantineEntry, Repair, Store, SweepRow, cursor, damage, poll,
+    quarantine, stamping::Stamped, stamping::Stamping, sweep, unknown_values,
 };
 use crate::api::{Record, Second, Stream, Timestamp};
 use crate::crash;
@@ -27,6 +27,8 @@ pub struct Batch<'a> {
     pub versions: &'a [Version],
     /// What is put into quarantine, or seen there again.
     pub quarantined: &'a [QuarantineEntry],
+    /// Damaged versions that were read again as they were.
+    pub repaired: &'a [Repair],
     /// The numbers of what leaves the quarantine.
     pub released: &'a [i64],
     /// The numbers of what was tried again and stays there.
@@ -107,6 +109,10 @@ fn append(connection: &Connection, batch: &Batch, stamped: Stamped) -> rusqlite:
         point.execute((record.stream, &record.id, seq))?;
         crash::point();
         stamping.stamp(record.stream, &record.id, seq, record.timestamp)?;
+    }
+    for repair in batch.repaired {
+        crash::point();
+        damage::repair(connection, &mut stamping, repair)?;
     }
     Ok(stamping.stamped())
 }

@@ -76,6 +76,10 @@ pub enum Error {
     )]
     Corrupt { file: PathBuf, detail: String },
 
+    /// The text of a version is not the one that was stored.
+    #[error("{stream}: the version of seq {seq} is damaged in the state, so it is not used")]
+    Damaged { stream: Stream, seq: i64 },
+
     /// The disk is full. Nothing of the batch was stored.
     #[error("the disk is full: cannot {doing} in {}; free some space, the next poll continues there", file.display())]
     Full { doing: &'static str, file: PathBuf },

@@ -2,8 +2,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, Row};
 
-use super::database::{Database, all, optional};
-use super::{Error, Stamp, adoption, initiation};
+use super::database::{Database, all, execute, optional};
+use super::{Error, Stamp, adoption, damage, initiation};
 use crate::api::{Initiation, Second, Stream};
 
 /// The lists as Connectivity sees them: every version under its stamp, read on a connection of its own.
@@ -19,6 +19,14 @@ pub struct ShownVersion {
     pub json: String,
     /// If Connectivity has asked for payouts or transfers that became this transaction: the `idempotencyKey` of each.
     pub initiated_as: Vec<(Initiation, String)>,
+}
+
+/// An entry of a list.
+struct ListEntry {
+    place: i64,
+    seq: i64,
+    /// None if it is damaged.
+    version: Option<ShownVersion>,
 }
 
 /// Which part of a list is wanted.
@@ -55,21 +63,62 @@ impl Listing {
     }
 
     /// One page of a list; none while the list is dated again.
+    ///
+    /// Damaged versions are left out, so a page may be short, which Formance takes for the end of the list until it
+    /// asks again. `is_first`: it begins a run. No earlier page can shift then, so what is damaged leaves the list, and
+    /// the page is full.
     pub fn page(
         &self,
         stream: Stream,
         selection: &Selection,
+        is_first: bool,
     ) -> Result<Option<Vec<ShownVersion>>, Error> {
+        const LEAVE_OUT: &str = "DELETE FROM listed WHERE stream = ?1 AND place = ?2";
+        loop {
+            let Some(entries) = self.entries(stream, selection)? else {
+                return Ok(None);
+            };
+            let mut page = Vec::with_capacity(entries.len());
+            let mut damaged = Vec::new();
+            for entry in entries {
+                match entry.version {
+                    Some(version) => page.push(version),
+                    None => damaged.push(entry),
+                }
+            }
+            if damaged.is_empty() {
+                return Ok(Some(page));
+            }
+            let seqs: Vec<_> = damaged.iter().map(|entry| (entry.seq, stream)).collect();
+            self.0.note_damage(&seqs)?;
+            if !is_first {
+                return Ok(Some(page));
+            }
+            self.0.write("leave damaged versions out", |connection| {
+                for entry in &damaged {
+                    execute(connection, LEAVE_OUT, (stream, entry.place))?;
+                }
+                Ok(())
+            })?;
+        }
+    }
+
+    /// The entries of a page; none while the list is dated again.
+    fn entries(
+        &self,
+        stream: Stream,
+        selection: &Selection,
+    ) -> Result<Option<Vec<ListEntry>>, Error> {
         let order = if selection.newest_first {
             "DESC"
         } else {
             "ASC"
         };
         let sql = format!(
-            "SELECT listed.stamp, version.json, version.id
+            "SELECT listed.stamp, version.hash, version.json, listed.place, listed.seq, version.id
              FROM (SELECT place, stamp, seq FROM listed WHERE stream = ?1 AND place >= ?2 AND place <= ?3
                    ORDER BY place {order} LIMIT ?4 OFFSET ?5) AS listed
-             JOIN version ON version.seq = listed.seq
+             LEFT JOIN version ON version.seq = listed.seq AND version.stream = ?1
              ORDER BY listed.place {order}"
         );
         let skipped = (selection.page - 1).saturating_mul(selection.page_size.into());
@@ -96,11 +145,15 @@ impl Listing {
                 (stream, from, until, selection.page_size, skipped),
                 |row| {
                     let mut version = shown(row)?;
-                    if has_keys {
+                    if let Some(version) = version.as_mut().filter(|_| has_keys) {
                         version.initiated_as =
-                            initiation::keys_of(connection, &row.get::<_, String>(2)?)?;
+                            initiation::keys_of(connection, &row.get::<_, String>(5)?)?;
                     }
-                    Ok(version)
+                    Ok(ListEntry {
+                        place: row.get(3)?,
+                        seq: row.get(4)?,
+                        version,
+                    })
                 },
             )?;
             Ok(Some(page))
@@ -108,20 +161,28 @@ impl Listing {
     }
 
     /// The newest balances of an account; none if there are none. Also, whether they must not be shown, because the state
-    /// was put back from an older copy and they have not been read since.
+    /// was put back from an older copy and they have not been read since. It is an error if they are damaged.
     pub fn balances(&self, account_id: &str) -> Result<Option<(ShownVersion, bool)>, Error> {
         const BALANCES: &str = "
-            SELECT record.stamp, version.json, EXISTS (
+            SELECT record.stamp, version.hash, version.json, record.seq, EXISTS (
                 SELECT 1 FROM restored WHERE record.seq <= last_seq AND NOT EXISTS (
                     SELECT 1 FROM poll WHERE outcome = 'complete' AND started_at > noticed_at))
-            FROM record JOIN version ON version.seq = record.seq
+            FROM record
+            LEFT JOIN version ON version.seq = record.seq AND version.stream = 'balances' AND version.id = record.id
             WHERE record.stream = 'balances' AND record.id = ?1 AND record.stamp IS NOT NULL";
-        self.0.optional(
-            "read an account's balances",
-            BALANCES,
-            [account_id],
-            |row| Ok((shown(row)?, row.get(2)?)),
-        )
+        let read = |row: &Row| Ok((row.get(3)?, shown(row)?, row.get(4)?));
+        let found = self
+            .0
+            .optional("read an account's balances", BALANCES, [account_id], read)?;
+        match found {
+            None => Ok(None),
+            Some((_, Some(version), is_hidden)) => Ok(Some((version, is_hidden))),
+            Some((seq, None, _)) => {
+                let stream = Stream::Balances;
+                self.0.note_damage(&[(seq, stream)])?;
+                Err(Error::Damaged { stream, seq })
+            }
+        }
     }
 
     /// Whether there is such an account, and if so, whether a whole poll has asked for its balances.
@@ -144,11 +205,13 @@ fn place_of(connection: &Connection, stream: Stream, from: Second) -> rusqlite::
     Ok(place.unwrap_or(i64::MAX))
 }
 
-/// A version of a row that begins with stamp and text.
-fn shown(row: &Row) -> rusqlite::Result<ShownVersion> {
-    Ok(ShownVersion {
-        stamp: row.get(0)?,
-        json: row.get(1)?,
+/// A version of a row that begins with stamp, hash and text; none if it is damaged.
+fn shown(row: &Row) -> rusqlite::Result<Option<ShownVersion>> {
+    let stamp = row.get(0)?;
+    let json = damage::text(row, 1, 2)?;
+    Ok(json.map(|json| ShownVersion {
+        stamp,
+        json,
         initiated_as: Vec::new(),
-    })
+    }))
 }

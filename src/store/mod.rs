@@ -20,6 +20,7 @@
 //! | `records`, `change_log` | what is stored of a record; the versions to deliver |
 //! | `cursor`, `quirks` | how far a stream has been read; how the service departs from the API |
 //! | `poll`, `sweep`, `unknown_values` | what `status` shows of the polls |
+//! | `damage` | texts that are not what was stored |
 //! | `quarantine` | records that are not accepted |
 //! | `publisher`, `memory`, `refusal` | how far a target has the change log, and what it did not take |
 //! | `listing`, `stamping`, `stamp` | the lists as Connectivity sees them, and how versions get into them |
@@ -36,6 +37,7 @@ mod change_log;
 mod columns;
 mod commit;
 mod cursor;
+mod damage;
 mod database;
 mod error;
 mod initiation;
@@ -66,6 +68,7 @@ pub use backup::{backup, put_back};
 pub use change_log::{Change, ChangeLog};
 pub use commit::{Batch, Version};
 pub use cursor::{Cursor, Range};
+pub use damage::{DamagedVersion, Repair};
 pub use error::Error;
 pub use initiation::{Entry, InitiationOutcome, InitiationState, Journal};
 pub use listing::{Listing, Selection, ShownVersion};

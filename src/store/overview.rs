@@ -11,13 +11,16 @@ use super::initiation::{self, InitiationState};
 use super::unknown_values::{self, UnknownValue};
 use super::unsettled::{Unsettled, unsettled};
 use super::{
-    Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, open, poll, quarantine,
-    restored, sweep,
+    DamagedVersion, Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, damage, open,
+    poll, quarantine, restored, sweep,
 };
 use crate::api::{Second, Stream, Timestamp};
 
 /// How many payouts and transfers are shown that an operator has to look at.
 const UNSETTLED: usize = 20;
+
+/// How many damaged versions are shown.
+const DAMAGED: usize = 20;
 
 /// The state at one moment, read without disturbing the process that writes.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ pub struct Overview {
     pub sweep_due: Option<Second>,
     /// Records in quarantine.
     pub quarantined: i64,
+    /// Versions whose text is damaged, at most 20.
+    pub damaged: Vec<DamagedVersion>,
     /// Unknown values of type and status, the most frequent ones first.
     pub unknown_values: Vec<UnknownValue>,
 }
@@ -161,6 +166,7 @@ impl Snapshot {
                 sweep: sweep::newest(connection)?,
                 sweep_due: sweep::due(connection, sweep_period, Timestamp::now().second())?,
                 quarantined: quarantine::count(connection)?,
+                damaged: damage::list(connection, DAMAGED)?,
                 unknown_values: unknown_values::list(connection)?,
                 state,
             })

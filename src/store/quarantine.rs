@@ -4,14 +4,14 @@ use std::sync::Arc;
 use rusqlite::{Connection, Params, Row};
 
 use super::database::{Database, execute, optional, value};
-use super::{Error, Store};
+use super::{Error, Store, damage};
 use crate::api::{ContentHash, Second, Stream};
 
 /// How many elements without a usable id are kept of each stream. None of them can replace an earlier one, so without a
 /// limit a broken service would fill the disk.
 const MOST_WITHOUT_ID: i64 = 1_000;
 
-const COLUMNS: &str = "number, stream, id, kind, reason, first_seen, last_seen, retry, json";
+const COLUMNS: &str = "number, stream, id, kind, reason, first_seen, last_seen, retry, hash, json";
 
 /// What is being done when reading fails.
 pub(super) const READ: &str = "read the quarantine";
@@ -63,8 +63,8 @@ pub struct Quarantined {
     pub last_seen: Second,
     /// Whether the next poll is to take it again.
     pub retry: bool,
-    /// The exact text that the service sent.
-    pub json: String,
+    /// The exact text that the service sent; none if it is damaged in the state.
+    pub json: Option<String>,
 }
 
 /// The quarantine, beside the process that polls: for the operator.
@@ -193,7 +193,7 @@ pub(super) fn put(connection: &Connection, entry: &QuarantineEntry) -> rusqlite:
         INSERT INTO quarantine (stream, id, hash, kind, reason, first_seen, last_seen, retry, json)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)
         ON CONFLICT (stream, id, hash) DO UPDATE
-        SET kind = excluded.kind, reason = excluded.reason, last_seen = excluded.last_seen";
+        SET kind = excluded.kind, reason = excluded.reason, last_seen = excluded.last_seen, json = excluded.json";
     const FORGET_OLDEST: &str = "
         DELETE FROM quarantine WHERE number IN (SELECT number FROM quarantine WHERE stream = ?1 AND id = ''
         ORDER BY last_seen DESC, number DESC LIMIT -1 OFFSET ?2)";
@@ -276,7 +276,7 @@ fn read(row: &Row) -> rusqlite::Result<Quarantined> {
         first_seen: row.get(5)?,
         last_seen: row.get(6)?,
         retry: row.get(7)?,
-        json: row.get(8)?,
+        json: damage::text(row, 8, 9)?,
     })
 }
 

@@ -1,5 +1,5 @@
 use super::database::{limit, optional};
-use super::{Error, Store};
+use super::{Error, Store, damage};
 use crate::api::{ContentHash, Record, Second, Stream, Timestamp, same_content};
 
 /// A record with more versions than this is not looked through to its first one: no payment has so many states.
@@ -14,8 +14,10 @@ pub struct StoredVersion {
     pub number: i64,
     /// Its own date.
     pub timestamp: Timestamp,
-    /// The hash of its text.
+    /// The hash of its text as it was stored.
     pub hash: ContentHash,
+    /// The hash of its text as it is now; another one if it is damaged, none if there is no text any more.
+    pub hash_now: Option<ContentHash>,
     /// The poll that read it, or after which a sweep did.
     pub poll: i64,
     /// The sweep that found it, if one did.
@@ -24,12 +26,19 @@ pub struct StoredVersion {
     pub observed_at: Second,
 }
 
+impl StoredVersion {
+    /// Whether its text is the one that was stored.
+    pub fn is_intact(&self) -> bool {
+        self.hash_now == Some(self.hash)
+    }
+}
+
 impl Store {
     /// The newest stored version of a record.
     pub fn newest(&self, stream: Stream, id: &str) -> Result<Option<StoredVersion>, Error> {
         const NEWEST: &str = "
             SELECT version.seq, version.number, version.timestamp, version.hash, version.poll, version.sweep,
-                   version.observed_at
+                   version.observed_at, version.json
             FROM record JOIN version ON version.seq = record.seq
             WHERE record.stream = ?1 AND record.id = ?2";
         self.database
@@ -38,7 +47,8 @@ impl Store {
                     seq: row.get(0)?,
                     number: row.get(1)?,
                     timestamp: row.get(2)?,
-                    hash: row.get(3)?,
+                    hash: row.get(3).unwrap_or(ContentHash([0; 16])),
+                    hash_now: row.get_ref(7)?.as_str().ok().map(ContentHash::of),
                     poll: row.get(4)?,
                     sweep: row.get(5)?,
                     observed_at: row.get(6)?,
@@ -49,17 +59,21 @@ impl Store {
     /// Whether a version of the record before the one of that seq had this content.
     pub fn had_content(&self, seq: i64, record: &Record) -> Result<bool, Error> {
         const BEFORE: &str = "
-            SELECT before.seq, before.json FROM version
+            SELECT before.seq, before.hash, before.json FROM version
             JOIN version AS before ON before.seq = version.previous WHERE version.seq = ?1";
         self.database
             .run("read the versions of a record", |connection| {
                 let mut seq = seq;
                 for _ in 0..LONGEST_HISTORY {
-                    let before: Option<(i64, String)> =
-                        optional(connection, BEFORE, [seq], |row| row.try_into())?;
+                    let before: Option<(i64, Option<String>)> =
+                        optional(connection, BEFORE, [seq], |row| {
+                            Ok((row.get(0)?, damage::text(row, 1, 2)?))
+                        })?;
                     match before {
                         None => return Ok(false),
-                        Some((_, json)) if same_content(&json, &record.json) => return Ok(true),
+                        Some((_, Some(json))) if same_content(&json, &record.json) => {
+                            return Ok(true);
+                        }
                         Some((before, _)) => seq = before,
                     }
                 }
@@ -67,10 +81,13 @@ impl Store {
             })
     }
 
-    /// The text of a stored version.
-    pub fn json(&self, seq: i64) -> Result<String, Error> {
-        const JSON: &str = "SELECT json FROM version WHERE seq = ?1";
-        self.database.value("read a version", JSON, [seq])
+    /// The text of a stored version; none if it is damaged.
+    pub fn json(&self, seq: i64) -> Result<Option<String>, Error> {
+        const JSON: &str = "SELECT hash, json FROM version WHERE seq = ?1";
+        let text = self
+            .database
+            .optional("read a version", JSON, [seq], |row| damage::text(row, 0, 1))?;
+        Ok(text.flatten())
     }
 
     /// At most `most` accounts whose first version has a seq above `after` and up to `until`, in the order of those

@@ -3,7 +3,7 @@ use rusqlite::{Connection, Params, Row};
 use super::change_log::{CHANGE, last_seq};
 use super::database::{Database, execute, limit};
 use super::quarantine::READ;
-use super::{Change, Error, PublisherState, Publishers};
+use super::{Change, Error, PublisherState, Publishers, damage};
 use crate::api::{Second, Stream, Timestamp};
 
 const PUT: &str = "INSERT OR REPLACE INTO refusal (publisher, seq, reason, refused_at, retry) VALUES (?1, ?2, ?3, ?4, 0)";
@@ -25,8 +25,8 @@ pub struct TargetRefusal {
     pub refused_at: Second,
     /// Whether it is to be delivered again.
     pub retry: bool,
-    /// The record as the service sent it.
-    pub json: String,
+    /// The record as the service sent it; none if it is damaged in the state.
+    pub json: Option<String>,
 }
 
 impl PublisherState {
@@ -34,6 +34,15 @@ impl PublisherState {
     pub fn next_refused(&self, after: i64) -> Result<Option<i64>, Error> {
         const NEXT: &str = "SELECT min(seq) FROM refusal WHERE publisher = ?1 AND seq > ?2";
         self.log.database.value(READ, NEXT, (&self.name, after))
+    }
+
+    /// Passes over a version that is damaged. It is delivered once it is repaired.
+    pub fn pass_over_damaged(&self, seq: i64) -> Result<(), Error> {
+        self.log
+            .database
+            .run("put a version into quarantine", |connection| {
+                put(connection, &self.name, seq, damage::NOT_SENT)
+            })
     }
 
     /// Refused versions that the operator wants to be delivered again, at most `most` of them.
@@ -148,7 +157,7 @@ fn select(
     parameters: impl Params,
 ) -> Result<Vec<TargetRefusal>, Error> {
     let sql = format!(
-        "SELECT publisher, version.seq, stream, id, reason, refused_at, retry, json
+        "SELECT publisher, version.seq, stream, id, reason, refused_at, retry, hash, json
          FROM refusal JOIN version ON version.seq = refusal.seq {filter}"
     );
     database.all(READ, &sql, parameters, read)
@@ -163,7 +172,7 @@ fn read(row: &Row) -> rusqlite::Result<TargetRefusal> {
         reason: row.get(4)?,
         refused_at: row.get(5)?,
         retry: row.get(6)?,
-        json: row.get(7)?,
+        json: damage::text(row, 7, 8)?,
     })
 }
 

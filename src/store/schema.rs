@@ -29,6 +29,14 @@ pub(super) const LAYOUT: &str = "
     ) STRICT;
     CREATE INDEX account ON version (seq, id) WHERE stream = 'accounts' AND number = 1;
 
+    -- Versions whose text is not the one that was stored. They are neither shown nor delivered.
+    CREATE TABLE damaged (
+        seq      INTEGER PRIMARY KEY,
+        stream   TEXT NOT NULL,
+        found_at TEXT NOT NULL,
+        asked    INTEGER NOT NULL DEFAULT 0 -- 1: a sweep began to read it again
+    ) STRICT;
+
     -- The newest version of every record.
     CREATE TABLE record (
         stream TEXT NOT NULL,

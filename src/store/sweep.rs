@@ -155,7 +155,8 @@ pub fn ask_for_sweep(directory: &Path) -> Result<SweepAsked, Error> {
 
 const ASK: &str = "ask for a sweep";
 
-fn ask(connection: &Connection) -> rusqlite::Result<SweepAsked> {
+/// As [`ask_for_sweep`], in a transaction.
+pub(super) fn ask(connection: &Connection) -> rusqlite::Result<SweepAsked> {
     let last = newest(connection)?;
     if let Some(last) = last.as_ref().filter(|last| last.ended_at.is_none()) {
         return Ok(SweepAsked::UnderWay(last.number));
