@@ -64,7 +64,7 @@ impl Status {
         } = self;
         let publishers = overview.publishers.iter().zip(ledgers);
         let publishers = publishers.map(|(line, ledger)| PublisherJson { line, ledger });
-        let initiations = overview.initiations.iter();
+        let initiations = overview.initiations.counts.iter();
         let initiations: serde_json::Map<_, _> = initiations
             .map(|(state, count)| (state.name().to_owned(), (*count).into()))
             .collect();
@@ -79,11 +79,11 @@ impl Status {
             "publishers": publishers.collect::<Vec<_>>(),
             "quarantined": overview.quarantined,
             "unknownValues": overview.unknown_values,
-            "sweep": overview.sweep.as_ref().map(sweep_in_json),
-            "sweepDueAt": overview.sweep_due,
+            "sweep": overview.sweeps.newest.as_ref().map(sweep_in_json),
+            "sweepDueAt": overview.sweeps.due,
             "listings": overview.listings,
             "initiations": initiations,
-            "unsettledInitiations": overview.unsettled,
+            "unsettledInitiations": overview.initiations.unsettled,
             "warnings": alarms.iter().map(Alarm::to_string).collect::<Vec<_>>(),
             "polls": overview.polls.iter().map(poll_in_json).collect::<Vec<_>>(),
         })
@@ -149,7 +149,11 @@ fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
             bound: listing.ahead?,
         })
     });
-    let initiations = overview.unsettled.iter().filter_map(of_initiation);
+    let initiations = overview
+        .initiations
+        .unsettled
+        .iter()
+        .filter_map(of_initiation);
     let damaged = overview.damaged.iter().cloned().map(Alarm::Damaged);
     let room = overview.state.free_bytes.and_then(Alarm::of_room);
     silence(overview, period, now)

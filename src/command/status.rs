@@ -47,7 +47,7 @@ fn in_words(status: &Status) -> String {
     }
     text += &streams(overview);
     text.push('\n');
-    text += &sweep(overview.sweep.as_ref(), overview.sweep_due);
+    text += &sweep(overview.sweeps.newest.as_ref(), overview.sweeps.due);
     text += &records(overview);
     text += &listings(overview);
     text += &initiations(overview);
@@ -136,13 +136,13 @@ fn listings(overview: &Overview) -> String {
 
 fn initiations(overview: &Overview) -> String {
     let mut text = String::new();
-    if !overview.initiations.is_empty() {
-        let counts = overview.initiations.iter();
+    if !overview.initiations.counts.is_empty() {
+        let counts = overview.initiations.counts.iter();
         let counts = counts.map(|(state, count)| format!("{count} {}", state.name()));
         let counts = counts.collect::<Vec<_>>().join(", ");
         text += &format!("initiated  payouts and transfers: {counts}\n");
     }
-    for unsettled in &overview.unsettled {
+    for unsettled in &overview.initiations.unsettled {
         text += &format!(
             "  {} {}, asked for at {}, is {}",
             unsettled.kind,

@@ -9,9 +9,9 @@ use crate::api::{Amount, Asset, Initiation, Stream, Timestamp, escaped};
 
 /// The payouts and transfers made so far. Payouts and transfers have separate idempotency keys.
 #[derive(Default)]
-pub(super) struct Initiations {
+pub(super) struct BankInitiations {
     made: HashMap<(Initiation, String), MadeInitiation>,
-    /// The ids since the last call of [`take_new`](Initiations::take_new).
+    /// The ids since the last call of [`take_new`](BankInitiations::take_new).
     new: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ pub(super) enum InitiationRefusal {
     Conflict(String),
 }
 
-impl Initiations {
+impl BankInitiations {
     /// Makes a payout or transfer and returns the Payout or Transfer object. If the idempotency key is known, returns
     /// the object made before, as it is now.
     ///

@@ -206,7 +206,7 @@ mod tests {
     use std::thread;
     use std::time::Instant;
 
-    use super::super::initiation::Initiations;
+    use super::super::initiation::BankInitiations;
     use super::super::tests::{directory, get, ids, list, settings, transactions};
     use super::super::{Sandbox, Settings};
     use super::*;
@@ -215,7 +215,7 @@ mod tests {
     fn state(data: Data) -> SandboxState {
         SandboxState {
             data,
-            initiations: Initiations::default(),
+            initiations: BankInitiations::default(),
         }
     }
 

@@ -1,12 +1,12 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::data::Data;
-use super::initiation::Initiations;
+use super::initiation::BankInitiations;
 
 /// Everything that the service knows, in memory.
 pub(super) struct SandboxState {
     pub data: Data,
-    pub initiations: Initiations,
+    pub initiations: BankInitiations,
 }
 
 /// The state behind its one lock.
@@ -20,7 +20,7 @@ impl SharedState {
     pub fn new(data: Data) -> SharedState {
         SharedState(Arc::new(RwLock::new(SandboxState {
             data,
-            initiations: Initiations::default(),
+            initiations: BankInitiations::default(),
         })))
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
-use super::lists::{ListError, bad_request, not_ready};
+use super::list_error::{ListError, bad_request, not_ready};
 use crate::api::{PerStream, Second, Stream, Timestamp};
 use crate::store::{self, BoundVerdict, Listing, ShownVersion, Stamp};
 

@@ -4,10 +4,11 @@ use std::sync::Mutex;
 use serde_json::json;
 
 use super::bounds::{Bounds, being_dated};
+use super::list_error::{ListError, bad_request, not_ready};
 use crate::api::{ListRequest, Stream, Timestamp, escaped};
 use crate::formance::readable;
 use crate::http::Response;
-use crate::store::{self, Listing, Selection, ShownVersion};
+use crate::store::{Listing, Selection, ShownVersion};
 use crate::sync::lock;
 
 /// Records on a page. A page is built in memory, so a request for more is an error.
@@ -21,20 +22,6 @@ pub(super) struct Lists {
     idle: Mutex<Vec<Listing>>,
     /// What Connectivity asks each list for.
     bounds: Bounds,
-}
-
-/// Why a request does not get what it asks for.
-pub(super) enum ListError {
-    /// The answer that it gets instead.
-    Answer(Response),
-    /// The state cannot be read.
-    State(store::Error),
-}
-
-impl From<store::Error> for ListError {
-    fn from(error: store::Error) -> ListError {
-        ListError::State(error)
-    }
 }
 
 impl Lists {
@@ -177,13 +164,4 @@ fn shown(stream: Stream, version: &ShownVersion) -> String {
 fn no_balances(account_id: &str) -> String {
     let at = Timestamp::now().second().to_string();
     json!({ "id": account_id, "accountID": account_id, "at": at, "balances": [] }).to_string()
-}
-
-/// Formance asks again after a 503. After a 404 or a refused connection it waits for its whole period.
-pub(super) fn not_ready(detail: &str) -> Response {
-    Response::error(503, "Not Ready", detail).with_header("Retry-After", "5")
-}
-
-pub(super) fn bad_request(detail: &str) -> Response {
-    Response::error(400, "Bad Request", detail)
 }

@@ -37,6 +37,7 @@
 mod bounds;
 mod initiations;
 mod keys;
+mod list_error;
 mod lists;
 mod routes;
 mod wrong_keys;

@@ -1,6 +1,7 @@
-use rusqlite::{Connection, Params, Row};
+use rusqlite::{Params, Row};
 
-use super::database::{Database, limit, optional, value};
+use super::database::{Database, limit};
+use super::identity::state_id;
 use super::{Error, damage, restored};
 use crate::api::{ContentHash, Stream};
 
@@ -149,24 +150,4 @@ impl ChangeLog {
             json,
         }))
     }
-}
-
-/// The id of a state.
-pub(super) fn state_id(connection: &Connection) -> rusqlite::Result<String> {
-    value(
-        connection,
-        "SELECT value FROM state WHERE key = 'state_id'",
-        [],
-    )
-}
-
-/// What a state says of itself under that key.
-pub(super) fn state_value(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
-    const VALUE: &str = "SELECT value FROM state WHERE key = ?1";
-    optional(connection, VALUE, [key], |row| row.get(0))
-}
-
-/// The seq of the newest version; 0 before there is one.
-pub(super) fn last_seq(connection: &Connection) -> rusqlite::Result<i64> {
-    value(connection, "SELECT coalesce(max(seq), 0) FROM version", [])
 }

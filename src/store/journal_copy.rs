@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 
 use super::Error;
 use super::database::{Database, all, value};
-use super::open::owner_only;
+use super::owner_only::owner_only;
 
 /// Its name within `stateDir`.
 pub(super) const FILE: &str = "initiations.ndjson";

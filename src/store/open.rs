@@ -1,15 +1,17 @@
 use std::fs::{self, DirEntry, File, Permissions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use rusqlite::Connection;
 
 use super::database::{Database, execute, optional};
+use super::owner_only::owner_only;
 use super::restored::{self, BORN, Evidence, OPEN_MARK};
+use super::seq::last_seq;
 use super::stamping::Stamped;
 use super::witness::{self, Witness};
-use super::{ChangeLog, Error, Journal, PublisherState, change_log, journal_copy, upgrade};
+use super::{ChangeLog, Error, Journal, PublisherState, journal_copy, upgrade};
 use crate::api::Stream;
 
 /// The state file's name within `stateDir`.
@@ -141,8 +143,7 @@ impl Store {
 
     /// The seq of the newest version; 0 before there is one.
     pub fn last_seq(&self) -> Result<i64, Error> {
-        self.database
-            .run("read the change log", change_log::last_seq)
+        self.database.run("read the change log", last_seq)
     }
 
     /// Bytes that the file system has left for the state, if it says so.
@@ -225,18 +226,6 @@ pub(super) fn lock(directory: &Path) -> Result<File, Error> {
         Err(fs::TryLockError::WouldBlock) => Err(Error::Locked(directory.to_owned())),
         Err(fs::TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
     }
-}
-
-/// How files of the state are opened, and made if they do not exist.
-pub(super) fn owner_only() -> fs::OpenOptions {
-    let mut options = fs::OpenOptions::new();
-    options
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600);
-    options
 }
 
 /// Whose state it is; none if no connector has made it its own.

@@ -4,10 +4,11 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::change_log::{last_seq, state_id};
 use super::columns::AsJson;
 use super::database::{Database, all};
+use super::identity::state_id;
 use super::initiation::{self, InitiationState};
+use super::seq::last_seq;
 use super::unknown_values::{self, UnknownValue};
 use super::unsettled::{Unsettled, unsettled};
 use super::{
@@ -39,18 +40,14 @@ pub struct Overview {
     pub publishers: Vec<PublisherLine>,
     /// The lists that Connectivity has asked for.
     pub listings: Vec<ListingLine>,
-    /// How many payouts and transfers there are in each state.
-    pub initiations: Vec<(InitiationState, i64)>,
-    /// Those that an operator has to look at, the most urgent ones first, at most 20.
-    pub unsettled: Vec<Unsettled>,
+    /// The payouts and transfers.
+    pub initiations: InitiationsLine,
     /// The last polls, newest first.
     pub polls: Vec<PollRow>,
     /// When the newest poll began that was complete or partial, RFC 3339.
     pub last_good_poll: Option<String>,
-    /// The newest sweep, under way or ended.
-    pub sweep: Option<SweepRow>,
-    /// When the next sweep is due; none while nothing is stored.
-    pub sweep_due: Option<Second>,
+    /// The sweeps.
+    pub sweeps: SweepsLine,
     /// Records in quarantine.
     pub quarantined: i64,
     /// Versions whose text is damaged, at most 20.
@@ -117,6 +114,24 @@ pub struct ListingLine {
     pub ahead_at: Option<Second>,
 }
 
+/// The payouts and transfers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitiationsLine {
+    /// How many there are in each state.
+    pub counts: Vec<(InitiationState, i64)>,
+    /// Those that an operator has to look at, the most urgent ones first, at most 20.
+    pub unsettled: Vec<Unsettled>,
+}
+
+/// The sweeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SweepsLine {
+    /// The newest one, under way or ended.
+    pub newest: Option<SweepRow>,
+    /// When the next one is due; none while nothing is stored.
+    pub due: Option<Second>,
+}
+
 /// How far a publisher has delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PublisherLine {
@@ -159,12 +174,16 @@ impl Snapshot {
                 cursors: cursors(connection)?,
                 publishers: publishers(connection, state.last_seq)?,
                 listings: listings(connection)?,
-                initiations: initiation::counts(connection)?,
-                unsettled: unsettled(connection, UNSETTLED)?,
+                initiations: InitiationsLine {
+                    counts: initiation::counts(connection)?,
+                    unsettled: unsettled(connection, UNSETTLED)?,
+                },
                 polls: poll::last(connection, polls)?,
                 last_good_poll: poll::last_good(connection)?,
-                sweep: sweep::newest(connection)?,
-                sweep_due: sweep::due(connection, sweep_period, Timestamp::now().second())?,
+                sweeps: SweepsLine {
+                    newest: sweep::newest(connection)?,
+                    due: sweep::due(connection, sweep_period, Timestamp::now().second())?,
+                },
                 quarantined: quarantine::count(connection)?,
                 damaged: damage::list(connection, DAMAGED)?,
                 unknown_values: unknown_values::list(connection)?,

@@ -1,8 +1,9 @@
 use rusqlite::{Connection, Params, Row};
 
-use super::change_log::{CHANGE, last_seq};
+use super::change_log::CHANGE;
 use super::database::{Database, execute, limit};
 use super::quarantine::READ;
+use super::seq::last_seq;
 use super::{Change, Error, PublisherState, Publishers, damage};
 use crate::api::{Second, Stream, Timestamp};
 

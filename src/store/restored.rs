@@ -14,9 +14,10 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::change_log::{last_seq, state_value};
 use super::database::{Database, execute, optional, value};
-use super::witness::{Witness, last_used_seq};
+use super::identity::state_value;
+use super::seq::{last_seq, last_used_seq};
+use super::witness::Witness;
 use super::{Error, InitiationState, Stamp, journal_copy};
 use crate::api::{Second, Stream, Timestamp};
 use crate::crash;

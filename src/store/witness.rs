@@ -11,9 +11,10 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::change_log::{state_id, state_value};
 use super::database::value;
-use super::open::owner_only;
+use super::identity::{state_id, state_value};
+use super::owner_only::owner_only;
+use super::seq::last_used_seq;
 use super::{Error, Stamp};
 use crate::api::Stream;
 
@@ -90,13 +91,6 @@ impl Witness {
         let stamp = self.stamps.get(stream.name());
         stamp.copied().map(Stamp::from_nanoseconds)
     }
-}
-
-/// The greatest seq that was ever used, or left out because another branch of the state may have used it.
-pub(super) fn last_used_seq(connection: &Connection) -> rusqlite::Result<i64> {
-    const LAST: &str =
-        "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'version'), 0)";
-    value(connection, LAST, [])
 }
 
 /// How often the state was opened.
