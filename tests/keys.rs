@@ -145,9 +145,8 @@ fn only_the_answer_to_a_wrong_key_is_late() {
         // Other clients get their answers while those wait.
         assert_eq!(listening.ask("GET", "/status", None, "").0, 401);
         assert_eq!(listening.get("/transactions").0, 200);
-        if start.elapsed() < DELAY {
-            assert!(wrong.iter().all(|asking| !asking.is_finished()));
-        }
+        let is_answered = wrong.iter().any(|asking| asking.is_finished());
+        assert!(!is_answered || start.elapsed() >= DELAY);
         for asking in wrong {
             assert_eq!(asking.join().unwrap(), 401);
         }

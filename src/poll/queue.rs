@@ -4,9 +4,12 @@ use crossbeam_channel::{Receiver, Sender, never, unbounded};
 
 use super::{Error, PollReport};
 
-/// A poll that is asked for begins at least this long after the one before it began: a client that asks without pause
-/// must not keep the service busy.
-const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+/// A poll that is asked for begins at least this long after the one before it ended.
+const LEAST_REST: Duration = Duration::from_millis(100);
+
+/// The service rests as long as the poll took, but no longer than this: a client that asks without pause keeps it busy
+/// for half of the time.
+const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// Requests that may wait for a poll. Each of them holds a connection, and the lists need some, too.
 const MOST_WAITERS: usize = 256;
@@ -35,9 +38,12 @@ pub struct PollQueue {
     period: Duration,
     /// When the timer wants the next poll; none without a timer.
     due: Option<Instant>,
+    /// A poll was asked for.
     wanted: bool,
-    /// When the newest poll began.
-    begun_at: Option<Instant>,
+    /// The timer wants a poll, and none has begun since.
+    expired: bool,
+    /// The service rests until then from polls that are asked for.
+    rests_until: Instant,
     /// The waiters for the poll that begins next.
     waiting: Vec<Waiter>,
     /// The waiters for the poll that runs.
@@ -54,7 +60,8 @@ impl PollQueue {
             period,
             due: None,
             wanted: false,
-            begun_at: None,
+            expired: false,
+            rests_until: Instant::now(),
             waiting: Vec::new(),
             in_progress: Vec::new(),
         }
@@ -77,14 +84,15 @@ impl PollQueue {
 
     /// When the next poll is due: by the timer, if there is one, or because it was asked for.
     pub fn due(&self) -> Option<Instant> {
-        let asked = self.may_begin_at().filter(|at| *at > Instant::now());
+        let is_later = self.wanted && self.rests_until > Instant::now();
+        let asked = is_later.then_some(self.rests_until);
         [self.due, asked].into_iter().flatten().min()
     }
 
     /// The timer has expired: a poll is wanted.
     pub fn timer_expired(&mut self) {
         self.restart_timer();
-        self.wanted = true;
+        self.expired = true;
     }
 
     /// A poll is asked for.
@@ -102,27 +110,20 @@ impl PollQueue {
 
     /// Whether a poll is wanted that may begin now.
     pub fn is_ready(&self) -> bool {
-        self.may_begin_at().is_some_and(|at| at <= Instant::now())
-    }
-
-    /// When the poll that is wanted may begin.
-    fn may_begin_at(&self) -> Option<Instant> {
-        let interval = LEAST_INTERVAL.min(self.period);
-        let now = Instant::now();
-        self.wanted
-            .then(|| self.begun_at.map_or(now, |begun_at| begun_at + interval))
+        self.expired || self.wanted && self.rests_until <= Instant::now()
     }
 
     /// A poll begins.
     pub fn begun(&mut self) {
         self.restart_timer();
         self.wanted = false;
-        self.begun_at = Some(Instant::now());
+        self.expired = false;
         self.in_progress.append(&mut self.waiting);
     }
 
     /// The poll has ended.
     pub fn ended(&mut self, report: &PollReport) {
+        self.rests_until = Instant::now() + report.elapsed.clamp(LEAST_REST, LONGEST_REST);
         for waiter in self.in_progress.drain(..) {
             waiter(Ok(report));
         }
@@ -131,6 +132,7 @@ impl PollQueue {
     /// There is no poll now, neither the one that ran nor the one that was wanted.
     pub fn aborted(&mut self, error: &Error) {
         self.wanted = false;
+        self.expired = false;
         for waiter in self.in_progress.drain(..).chain(self.waiting.drain(..)) {
             waiter(Err(error));
         }
@@ -198,7 +200,7 @@ mod tests {
         queue.want(Some(third));
         queue.ended(&poll(1));
         assert_eq!(told_first.recv(), Ok(Ok(1)));
-        assert!(queue.is_ready() && told_second.is_empty());
+        assert!(queue.wanted && told_second.is_empty());
         queue.begun();
         assert!(!queue.is_ready());
         queue.ended(&poll(2));
@@ -209,17 +211,27 @@ mod tests {
     }
 
     #[test]
-    fn polls_that_are_asked_for_without_pause_are_a_second_apart() {
+    fn the_service_rests_between_polls_that_are_asked_for() {
         let mut queue = PollQueue::new(Duration::from_secs(60));
         queue.want(None);
         assert!(queue.is_ready() && queue.due().is_none());
         queue.begun();
-        let begun_at = queue.begun_at.unwrap();
         queue.want(None);
+        let took = Duration::from_secs(7);
+        let ended_after = Instant::now();
+        queue.ended(&PollReport {
+            elapsed: took,
+            ..poll(1)
+        });
         assert!(!queue.is_ready());
-        assert_eq!(queue.due(), Some(begun_at + LEAST_INTERVAL));
-        queue.begun_at = begun_at.checked_sub(LEAST_INTERVAL);
+        assert!(queue.due().unwrap() >= ended_after + took);
+        queue.rests_until = ended_after;
         assert!(queue.is_ready() && queue.due().is_none());
+        queue.ended(&PollReport {
+            elapsed: Duration::from_secs(3_600),
+            ..poll(2)
+        });
+        assert!(queue.due().unwrap() <= Instant::now() + LONGEST_REST);
     }
 
     #[test]
