@@ -1,9 +1,9 @@
 //! How a list is dated again, for a Connectivity that has read further than this list was ever shown.
 //!
 //! It asks with a bound, the second of what it has read last. A bound above the greatest stamp that was ever shown comes
-//! from elsewhere: it has polled the service itself before, or the state was put back from an older copy. It believes to
-//! have read everything up to the bound, so nothing below it would ever arrive. Therefore the whole list gets new stamps
-//! above the bound, once. A look by hand can have such a bound, too, so it counts only if it comes again and again.
+//! from elsewhere: it has polled the service itself before, or the state was put back from an older copy. It thinks it has
+//! read everything up to the bound, so nothing below it would ever arrive. Therefore the whole list gets new stamps above
+//! the bound, once. A look by hand can have such a bound, too, so it counts only if it comes again and again.
 
 use rusqlite::Connection;
 

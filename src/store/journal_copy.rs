@@ -1,4 +1,4 @@
-//! The journal of payouts and transfers once more, in a file beside the state.
+//! A second copy of the journal of payouts and transfers, in a file beside the state.
 //!
 //! If an older state is put back, the journal in it does not know what was asked for since. Then one payout could be asked
 //! for twice under one key with different contents, and its transaction would be listed as another payment. Each line of
