@@ -1,9 +1,9 @@
 use std::fs::{self, DirEntry, File, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use rusqlite::Connection;
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::database::{Database, execute, optional};
 use super::owner_only::owner_only;
@@ -162,9 +162,10 @@ impl Drop for Store {
 
 /// When a file was made, in nanoseconds since 1970-01-01T00:00:00Z, if the file system says so.
 fn born(file: &Path) -> Option<String> {
-    let born = fs::metadata(file).ok()?.created().ok()?;
-    let since = born.duration_since(UNIX_EPOCH).ok()?;
-    Some(since.as_nanos().to_string())
+    let found = statx(CWD, file, AtFlags::empty(), StatxFlags::BTIME).ok()?;
+    let born = found.stx_btime;
+    let since = i128::from(born.tv_sec) * 1_000_000_000 + i128::from(born.tv_nsec);
+    (found.stx_mask & StatxFlags::BTIME.bits() != 0).then(|| since.to_string())
 }
 
 /// Marks the state as open, in the file itself: a copy of the file alone has the mark, too.
