@@ -268,8 +268,12 @@ fn payouts_that_the_copy_does_not_know_are_known() {
     assert_eq!(made.0, 201);
     let mut listening = listening;
     listening.kill();
+    let journal = listening.place.state().join("initiations.ndjson");
+    let lines = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, format!("{lines}{{}}\n{{\"key\":\"x\"}}\n[\n")).unwrap();
     Copy::Files.put_back(&kept, &listening.place.state());
     let listening = listening.restart(&[]);
+    listening.wait_for_line("3 lines of the journal beside the state cannot be read");
     assert_eq!(ask(&listening, "100"), made);
     assert_eq!(ask(&listening, "999").0, 409);
     assert_eq!(service.posts().len(), 1);

@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, ErrorCode, Row, params_from_iter};
 use serde_json::Value as Json;
 
 use super::Error;
@@ -48,11 +48,23 @@ pub(super) fn take(connection: &Connection, directory: &Path) -> rusqlite::Resul
     let Ok(file) = File::open(directory.join(FILE)) else {
         return Ok(0);
     };
+    let mut unreadable = 0;
     for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
-        // The last line may be torn.
-        if let Ok(row) = serde_json::from_slice(&line) {
-            put(connection, &row)?;
+        if line.is_empty() {
+            continue;
         }
+        let row = serde_json::from_slice::<BTreeMap<String, Json>>(&line);
+        let taken = match row.ok().filter(|row| row.contains_key("key")) {
+            Some(row) => put(connection, &row),
+            None => Ok(false),
+        };
+        unreadable += usize::from(!taken?);
+    }
+    if unreadable > 0 {
+        log::warn!(
+            "{unreadable} lines of the journal beside the state cannot be read, as if they were torn or damaged; payouts \
+            and transfers that only they know are forwarded again if they are asked for again"
+        );
     }
     Ok(value::<i64>(connection, COUNT, [])? - before)
 }
@@ -98,8 +110,8 @@ fn line(row: &Row, names: &[String]) -> rusqlite::Result<Vec<u8>> {
     Ok(format!("{}\n", Json::Object(columns)).into_bytes())
 }
 
-/// Puts a row into the journal, unless it knows how that one ended.
-fn put(connection: &Connection, row: &BTreeMap<String, Json>) -> rusqlite::Result<()> {
+/// Puts a row into the journal, unless it knows how that one ended. False if it is no row of the journal.
+fn put(connection: &Connection, row: &BTreeMap<String, Json>) -> rusqlite::Result<bool> {
     const COLUMNS: &str = "SELECT name FROM pragma_table_info('initiation')";
     let known: Vec<String> = all(connection, COLUMNS, [], |row| row.get(0))?;
     let names: Vec<&str> = known
@@ -123,8 +135,13 @@ fn put(connection: &Connection, row: &BTreeMap<String, Json>) -> rusqlite::Resul
         Json::Number(number) => number.as_i64().map_or(Value::Null, Value::Integer),
         _ => Value::Null,
     });
-    connection
+    let put = connection
         .prepare_cached(&sql)?
-        .execute(params_from_iter(values))?;
-    Ok(())
+        .execute(params_from_iter(values));
+    match put {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            Ok(false)
+        }
+        put => put.map(|_| true),
+    }
 }
