@@ -257,6 +257,39 @@ fn a_record_without_a_usable_id_or_date_goes_into_quarantine_and_the_rest_of_its
 }
 
 #[test]
+fn a_service_whose_records_all_break_the_api_fills_the_quarantine_in_steps() {
+    let psp = FakePsp::with_a_bank();
+    let long = "x".repeat(1 << 20);
+    for number in 0..40 {
+        let id = format!("bad-{number}");
+        psp.add_raw_transaction(json!({ "id": id, "updatedAt": "2024-02-01", "reference": long }));
+        // None of these can replace an earlier one.
+        psp.add_raw_transaction(
+            json!({ "updatedAt": "2024-02-01", "n": number, "reference": long }),
+        );
+    }
+    let place = Place::new(&psp.url(), json!({ "pageSize": 4 }));
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(
+        ran.stderr
+            .contains("transactions: more than 16777216 bytes of records that break the API"),
+        "{ran}"
+    );
+    let quarantined = || -> i64 {
+        let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+        let bytes = "SELECT sum(length(json)) >> 20 FROM quarantine";
+        state.query_row(bytes, [], |row| row.get(0)).unwrap()
+    };
+    assert!((17..35).contains(&quarantined()), "{}", quarantined());
+    // The list goes on where it was, to its end.
+    place.poll();
+    place.poll();
+    assert_eq!(place.ids("transactions").len(), 250);
+    assert!((40..60).contains(&quarantined()), "{}", quarantined());
+}
+
+#[test]
 fn transactions_follow_although_the_account_list_failed() {
     let psp = FakePsp::with_a_bank();
     psp.always("/accounts?", Reply::status(400));

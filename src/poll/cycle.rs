@@ -5,7 +5,7 @@ use super::clock::Clocks;
 use super::cursor::Step;
 use super::judge::Verdict;
 use super::pending::{Judged, Pending};
-use super::quarantine::DUPLICATE;
+use super::quarantine::{self, DUPLICATE};
 use super::reading::Reading;
 use super::retry::retry_quarantined;
 use super::tally::Tally;
@@ -179,6 +179,7 @@ impl Cycle {
         for (record, judged) in listed.page.records.iter().zip(read.judged) {
             self.count(record, judged);
         }
+        self.limit_quarantine(stream);
         Ok(())
     }
 
@@ -262,7 +263,8 @@ impl Cycle {
         };
         let stream = record.stream;
         if judged.newly_quarantined {
-            self.tally.quarantined(stream, Some(&record.id), DUPLICATE);
+            self.tally
+                .quarantined(stream, Some(&record.id), DUPLICATE, &record.json);
         }
         let Verdict::New { number } = judged.verdict else {
             return;
@@ -285,7 +287,20 @@ impl Cycle {
 
     fn count_quarantined(&mut self, stream: Stream, unusable: &Unusable) {
         let id = unusable.id.as_deref();
-        self.tally.quarantined(stream, id, &unusable.reason);
+        self.tally
+            .quarantined(stream, id, &unusable.reason, &unusable.json);
+    }
+
+    /// Leaves the rest of a list to the next poll if too much of it went into quarantine.
+    fn limit_quarantine(&mut self, stream: Stream) {
+        let too_much = quarantine::too_much(self.tally.quarantined_bytes(stream));
+        if let Some(reason) = too_much
+            && let Some(reading) = self.reading_mut(stream)
+            && reading.is_ready()
+        {
+            reading.fail();
+            self.tally.failure(stream, reason);
+        }
     }
 
     /// Counts a job that has no answer, and draws the conclusions for the rest of the poll.

@@ -8,6 +8,10 @@ use crate::store::{QuarantineEntry, QuarantineKind, Store};
 pub const DUPLICATE: &str = "the service lists another content under this id with the same or a newer date; make its \
     ids unique. If it lists only this one from now on, a sweep accepts it";
 
+/// Bytes of the texts that a list may newly put into quarantine in one poll, or in one slice of a sweep. A service that
+/// breaks the API in every record would otherwise fill the disk in its first poll.
+const MOST_BYTES: usize = 16 << 20;
+
 /// What the next commit changes in the quarantine.
 #[derive(Debug, Default)]
 pub struct QuarantineChanges {
@@ -95,6 +99,16 @@ impl QuarantineChanges {
         Ok(self.streams.contains(&record.stream)
             && store.is_quarantined(record.stream, &record.id, record.hash)?)
     }
+}
+
+/// Why the rest of a list has to wait, if that many bytes of it were newly put into quarantine.
+pub fn too_much(bytes: usize) -> Option<String> {
+    (bytes > MOST_BYTES).then(|| {
+        format!(
+            "more than {MOST_BYTES} bytes of records that break the API were put into quarantine at once, so the rest of \
+            the list waits for the next poll: correct the records in the service, see generic-connector quarantine list"
+        )
+    })
 }
 
 /// Logs that a record was newly put into quarantine.

@@ -29,6 +29,8 @@ pub struct Sweep {
     pages: u64,
     /// Records that this slice has newly put into quarantine.
     quarantined: usize,
+    /// Bytes of their texts.
+    quarantined_bytes: usize,
     /// The answer to the last slice's last job, which came after that slice.
     late: Option<PageAnswer>,
 }
@@ -73,6 +75,7 @@ impl Sweep {
             lookback: settings.lookback,
             pages: 0,
             quarantined: 0,
+            quarantined_bytes: 0,
             late: None,
             row,
         })
@@ -82,6 +85,7 @@ impl Sweep {
     pub fn go_on(&mut self, store: &mut Store) -> StoreResult<()> {
         self.pages = 0;
         self.quarantined = 0;
+        self.quarantined_bytes = 0;
         let after_a_page = matches!(self.late, Some(Ok(_)));
         self.reading.go_on(store, after_a_page)?;
         self.pending.go_on(store, store.next_poll()? - 1)?;
@@ -210,7 +214,7 @@ impl Sweep {
             AnswerTime::at(listed.clock.second()),
         )?;
         for unusable in read.quarantined {
-            self.count_quarantined(unusable.id.as_deref(), &unusable.reason);
+            self.count_quarantined(unusable.id.as_deref(), &unusable.reason, &unusable.json);
         }
         for (record, judged) in listed.page.records.iter().zip(read.judged) {
             self.count(record, judged);
@@ -224,10 +228,11 @@ impl Sweep {
         match read.step {
             Step::End => self.end_list(store),
             Step::Ask => {
-                if self.pending.is_full() {
+                let too_much = quarantine::too_much(self.quarantined_bytes);
+                if too_much.is_some() || self.pending.is_full() {
                     self.commit(store)?;
                 }
-                Ok(None)
+                Ok(too_much.map(|reason| self.report(Some(reason))))
             }
         }
     }
@@ -301,7 +306,7 @@ impl Sweep {
             return;
         };
         if judged.newly_quarantined {
-            self.count_quarantined(Some(&record.id), DUPLICATE);
+            self.count_quarantined(Some(&record.id), DUPLICATE, &record.json);
         }
         let Verdict::New { .. } = judged.verdict else {
             return;
@@ -341,8 +346,9 @@ impl Sweep {
         }
     }
 
-    fn count_quarantined(&mut self, id: Option<&str>, reason: &str) {
+    fn count_quarantined(&mut self, id: Option<&str>, reason: &str, json: &str) {
         self.quarantined += 1;
+        self.quarantined_bytes += id.map_or(0, |_| json.len());
         quarantine::log_new(self.row.stream, id, reason);
     }
 }

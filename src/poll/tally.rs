@@ -34,6 +34,8 @@ pub struct Tally {
 struct StreamTally {
     versions: i64,
     quarantined: usize,
+    /// Bytes of the texts of those that were quarantined.
+    quarantined_bytes: usize,
     failed: usize,
     /// The first failures.
     failures: Vec<String>,
@@ -61,12 +63,19 @@ impl Tally {
     }
 
     /// Counts a record that was newly put into quarantine.
-    pub fn quarantined(&mut self, stream: Stream, id: Option<&str>, reason: &str) {
+    pub fn quarantined(&mut self, stream: Stream, id: Option<&str>, reason: &str, json: &str) {
         let tally = &mut self.streams[stream];
         tally.quarantined += 1;
+        // The state keeps a limited number of those without an id.
+        tally.quarantined_bytes += id.map_or(0, |_| json.len());
         if tally.quarantined <= QUARANTINED_LOGGED {
             quarantine::log_new(stream, id, reason);
         }
+    }
+
+    /// Bytes of the texts that were newly put into quarantine.
+    pub fn quarantined_bytes(&self, stream: Stream) -> usize {
+        self.streams[stream].quarantined_bytes
     }
 
     /// Counts a request that failed for good.

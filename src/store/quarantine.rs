@@ -11,6 +11,9 @@ use crate::api::{ContentHash, Second, Stream};
 /// limit a broken service would fill the disk.
 const MOST_WITHOUT_ID: i64 = 1_000;
 
+/// Bytes of their texts.
+const MOST_BYTES_WITHOUT_ID: i64 = 16 << 20;
+
 const COLUMNS: &str = "number, stream, id, kind, reason, first_seen, last_seen, retry, hash, json";
 
 /// What is being done when reading fails.
@@ -195,8 +198,12 @@ pub(super) fn put(connection: &Connection, entry: &QuarantineEntry) -> rusqlite:
         ON CONFLICT (stream, id, hash) DO UPDATE
         SET kind = excluded.kind, reason = excluded.reason, last_seen = excluded.last_seen, json = excluded.json";
     const FORGET_OLDEST: &str = "
-        DELETE FROM quarantine WHERE number IN (SELECT number FROM quarantine WHERE stream = ?1 AND id = ''
-        ORDER BY last_seen DESC, number DESC LIMIT -1 OFFSET ?2)";
+        DELETE FROM quarantine WHERE number IN (
+            SELECT number FROM (
+                SELECT number, count(*) OVER newest AS records, sum(length(CAST(json AS BLOB))) OVER newest AS bytes
+                FROM quarantine WHERE stream = ?1 AND id = ''
+                WINDOW newest AS (ORDER BY last_seen DESC, number DESC))
+            WHERE records > ?2 OR bytes > ?3)";
     let QuarantineEntry {
         stream, kind, hash, ..
     } = *entry;
@@ -220,7 +227,8 @@ pub(super) fn put(connection: &Connection, entry: &QuarantineEntry) -> rusqlite:
     );
     execute(connection, PUT, row)?;
     if id.is_empty() {
-        execute(connection, FORGET_OLDEST, (stream, MOST_WITHOUT_ID))?;
+        let limits = (stream, MOST_WITHOUT_ID, MOST_BYTES_WITHOUT_ID);
+        execute(connection, FORGET_OLDEST, limits)?;
     }
     Ok(())
 }
