@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::api::{Second, escaped};
-use crate::store::DamagedVersion;
+use crate::store::{DamagedInitiation, DamagedVersion};
 
 /// Periods without a poll that succeeds.
 const SILENT_PERIODS: u32 = 3;
@@ -54,6 +54,8 @@ pub enum Alarm {
     },
     /// The text of a version is not the one that was stored.
     Damaged(DamagedVersion),
+    /// What the journal has of a payout or transfer is not what was written down.
+    DamagedInitiation(DamagedInitiation),
     /// A payout or transfer may have been made or not.
     OutcomeUnknown {
         /// `payouts` or `transfers`.
@@ -132,6 +134,7 @@ impl fmt::Display for Alarm {
                 generic-connector listing adopt {stream}"
             ),
             Alarm::Damaged(version) => version.fmt(f),
+            Alarm::DamagedInitiation(initiation) => initiation.fmt(f),
             Alarm::OutcomeUnknown { kind, key, reason } => {
                 let key = escaped(key);
                 write!(f, "{kind}: whether \"{key}\" was made is unknown")?;

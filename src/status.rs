@@ -10,8 +10,8 @@ use crate::api::{Second, Timestamp};
 use crate::health::Alarm;
 use crate::publish::LedgerFigures;
 use crate::store::{
-    self, InitiationState, Overview, PollOutcome, PollRow, PublisherLine, Snapshot, SweepRow,
-    Unsettled,
+    self, DamagedInitiation, InitiationState, Overview, PollOutcome, PollRow, PublisherLine,
+    Snapshot, SweepRow, Unsettled,
 };
 
 /// How many polls are shown, the newest ones.
@@ -182,6 +182,7 @@ fn of_initiation(unsettled: &Unsettled) -> Option<Alarm> {
             id: unsettled.id.clone()?,
             remark: unsettled.remark.clone()?,
         }),
+        InitiationState::Damaged => Some(Alarm::DamagedInitiation(DamagedInitiation(key))),
         InitiationState::Open | InitiationState::NotMade | InitiationState::Refused => None,
     }
 }

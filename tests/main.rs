@@ -25,6 +25,7 @@ mod complete;
 mod configuration;
 mod crash;
 mod damage;
+mod damaged_payouts;
 mod demo;
 mod exit;
 mod figures;

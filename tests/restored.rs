@@ -270,10 +270,14 @@ fn payouts_that_the_copy_does_not_know_are_known() {
     listening.kill();
     let journal = listening.place.state().join("initiations.ndjson");
     let lines = std::fs::read_to_string(&journal).unwrap();
-    std::fs::write(&journal, format!("{lines}{{}}\n{{\"key\":\"x\"}}\n[\n")).unwrap();
+    // Another amount, and still JSON.
+    let damaged = lines.replace("\\\"100\\\"", "\\\"999\\\"");
+    let damaged = damaged.lines().last().unwrap();
+    let other = "{}\n{\"key\":\"x\"}\n[\n";
+    std::fs::write(&journal, format!("{damaged}\n{lines}{other}")).unwrap();
     Copy::Files.put_back(&kept, &listening.place.state());
     let listening = listening.restart(&[]);
-    listening.wait_for_line("3 lines of the journal beside the state cannot be read");
+    listening.wait_for_line("4 lines of the journal beside the state cannot be read");
     assert_eq!(ask(&listening, "100"), made);
     assert_eq!(ask(&listening, "999").0, 409);
     assert_eq!(service.posts().len(), 1);

@@ -219,7 +219,7 @@ fn columns(state: &rusqlite::Connection) -> Vec<(String, Vec<String>)> {
 }
 
 /// A place whose state has this older layout. What that had is there, as the program of today has filled it.
-fn polled_with_layout(psp: &FakePsp, layout: &str) -> Place {
+pub fn polled_with_layout(psp: &FakePsp, layout: &str) -> Place {
     let place = Place::new(&psp.url(), json!({}));
     place.poll_well();
     let file = place.state().join("state.sqlite3");

@@ -26,12 +26,14 @@ impl ContentHash {
         ContentHash(first)
     }
 
+    /// Its hexadecimal digits.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Its first eight hexadecimal digits, as idempotency keys carry them.
     pub fn short(&self) -> String {
-        self.0[..4]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        self.hex()[..8].to_owned()
     }
 }
 

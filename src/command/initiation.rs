@@ -6,7 +6,7 @@ use super::{CommandError, Exit, print};
 use crate::api::{InitiationRequest, escaped};
 use crate::cli::{InitiationCommand, InitiationOptions, SettledAs};
 use crate::config::Outline;
-use crate::formance::read_initiated;
+use crate::formance::initiated_as;
 use crate::store::{InitiationOutcome, Initiations, Unsettled};
 
 /// Shows or settles payouts and transfers. The connector may be running.
@@ -66,8 +66,7 @@ fn in_words(listed: &[Unsettled]) -> String {
 
 /// The outcome of a request that the service has fulfilled, with the answer that Connectivity gets.
 fn made(request: &InitiationRequest, id: &str) -> Result<InitiationOutcome, CommandError> {
-    let answer = json!({ "id": id, "idempotencyKey": request.idempotency_key });
-    read_initiated(request, answer.to_string().as_bytes())
+    initiated_as(request, id)
         .map(InitiationOutcome::Made)
         .map_err(CommandError::failed)
 }

@@ -1,5 +1,7 @@
 use std::fmt::Display;
 
+use serde_json::json;
+
 use super::dates::rewritten;
 use super::members::drop_unreadable;
 use super::texts::without_nul;
@@ -82,6 +84,20 @@ pub fn read_initiated(request: &InitiationRequest, body: &[u8]) -> Result<Initia
         json: without_nul(&answer.write()).into_owned(),
         difference,
     })
+}
+
+/// The answer for what an operator says was made under that id. It has nothing of the request if damage has destroyed that.
+pub fn initiated_as(request: &InitiationRequest, id: &str) -> Result<Initiated, Invalid> {
+    let key = &request.idempotency_key;
+    let answer = json!({ "id": id, "idempotencyKey": key }).to_string();
+    if request.json.is_empty() {
+        return Ok(Initiated {
+            id: id.to_owned(),
+            json: answer,
+            difference: None,
+        });
+    }
+    read_initiated(request, answer.as_bytes())
 }
 
 /// How the answer differs from what was asked for, in words for a person; none if it does not. Missing and unreadable

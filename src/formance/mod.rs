@@ -39,7 +39,7 @@ mod values;
 
 pub use dates::payment_date;
 pub use ids::ConnectorId;
-pub use initiated::read_initiated;
+pub use initiated::{initiated_as, read_initiated};
 pub use limits::{LONGEST_NAME, Unfit, check_amount, check_asset, check_reference};
 pub use readable::readable;
 pub use texts::{non_empty_text, without_nul};

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::api::{Initiated, Initiation, InitiationRequest, escaped, same_content};
 use crate::crash;
-use crate::formance::read_initiated;
+use crate::formance::{initiated_as, read_initiated};
 use crate::health::Alarm;
 use crate::http::{Responder, Response};
 use crate::psp::{self, Effort, ServiceClient, Unanswered};
@@ -158,6 +158,7 @@ impl Forwarder {
             Ok(Entry::Answered(status, answer)) => {
                 return Response::json(status, answer.into_bytes());
             }
+            Ok(Entry::MadeAs(id)) => return made_as(request, &id),
             Ok(Entry::Different) => return different(request),
             Err(error) => {
                 log::error!("a request for {kind} is not forwarded: {error}");
@@ -294,6 +295,14 @@ fn different(request: &InitiationRequest) -> Response {
         escaped(&request.idempotency_key)
     );
     Response::error(409, "Conflict", &detail)
+}
+
+/// The answer to a request that an operator has settled after it was damaged.
+fn made_as(request: &InitiationRequest, id: &str) -> Response {
+    match initiated_as(request, id) {
+        Ok(initiated) => Response::json(201, initiated.json.into_bytes()),
+        Err(invalid) => unavailable("Journal Unavailable", &invalid.to_string()),
+    }
 }
 
 /// Formance repeats the request with the same key after a 503. Any 4xx would end it there.

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-use super::{Identity, InitiationState};
+use super::{DamagedInitiation, Identity, InitiationState};
 use crate::api::{Stream, escaped};
 
 /// Why the state cannot be read or written.
@@ -79,6 +79,10 @@ pub enum Error {
     /// The text of a version is not the one that was stored.
     #[error("{stream}: the version of seq {seq} is damaged in the state, so it is not used")]
     Damaged { stream: Stream, seq: i64 },
+
+    /// What the journal has of a payout or transfer is not what was written down.
+    #[error(transparent)]
+    DamagedInitiation(DamagedInitiation),
 
     /// The disk is full. Nothing of the batch was stored.
     #[error("the disk is full: cannot {doing} in {}; free some space, the next poll continues there", file.display())]
@@ -242,6 +246,11 @@ impl Error {
     /// What SQLite answered when something was being done to that file.
     pub(super) fn sqlite(source: rusqlite::Error, doing: &'static str, file: &Path) -> Error {
         let file = file.to_owned();
+        if let rusqlite::Error::FromSqlConversionFailure(_, _, cause) = &source
+            && let Some(damaged) = cause.downcast_ref::<DamagedInitiation>()
+        {
+            return Error::DamagedInitiation(damaged.clone());
+        }
         let is_unusable = matches!(source, rusqlite::Error::FromSqlConversionFailure(..));
         match source.sqlite_error_code() {
             _ if is_unusable => Error::Corrupt {

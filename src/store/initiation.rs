@@ -4,6 +4,7 @@ use rusqlite::Connection;
 use serde::{Serialize, Serializer};
 
 use super::database::{Database, all, execute, optional, value};
+use super::journal_row::{KnownInitiation, check, doubt_all, known, seal};
 use super::stamping::last_place;
 use super::{Error, journal_copy};
 use crate::api::{
@@ -34,6 +35,8 @@ pub enum Entry {
     },
     /// The service has answered it before: status and body.
     Answered(u16, String),
+    /// It was made under this id, as an operator has said after its request was damaged.
+    MadeAs(String),
     /// Another request has this key.
     Different,
 }
@@ -64,18 +67,8 @@ pub enum InitiationState {
     NotMade,
     /// Nobody knows whether it is made. The service is asked again when Connectivity asks again.
     Unknown,
-}
-
-/// An initiation that the journal has.
-pub(super) struct KnownInitiation {
-    pub kind: Initiation,
-    /// The request's body.
-    pub json: String,
-    /// Status and body, if it has an outcome.
-    answer: Option<(u16, String)>,
-    pub state: InitiationState,
-    /// What the service calls it, if it is made.
-    pub id: Option<String>,
+    /// What the journal has of it is damaged. No row has this state.
+    Damaged,
 }
 
 impl InitiationState {
@@ -87,10 +80,11 @@ impl InitiationState {
             InitiationState::Refused => "refused",
             InitiationState::NotMade => "not made",
             InitiationState::Unknown => "unknown",
+            InitiationState::Damaged => "damaged",
         }
     }
 
-    /// The state of that [`name`](InitiationState::name).
+    /// The state of a row that has that [`name`](InitiationState::name).
     pub fn from_name(name: &str) -> Option<InitiationState> {
         use InitiationState::{Made, NotMade, Open, Refused, Unknown};
         [Open, Made, Refused, NotMade, Unknown]
@@ -108,16 +102,11 @@ impl Serialize for InitiationState {
 impl Journal {
     /// Opens the journal of a state. What an earlier process left open has an unknown outcome.
     pub(super) fn open(file: &Path) -> Result<Journal, Error> {
-        const LEFT_OPEN: &str =
-            "UPDATE initiation SET state = ?1, ended_at = ?2, error = ?3 WHERE state = ?4";
+        use InitiationState::Open;
+        const DOING: &str = "read the journal of payouts and transfers";
+        const STOPPED: &str = "generic-connector stopped before the service answered";
         let database = Database::connect(file)?;
-        let error = "generic-connector stopped before the service answered";
-        let now = Timestamp::now().second();
-        let left = database.execute(
-            "read the journal of payouts and transfers",
-            LEFT_OPEN,
-            (InitiationState::Unknown, now, error, InitiationState::Open),
-        )?;
+        let left = database.write(DOING, |connection| doubt_all(connection, &[Open], STOPPED))?;
         if left > 0 {
             log::warn!(
                 "{left} payouts or transfers were open when generic-connector stopped: their outcome is unknown; \
@@ -136,7 +125,7 @@ impl Journal {
             Ok(entry(known, kind, request))
         };
         // An answer from the journal need not wait for another writer.
-        let entry = self.0.run(DOING, look_up)?;
+        let entry = journal_copy::repairing(&self.0, || self.0.run(DOING, look_up))?;
         if !matches!(entry, Entry::Ask { .. }) {
             return Ok(entry);
         }
@@ -168,6 +157,8 @@ impl Journal {
             .0
             .write("record the outcome of a payout or transfer", |connection| {
                 crash::point();
+                // It is an error if what was asked for is damaged meanwhile.
+                known(connection, key)?;
                 let now = Timestamp::now().second();
                 let remark = match outcome {
                     InitiationOutcome::Made(made) => remark(connection, kind, key, made)?,
@@ -175,6 +166,7 @@ impl Journal {
                 };
                 let row = (key, state, now, id, status, answer, error, &remark);
                 execute(connection, END, row)?;
+                seal(connection, key)?;
                 Ok(remark)
             })?;
         journal_copy::append(&self.0, key);
@@ -215,12 +207,14 @@ fn entry(known: Option<KnownInitiation>, kind: Initiation, request: &InitiationR
             may_be_made: false,
         };
     };
-    if known.kind != kind || !same_content(&known.json, &request.json) {
+    if known.kind != kind || !known.is_lost() && !same_content(&known.json, &request.json) {
         return Entry::Different;
     }
-    match known.answer {
-        Some((status, answer)) => Entry::Answered(status, answer),
-        None => Entry::Ask {
+    let is_lost = known.is_lost();
+    match (known.answer, known.id) {
+        (Some(_), Some(id)) if is_lost => Entry::MadeAs(id),
+        (Some((status, answer)), _) => Entry::Answered(status, answer),
+        (None, _) => Entry::Ask {
             json: known.json,
             may_be_made: known.state != InitiationState::NotMade,
         },
@@ -238,25 +232,6 @@ fn remark(
         .map(|other| format!("\"{}\" was made under the same id", escaped(&other)));
     let remarks: Vec<String> = made.difference.clone().into_iter().chain(shared).collect();
     Ok((!remarks.is_empty()).then(|| remarks.join(", ")))
-}
-
-/// The initiation that the journal has under that key.
-pub(super) fn known(
-    connection: &Connection,
-    key: &str,
-) -> rusqlite::Result<Option<KnownInitiation>> {
-    const KNOWN: &str =
-        "SELECT kind, request, status, answer, state, id FROM initiation WHERE key = ?1";
-    optional(connection, KNOWN, [key], |row| {
-        let (status, answer): (Option<u16>, Option<String>) = (row.get(2)?, row.get(3)?);
-        Ok(KnownInitiation {
-            kind: row.get(0)?,
-            json: row.get(1)?,
-            answer: status.zip(answer),
-            state: row.get(4)?,
-            id: row.get(5)?,
-        })
-    })
 }
 
 /// Another key than this one under which an initiation of that id is made.
@@ -289,7 +264,8 @@ fn open(connection: &Connection, kind: Initiation, key: &str, json: &str) -> rus
         last_place(connection, Stream::Transactions)?,
         held_back_since(),
     );
-    execute(connection, OPEN, row)
+    execute(connection, OPEN, row)?;
+    seal(connection, key)
 }
 
 /// What was asked for then or later still holds transactions back.
@@ -317,17 +293,24 @@ pub(super) fn are_any(connection: &Connection) -> rusqlite::Result<bool> {
     value(connection, "SELECT EXISTS (SELECT 1 FROM initiation)", [])
 }
 
-/// The payouts and transfers that the service lists as the transaction of that id: kind and `idempotencyKey`.
+/// The payouts and transfers that the service lists as the transaction of that id: kind and `idempotencyKey`. It is an error
+/// if a row is damaged: without it, the transaction would be another payment.
 pub(super) fn keys_of(
     connection: &Connection,
     id: &str,
 ) -> rusqlite::Result<Vec<(Initiation, String)>> {
-    const KEYS: &str = "SELECT kind, key FROM initiation WHERE id = ?1";
-    all(connection, KEYS, [id], |row| row.try_into())
+    const KEYS: &str = "SELECT * FROM initiation WHERE id = ?1";
+    all(connection, KEYS, [id], |row| {
+        check(row)?;
+        Ok((row.get("kind")?, row.get("key")?))
+    })
 }
 
 /// How many initiations there are in each state, by the state's name.
 pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Vec<(InitiationState, i64)>> {
     const COUNTS: &str = "SELECT state, count(*) FROM initiation GROUP BY state ORDER BY state";
-    all(connection, COUNTS, [], |row| row.try_into())
+    all(connection, COUNTS, [], |row| {
+        let state = InitiationState::from_name(&row.get::<_, String>(0)?);
+        Ok((state.unwrap_or(InitiationState::Damaged), row.get(1)?))
+    })
 }

@@ -7,19 +7,24 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use rusqlite::types::{Value, ValueRef};
+use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, Row, params_from_iter};
 use serde_json::Value as Json;
 
-use super::Error;
-use super::database::{Database, all, value};
+use super::database::{Database, all, execute, value};
+use super::journal_row::{as_json, doubt};
 use super::owner_only::owner_only;
+use super::{Error, journal_row};
+use crate::api::{ContentHash, escaped};
 
 /// Its name within `stateDir`.
 pub(super) const FILE: &str = "initiations.ndjson";
+
+/// A row of the journal, by its columns.
+type CopiedRow = BTreeMap<String, Json>;
 
 const DOING: &str = "copy the journal of payouts and transfers to";
 
@@ -32,13 +37,33 @@ pub(super) fn append(database: &Database, key: &str) {
     }
 }
 
-/// Writes the file if it is missing. Otherwise ends its last line, which may be torn.
+/// Writes the file if it is missing. Otherwise ends its last line, if that is torn.
 pub(super) fn begin(database: &Database) -> Result<(), Error> {
     let path = path(database);
     if !path.exists() {
         return copy(database, "SELECT * FROM initiation", []);
     }
-    write(&path, b"\n")
+    if is_torn(&path).map_err(Error::io(DOING, &path))? {
+        return write(&path, b"\n");
+    }
+    Ok(())
+}
+
+/// Does something with the journal. If it comes upon a damaged row, that is repaired from the file, and it is done again.
+pub(super) fn repairing<T>(
+    database: &Database,
+    work: impl Fn() -> Result<T, Error>,
+) -> Result<T, Error> {
+    match work() {
+        Err(Error::DamagedInitiation(damaged)) if repair(database, &damaged.0)? => {
+            log::warn!(
+                "the journal's entry of the payout or transfer \"{}\" was damaged in the state; it is repaired from {FILE}",
+                escaped(&damaged.0)
+            );
+            work()
+        }
+        done => done,
+    }
 }
 
 /// Takes over what the file has and the journal does not know, or not the end of. How many payouts and transfers that are.
@@ -53,12 +78,11 @@ pub(super) fn take(connection: &Connection, directory: &Path) -> rusqlite::Resul
         if line.is_empty() {
             continue;
         }
-        let row = serde_json::from_slice::<BTreeMap<String, Json>>(&line);
-        let taken = match row.ok().filter(|row| row.contains_key("key")) {
-            Some(row) => put(connection, &row),
-            None => Ok(false),
+        let taken = match read(&line) {
+            Some((row, hash)) => put(connection, &row, hash)?,
+            None => false,
         };
-        unreadable += usize::from(!taken?);
+        unreadable += usize::from(!taken);
     }
     if unreadable > 0 {
         log::warn!(
@@ -89,6 +113,18 @@ fn copy(database: &Database, query: &str, parameters: impl rusqlite::Params) -> 
     write(&path, &lines)
 }
 
+/// Whether the last line has no end.
+fn is_torn(path: &Path) -> std::io::Result<bool> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
 fn write(path: &Path, lines: &[u8]) -> Result<(), Error> {
     owner_only()
         .append(true)
@@ -100,18 +136,51 @@ fn write(path: &Path, lines: &[u8]) -> Result<(), Error> {
 fn line(row: &Row, names: &[String]) -> rusqlite::Result<Vec<u8>> {
     let mut columns = serde_json::Map::new();
     for (index, name) in names.iter().enumerate() {
-        let json = match row.get_ref(index)? {
-            ValueRef::Integer(number) => number.into(),
-            ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
-            _ => Json::Null,
-        };
-        columns.insert(name.clone(), json);
+        columns.insert(name.clone(), as_json(row.get_ref(index)?));
     }
     Ok(format!("{}\n", Json::Object(columns)).into_bytes())
 }
 
+/// The row of a line and its hash; none if the line is torn or damaged.
+fn read(line: &[u8]) -> Option<(CopiedRow, ContentHash)> {
+    let row: CopiedRow = serde_json::from_slice(line).ok()?;
+    let hash = journal_row::hash(|name| row.get(name).cloned().unwrap_or_default());
+    let is_intact = row.get("hash")?.as_str()? == hash.hex();
+    is_intact.then_some((row, hash))
+}
+
+/// Puts what the file says of a key in the place of its damaged row. If it does not say how that one ended, a later end may
+/// be missing. False if it knows nothing of it; then the row stays, and `status` shows it.
+fn repair(database: &Database, key: &str) -> Result<bool, Error> {
+    const REMOVE: &str = "DELETE FROM initiation WHERE key = ?1";
+    const NOTE: &str = "UPDATE initiation SET remark = coalesce(remark, 'damaged') WHERE key = ?1";
+    const WAS_DAMAGED: &str =
+        "its entry in the journal was damaged, and the copy of it may not be the newest";
+    let file = File::open(path(database)).ok();
+    let lines = file
+        .into_iter()
+        .flat_map(|file| BufReader::new(file).split(b'\n'));
+    let rows = lines.map_while(Result::ok).filter_map(|line| read(&line));
+    let copied = rows
+        .filter(|(row, _)| row.get("key").and_then(Json::as_str) == Some(key))
+        .last();
+    database.write(
+        "repair the journal of payouts and transfers",
+        |connection| {
+            let Some((row, hash)) = &copied else {
+                execute(connection, NOTE, [key])?;
+                return Ok(());
+            };
+            execute(connection, REMOVE, [key])?;
+            put(connection, row, *hash)?;
+            doubt(connection, key, WAS_DAMAGED)
+        },
+    )?;
+    Ok(copied.is_some())
+}
+
 /// Puts a row into the journal, unless it knows how that one ended. False if it is no row of the journal.
-fn put(connection: &Connection, row: &BTreeMap<String, Json>) -> rusqlite::Result<bool> {
+fn put(connection: &Connection, row: &CopiedRow, hash: ContentHash) -> rusqlite::Result<bool> {
     const COLUMNS: &str = "SELECT name FROM pragma_table_info('initiation')";
     let known: Vec<String> = all(connection, COLUMNS, [], |row| row.get(0))?;
     let names: Vec<&str> = known
@@ -131,6 +200,7 @@ fn put(connection: &Connection, row: &BTreeMap<String, Json>) -> rusqlite::Resul
         sets.join(", ")
     );
     let values = names.iter().map(|name| match &row[*name] {
+        _ if *name == "hash" => Value::Blob(hash.0.into()),
         Json::String(text) => Value::Text(text.clone()),
         Json::Number(number) => number.as_i64().map_or(Value::Null, Value::Integer),
         _ => Value::Null,

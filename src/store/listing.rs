@@ -3,7 +3,7 @@ use std::path::Path;
 use rusqlite::{Connection, Row};
 
 use super::database::{Database, all, execute, optional};
-use super::{Error, Stamp, adoption, damage, initiation};
+use super::{Error, Stamp, adoption, damage, initiation, journal_copy};
 use crate::api::{Initiation, Second, Stream};
 
 /// The lists as Connectivity sees them: every version under its stamp, read on a connection of its own.
@@ -75,7 +75,8 @@ impl Listing {
     ) -> Result<Option<Vec<ShownVersion>>, Error> {
         const LEAVE_OUT: &str = "DELETE FROM listed WHERE stream = ?1 AND place = ?2";
         loop {
-            let Some(entries) = self.entries(stream, selection)? else {
+            let entries = || self.entries(stream, selection);
+            let Some(entries) = journal_copy::repairing(&self.0, entries)? else {
                 return Ok(None);
             };
             let mut page = Vec::with_capacity(entries.len());

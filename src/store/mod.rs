@@ -26,7 +26,7 @@
 //! | `listing`, `stamping`, `stamp` | the lists as Connectivity sees them, and how versions get into them |
 //! | `adoption` | how a list is dated again, for a Connectivity that has read further than it was shown |
 //! | `initiation`, `unsettled` | the journal of payouts and transfers; what an operator settles in it |
-//! | `journal_copy` | the same journal in a file beside the state |
+//! | `journal_row`, `journal_copy` | its rows and their hashes; the same journal in a file beside the state |
 //! | `backup` | copies of the state, made and put back |
 //! | `witness`, `restored` | whether the state was put back from an older copy, and what follows |
 //! | `overview` | everything that `status` shows |
@@ -43,6 +43,7 @@ mod error;
 mod identity;
 mod initiation;
 mod journal_copy;
+mod journal_row;
 mod listing;
 mod memory;
 mod open;
@@ -74,6 +75,7 @@ pub use cursor::{Cursor, Range};
 pub use damage::{DamagedVersion, Repair};
 pub use error::Error;
 pub use initiation::{Entry, InitiationOutcome, InitiationState, Journal};
+pub use journal_row::DamagedInitiation;
 pub use listing::{Listing, Selection, ShownVersion};
 pub use memory::{Memory, MemoryChange};
 pub use open::{FILE, Identity, Store};

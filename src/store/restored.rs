@@ -16,9 +16,10 @@ use rusqlite::Connection;
 
 use super::database::{Database, execute, optional, value};
 use super::identity::state_value;
+use super::journal_row::doubt_all;
 use super::seq::{last_seq, last_used_seq};
 use super::witness::Witness;
-use super::{Error, InitiationState, Stamp, journal_copy};
+use super::{Error, Stamp, journal_copy};
 use crate::api::{Second, Stream, Timestamp};
 use crate::crash;
 
@@ -111,6 +112,8 @@ pub(super) fn settle(
     evidence: Evidence,
     witness: Option<&Witness>,
 ) -> Result<(), Error> {
+    use super::InitiationState::{NotMade, Open};
+    const MAY_BE_MADE: &str = "the state was put back, and the service may have made it since";
     let directory = database.file().parent().unwrap_or(Path::new("."));
     let (from, to, journalled) = database.write("begin after a restore", |connection| {
         let (from, to) = leave_seqs_out(connection, witness)?;
@@ -122,7 +125,8 @@ pub(super) fn settle(
             }
         }
         let journalled = journal_copy::take(connection, directory)?;
-        doubt_initiations(connection)?;
+        // What the service had not taken, it may have taken in the lost branch.
+        doubt_all(connection, &[NotMade, Open], MAY_BE_MADE)?;
         execute(connection, "DELETE FROM state WHERE key = ?1", [COPY_MARK])?;
         Ok((from, to, journalled))
     })?;
@@ -178,22 +182,6 @@ fn continue_above(connection: &Connection, stream: Stream, stamp: Stamp) -> rusq
         INSERT INTO listing (stream, above, shown) VALUES (?1, ?2, ?2)
         ON CONFLICT (stream) DO UPDATE SET above = max(coalesce(above, ?2), ?2), shown = max(coalesce(shown, ?2), ?2)";
     execute(connection, CONTINUE, (stream, stamp))
-}
-
-/// What the service had not taken, it may have taken in the lost branch.
-fn doubt_initiations(connection: &Connection) -> rusqlite::Result<()> {
-    const DOUBT: &str = "UPDATE initiation SET state = ?1, error = ?2 WHERE state IN (?3, ?4)";
-    let error = "the state was put back, and the service may have made it since";
-    execute(
-        connection,
-        DOUBT,
-        (
-            InitiationState::Unknown,
-            error,
-            InitiationState::NotMade,
-            InitiationState::Open,
-        ),
-    )
 }
 
 /// How many seqs between an offset and the newest version were left out.

@@ -94,7 +94,8 @@ pub(super) const LAYOUT: &str = "
         answer     TEXT,             -- the body that is answered
         error      TEXT,             -- why there is no outcome, or was none until an operator settled it
         settled_at TEXT,             -- when an operator settled or confirmed it
-        remark     TEXT              -- how what is made differs from what was asked for; none once it is confirmed
+        remark     TEXT,             -- how what is made differs from what was asked for; none once it is confirmed
+        hash       BLOB              -- of key, kind, request, state, id, status and answer, as in version
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX initiated ON initiation (id, kind) WHERE id IS NOT NULL;
     CREATE INDEX unsettled ON initiation (asked_at)

@@ -4,7 +4,8 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::database::{Database, all, execute, limit};
-use super::initiation::{InitiationOutcome, InitiationState, key_with, known};
+use super::initiation::{InitiationOutcome, InitiationState, key_with};
+use super::journal_row::{KnownInitiation, is_intact, known, remains, seal};
 use super::{Error, journal_copy, open};
 use crate::api::{Initiation, InitiationRequest, Timestamp, escaped};
 
@@ -17,7 +18,7 @@ pub struct Unsettled {
     /// The `idempotencyKey`.
     #[serde(rename = "idempotencyKey")]
     pub key: String,
-    /// `open`, `not made`, `unknown` or `made`.
+    /// `open`, `not made`, `unknown`, `made` or `damaged`.
     pub state: InitiationState,
     /// When the service was last asked, RFC 3339.
     #[serde(rename = "askedAt")]
@@ -55,7 +56,7 @@ impl Initiations {
 
     /// The request that has this key, or that is listed under it in its escaped form. It is an error if there is none.
     pub fn request(&self, key: &str) -> Result<(Initiation, InitiationRequest), Error> {
-        let find = |key: &str| self.0.run(READ, |connection| known(connection, key));
+        let find = |key: &str| self.find(key);
         let mut key = key.to_owned();
         let mut found = find(&key)?;
         if found.is_none()
@@ -77,6 +78,19 @@ impl Initiations {
         Ok((found.kind, request))
     }
 
+    /// The initiation that the journal has under that key, or what is left of it.
+    fn find(&self, key: &str) -> Result<Option<KnownInitiation>, Error> {
+        let found = journal_copy::repairing(&self.0, || {
+            self.0.run(READ, |connection| known(connection, key))
+        });
+        match found {
+            Err(Error::DamagedInitiation(_)) => self
+                .0
+                .run(READ, |connection| known_or_remains(connection, key)),
+            found => found,
+        }
+    }
+
     /// Writes down the outcome that an operator has found out. Connectivity gets it when it asks again. The same outcome
     /// as the service's confirms that one.
     ///
@@ -88,8 +102,11 @@ impl Initiations {
             UPDATE initiation SET state = ?2, settled_at = ?3, id = ?4, status = coalesce(status, ?5),
                 answer = coalesce(answer, ?6), remark = NULL
             WHERE key = ?1";
+        // Nothing that was damaged is under the hash again.
+        const GIVE_UP: &str =
+            "UPDATE initiation SET request = '', status = NULL, answer = NULL WHERE key = ?1";
         const DOING: &str = "settle a payout or transfer";
-        let before = self.0.run(DOING, |connection| known(connection, key))?;
+        let before = self.find(key)?;
         // No process asks the service while the lock is held, so what is open was left by one that ended.
         let lock = match before {
             Some(known) if known.state == InitiationState::Open => {
@@ -105,9 +122,13 @@ impl Initiations {
             if let Some(objection) = objection(connection, key, outcome, lock.is_some())? {
                 return Ok(Some(objection));
             }
+            if known(connection, key).is_err() {
+                execute(connection, GIVE_UP, [key])?;
+            }
             let (state, id, status, answer, _) = outcome.columns();
             let now = Timestamp::now().second();
             execute(connection, SETTLE, (key, state, now, id, status, answer))?;
+            seal(connection, key)?;
             Ok(None)
         })?;
         if let Some(objection) = objection {
@@ -120,6 +141,14 @@ impl Initiations {
 
 const READ: &str = "read the journal of payouts and transfers";
 
+/// The initiation that the journal has under that key, or what is left of it if it is damaged.
+fn known_or_remains(
+    connection: &Connection,
+    key: &str,
+) -> rusqlite::Result<Option<KnownInitiation>> {
+    known(connection, key).or_else(|_| remains(connection, key).map(Some))
+}
+
 /// Why an initiation cannot be settled so, if it cannot.
 fn objection(
     connection: &Connection,
@@ -127,9 +156,9 @@ fn objection(
     outcome: &InitiationOutcome,
     is_alone: bool,
 ) -> rusqlite::Result<Option<Error>> {
-    use InitiationState::{Made, NotMade, Open, Refused, Unknown};
+    use InitiationState::{Damaged, Made, NotMade, Open, Refused, Unknown};
     let owned = || key.to_owned();
-    let Some(known) = known(connection, key)? else {
+    let Some(known) = known_or_remains(connection, key)? else {
         return Ok(Some(Error::NoInitiation(owned())));
     };
     let id = outcome.columns().1;
@@ -140,7 +169,7 @@ fn objection(
             let (key, id) = (owned(), known.id);
             return Ok(Some(Error::InitiationSettled { key, state, id }));
         }
-        Open | NotMade | Unknown => {}
+        Open | NotMade | Unknown | Damaged => {}
     }
     let Some(id) = id else {
         return Ok(None);
@@ -156,18 +185,23 @@ fn objection(
 /// those that are made differently, and the newest ones first.
 pub(super) fn unsettled(connection: &Connection, most: usize) -> rusqlite::Result<Vec<Unsettled>> {
     const UNSETTLED: &str = "
-        SELECT kind, key, state, asked_at, id, error, remark FROM initiation
+        SELECT * FROM initiation
         WHERE state NOT IN ('made', 'refused') OR remark IS NOT NULL
         ORDER BY CASE state WHEN 'unknown' THEN 0 WHEN 'made' THEN 1 ELSE 2 END, asked_at DESC, key LIMIT ?1";
     all(connection, UNSETTLED, [limit(most)], |row| {
+        let state = if is_intact(row) {
+            row.get("state")?
+        } else {
+            InitiationState::Damaged
+        };
         Ok(Unsettled {
-            kind: row.get(0)?,
-            key: row.get(1)?,
-            state: row.get(2)?,
-            asked_at: row.get(3)?,
-            id: row.get(4)?,
-            error: row.get(5)?,
-            remark: row.get(6)?,
+            kind: row.get("kind")?,
+            key: row.get("key")?,
+            state,
+            asked_at: row.get("asked_at")?,
+            id: row.get("id")?,
+            error: row.get("error")?,
+            remark: row.get("remark")?,
         })
     })
 }

@@ -3,10 +3,10 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use rusqlite::Connection;
 
-use super::Error;
 use super::database::Database;
 use super::schema::{APPLICATION, LAYOUT, VERSION};
 use super::upgrade_slices::{self, SliceWork};
+use super::{Error, journal_row};
 
 /// What leads from one layout to the next: changes of what is there, and the tables and indices that are new.
 struct LayoutStep {
@@ -73,10 +73,11 @@ const LISTS_OF_5: &str = "
     DROP TABLE listing_before;
 ";
 
-/// Layouts 3 to 5 had a table of payouts and transfers, which no operator could settle.
+/// Layouts 3 to 5 had a table of payouts and transfers without hashes, which no operator could settle.
 const SETTLE_INITIATIONS: &str = "
     ALTER TABLE initiation ADD COLUMN settled_at TEXT;
     ALTER TABLE initiation ADD COLUMN remark TEXT;
+    ALTER TABLE initiation ADD COLUMN hash BLOB;
     DROP INDEX unsettled;
 ";
 
@@ -140,6 +141,7 @@ fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     if found >= 3 {
         connection.execute_batch(SETTLE_INITIATIONS)?;
         connection.execute_batch(&statements(&["INDEX unsettled"]))?;
+        journal_row::seal_all(connection)?;
     }
     let lists = if has_lists {
         SliceWork::Places
