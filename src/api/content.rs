@@ -5,8 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Amount;
-use super::object::Balances;
+use super::{Amount, Members};
 
 /// The first 16 bytes of the SHA-256 of a record's text.
 ///
@@ -84,16 +83,15 @@ pub fn same_content(one: &str, other: &str) -> bool {
 /// of the request there.
 pub fn same_balances(one: &str, other: &str) -> bool {
     let amounts = |json: &str| -> Option<Vec<(String, String)>> {
-        let object: Balances = serde_json::from_str(json).ok()?;
-        let mut amounts: Vec<_> = object
-            .balances
-            .iter()
-            .map(|balance| {
-                let amount = Amount::parse(&balance.amount)
-                    .map_or(balance.amount.to_string(), |amount| amount.to_string());
-                (balance.currency.to_string(), amount)
-            })
-            .collect();
+        let object = Members::read(json).ok()?;
+        let balances: Vec<Members> = serde_json::from_str(object.get("balances")?).ok()?;
+        let mut amounts = Vec::with_capacity(balances.len());
+        for balance in &balances {
+            let amount = balance.text("amount").ok()?;
+            let digits =
+                Amount::parse(&amount).map_or(amount.to_string(), |amount| amount.to_string());
+            amounts.push((balance.text("currency").ok()?.into_owned(), digits));
+        }
         amounts.sort();
         Some(amounts)
     };

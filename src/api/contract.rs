@@ -7,9 +7,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::members::folds_to;
+use super::text::{Text, text, without_half_pairs};
 use super::{Amount, Asset, Stream, Timestamp};
 
 /// The values of `type` that the API knows.
@@ -37,43 +39,57 @@ pub const STATUSES: [&str; 15] = [
 /// The greatest length of an id, in characters.
 const LONGEST_ID: usize = 1_000;
 
-/// The fields that have rules. Each is kept as raw text first, so that one wrong field does not hide the others.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RecordFields<'a> {
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "accountID")]
-    account_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    created_at: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    updated_at: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    at: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    amount: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    currency: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    balances: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    metadata: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    status: Option<&'a RawValue>,
-}
+/// The fields that have rules.
+const RULED: [&str; 11] = [
+    "id",
+    "accountID",
+    "createdAt",
+    "updatedAt",
+    "at",
+    "amount",
+    "currency",
+    "balances",
+    "metadata",
+    "type",
+    "status",
+];
+
+/// The values of the fields that have rules. Each is kept as raw text first, so that one wrong field does not hide the
+/// others.
+///
+/// A name that differs from a field's only in case is taken for it, as Go does, unless the field's own name is there, too,
+/// or more than one is like that.
+pub(super) struct RecordFields<'a>([Option<&'a RawValue>; RULED.len()]);
 
 impl<'a> RecordFields<'a> {
+    fn get(&self, field: &str) -> Option<&'a str> {
+        let place = RULED.iter().position(|ruled| *ruled == field)?;
+        self.0[place].map(RawValue::get)
+    }
+
+    /// The texts of the fields that are there, with their names.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
+        let values = RULED.into_iter().zip(self.0);
+        values.filter_map(|(field, value)| Some((field, value?.get())))
+    }
+
     /// The record's key.
     pub fn key(&self, stream: Stream) -> Result<Cow<'a, str>, String> {
         let field = stream.key_field();
         let id = match stream {
-            Stream::Balances => self.account_id,
-            _ => self.id,
+            Stream::Balances => self.get("accountID"),
+            _ => self.get("id"),
         };
-        let id = text(field, id.map(RawValue::get))?;
+        if let Some(json) = id
+            && let Cow::Owned(_) = without_half_pairs(json)
+        {
+            // For Formance, several such ids would be the same.
+            return Err(format!(
+                "\"{field}\" is {}, with half a surrogate pair: have the service cut its texts between characters",
+                super::escaped(json)
+            ));
+        }
+        let id = text(field, id)?;
         check_id(field, &id)?;
         Ok(id)
     }
@@ -81,9 +97,9 @@ impl<'a> RecordFields<'a> {
     /// The record's own date.
     pub fn date(&self, stream: Stream) -> Result<Timestamp, String> {
         let value = match stream {
-            Stream::Accounts | Stream::Beneficiaries => self.created_at,
-            Stream::Balances => self.at,
-            Stream::Transactions => self.updated_at,
+            Stream::Accounts | Stream::Beneficiaries => self.get("createdAt"),
+            Stream::Balances => self.get("at"),
+            Stream::Transactions => self.get("updatedAt"),
         };
         date(stream.date_field(), value)
     }
@@ -92,15 +108,15 @@ impl<'a> RecordFields<'a> {
     pub fn check(&self, stream: Stream) -> Result<(), String> {
         match stream {
             Stream::Accounts | Stream::Beneficiaries => {}
-            Stream::Balances => check_balances(self.balances)?,
+            Stream::Balances => check_balances(self.get("balances"))?,
             Stream::Transactions => {
-                date("createdAt", self.created_at)?;
-                check_amount(self.amount)?;
-                check_currency(self.currency)?;
+                date("createdAt", self.get("createdAt"))?;
+                check_amount(self.get("amount"))?;
+                check_currency(self.get("currency"))?;
             }
         }
-        match self.metadata {
-            Some(metadata) if stream != Stream::Balances => check_metadata(metadata.get()),
+        match self.get("metadata") {
+            Some(metadata) if stream != Stream::Balances => check_metadata(metadata),
             _ => Ok(()),
         }
     }
@@ -112,38 +128,57 @@ impl<'a> RecordFields<'a> {
         }
         let mut unknown = Vec::new();
         for (field, value, known) in [
-            ("type", self.kind, TYPES.as_slice()),
-            ("status", self.status, STATUSES.as_slice()),
+            ("type", self.get("type"), TYPES.as_slice()),
+            ("status", self.get("status"), STATUSES.as_slice()),
         ] {
-            match text(field, value.map(RawValue::get)) {
+            match text(field, value) {
                 Ok(value) if known.contains(&&*value) => {}
                 Ok(value) => unknown.push((field, super::escaped(&value))),
-                Err(_) => unknown.push((
-                    field,
-                    value.map_or("(missing)".to_owned(), |value| super::escaped(value.get())),
-                )),
+                Err(_) => {
+                    let shown = value.map_or("(missing)".to_owned(), super::escaped);
+                    unknown.push((field, shown));
+                }
             }
         }
         unknown
     }
 }
 
-/// A JSON string, borrowed if it has no escapes.
-#[derive(Deserialize)]
-#[serde(transparent)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+impl<'de: 'a, 'a> Deserialize<'de> for RecordFields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RecordFields<'a>, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = RecordFields<'de>;
 
-/// Reads the JSON of a field as a string.
-pub(super) fn text<'a>(field: &str, json: Option<&'a str>) -> Result<Cow<'a, str>, String> {
-    match json {
-        None | Some("null") => Err(format!("\"{field}\" is missing")),
-        Some(json) => match serde_json::from_str::<Text>(json) {
-            Ok(Text(text)) => Ok(text),
-            Err(_) => Err(format!(
-                "\"{field}\" is {}, not a string",
-                super::escaped(json)
-            )),
-        },
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut exact = [None; RULED.len()];
+                let mut folded = [None; RULED.len()];
+                let mut ambiguous = [false; RULED.len()];
+                while let Some(Text(name)) = map.next_key()? {
+                    if let Some(place) = RULED.iter().position(|field| *field == name) {
+                        if exact[place].is_some() {
+                            return Err(Error::duplicate_field(RULED[place]));
+                        }
+                        exact[place] = Some(map.next_value()?);
+                    } else if let Some(place) =
+                        RULED.iter().position(|field| folds_to(&name, field))
+                    {
+                        ambiguous[place] = folded[place].is_some();
+                        folded[place] = Some(map.next_value()?);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(RecordFields(std::array::from_fn(|place| {
+                    exact[place].or(folded[place].filter(|_| !ambiguous[place]))
+                })))
+            }
+        }
+        deserializer.deserialize_map(Read)
     }
 }
 
@@ -161,46 +196,36 @@ pub fn check_id(field: &str, id: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn date(field: &str, value: Option<&RawValue>) -> Result<Timestamp, String> {
-    Timestamp::parse(&text(field, value.map(RawValue::get))?)
-        .map_err(|invalid| format!("\"{field}\": {invalid}"))
+fn date(field: &str, value: Option<&str>) -> Result<Timestamp, String> {
+    Timestamp::parse(&text(field, value)?).map_err(|invalid| format!("\"{field}\": {invalid}"))
 }
 
-fn check_amount(value: Option<&RawValue>) -> Result<(), String> {
-    Amount::check(&text("amount", value.map(RawValue::get))?)
-        .map_err(|invalid| format!("\"amount\": {invalid}"))
+fn check_amount(value: Option<&str>) -> Result<(), String> {
+    Amount::check(&text("amount", value)?).map_err(|invalid| format!("\"amount\": {invalid}"))
 }
 
-fn check_currency(value: Option<&RawValue>) -> Result<(), String> {
-    Asset::check(&text("currency", value.map(RawValue::get))?)
-        .map_err(|invalid| format!("\"currency\": {invalid}"))
+fn check_currency(value: Option<&str>) -> Result<(), String> {
+    Asset::check(&text("currency", value)?).map_err(|invalid| format!("\"currency\": {invalid}"))
 }
 
-fn check_balances(value: Option<&RawValue>) -> Result<(), String> {
-    #[derive(Deserialize)]
-    struct BalanceFields<'a> {
-        #[serde(borrow, default)]
-        amount: Option<&'a RawValue>,
-        #[serde(borrow, default)]
-        currency: Option<&'a RawValue>,
-    }
-    let json = match value.map(RawValue::get) {
+fn check_balances(value: Option<&str>) -> Result<(), String> {
+    let json = match value {
         None | Some("null") => return Err("\"balances\" is missing".to_owned()),
         Some(json) => json,
     };
-    let balances: Vec<BalanceFields> = serde_json::from_str(json).map_err(|_| {
+    let balances: Vec<RecordFields> = serde_json::from_str(json).map_err(|_| {
         format!(
             "\"balances\" is {}, not a list of objects",
             super::escaped(json)
         )
     })?;
     balances.iter().try_for_each(|balance| {
-        check_amount(balance.amount)?;
-        check_currency(balance.currency)
+        check_amount(balance.get("amount"))?;
+        check_currency(balance.get("currency"))
     })
 }
 
-/// Checks that metadata is null or an object of strings.
+/// Checks that metadata is null or an object of strings and nulls, which Go reads as empty strings.
 pub fn check_metadata(metadata: &str) -> Result<(), String> {
     struct Strings;
     impl<'de> Deserialize<'de> for Strings {
@@ -216,11 +241,11 @@ pub fn check_metadata(metadata: &str) -> Result<(), String> {
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strings, A::Error> {
-            while map.next_entry::<Text, Text>()?.is_some() {}
+            while map.next_entry::<Text, Option<Text>>()?.is_some() {}
             Ok(Strings)
         }
     }
-    match serde_json::from_str::<Option<Strings>>(metadata) {
+    match serde_json::from_str::<Option<Strings>>(&without_half_pairs(metadata)) {
         Ok(_) => Ok(()),
         Err(_) => Err(format!(
             "\"metadata\" is {}, not an object whose values are all strings",
@@ -260,7 +285,9 @@ mod tests {
             ("metadata", "null", ""),
             ("metadata", "{}", ""),
             ("metadata", r#"{"a":1}"#, "\"metadata\" is"),
-            ("metadata", r#"{"a":null}"#, "\"metadata\" is"),
+            ("metadata", r#"{"a":null,"b":"half \ud83d"}"#, ""),
+            ("metadata", "7", "\"metadata\" is"),
+            ("Amount", "12", ""),
             ("metadata", "[]", "\"metadata\" is"),
             ("amount", "12", "\"amount\" is 12, not a string"),
             ("amount", "null", "\"amount\" is missing"),
@@ -289,6 +316,22 @@ mod tests {
                 "{balances}: {reason}"
             );
         }
+    }
+
+    #[test]
+    fn a_name_in_another_case_is_taken_for_the_field() {
+        for (json, expected) in [
+            (r#"{"Id":"a"}"#, Ok("a")),
+            (r#"{"ID":"b","id":"a"}"#, Ok("a")),
+            (r#"{"Id":"a","ID":"b"}"#, Err("\"id\" is missing")),
+            (r#"{"i d":"a"}"#, Err("\"id\" is missing")),
+        ] {
+            let fields: RecordFields = serde_json::from_str(json).unwrap();
+            let key = fields.key(Stream::Accounts);
+            assert_eq!(key.as_deref().map_err(String::as_str), expected, "{json}");
+        }
+        let json = r#"{"Balances":[{"Amount":"1","CURRENCY":"EUR/2"}]}"#;
+        assert_eq!(broken(Stream::Balances, json), "");
     }
 
     #[test]

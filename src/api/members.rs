@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Invalid;
-use super::contract::{Text, text};
+use super::text::{Text, text};
 
 /// The members of a JSON object in their order, each value as its exact text.
 ///
@@ -25,10 +25,30 @@ impl<'a> Members<'a> {
         serde_json::from_str(json).map_err(|error| Invalid(error.to_string()))
     }
 
-    /// The text of a member's value. If a name is given twice, the last one wins.
+    /// The text of a member's value. If a name is given twice, the last one wins. If it is not given, the only one counts
+    /// that differs from it in case alone, as for Go.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let found = self.members.iter().rev().find(|(known, _)| known == name);
-        found.map(|(_, value)| &**value)
+        let place = self.place(name)?;
+        Some(&self.members[place].1)
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        let exact = self.members.iter().rposition(|(known, _)| known == name);
+        exact.or_else(|| {
+            let mut folded =
+                (0..self.members.len()).filter(|place| folds_to(&self.members[*place].0, name));
+            folded.next().filter(|_| folded.next().is_none())
+        })
+    }
+
+    /// Writes a member under this name that counts as it, although it is spelt in another case.
+    pub fn respell(&mut self, name: &'static str) {
+        if let Some(place) = self.place(name)
+            && self.members[place].0 != name
+        {
+            self.members[place].0 = Cow::Borrowed(name);
+            self.edited = true;
+        }
     }
 
     /// The string that a member holds; an error if it is missing or holds something else.
@@ -45,14 +65,10 @@ impl<'a> Members<'a> {
     pub fn set_json(&mut self, name: &'static str, json: String) {
         self.edited = true;
         let value = Cow::Owned(json);
-        match self
-            .members
-            .iter_mut()
-            .rev()
-            .find(|(known, _)| known == name)
-        {
-            Some((_, known)) => *known = value,
-            None => self.members.push((Cow::Borrowed(name), value)),
+        let member = (Cow::Borrowed(name), value);
+        match self.place(name) {
+            Some(place) => self.members[place] = member,
+            None => self.members.push(member),
         }
     }
 
@@ -121,7 +137,8 @@ pub fn is_other_spelling(name: &str, fields: &[&str]) -> bool {
         .any(|field| name != *field && folds_to(name, field))
 }
 
-fn folds_to(name: &str, field: &str) -> bool {
+/// Whether a name is that of the field, which is in ASCII, but for case.
+pub(super) fn folds_to(name: &str, field: &str) -> bool {
     if name.is_ascii() {
         return name.eq_ignore_ascii_case(field);
     }

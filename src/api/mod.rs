@@ -19,7 +19,9 @@ mod query;
 mod record;
 mod second;
 mod stream;
+mod text;
 mod timestamp;
+mod utf8_text;
 
 pub use amount::Amount;
 pub use asset::Asset;
@@ -34,6 +36,7 @@ pub use query::{Query, balances_path};
 pub use record::{Record, Unusable, read_record};
 pub use second::Second;
 pub use stream::{PerStream, Stream};
+pub use text::{replace_escapes, without_half_pairs};
 pub use timestamp::Timestamp;
 
 /// Why a text is not the value that the API wants. It names the value and the rule.

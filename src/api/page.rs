@@ -4,6 +4,7 @@ use serde::Deserializer;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::utf8_text::Utf8Text;
 use super::{Invalid, Record, Stream, Unusable, read_record};
 
 /// The most elements of one page that may break the API. Each costs memory and a place in quarantine; this many are
@@ -23,12 +24,14 @@ impl Page {
     /// Reads the body of a list answer: a bare JSON array.
     ///
     /// An element that breaks a rule does not affect the others. A body that is not a JSON array is an error, which
-    /// shows how the body begins. So are more than 10,000 elements that break a rule.
+    /// shows how the body begins. So are more than 10,000 elements that break a rule, or bytes that are not UTF-8.
     pub fn read(stream: Stream, body: &[u8]) -> Result<Page, Invalid> {
         let mut page = Page::default();
-        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        let text = Utf8Text::read(body)?;
+        let mut deserializer = serde_json::Deserializer::from_str(&text.text);
         let elements = PageVisitor {
             stream,
+            text: &text,
             page: &mut page,
         };
         let unread = deserializer
@@ -55,6 +58,7 @@ impl Page {
 /// elements it left unread, after too many had broken a rule.
 struct PageVisitor<'a> {
     stream: Stream,
+    text: &'a Utf8Text<'a>,
     page: &'a mut Page,
 }
 
@@ -69,7 +73,8 @@ impl<'de> Visitor<'de> for PageVisitor<'_> {
         while self.page.unusable.len() <= MOST_UNUSABLE
             && let Some(element) = elements.next_element::<&RawValue>()?
         {
-            match read_record(self.stream, element.get()) {
+            let read = read_record(self.stream, element.get());
+            match read.and_then(|record| self.text.check(record, element.get())) {
                 Ok(record) => self.page.records.push(record),
                 Err(unusable) => self.page.unusable.push(unusable),
             }
@@ -169,7 +174,7 @@ mod tests {
             ),
             (
                 r#"{"id":"\ud800","createdAt":"2024-05-01T12:00:00Z"}"#,
-                "not a string",
+                "half a surrogate pair",
             ),
             (r#"{"id":"a"}"#, "\"createdAt\" is missing"),
             (r#"{"id":"a","createdAt":null}"#, "\"createdAt\" is missing"),
@@ -231,7 +236,44 @@ mod tests {
             );
         }
         assert_eq!(read(Stream::Accounts, "[]").unwrap().length(), 0);
-        assert!(Page::read(Stream::Accounts, b"[\"\xff\"]").is_err());
+    }
+
+    #[test]
+    fn a_byte_that_is_not_utf_8_affects_only_its_record() {
+        let record = |id: &str, more: &str| {
+            format!(r#"{{"id":"{id}","createdAt":"2024-05-01T12:00:00Z"{more}}}"#)
+        };
+        let records = [
+            record("a", ""),
+            record("b", r#","metadata":{"a":"caf@"}"#),
+            record("c", r#","accountName":"caf@""#),
+            record("d@", ""),
+        ];
+        let body = format!("[{}]", records.join(","));
+        let body: Vec<u8> = body
+            .bytes()
+            .map(|byte| if byte == b'@' { 0xe9 } else { byte })
+            .collect();
+        let page = Page::read(Stream::Accounts, &body).unwrap();
+        let ids: Vec<&str> = page.records.iter().map(|record| &*record.id).collect();
+        assert_eq!(ids, ["a", "c"]);
+        assert!(page.records[1].json.contains("caf\u{fffd}"));
+        let unusable: Vec<_> = page
+            .unusable
+            .iter()
+            .map(|one| (one.id.as_deref(), &*one.reason))
+            .collect();
+        assert_eq!(unusable[0].0, Some("b"));
+        assert!(
+            unusable[0]
+                .1
+                .contains("\"metadata\" contains bytes that are not UTF-8"),
+            "{unusable:?}"
+        );
+        assert_eq!(unusable[1].0, None);
+        let many = [b"[\"".as_slice(), &[0xff; 10_001], b"\"]"].concat();
+        let error = Page::read(Stream::Accounts, &many).unwrap_err().to_string();
+        assert!(error.contains("is not UTF-8"), "{error}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::dates::rewritten;
 use super::members::drop_unreadable;
-use super::texts::without_nul;
+use super::texts::storable;
 use crate::api::{
     Amount, Asset, Initiated, InitiationRequest, Invalid, Members, Timestamp, check_id,
     check_metadata, escaped,
@@ -81,7 +81,7 @@ pub fn read_initiated(request: &InitiationRequest, body: &[u8]) -> Result<Initia
     }
     Ok(Initiated {
         id,
-        json: without_nul(&answer.write()).into_owned(),
+        json: storable(&answer.write()).into_owned(),
         difference,
     })
 }

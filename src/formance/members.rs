@@ -4,10 +4,14 @@ use crate::api::{Members, is_other_spelling};
 /// API needs more than three levels.
 const DEEPEST: usize = 1_000;
 
-/// Removes the members of an object that Go would misread, if it reads `fields` from it.
+/// Removes the members of an object that Go would misread, if it reads `fields` from it, and writes the others under the
+/// names of their fields.
 ///
 /// Go matches names without regard to case, and the last match wins, so that `"ID"` would replace `"id"`.
-pub(super) fn drop_unreadable(object: &mut Members, fields: &[&str]) {
+pub(super) fn drop_unreadable(object: &mut Members, fields: &[&'static str]) {
+    for field in fields {
+        object.respell(field);
+    }
     object.retain(|name, json| !is_other_spelling(name, fields) && !is_deeper_than(json, DEEPEST));
 }
 
@@ -47,10 +51,10 @@ mod tests {
     }
 
     #[test]
-    fn another_spelling_of_a_field_is_dropped() {
+    fn another_spelling_of_a_field_is_dropped_or_takes_its_name() {
         let json = r#"{"id":"a","ID":7,"Id":8,"\u017fcheme":1,"idx":2,"i d":3}"#;
         let mut object = Members::read(json).unwrap();
         drop_unreadable(&mut object, &["id", "scheme"]);
-        assert_eq!(object.write(), r#"{"id":"a","idx":2,"i d":3}"#);
+        assert_eq!(object.write(), r#"{"id":"a","scheme":1,"idx":2,"i d":3}"#);
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! * The Go client (encoding/json into generated structures) fails a whole page for one value that it cannot read.
 //! * The Payments API answers 400 to a request with one value that breaks its rules.
-//! * The database cannot store U+0000 or a number with too many digits, and cannot index a long id.
+//! * The database cannot store U+0000, half a surrogate pair or a number with too many digits, and cannot index a long id.
 //!
 //! A decision that both ways have to make is made here, once, so that Formance shows the same for a record whichever way
 //! it came. Where a rule is Formance's, it was read in formancehq/payments v3.4.0.
@@ -20,7 +20,7 @@
 //! | `readable` | the text of a version that the Go client can read |
 //! | `initiated` | the text of a payout or transfer that the Go client can read |
 //! | `members` | which members of an object the Go client would misread |
-//! | `texts` | texts that are missing, are no strings, or contain U+0000 |
+//! | `texts` | texts that are missing, are no strings, or contain what PostgreSQL cannot store |
 //! | `dates` | dates that Go cannot read or that lie in the future |
 //! | `values` | values of `type`, `status` and `scheme` that Formance does not know |
 //! | `ids` | the ids of accounts and payments |
@@ -42,5 +42,5 @@ pub use ids::ConnectorId;
 pub use initiated::{initiated_as, read_initiated};
 pub use limits::{LONGEST_NAME, Unfit, check_amount, check_asset, check_reference};
 pub use readable::readable;
-pub use texts::{non_empty_text, without_nul};
+pub use texts::{non_empty_text, storable};
 pub use values::{scheme, status, transaction_type};

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use super::dates::rewritten;
 use super::members::drop_unreadable;
-use super::texts::{text, without_nul};
+use super::texts::{storable, text};
 use super::values::{status, transaction_type};
 use crate::api::{Initiation, Members, Stream, Timestamp};
 
@@ -35,7 +35,7 @@ pub fn readable(
     } else {
         Cow::Borrowed(json)
     };
-    without_nul(&text).into_owned()
+    storable(&text).into_owned()
 }
 
 /// The fields that the Go client reads.

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use crate::api::Members;
+use crate::api::{Members, replace_escapes, without_half_pairs};
 
 /// The text of a field that should be a string; `None` if it is missing or null. Any other value counts as its JSON.
 pub(super) fn text<'r>(record: &'r Members, field: &str) -> Option<Cow<'r, str>> {
@@ -15,28 +15,17 @@ pub fn non_empty_text(record: &Members, field: &str) -> Option<String> {
     Some(text.into_owned())
 }
 
-/// A JSON text in which U+FFFD replaces U+0000, which PostgreSQL cannot store.
-pub fn without_nul(json: &str) -> Cow<'_, str> {
+/// A JSON text in which U+FFFD replaces what PostgreSQL cannot store: U+0000 and half a surrogate pair.
+pub fn storable(json: &str) -> Cow<'_, str> {
+    match without_half_pairs(json) {
+        Cow::Borrowed(json) => replace_escapes(json, replace_nul),
+        Cow::Owned(json) => Cow::Owned(replace_escapes(&json, replace_nul).into_owned()),
+    }
+}
+
+fn replace_nul(escape: &str) -> Option<(&str, usize)> {
     const NUL: &str = r"\u0000";
-    if !json.contains(NUL) {
-        return Cow::Borrowed(json);
-    }
-    let mut text = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some(place) = rest.find('\\') {
-        let (before, escape) = rest.split_at(place);
-        text += before;
-        // The character after a backslash is skipped with it: an escaped backslash begins no other escape.
-        let (written, length) = if escape.starts_with(NUL) {
-            (r"\ufffd", NUL.len())
-        } else {
-            let length = escape.chars().take(2).map(char::len_utf8).sum();
-            (&escape[..length], length)
-        };
-        text += written;
-        rest = &escape[length..];
-    }
-    Cow::Owned(text + rest)
+    escape.starts_with(NUL).then_some((r"\ufffd", NUL.len()))
 }
 
 #[cfg(test)]
@@ -53,7 +42,7 @@ mod tests {
             ),
             (r#"{"a":"\u0001é\\"}"#, r#"{"a":"\u0001é\\"}"#),
         ] {
-            assert_eq!(without_nul(json), expected);
+            assert_eq!(storable(json), expected);
         }
     }
 

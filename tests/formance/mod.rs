@@ -29,6 +29,7 @@ mod outcomes;
 pub mod push;
 mod reading;
 mod restores;
+mod spellings;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -3,7 +3,7 @@ use serde::Serialize;
 use super::wire::{Metadata, date_as_text, metadata, observed_at};
 use crate::api::{Members, Stream, Timestamp};
 use crate::formance::{
-    LONGEST_NAME, Unfit, check_reference, non_empty_text, payment_date, without_nul,
+    LONGEST_NAME, Unfit, check_reference, non_empty_text, payment_date, storable,
 };
 use crate::store::Change;
 
@@ -27,7 +27,7 @@ pub(super) struct PaymentsAccount<'a> {
 impl<'a> PaymentsAccount<'a> {
     /// Reads a version. The error says why the API cannot have it.
     pub fn read(change: &Change, connector_id: &'a str) -> Result<PaymentsAccount<'a>, Unfit> {
-        let json = without_nul(&change.json);
+        let json = storable(&change.json);
         let record = Members::read(&json)?;
         let (name_field, kind) = match change.stream {
             Stream::Beneficiaries => ("ownerName", "EXTERNAL"),

@@ -39,7 +39,7 @@ struct Fixed {
 impl PaymentsTransaction {
     /// Reads a version. The error says why the API cannot have it.
     pub fn read(change: &Change) -> Result<PaymentsTransaction, Unfit> {
-        let json = formance::without_nul(&change.json);
+        let json = formance::storable(&change.json);
         let record = Members::read(&json)?;
         let reference = record.text("id")?.into_owned();
         formance::check_reference(&reference)?;

@@ -12,10 +12,11 @@ pub(super) type Metadata = BTreeMap<String, String>;
 
 /// Reads the metadata of a record; empty if it has none.
 pub(super) fn metadata(record: &Members) -> Metadata {
-    record
-        .get("metadata")
-        .and_then(|json| serde_json::from_str(json).ok())
-        .unwrap_or_default()
+    let read = |json| serde_json::from_str::<BTreeMap<String, Option<String>>>(json).ok();
+    let metadata = record.get("metadata").and_then(read).unwrap_or_default();
+    // As Formance's client reads it.
+    let text = |(key, value): (String, Option<String>)| (key, value.unwrap_or_default());
+    metadata.into_iter().map(text).collect()
 }
 
 /// The instant at which a version was read.

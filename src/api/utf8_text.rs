@@ -1,0 +1,72 @@
+use std::borrow::Cow;
+
+use super::contract::RecordFields;
+use super::{Invalid, Record, Unusable};
+
+/// The most places of a body that may not be UTF-8. More of them are not an accident in a record.
+const MOST_REPLACED: usize = 10_000;
+
+/// The body of an answer as a text. U+FFFD replaces what is not UTF-8, as for Go.
+pub(super) struct Utf8Text<'a> {
+    pub text: Cow<'a, str>,
+    /// Where it does, in bytes from the beginning of the text.
+    replaced: Vec<usize>,
+}
+
+impl<'a> Utf8Text<'a> {
+    /// Reads a body. It is an error if more than 10,000 places of it are not UTF-8.
+    pub fn read(body: &'a [u8]) -> Result<Utf8Text<'a>, Invalid> {
+        let mut replaced = Vec::new();
+        if let Ok(text) = std::str::from_utf8(body) {
+            let text = Cow::Borrowed(text);
+            return Ok(Utf8Text { text, replaced });
+        }
+        let mut text = String::with_capacity(body.len());
+        for chunk in body.utf8_chunks() {
+            text += chunk.valid();
+            if !chunk.invalid().is_empty() {
+                replaced.push(text.len());
+                text.push(char::REPLACEMENT_CHARACTER);
+            }
+            if replaced.len() > MOST_REPLACED {
+                return Err(Invalid(
+                    "the body is not UTF-8: have the service encode its JSON in UTF-8".to_owned(),
+                ));
+            }
+        }
+        let text = Cow::Owned(text);
+        Ok(Utf8Text { text, replaced })
+    }
+
+    /// A record whose text, `json`, is a part of this one. It is not accepted if a field that has rules was changed: two
+    /// ids, for example, may have become one.
+    pub fn check(&self, record: Record, json: &str) -> Result<Record, Unusable> {
+        if !self.is_changed(json) {
+            return Ok(record);
+        }
+        let fields: Option<RecordFields> = serde_json::from_str(json).ok();
+        let changed =
+            fields.and_then(|fields| fields.all().find(|(_, text)| self.is_changed(text)));
+        match changed {
+            None => Ok(record),
+            Some((field, _)) => Err(Unusable {
+                id: (field != record.stream.key_field()).then_some(record.id),
+                reason: format!(
+                    "\"{field}\" contains bytes that are not UTF-8, which are U+FFFD here: have the service encode its \
+                    JSON in UTF-8"
+                ),
+                json: record.json,
+            }),
+        }
+    }
+
+    /// Whether a part of the text, which borrows from it, has U+FFFD in place of what was there.
+    fn is_changed(&self, part: &str) -> bool {
+        let start = (part.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
+        let range = start..start.saturating_add(part.len());
+        let next = self.replaced.partition_point(|place| *place < start);
+        self.replaced
+            .get(next)
+            .is_some_and(|place| range.contains(place))
+    }
+}
