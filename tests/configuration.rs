@@ -241,6 +241,14 @@ fn endpoints() {
         { "endpoint": "https://example.com/?a=b" } -> remove the query
         { "endpoint": "https://example.com/#x" } -> remove the query and the fragment
         { "endpoint": "https://" } -> "endpoint" is "https://"
+        { "endpoint": "http://127.0.0.1:99999" } -> "endpoint" is "http://127.0.0.1:99999": use a port from 1 to 65535
+        { "endpoint": "https://[::1]:65536" } -> "endpoint" is "https://[::1]:65536": use a port from 1 to 65535
+        { "endpoint": "https://example.com:0" } -> use a port from 1 to 65535
+        { "endpoint": "https://example.com:-1" } -> "endpoint" is "https://example.com:-1": use a
+        { "proxy": "http://proxy.example.com:99999" } -> "proxy" has a bad value (not shown): use a URL
+        { "proxy": "socks5://proxy.example.com" } -> "proxy" has a bad value (not shown): use a URL
+        { "listen": "127.0.0.1:99999", "listenKey": "s3cret" } -> "listen" is "127.0.0.1:99999": use an IP address
+        { "publish": [{ "type": "http", "url": "https://example.com:99999" }] } -> publish: "url" is "https://example.com:99999": use a port
         "#,
     );
 }
@@ -248,18 +256,20 @@ fn endpoints() {
 #[test]
 fn keys() {
     rejected(
-        r#"
+        &r#"
         { "apiKey": null } -> no key: set "apiKey"
         { "apiKey": "" } -> "apiKey" is empty
         { "apiKey": "  " } -> "apiKey" is empty
         { "apiKey": "a\nb" } -> "apiKey" has characters that an HTTP header cannot carry
+        { "apiKey": "LONG" } -> "apiKey" is longer than 16000 bytes
         { "apiKey": 5 } -> "apiKey" has a bad value (not shown)
         { "apiKeyFile": "key" } -> both "apiKey" and "apiKeyFile" are set
         { "apiKey": null, "apiKeyFile": "nowhere" } -> "apiKeyFile": cannot read … nowhere: No such file
         { "apiKey": null, "apiKeyFile": "no\nwhere" } -> no\nwhere: No such file
         { "listenKey": "s3cret" } -> "listenKey" is set, but "listen" is not
         { "listenKeyFile": "x" } -> "listenKeyFile" is set, but "listen" is not
-        "#,
+        "#
+        .replace("LONG", &"k".repeat(16_001)),
     );
 }
 
@@ -311,8 +321,14 @@ fn what_is_legal_but_unwise_is_warned_about() {
         ran.stderr.contains("every user of this machine can read"),
         "{ran}"
     );
-    let loopback = Place::new(ENDPOINT, json!({})).poll();
-    assert!(!loopback.stderr.contains("WARN"), "{loopback}");
+    for well in [
+        ENDPOINT,
+        "http://LOCALHOST:9",
+        "HTTPS://integration.invalid",
+    ] {
+        let ran = Place::new(well, json!({})).poll();
+        assert!(!ran.stderr.contains("WARN"), "{ran}");
+    }
 }
 
 #[test]

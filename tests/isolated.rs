@@ -204,6 +204,29 @@ fn a_service_that_asks_to_wait_is_waited_for() {
     assert_eq!(place.changes().len(), 255);
 }
 
+/// A rate limiter asks for no wait at all. It must not be asked at once, over and over.
+fn asked_to_wait_for_nothing(retry_after: &'static str) {
+    let psp = FakePsp::with_a_bank();
+    let mut left = 3;
+    psp.script(move |path| {
+        if path.starts_with("/accounts?") && left > 0 {
+            left -= 1;
+            return Reply::With(429, vec![("Retry-After", retry_after.to_owned())], vec![]);
+        }
+        Reply::Usual
+    });
+    let place = Place::new(&psp.url(), json!({}));
+    let start = Instant::now();
+    place.poll_well();
+    assert!(start.elapsed() >= Duration::from_secs(3), "a second each");
+    assert_eq!(place.changes().len(), 255);
+}
+
+cases! { asked_to_wait_for_nothing;
+    a_service_that_asks_to_wait_for_no_seconds("0");
+    a_service_that_asks_to_wait_until_a_time_that_has_passed("Wed, 21 Oct 2015 07:28:00 GMT");
+}
+
 #[test]
 fn an_account_that_is_gone_is_reported_and_the_rest_goes_on() {
     let psp = FakePsp::with_a_bank();

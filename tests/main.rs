@@ -49,5 +49,6 @@ mod status;
 mod sweep;
 mod tls;
 mod torture;
+mod transport;
 mod upgrade;
 mod upgrade_slices;

@@ -46,7 +46,7 @@ object! {
         "lookback" lookback: Span, default "1m";
         /// The time from the start of one sweep to the start of the next.
         "sweepPeriod" sweep_period: Period, default "24h";
-        /// A PEM file of the certificate authorities to trust instead.
+        /// A PEM file of the certificates to trust instead: of authorities, or of the server itself.
         "caFile" ca_file: PathBuf, default "Mozilla's roots";
         /// The URL of an HTTP proxy. The environment is not asked.
         "proxy" proxy: Proxy, default "none";
@@ -93,7 +93,7 @@ object! {
         "clientSecretFile" client_secret_file: PathBuf, of "formance";
         /// The time for one request.
         "requestTimeout" request_timeout: Period, default "that of the service", of "formance, http";
-        /// A PEM file of the certificate authorities to trust instead. That of the service is not used.
+        /// A PEM file of the certificates to trust instead: of authorities, or of the server itself. That of the service is not used.
         "caFile" ca_file: PathBuf, default "Mozilla's roots", of "formance, http";
         /// The URL of an HTTP proxy. That of the service is not used.
         "proxy" proxy: Proxy, default "none", of "formance, http";

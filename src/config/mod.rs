@@ -200,7 +200,7 @@ fn service(
                 .request_timeout
                 .map_or(Duration::from_secs(30), |Period(timeout)| timeout),
             connections: workers(file),
-            root_certificates: urls::root_certificates(file.ca_file.as_deref(), context.folder)?,
+            trust: urls::trust(file.ca_file.as_deref(), context.folder)?,
             proxy: file.proxy.take(),
         },
     })

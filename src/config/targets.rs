@@ -208,7 +208,7 @@ fn transport(
             .request_timeout
             .map_or(request_timeout, |Period(timeout)| timeout),
         connections,
-        root_certificates: urls::root_certificates(entry.ca_file.as_deref(), folder)
+        trust: urls::trust(entry.ca_file.as_deref(), folder)
             .map_err(|problem| format!("publish: {problem}"))?,
         proxy: entry.proxy,
     })

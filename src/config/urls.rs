@@ -9,7 +9,7 @@ use ureq::http::Uri;
 use super::schema::{Form, bad};
 use super::shown;
 use super::values::text;
-use crate::transport::Proxy;
+use crate::transport::{Origin, Proxy, Trust};
 
 /// A URL with a host and without a user.
 pub(super) struct Url(pub String);
@@ -85,49 +85,34 @@ fn check(url: &str) -> Result<(), String> {
     if authority.host().is_empty() {
         return Err(NO_HOST.to_owned());
     }
+    if Origin::of(&uri).is_none() {
+        return Err("use a port from 1 to 65535".to_owned());
+    }
     Ok(())
 }
 
 /// Whether requests to the URL cross the network unencrypted.
 pub(super) fn is_unencrypted(url: &str) -> bool {
-    !url.starts_with("https:") && !is_loopback(url)
+    let uri: Uri = url.parse().unwrap_or_default();
+    uri.scheme_str() != Some("https") && !is_loopback(&uri)
 }
 
-fn is_loopback(url: &str) -> bool {
-    let uri: Uri = url.parse().unwrap_or_default();
+fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let address: Result<IpAddr, _> = host.parse();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// The certificates of the file `caFile`.
-pub(super) fn root_certificates(
-    file: Option<&Path>,
-    folder: &Path,
-) -> Result<Option<Vec<ureq::tls::Certificate<'static>>>, String> {
+/// What to trust: the certificates of the file `caFile`, if there is one.
+pub(super) fn trust(file: Option<&Path>, folder: &Path) -> Result<Trust, String> {
     let Some(file) = file else {
-        return Ok(None);
+        return Trust::in_public_authorities();
     };
-    certificates(&folder.join(file))
-        .map(Some)
-        .map_err(|fix| bad::<PathBuf>("caFile", &file.to_string_lossy(), &fix))
-}
-
-fn certificates(path: &Path) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {
-    let pem = fs::read(path).map_err(|error| format!("cannot read {}: {error}", shown(path)))?;
-    let mut certificates = Vec::new();
-    for item in ureq::tls::parse_pem(&pem) {
-        match item {
-            Ok(ureq::tls::PemItem::Certificate(certificate)) => certificates.push(certificate),
-            Ok(_) => {}
-            Err(error) => return Err(format!("{} is not a PEM file: {error}", shown(path))),
-        }
-    }
-    if certificates.is_empty() {
-        return Err(format!(
-            "{} contains no certificate in PEM format (-----BEGIN CERTIFICATE-----)",
-            shown(path)
-        ));
-    }
-    Ok(certificates)
+    let path = folder.join(file);
+    let read = fs::read(&path)
+        .map_err(|error| format!("cannot read {}: {error}", shown(&path)))
+        .and_then(|pem| {
+            Trust::in_certificates(&pem).map_err(|problem| format!("{} {problem}", shown(&path)))
+        });
+    read.map_err(|fix| bad::<PathBuf>("caFile", &file.to_string_lossy(), &fix))
 }

@@ -309,9 +309,7 @@ impl ServiceClient {
                 return Some(Duration::ZERO);
             }
             (Patience::Poll, Decision::Retry(wait)) => self.budget.take().then_some(wait)?,
-            (Patience::Until(_), Decision::Retry(wait)) => wait,
-            // A service that asks for a wait of 0 s would be asked again at once, over and over.
-            (Patience::Until(_), Decision::Hold(wait)) => wait.max(Duration::from_secs(1)),
+            (Patience::Until(_), Decision::Retry(wait) | Decision::Hold(wait)) => wait,
         };
         if let Patience::Until(deadline) = patience
             && Instant::now() + wait >= deadline

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::retry::FailureKind;
 use crate::api::ErrorBody;
-use crate::transport::{Answer, NoAnswer};
+use crate::transport::{Answer, MOST_REDIRECTS, NoAnswer};
 
 /// A request has no answer that can be used. Every message names the method and the URL.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -58,16 +58,20 @@ pub enum Error {
         body: Option<ErrorBody>,
     },
 
-    /// A redirect. It is never followed: the key must not leave the endpoint.
+    /// A redirect that is not followed: the key must not leave the origin of the endpoint, and a payout must not be made
+    /// twice.
     #[error(
-        "{request} answered {status}, a redirect to \"{location}\", which is not followed because the key must not \
-        go there; set \"endpoint\" to the service's real address"
+        "{request} answered {status}, a redirect to \"{location}\", which is not followed because {}; set \"endpoint\" to \
+        the service's real address",
+        unfollowed(*redirects)
     )]
     Redirected {
         request: String,
         status: u16,
         /// Where it points.
         location: String,
+        /// How many redirects led to it.
+        redirects: u32,
     },
 
     /// The body is larger than `maxBodyBytes`.
@@ -89,6 +93,7 @@ impl Error {
             request,
             status,
             retry_after,
+            redirects,
             location,
             ..
         } = answer;
@@ -97,6 +102,7 @@ impl Error {
                 request,
                 status,
                 location,
+                redirects,
             },
             401 | 403 => Error::KeyRefused {
                 request,
@@ -133,6 +139,7 @@ impl Error {
             Error::Unavailable {
                 wait: Some(wait), ..
             } => FailureKind::AskedToWait(*wait),
+            Error::NoAnswer { failure, .. } if failure.is_final => FailureKind::Final,
             error if error.is_transient() => FailureKind::Transient,
             _ => FailureKind::Final,
         }
@@ -156,6 +163,14 @@ fn said(body: &Option<ErrorBody>) -> String {
     body.as_ref()
         .map(|body| format!(" ({body})"))
         .unwrap_or_default()
+}
+
+/// Why a redirect is not followed, after so many that were.
+fn unfollowed(redirects: u32) -> &'static str {
+    match redirects {
+        MOST_REDIRECTS => "three redirects led there already",
+        _ => "the key must not go there",
+    }
 }
 
 fn tried(attempts: u32) -> String {

@@ -15,6 +15,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How long a request waits for a service that asks for patience, in one wait and in total.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How long the pool waits at least for a service that asks for patience. Some ask for 0 s, or until a time that has passed,
+/// and would be asked again at once, over and over.
+const SHORTEST_HOLD: Duration = Duration::from_secs(1);
+
 /// What a failed try means for the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
@@ -63,8 +67,8 @@ impl Retry {
         match failure {
             FailureKind::Final => Decision::GiveUp,
             FailureKind::AskedToWait(wait) => {
-                let wait = wait.min(PATIENCE);
-                self.waited += wait.max(Duration::from_secs(1));
+                let wait = wait.clamp(SHORTEST_HOLD, PATIENCE);
+                self.waited += wait;
                 if self.waited > PATIENCE {
                     Decision::GiveUp
                 } else {

@@ -40,12 +40,17 @@ impl Secret {
 
     /// What keeps the text from being sent in an HTTP header, if anything does.
     pub fn problem(&self) -> Option<&'static str> {
+        /// Bytes. What is longer does not fit into the buffer of a connection.
+        const LONGEST: usize = 16_000;
         let printable = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
         match self.expose() {
             "" => Some("is empty: put the key into it"),
             text if text.starts_with('\u{feff}') => {
                 Some("begins with a byte order mark: save it as UTF-8 without one")
             }
+            text if text.len() > LONGEST => Some(
+                "is longer than 16000 bytes, more than a request can carry: put a shorter key into it",
+            ),
             text if !text.bytes().all(printable) => {
                 Some("has characters that an HTTP header cannot carry: use printable ASCII")
             }

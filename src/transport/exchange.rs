@@ -4,7 +4,10 @@ use ureq::http::{self, Method, Request, Response};
 use ureq::{AsSendBody, Body};
 use zeroize::Zeroizing;
 
-use super::{LargeBody, NoAnswer, Transport, retry_after};
+use super::no_answer::TooLong;
+use super::redirect::{MOST_REDIRECTS, redirected};
+use super::wire::is_stale;
+use super::{LargeBody, NoAnswer, REQUEST_BUFFER, Transport, retry_after};
 use crate::api::{Timestamp, escaped};
 use crate::secret::Secret;
 use crate::secret::redaction;
@@ -54,7 +57,9 @@ pub struct Answer {
     pub date: Option<Timestamp>,
     /// How long the server asks to be left alone.
     pub retry_after: Option<Duration>,
-    /// Where a redirect points, safe to log; empty if nowhere.
+    /// How many redirects led to it.
+    pub redirects: u32,
+    /// Where a redirect points that was not followed, safe to log; empty if nowhere.
     pub location: String,
     /// The whole body, decompressed, without secrets of this program.
     pub body: Result<Vec<u8>, Unread>,
@@ -74,18 +79,54 @@ pub enum Unread {
 }
 
 impl Transport {
-    /// Sends one request and reads its answer, whatever the status.
+    /// Sends one request and reads its answer, whatever the status. A redirect within the origin is followed for a GET.
     ///
     /// The body is always read, so that the connection can be used again.
     pub fn exchange(&self, request: OutgoingRequest) -> Result<Answer, NoAnswer> {
-        match self.send(&request) {
-            Ok(response) => Ok(self.read(request, response)),
-            Err(error) => Err(self.no_answer(request.name, request.url, &error)),
+        let mut url = request.url.to_owned();
+        let mut redirects = 0;
+        loop {
+            let mut response = match self.send(&request, &url) {
+                Ok(response) => response,
+                Err(error) => return Err(self.no_answer(request.name, &error)),
+            };
+            let location = header(&response, "location").unwrap_or_default();
+            match redirected(&url, response.status().as_u16(), location) {
+                Some(target) if request.method == Method::GET && redirects < MOST_REDIRECTS => {
+                    url = target;
+                    redirects += 1;
+                    // What cannot be read costs the connection and nothing else.
+                    let limit = request.error_body_limit;
+                    let _ = response.body_mut().with_config().limit(limit).read_to_vec();
+                }
+                _ => return Ok(self.read(request, redirects, response)),
+            }
         }
     }
 
-    fn send(&self, request: &OutgoingRequest) -> Result<Response<Body>, ureq::Error> {
-        let mut builder = Request::builder().method(&request.method).uri(request.url);
+    /// Sends a request. If its pooled connection turns out to have been closed by the server, which servers may do at any
+    /// time, it goes out on a new one; not so a request that must not be made twice.
+    fn send(&self, request: &OutgoingRequest, url: &str) -> Result<Response<Body>, ureq::Error> {
+        if let Some(problem) = too_long(request, url) {
+            return Err(ureq::Error::Other(Box::new(problem)));
+        }
+        match self.send_once(request, url, false) {
+            Err(error) if is_stale(&error) && may_be_repeated(request) => {
+                log::debug!("{}: {error}; sent again on a new one", request.name);
+                self.send_once(request, url, true)
+            }
+            sent => sent,
+        }
+    }
+
+    /// `afresh`: on a new connection. The idle ones are closed: they are as old as the one that failed.
+    fn send_once(
+        &self,
+        request: &OutgoingRequest,
+        url: &str,
+        afresh: bool,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let mut builder = Request::builder().method(&request.method).uri(url);
         if let Credential::Bearer(key) = request.credential {
             let bearer = Zeroizing::new(format!("Bearer {}", key.expose()));
             builder = builder.header("Authorization", bearer.as_str());
@@ -94,8 +135,8 @@ impl Transport {
             builder = builder.header(*name, *value);
         }
         match request.body {
-            Some(body) => self.run(builder.body(body), request.timeout),
-            None => self.run(builder.body(()), request.timeout),
+            Some(body) => self.run(builder.body(body), request.timeout, afresh),
+            None => self.run(builder.body(()), request.timeout, afresh),
         }
     }
 
@@ -103,25 +144,31 @@ impl Transport {
         &self,
         request: http::Result<Request<B>>,
         timeout: Option<Duration>,
+        afresh: bool,
     ) -> Result<Response<Body>, ureq::Error> {
-        let mut request = request?;
-        if timeout.is_some() {
-            request = self
-                .agent
-                .configure_request(request)
-                .timeout_global(timeout)
-                .build();
+        let request = request?;
+        if timeout.is_none() && !afresh {
+            return self.agent.run(request);
         }
-        self.agent.run(request)
+        let mut request = self.agent.configure_request(request);
+        if timeout.is_some() {
+            request = request.timeout_global(timeout);
+        }
+        if afresh {
+            request = request.max_idle_age(Duration::ZERO);
+        }
+        self.agent.run(request.build())
     }
 
     /// The one place through which everything passes that a server sends. Every secret in it is replaced here.
-    fn read(&self, request: OutgoingRequest, mut response: Response<Body>) -> Answer {
+    fn read(
+        &self,
+        request: OutgoingRequest,
+        redirects: u32,
+        mut response: Response<Body>,
+    ) -> Answer {
         let OutgoingRequest {
-            name,
-            url,
-            credential,
-            ..
+            name, credential, ..
         } = request;
         let status = response.status();
         let date = header(&response, "date").and_then(Timestamp::parse_http);
@@ -135,7 +182,10 @@ impl Transport {
             request.error_body_limit
         };
         let patience = request.timeout.unwrap_or(self.request_timeout);
-        let read = self.large_bodies.read(response.body_mut(), limit, patience);
+        let coding = header(&response, "content-encoding").unwrap_or_default();
+        let coding = coding.to_owned();
+        let bodies = &self.large_bodies;
+        let read = bodies.read(response.body_mut(), &coding, limit, patience);
         let (read, large) = match read {
             Ok((body, large)) => (Ok(body), large),
             Err(error) => (Err(error), None),
@@ -151,7 +201,7 @@ impl Transport {
             }
             Err(ureq::Error::BodyExceedsLimit(_)) => Err(Unread::TooLarge),
             Err(error) => {
-                let mut cut = self.no_answer(name.clone(), url, &error);
+                let mut cut = self.no_answer(name.clone(), &error);
                 // There is an answer, whatever the error says about the address.
                 cut.sent = true;
                 Err(Unread::Cut(cut))
@@ -162,6 +212,7 @@ impl Transport {
             status: status.as_u16(),
             date,
             retry_after,
+            redirects,
             location,
             body,
             redacted,
@@ -175,6 +226,35 @@ impl Answer {
     pub fn body_or_empty(&self) -> &[u8] {
         self.body.as_deref().unwrap_or_default()
     }
+}
+
+/// Whether a request may be sent a second time without knowing what became of the first.
+fn may_be_repeated(request: &OutgoingRequest) -> bool {
+    let is_keyed = |(name, _): &(&str, &str)| name.eq_ignore_ascii_case("Idempotency-Key");
+    request.method == Method::GET || request.headers.iter().any(is_keyed)
+}
+
+/// What keeps a request from being sent, although it follows the rules. Its first line and each header have to fit into the
+/// buffer of the connection.
+fn too_long(request: &OutgoingRequest, url: &str) -> Option<TooLong> {
+    /// Bytes around the URL or the value.
+    const FRAME: usize = 64;
+    const MOST: usize = REQUEST_BUFFER - FRAME;
+    let key = match request.credential {
+        Credential::Bearer(key) => key.expose().len(),
+        Credential::None | Credential::ForAnother => 0,
+    };
+    let headers = request.headers.iter();
+    let headers = headers.map(|(name, value)| (*name, value.len()));
+    let parts = [("URL", url.len()), ("key", key)]
+        .into_iter()
+        .chain(headers);
+    let mut too_long = parts.filter(|(_, length)| *length > MOST);
+    too_long.next().map(|(part, length)| TooLong {
+        part: part.to_owned(),
+        length,
+        most: MOST,
+    })
 }
 
 /// The body of an error, which people read.

@@ -4,6 +4,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use ureq::{Body, Error, Timeout};
 
+use super::coding::Decoded;
+
 /// Bytes. A body that is longer waits until no other one of this kind is in memory.
 const LARGE: u64 = 1 << 20;
 
@@ -26,22 +28,29 @@ impl LargeBodies {
         bodies
     }
 
-    /// Reads a body of at most `limit` bytes, and waits for at most `patience` if it is large.
+    /// Reads a body of at most `limit` bytes after decompression, and waits for at most `patience` if it is large. `coding`
+    /// is its `Content-Encoding`.
     pub fn read(
         &self,
         body: &mut Body,
+        coding: &str,
         limit: u64,
         patience: Duration,
     ) -> Result<(Vec<u8>, Option<LargeBody>), Error> {
-        let mut reader = body.with_config().limit(limit).reader();
+        let body = body.with_config().limit(u64::MAX).reader();
+        // One byte more shows that it is too long.
+        let mut reader = Decoded::new(body, coding)?.take(limit.saturating_add(1));
         let mut bytes = Vec::new();
-        let read = reader.by_ref().take(LARGE).read_to_end(&mut bytes)?;
-        if (read as u64) < LARGE {
-            return Ok((bytes, None));
-        }
-        let permit = self.wait(patience)?;
+        reader.by_ref().take(LARGE).read_to_end(&mut bytes)?;
+        let permit = match bytes.len() as u64 {
+            LARGE.. => Some(self.wait(patience)?),
+            _ => None,
+        };
         reader.read_to_end(&mut bytes)?;
-        Ok((bytes, Some(permit)))
+        if bytes.len() as u64 > limit {
+            return Err(Error::BodyExceedsLimit(limit));
+        }
+        Ok((bytes, permit))
     }
 
     fn wait(&self, patience: Duration) -> Result<LargeBody, Error> {

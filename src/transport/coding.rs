@@ -1,0 +1,45 @@
+use std::io::{self, ErrorKind, Read};
+
+use flate2::read::MultiGzDecoder;
+
+/// What requests accept. An answer in another coding cannot be read.
+pub(super) const ACCEPTED: &str = "gzip";
+
+/// A body, decompressed.
+pub(super) enum Decoded<R> {
+    Plain(R),
+    Gzip(Box<MultiGzDecoder<R>>),
+}
+
+impl<R: Read> Decoded<R> {
+    /// Decodes a body whose `Content-Encoding` has this value. Names have no case, and gzip has a second one.
+    pub fn new(body: R, coding: &str) -> io::Result<Decoded<R>> {
+        let names = coding.split(',').map(str::trim);
+        let mut names = names.filter(|name| !matches!(*name, "") && !is(name, "identity"));
+        match (names.next(), names.next()) {
+            (None, _) => Ok(Decoded::Plain(body)),
+            (Some(name), None) if is(name, "gzip") || is(name, "x-gzip") => {
+                Ok(Decoded::Gzip(Box::new(MultiGzDecoder::new(body))))
+            }
+            _ => {
+                let problem = format!(
+                    "the body has the Content-Encoding {coding}, but only gzip was accepted"
+                );
+                Err(io::Error::new(ErrorKind::Unsupported, problem))
+            }
+        }
+    }
+}
+
+fn is(name: &str, coding: &str) -> bool {
+    name.eq_ignore_ascii_case(coding)
+}
+
+impl<R: Read> Read for Decoded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Decoded::Plain(body) => body.read(buffer),
+            Decoded::Gzip(body) => body.read(buffer),
+        }
+    }
+}

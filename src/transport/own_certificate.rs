@@ -1,0 +1,85 @@
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+
+/// Verifies certificates as usual, and accepts a certificate that is trusted itself although nobody vouches for it. Such are
+/// self-signed ones: `openssl req -x509` marks them as those of an authority, which are not for servers.
+#[derive(Debug)]
+pub(super) struct OwnCertificate {
+    /// It also checks the dates of a certificate, before it asks who has issued it.
+    pub usual: Arc<WebPkiServerVerifier>,
+    /// The certificates that are trusted themselves.
+    pub trusted: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for OwnCertificate {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.usual.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        match verified {
+            Err(Error::InvalidCertificate(error))
+                if lacks_authority(&error) && self.trusted.contains(end_entity) =>
+            {
+                let certificate = ParsedCertificate::try_from(end_entity)?;
+                verify_server_name(&certificate, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+/// Whether nothing else is wrong with a certificate than that no trusted authority has issued it.
+pub(super) fn lacks_authority(error: &CertificateError) -> bool {
+    match error {
+        CertificateError::UnknownIssuer => true,
+        other => is_of_an_authority(other),
+    }
+}
+
+/// Whether a server has the certificate of an authority.
+pub(super) fn is_of_an_authority(error: &CertificateError) -> bool {
+    // rustls passes on this error of webpki as it is, and webpki's type is not public here.
+    matches!(error, CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity"))
+}
