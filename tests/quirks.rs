@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, Manners, Place, run};
+use crate::support::{FakePsp, Manners, Place, Reply, run};
 
 /// Records on a page.
 const PAGE: usize = 10;
@@ -293,4 +293,55 @@ fn a_list_that_ascends_for_a_page_and_then_does_not_is_swept_at_once() {
     let ids: BTreeSet<String> = place.ids("transactions").into_iter().collect();
     assert_eq!(ids.len(), 60);
     assert_eq!(place.ids("transactions").len(), 60);
+}
+
+/// The amounts of an account that were delivered, in their order.
+fn amounts(place: &Place) -> Vec<String> {
+    let balances = place
+        .changes()
+        .into_iter()
+        .filter(|change| change["stream"] == "balances");
+    let amount = |change: Value| {
+        change["record"]["balances"][0]["amount"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    balances.map(amount).collect()
+}
+
+#[test]
+fn balances_of_a_replica_that_lags_are_no_news() {
+    let psp = FakePsp::start();
+    psp.add_account("acc-1", "2024-01-01T00:00:00Z");
+    let answer = |day: u32, amount: u32| {
+        let at = format!("2024-02-{day:02}T00:00:00Z");
+        let balances = json!([{ "amount": amount.to_string(), "currency": "EUR/2" }]);
+        let body = json!({ "id": "b", "accountID": "acc-1", "at": at, "balances": balances });
+        psp.always("/accounts/acc-1/balances", Reply::body(&body.to_string()));
+    };
+    let place = Place::new(&psp.url(), json!({}));
+    for _ in 0..3 {
+        answer(2, 100);
+        place.poll_well();
+        answer(1, 90);
+        place.poll_well();
+    }
+    assert_eq!(amounts(&place), ["100"]);
+    // An hour with both of them changes nothing.
+    place.age();
+    answer(2, 100);
+    place.poll_well();
+    answer(1, 90);
+    place.poll_well();
+    assert_eq!(amounts(&place), ["100"]);
+    // The older ones are all that there is.
+    place.age();
+    place.poll_well();
+    assert_eq!(amounts(&place), ["100", "90"]);
+    answer(3, 110);
+    place.poll_well();
+    answer(2, 100);
+    place.poll_well();
+    assert_eq!(amounts(&place), ["100", "90", "110"]);
 }

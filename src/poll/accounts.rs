@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use super::{Settings, StoreResult};
 use crate::store::Store;
@@ -10,11 +11,12 @@ const ACCOUNTS_AT_ONCE: usize = 1_000;
 #[derive(Debug)]
 pub struct AccountQueue {
     found: VecDeque<String>,
-    /// The next ones of those that were known, in the order in which they were first stored.
-    known: VecDeque<String>,
-    /// The known accounts that are not read from the store yet: their first versions have a seq in `after + 1..=until`.
-    after: i64,
-    until: i64,
+    /// The next ones of those that were known, each with the seq of its first version, by which they are ordered.
+    known: VecDeque<(i64, String)>,
+    /// The known accounts that are not read from the store yet: their first versions have a seq in one of these ranges.
+    unread: VecDeque<RangeInclusive<i64>>,
+    /// The seq of the known account that was asked for last.
+    asked: i64,
     /// Found accounts that may wait before the list of accounts has to wait for them.
     most_found: usize,
     /// Accounts in a row without an answer.
@@ -24,13 +26,15 @@ pub struct AccountQueue {
 }
 
 impl AccountQueue {
-    /// Every account that is stored now.
+    /// Every account that is stored now. It begins where a poll has given up, so that accounts that always fail do not
+    /// hide the others.
     pub fn new(store: &Store, settings: &Settings) -> StoreResult<AccountQueue> {
+        let begin = store.first_balances()?;
         Ok(AccountQueue {
             found: VecDeque::new(),
             known: VecDeque::new(),
-            after: 0,
-            until: store.last_seq()?,
+            unread: [begin..=store.last_seq()?, 1..=begin - 1].into(),
+            asked: 0,
             most_found: settings.batch_records,
             failures: 0,
             most_failures: 8.max(2 * settings.workers),
@@ -49,18 +53,25 @@ impl AccountQueue {
 
     /// The next account to ask for.
     pub fn next(&mut self, store: &Store) -> StoreResult<Option<&String>> {
-        if self.found.is_empty() && self.known.is_empty() && self.after < self.until {
-            let accounts = store.accounts(self.after, self.until, ACCOUNTS_AT_ONCE)?;
-            self.after = accounts.last().map_or(self.until, |(seq, _)| *seq);
-            self.known = accounts.into_iter().map(|(_, id)| id).collect();
+        while self.found.is_empty()
+            && self.known.is_empty()
+            && let Some(seqs) = self.unread.pop_front()
+        {
+            self.known = store.accounts(seqs.clone(), ACCOUNTS_AT_ONCE)?.into();
+            if let Some((last, _)) = self.known.back() {
+                self.unread.push_front(last + 1..=*seqs.end());
+            }
         }
-        Ok(self.found.front().or(self.known.front()))
+        let known = self.known.front().map(|(_, id)| id);
+        Ok(self.found.front().or(known))
     }
 
     /// The account of [`next`](AccountQueue::next) was asked for.
     pub fn handed_out(&mut self) {
-        if self.found.pop_front().is_none() {
-            self.known.pop_front();
+        if self.found.pop_front().is_none()
+            && let Some((seq, _)) = self.known.pop_front()
+        {
+            self.asked = seq;
         }
     }
 
@@ -78,12 +89,17 @@ impl AccountQueue {
         }
         self.found.clear();
         self.known.clear();
-        self.after = self.until;
+        self.unread.clear();
         (self.failures == self.most_failures).then(|| {
             format!(
-                "{} requests in a row failed: the remaining accounts wait for the next poll",
+                "{} requests in a row failed: the remaining accounts wait for the next poll, which begins with them",
                 self.failures
             )
         })
+    }
+
+    /// The seq from which on the next poll is to begin, if this one has given up.
+    pub fn given_up_at(&self) -> Option<i64> {
+        (self.failures >= self.most_failures).then_some(self.asked + 1)
     }
 }

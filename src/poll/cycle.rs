@@ -234,6 +234,7 @@ impl Cycle {
         let poll = self.report(client).row(ended_at);
         let batch = Batch {
             cursors: &moved,
+            first_balances: self.accounts.given_up_at(),
             poll: Some(&poll),
             ..Batch::default()
         };
@@ -314,17 +315,26 @@ impl Cycle {
             psp::Error::NotFound { .. } if of_balances => {
                 format!("{error}: the account no longer exists")
             }
+            psp::Error::KeyRefused { status: 403, .. } if of_balances => {
+                format!(
+                    "{error}. If other balances are answered, the service withholds those of this account"
+                )
+            }
             _ => error.to_string(),
         };
         self.tally.failure(stream, failure.clone());
         let key_refused = matches!(error, psp::Error::KeyRefused { .. });
+        // 403 may be about this account alone.
+        let of_service =
+            error.is_transient() || matches!(error, psp::Error::KeyRefused { status: 401, .. });
         if key_refused && !self.tally.has_succeeded() {
             self.abandon(failure);
         } else if of_balances
-            && (key_refused || error.is_transient())
+            && of_service
             && let Some(gave_up) = self.accounts.failed()
+            && self.tally.has_succeeded()
         {
-            self.tally.failure(stream, gave_up);
+            log::error!("{stream}: {gave_up}");
         }
     }
 

@@ -58,7 +58,13 @@ pub fn judge(
     let stored = || versions.json(store, record, known);
     if record.stream == Stream::Balances {
         let same = stored()?.is_some_and(|json| same_balances(&json, &record.json));
-        return Ok(if same { Verdict::Known } else { new });
+        return Ok(if same {
+            Verdict::Known
+        } else if record.timestamp < known.timestamp {
+            Verdict::Older
+        } else {
+            new
+        });
     }
     if record.timestamp > known.timestamp {
         return Ok(new);

@@ -2,9 +2,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::StoreResult;
 use super::judge::{Verdict, judge};
+use super::older_balances::OlderBalances;
 use super::quarantine::{DUPLICATE, QuarantineChanges};
 use super::versions::PendingVersions;
-use crate::api::{Record, Timestamp, Unusable, escaped, same_content};
+use crate::api::{Record, Stream, Timestamp, Unusable, escaped, same_content};
 use crate::store::{Batch, MOST_UNKNOWN_VALUES, QuarantineKind, Repair, Store};
 
 /// Bytes of records after which a batch is committed, however few they are.
@@ -17,6 +18,7 @@ pub struct Pending {
     most_records: usize,
     pub versions: PendingVersions,
     pub quarantine: QuarantineChanges,
+    older_balances: OlderBalances,
     /// Damaged versions that were read again as they were, by seq.
     repaired: BTreeMap<i64, Repair>,
     unknown_values: UnknownValues,
@@ -47,6 +49,7 @@ impl Pending {
             most_records,
             versions: PendingVersions::new(poll, sweep),
             quarantine: QuarantineChanges::new(store)?,
+            older_balances: OlderBalances::new(store)?,
             repaired: BTreeMap::new(),
             unknown_values: UnknownValues::new(store)?,
             is_ahead: false,
@@ -97,11 +100,24 @@ impl Pending {
         is_duplicate: bool,
     ) -> StoreResult<Judged> {
         let before = self.versions.newest(store, record)?;
-        let verdict = match &before {
+        let mut verdict = match &before {
             None => Verdict::New { number: 1 },
             Some(known) if is_duplicate && known.hash != record.hash => Verdict::DuplicateId,
             Some(known) => judge(store, &self.versions, &self.quarantine, record, known)?,
         };
+        if record.stream == Stream::Balances {
+            let older = verdict == Verdict::Older;
+            if let Some(known) = before.as_ref().filter(|_| older)
+                && self.older_balances.is_news(&record.id)
+            {
+                let number = known.number + 1;
+                verdict = Verdict::New { number };
+            } else {
+                let at = record.timestamp;
+                self.older_balances
+                    .note_answer(&record.id, at, before.as_ref());
+            }
+        }
         for (number, kind) in self.quarantine.of(store, record)? {
             match (verdict, kind) {
                 // What broke the API under the record's id is over.
@@ -169,11 +185,13 @@ impl Pending {
             released: &self.quarantine.released,
             kept: &self.quarantine.kept,
             rivals: &self.quarantine.rivals,
+            older_balances: Some(self.older_balances.changed()),
             unknown_values: &self.unknown_values.counts(),
             ..*batch
         })?;
         self.versions = PendingVersions::new(poll, sweep);
         self.quarantine.clear();
+        self.older_balances.clear();
         self.repaired.clear();
         self.unknown_values.pending.clear();
         self.is_ahead = false;
@@ -257,7 +275,7 @@ impl UnknownValues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Page, Stream};
+    use crate::api::Page;
     use crate::store::Identity;
 
     #[test]

@@ -1,8 +1,11 @@
+use std::collections::BTreeMap;
+
 use rusqlite::Connection;
 
 use super::{
-    Cursor, Error, PollRow, QuarantineEntry, Repair, Store, SweepRow, cursor, damage, poll,
-    quarantine, stamping::Stamped, stamping::Stamping, sweep, unknown_values,
+    Cursor, Error, PollRow, QuarantineEntry, Repair, Store, SweepRow, cursor, damage,
+    older_balances, poll, quarantine, records, stamping::Stamped, stamping::Stamping, sweep,
+    unknown_values,
 };
 use crate::api::{Record, Second, Stream, Timestamp};
 use crate::crash;
@@ -35,10 +38,14 @@ pub struct Batch<'a> {
     pub kept: &'a [i64],
     /// Records that are listed as they are stored, while another content of theirs is in quarantine.
     pub rivals: &'a [(Stream, String)],
+    /// Accounts whose balances are answered with an older date than the stored ones have, since when; none: no longer.
+    pub older_balances: Option<&'a BTreeMap<String, Option<Second>>>,
     /// The unknown values of `type` and `status` among the versions, and in how many.
     pub unknown_values: &'a [(&'static str, String, i64)],
     /// The cursors that have moved.
     pub cursors: &'a [(Stream, Cursor)],
+    /// The seq of the account with which the next poll begins to ask for balances, if this one has given up.
+    pub first_balances: Option<i64>,
     /// The poll, as far as it has come.
     pub poll: Option<&'a PollRow>,
     /// The sweep, as far as it has come.
@@ -55,9 +62,15 @@ impl Store {
             for (field, value, versions) in batch.unknown_values {
                 unknown_values::count(connection, field, value, *versions)?;
             }
+            if let Some(changed) = batch.older_balances {
+                older_balances::note(connection, changed)?;
+            }
             for (stream, moved) in batch.cursors {
                 crash::point();
                 cursor::put(connection, *stream, moved)?;
+            }
+            if let Some(seq) = batch.first_balances {
+                records::begin_balances_at(connection, seq)?;
             }
             if let Some(row) = batch.sweep {
                 crash::point();

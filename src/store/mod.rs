@@ -18,6 +18,7 @@
 //! | `database`, `columns` | one connection and its errors; how values are kept in columns |
 //! | `commit` | the publish step of a poll |
 //! | `records`, `change_log` | what is stored of a record; the versions to deliver |
+//! | `older_balances` | balances that a lagging replica answers |
 //! | `cursor`, `quirks` | how far a stream has been read; how the service departs from the API |
 //! | `poll`, `sweep`, `unknown_values` | what `status` shows of the polls |
 //! | `damage` | texts that are not what was stored |
@@ -46,6 +47,7 @@ mod journal_copy;
 mod journal_row;
 mod listing;
 mod memory;
+mod older_balances;
 mod open;
 mod overview;
 mod owner_only;

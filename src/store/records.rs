@@ -1,4 +1,9 @@
-use super::database::{limit, optional};
+use std::ops::RangeInclusive;
+
+use rusqlite::Connection;
+
+use super::database::{execute, limit, optional};
+use super::identity::state_value;
 use super::{Error, Store, damage};
 use crate::api::{ContentHash, Record, Second, Stream, Timestamp, same_content};
 
@@ -24,6 +29,16 @@ pub struct StoredVersion {
     pub sweep: Option<i64>,
     /// When it was read.
     pub observed_at: Second,
+}
+
+/// The key of the state under which the seq is noted from which on a poll begins to ask for balances.
+const FIRST_BALANCES: &str = "first_balances";
+
+/// Notes that seq.
+pub(super) fn begin_balances_at(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
+    const NOTE: &str = "
+        INSERT INTO state (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    execute(connection, NOTE, (FIRST_BALANCES, seq.to_string()))
 }
 
 impl StoredVersion {
@@ -90,21 +105,28 @@ impl Store {
         Ok(text.flatten())
     }
 
-    /// At most `most` accounts whose first version has a seq above `after` and up to `until`, in the order of those
-    /// seqs: seq and id.
+    /// The seq of the account with which the next poll begins to ask for balances.
+    pub fn first_balances(&self) -> Result<i64, Error> {
+        let doing = "read where balances begin";
+        let begin = self
+            .database
+            .run(doing, |connection| state_value(connection, FIRST_BALANCES))?;
+        Ok(begin.and_then(|seq| seq.parse().ok()).unwrap_or(1))
+    }
+
+    /// At most `most` accounts whose first version has one of these seqs, in the order of those: seq and id.
     pub fn accounts(
         &self,
-        after: i64,
-        until: i64,
+        seqs: RangeInclusive<i64>,
         most: usize,
     ) -> Result<Vec<(i64, String)>, Error> {
         const ACCOUNTS: &str = "
             SELECT seq, id FROM version INDEXED BY account
-            WHERE stream = 'accounts' AND number = 1 AND seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3";
+            WHERE stream = 'accounts' AND number = 1 AND seq BETWEEN ?1 AND ?2 ORDER BY seq LIMIT ?3";
         self.database.all(
             "read the accounts",
             ACCOUNTS,
-            (after, until, limit(most)),
+            (seqs.start(), seqs.end(), limit(most)),
             |row| row.try_into(),
         )
     }

@@ -7,7 +7,7 @@ pub(super) const APPLICATION: i64 = 0x67_63_6f_6e;
 /// The tables. Dates are RFC 3339 in UTC: nine fractional digits where a record's own date is kept, none elsewhere.
 pub(super) const LAYOUT: &str = "
     -- Whose state this is: state_id, name, endpoint. How often it was opened: generation. Whether a process has it open,
-    -- or it is a copy: open, copy.
+    -- or it is a copy: open, copy. The seq of the account whose balances are asked for first: first_balances.
     CREATE TABLE state (
         key   TEXT PRIMARY KEY,
         value TEXT NOT NULL
@@ -100,6 +100,12 @@ pub(super) const LAYOUT: &str = "
     CREATE INDEX initiated ON initiation (id, kind) WHERE id IS NOT NULL;
     CREATE INDEX unsettled ON initiation (asked_at)
         WHERE state NOT IN ('made', 'refused') OR remark IS NOT NULL;
+
+    -- Accounts whose balances are answered with an older date than the stored ones have.
+    CREATE TABLE older_balances (
+        account TEXT PRIMARY KEY,
+        since   TEXT NOT NULL -- since when no newer ones were seen
+    ) STRICT, WITHOUT ROWID;
 
     -- How far each list is known to be complete.
     CREATE TABLE cursor (

@@ -324,6 +324,11 @@ fn the_date_of_balances_moves_whenever_an_amount_does() {
         let listening =
             listening.get_or_insert_with(|| Listening::start(&service.url(), json!({})));
         listening.poll();
+        if at.starts_with("2023") {
+            // An older date counts once no newer one was seen for an hour.
+            listening.place.age();
+            listening.poll();
+        }
         poller.point_at(&listening.url, LISTEN_KEY);
         for id in ids {
             poller.balances(id).unwrap();

@@ -93,6 +93,7 @@ impl Place {
             UPDATE version SET observed_at = '2024-03-01T00:00:00Z';
             UPDATE quarantine SET first_seen = '2024-03-01T00:00:00Z', last_seen = '2024-03-01T00:00:00Z';
             UPDATE quarantine SET rival_seen = '2024-03-01T00:00:00Z' WHERE rival_seen IS NOT NULL;
+            UPDATE older_balances SET since = '2024-03-01T00:00:00Z';
             UPDATE listing SET since = '2024-03-01T00:00:00Z' WHERE since IS NOT NULL";
         state.execute_batch(aged).unwrap();
     }
