@@ -37,10 +37,17 @@ impl Stamps {
     /// Nanoseconds between two stamps while there is room below the present. That makes at most 100 in a second, which
     /// is a page of that connector: it reads the whole second of its last record again each time.
     const WIDE: i64 = 10_000_000;
+    /// Nanoseconds between two stamps that lie [`FAR`](Stamps::FAR) in the future. They are ten pages of a second.
+    const MIDDLE: i64 = 1_000_000;
     /// Nanoseconds between two stamps where there is no room. Formance keeps dates to the microsecond.
     const NARROW: i64 = 1_000;
     /// The most stamps in a second. They are a hundred pages of that connector, each time.
     const CROWD: u32 = 10_000;
+    /// Nanoseconds. A list that is dated again near the present runs into the future, and Formance's bound with it. If the
+    /// state is lost then, a bound more than an hour ahead is not believed. So stamps lie closer from here on.
+    const FAR: i64 = 900_000_000_000;
+    /// Nanoseconds. From here on they lie as close as they can: ten million of them still end within the hour.
+    const FARTHEST: i64 = 2_700_000_000_000;
 
     /// Those that follow `last`, which has `crowd` stamps in its second already.
     pub fn after(last: Option<Stamp>, crowd: u32, now: Timestamp) -> Stamps {
@@ -81,12 +88,18 @@ impl Stamps {
     /// The earliest place of the next one.
     fn follow(&self, last: Stamp) -> i64 {
         let (last, now) = (last.nanoseconds(), self.now.nanoseconds());
-        let is_future = last > now.saturating_add(1_000_000_000);
-        // In the future there is all the room that is needed.
-        match last.saturating_add(Stamps::WIDE) {
-            wide if wide < now || is_future => wide,
-            _ => last.saturating_add(Stamps::NARROW),
-        }
+        let ahead = last.saturating_sub(now);
+        let step = if ahead < -Stamps::WIDE {
+            Stamps::WIDE
+        } else if ahead <= 1_000_000_000 || ahead > Stamps::FARTHEST {
+            Stamps::NARROW
+        } else if ahead > Stamps::FAR {
+            Stamps::MIDDLE
+        } else {
+            // In the future there is all the room that is needed.
+            Stamps::WIDE
+        };
+        last.saturating_add(step)
     }
 }
 
@@ -116,7 +129,9 @@ mod tests {
             // The future, and no room below the present.
             ("13:00:00", "", "12:00:00"),
             ("13:00:00", "12:00:00", "12:00:00.000001"),
-            ("10:00:00", "23:00:00", "23:00:00.01"),
+            ("10:00:00", "12:10:00", "12:10:00.01"),
+            ("10:00:00", "12:20:00", "12:20:00.001"),
+            ("10:00:00", "23:00:00", "23:00:00.000001"),
         ] {
             let before = (!last.is_empty()).then(|| Stamp(on_the_day(last)));
             let expected = on_the_day(expected);
@@ -150,6 +165,18 @@ mod tests {
             counts.iter().all(|count| *count <= Stamps::CROWD),
             "{counts:?}"
         );
+    }
+
+    #[test]
+    fn ten_million_stamps_end_within_an_hour() {
+        let now = at("2024-05-01T12:00:00Z");
+        let mut stamps = Stamps::after(Some(Stamp(now)), 1, now);
+        let mut last = None;
+        for _ in 0..10_000_000 {
+            last = Some(stamps.next(now));
+        }
+        let end = at("2024-05-01T13:00:00Z");
+        assert!(last.unwrap().timestamp() < end, "{last:?}");
     }
 
     proptest! {
