@@ -88,6 +88,7 @@ pub use quarantine::{Quarantine, QuarantineEntry, QuarantineKind, Quarantined};
 pub use quirks::{FARTHEST_SHIFT, Quirk, Quirks};
 pub use records::StoredVersion;
 pub use refusal::TargetRefusal;
+pub use restored::Restored;
 pub use stamp::Stamp;
 pub use sweep::{SweepAsked, SweepPlace, SweepRow, ask_for_sweep};
 pub use unknown_values::MOST_UNKNOWN_VALUES;

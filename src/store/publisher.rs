@@ -3,7 +3,7 @@ use std::path::Path;
 use rusqlite::{Connection, Row};
 
 use super::database::{Database, execute, optional};
-use super::{ChangeLog, Error, MemoryChange, memory, open, refusal};
+use super::{ChangeLog, Error, MemoryChange, Restored, memory, open, refusal, restored};
 use crate::api::Timestamp;
 
 /// How far a publisher has delivered.
@@ -76,6 +76,11 @@ impl PublisherState {
         let database = &self.log.database;
         let progress = database.optional(doing, PROGRESS, [&self.name], read)?;
         Ok(progress.unwrap_or_default())
+    }
+
+    /// When the state was last put back; none if it never was.
+    pub fn restored(&self) -> Result<Option<Restored>, Error> {
+        self.log.database.run("read the restores", restored::last)
     }
 
     /// Notes that there is such a publisher. One that had another type delivers to something else now, which has

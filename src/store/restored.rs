@@ -54,7 +54,9 @@ pub(super) enum Evidence {
 
 /// What a state says of the last time that it was put back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Restored {
+pub struct Restored {
+    /// How often it was put back until then.
+    pub number: i64,
     /// The seq of the newest version then: what is above it was read later.
     pub last_seq: i64,
     /// When that was noticed.
@@ -115,6 +117,9 @@ pub(super) fn settle(
     use super::InitiationState::{NotMade, Open};
     const MAY_BE_MADE: &str = "the state was put back, and the service may have made it since";
     let directory = database.file().parent().unwrap_or(Path::new("."));
+    let compare_from = database.run("begin after a restore", |connection| {
+        compare_from(connection, evidence)
+    })?;
     let (from, to, journalled) = database.write("begin after a restore", |connection| {
         let (from, to) = leave_seqs_out(connection, witness)?;
         crash::point();
@@ -132,21 +137,24 @@ pub(super) fn settle(
     })?;
     log::warn!(
         "{} {}. {DONE}. The newest version had seq {from}, the next one has {}; {journalled} payouts and transfers were \
-         found in the journal beside the state",
+         found in the journal beside the state{}",
         database.file().display(),
         evidence.reason(),
-        to + 1
+        to + 1,
+        compare_from.unwrap_or_default()
     );
     Ok(())
 }
 
 /// When the state was last put back; none if it never was.
 pub(super) fn last(connection: &Connection) -> rusqlite::Result<Option<Restored>> {
-    const LAST: &str = "SELECT last_seq, noticed_at FROM restored ORDER BY number DESC LIMIT 1";
+    const LAST: &str =
+        "SELECT number, last_seq, noticed_at FROM restored ORDER BY number DESC LIMIT 1";
     optional(connection, LAST, [], |row| {
         Ok(Restored {
-            last_seq: row.get(0)?,
-            noticed_at: row.get(1)?,
+            number: row.get(0)?,
+            last_seq: row.get(1)?,
+            noticed_at: row.get(2)?,
         })
     })
 }
@@ -182,6 +190,22 @@ fn continue_above(connection: &Connection, stream: Stream, stamp: Stamp) -> rusq
         INSERT INTO listing (stream, above, shown) VALUES (?1, ?2, ?2)
         ON CONFLICT (stream) DO UPDATE SET above = max(coalesce(above, ?2), ?2), shown = max(coalesce(shown, ?2), ?2)";
     execute(connection, CONTINUE, (stream, stamp))
+}
+
+/// Which payouts nobody here may know, if the journal beside the state may be as old as the state is.
+fn compare_from(connection: &Connection, evidence: Evidence) -> rusqlite::Result<Option<String>> {
+    const LAST: &str = "SELECT max(started_at) FROM poll";
+    if !matches!(evidence, Evidence::OtherFile | Evidence::Operator) {
+        return Ok(None);
+    }
+    let last: Option<Second> = value(connection, LAST, [])?;
+    Ok(last.map(|last| {
+        format!(
+            ". If {} was copied with it, payouts and transfers that were asked for after {last} are not known: compare the \
+            service's",
+            journal_copy::FILE
+        )
+    }))
 }
 
 /// How many seqs between an offset and the newest version were left out.

@@ -195,6 +195,8 @@ impl Inner {
             ("GET", "/connectors") => Ok(self.connectors(query)),
             ("POST", "/accounts") => self.storage.account(&request.body),
             ("POST", "/payments") => self.storage.payment(&request.body),
+            ("GET", "/payments") => self.storage.list(query),
+            ("GET", path) => self.storage.get(path),
             ("PATCH", path) => self.storage.metadata(path, &request.body),
             _ => Err((404, "NOT_FOUND", "not found".to_owned())),
         };

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | [`Poller`] | the `generic` connector, which polls us, and the storage behind it | `ce/plugins/generic`, `internal/storage` |
 //! | `go`, [`Date`] | the decoder of its client: Go's `encoding/json`, `time` and `net/url` | `genericclient`, Go's standard library |
-//! | [`Connectivity`], `storage` | the API into which we push | `internal/api/v3`, `internal/api/validation`, `internal/storage` |
+//! | [`Connectivity`], `storage`, `stored` | the API into which we push | `internal/api/v3`, `internal/api/validation`, `internal/storage` |
 //! | [`History`] | a service that changes while it is read | ours |
 //!
 //! Not modelled: balances through the API, which has no endpoint for them; the workflow engine, its schedules and its
@@ -20,6 +20,7 @@ mod go;
 mod history;
 mod poller;
 mod storage;
+mod stored;
 
 mod adoption;
 mod decoding;

@@ -128,13 +128,16 @@ struct AdjustmentBody {
 }
 
 impl StackPayment {
-    /// The adjustments as the API sorts them, oldest first: by microsecond, then as they were inserted.
-    pub fn history(&self) -> Vec<(String, String)> {
+    /// As the API sorts them, oldest first: by microsecond, then as they were inserted.
+    pub fn sorted(&self) -> Vec<&StackAdjustment> {
         let mut sorted: Vec<&StackAdjustment> = self.adjustments.iter().collect();
-        sorted.sort_by_key(|adjustment| {
-            (adjustment.created_at.nanoseconds() + 500).div_euclid(1_000)
-        });
+        sorted.sort_by_key(|adjustment| microseconds(adjustment));
         sorted
+    }
+
+    /// The adjustments, sorted: reference and status.
+    pub fn history(&self) -> Vec<(String, String)> {
+        self.sorted()
             .into_iter()
             .map(|adjustment| (adjustment.reference.clone(), adjustment.status.clone()))
             .collect()
@@ -297,20 +300,16 @@ impl Storage {
 
     /// `PATCH /v3/payments/{id}/metadata`.
     pub fn metadata(&mut self, path: &str, body: &[u8]) -> Result<TestAnswer, ApiRefusal> {
-        let missing = || (404, "NOT_FOUND", "not found".to_owned());
         let id = path
             .strip_prefix("/payments/")
             .and_then(|rest| rest.strip_suffix("/metadata"))
             .ok_or_else(missing)?;
         let new: BTreeMap<String, String> = read(body)?;
         let connector = self.connector();
-        let found = self.payments.iter_mut().find(|((reference, kind), _)| {
-            let json = format!(
-                "{{\"ConnectorID\":{connector},\"Reference\":{},\"Type\":\"{kind}\"}}",
-                text(reference)
-            );
-            encode(&json) == id
-        });
+        let found = self
+            .payments
+            .iter_mut()
+            .find(|(key, _)| payment_id(&connector, key) == id);
         found.ok_or_else(missing)?.1.metadata.extend(new);
         Ok(TestAnswer::new(204, ""))
     }
@@ -381,6 +380,23 @@ impl Storage {
             Ok(date)
         }
     }
+}
+
+/// Of its date, as PostgreSQL rounds it.
+pub fn microseconds(adjustment: &StackAdjustment) -> i64 {
+    (adjustment.created_at.nanoseconds() + 500).div_euclid(1_000)
+}
+
+/// The id of a payment by its reference and type. `connector` is the canonical JSON of the connector's.
+pub fn payment_id(connector: &str, (reference, kind): &(String, String)) -> String {
+    encode(&format!(
+        "{{\"ConnectorID\":{connector},\"Reference\":{},\"Type\":\"{kind}\"}}",
+        text(reference)
+    ))
+}
+
+pub fn missing() -> ApiRefusal {
+    (404, "NOT_FOUND", "not found".to_owned())
 }
 
 fn validation(message: impl Into<String>) -> ApiRefusal {

@@ -104,6 +104,27 @@ impl PaymentsClient {
         }
     }
 
+    /// Reads an object, which `read` finds in the body; none if there is none.
+    pub fn get<T>(
+        &self,
+        path: &str,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Option<T>, DeliveryError> {
+        let answer = self.ask(&Method::GET, path, None)?;
+        let body = answer.body_or_empty();
+        match answer.status {
+            200 => match read(body) {
+                Some(found) => Ok(Some(found)),
+                None => Err(DeliveryError::down(format!(
+                    "{}, which is not the API's answer: is \"url\" right, or does something else answer there?",
+                    target::in_words(&answer)
+                ))),
+            },
+            404 if FormanceError::read(body).is_some() => Ok(None),
+            _ => Err(target::down(&answer, "")),
+        }
+    }
+
     /// Checks that the client may write, with a request that the API rejects before it looks at anything else.
     pub fn may_write(&self) -> Result<(), DeliveryError> {
         let answer = self.ask(&Method::POST, "/accounts", Some(b"{}"))?;

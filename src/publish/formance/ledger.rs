@@ -1,9 +1,9 @@
 //! What the stack has been given, as the publisher remembers it.
 //!
-//! The Payments API cannot be asked which adjustments a payment has, and what a version makes depends on every version
-//! before it. So the publisher remembers each transaction that it has pushed, the versions that wait for the
+//! What a version makes depends on every version before it, and to ask the Payments API for each payment would double the
+//! requests. So the publisher remembers each transaction that it has pushed, the versions that wait for the
 //! transaction they relate to, and what it has skipped. The store keeps that as the publisher's [`Memory`] and commits
-//! it with the offset. Each kind is a topic:
+//! it with the offset. Only after a [`LedgerGap`] is each payment read from the stack, once. Each kind is a topic:
 //!
 //! | topic | key | version | value |
 //! |---|---|---|---|
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::ContentHash;
+use crate::api::{ContentHash, Second};
 use crate::store::{self, Change, Delivered, Memory, MemoryChange, PublisherState};
 
 const PAYMENT: &str = "payment";
@@ -42,6 +42,9 @@ pub(super) struct Payment {
     pub kept: String,
     /// The date of its newest adjustment: nanoseconds since 1970-01-01T00:00:00Z.
     pub newest: i64,
+    /// The number of the last [`LedgerGap`] after which everything that the stack has of it was read; none before any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_after: Option<i64>,
     /// The transaction whose payment it belongs to, or its own payment.
     pub part: Part,
 }
@@ -71,6 +74,15 @@ pub(super) struct PaymentState {
     pub shown: String,
     /// Whether it is authorised and nothing of it is counted yet.
     pub is_open: bool,
+}
+
+/// Why more may have been pushed than the ledger knows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LedgerGap {
+    /// The number of the restore of the state; 0 if the state is new and the connector is not.
+    pub number: i64,
+    /// When that was noticed.
+    pub noticed_at: Second,
 }
 
 /// What became of versions that were pushed.
@@ -221,6 +233,7 @@ mod tests {
             metadata,
             kept: "0a".repeat(16),
             newest: -1,
+            read_after: None,
             part,
         };
         let own = Part::Own(PaymentState {

@@ -4,7 +4,8 @@
 //! Everything that is pushed may be pushed again: the API keeps an account once by its reference, a payment once by
 //! reference and type, and an adjustment once by payment, reference, date and status. So a batch is simply pushed again
 //! after a failure. What was pushed of each payment is committed with the offset, so the same requests follow from the
-//! same versions. The API's rules were read in formancehq/payments v3.4.0.
+//! same versions. Where the ledger may not know what was pushed, because the state was put back or is new, each payment is
+//! read from the stack first. The API's rules were read in formancehq/payments v3.4.0.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -14,16 +15,20 @@
 //! | `wire` | what these two share |
 //! | `payment` | which adjustments a version makes |
 //! | `group` | the transactions of a batch that belong to one payment |
+//! | `work` | a group while it is pushed |
 //! | `ledger` | what was pushed, as it is remembered |
+//! | `existing` | what was pushed, as the stack has it |
 
 mod account;
 mod client;
+mod existing;
 mod group;
 mod ledger;
 mod payment;
 mod token;
 mod transaction;
 mod wire;
+mod work;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -34,7 +39,7 @@ use ureq::http::Method;
 
 use super::target::TargetFinding;
 use super::{DeliveryError, Publisher};
-use crate::api::{Stream, escaped};
+use crate::api::{Second, Stream, Timestamp, escaped};
 use crate::formance::{ConnectorId, Unfit};
 use crate::secret::Rotating;
 use crate::store::{Change, Delivered, PublisherState};
@@ -42,7 +47,7 @@ use crate::sync::lock;
 use crate::transport;
 use account::PaymentsAccount;
 use client::{PaymentsClient, Pushed};
-use ledger::Notes;
+use ledger::{LedgerGap, Notes};
 
 pub use ledger::LedgerFigures;
 
@@ -83,6 +88,8 @@ pub struct FormancePublisher {
     /// The connector's name or id, as it is configured.
     wanted: String,
     connector: Option<ConnectorId>,
+    /// When it had payments before the first one was pushed.
+    had_payments: Option<Second>,
     /// Assets that the API has refused since it was last asked for the connector.
     refused_assets: Mutex<BTreeSet<String>>,
 }
@@ -94,6 +101,7 @@ impl FormancePublisher {
             client: PaymentsClient::new(&settings),
             wanted: settings.connector,
             connector: None,
+            had_payments: None,
             refused_assets: Mutex::default(),
         }
     }
@@ -116,6 +124,18 @@ impl FormancePublisher {
             TargetFinding::new(connector, Ok(found)),
             TargetFinding::new("scope payments:write", may_write),
         ]
+    }
+
+    /// Since when the ledger may not know all that was pushed; none if it does.
+    fn gap(&self, state: &PublisherState) -> Result<Option<LedgerGap>, DeliveryError> {
+        let restored = state.restored()?.map(|restored| LedgerGap {
+            number: restored.number,
+            noticed_at: restored.noticed_at,
+        });
+        Ok(restored.or(self.had_payments.map(|noticed_at| LedgerGap {
+            number: 0,
+            noticed_at,
+        })))
     }
 
     fn connector(&self) -> Result<&ConnectorId, DeliveryError> {
@@ -174,7 +194,10 @@ impl Publisher for FormancePublisher {
         let connector = self.client.connector(&self.wanted)?;
         lock(&self.refused_assets).clear();
         let before = state.progress()?.target;
-        let is_same = before.as_deref() == Some(&*connector.text);
+        let before = before.as_deref().map(KnownTarget::read);
+        let is_same = before
+            .as_ref()
+            .is_some_and(|before| before.id == connector.text);
         if !is_same {
             if before.is_some() {
                 log::warn!(
@@ -184,7 +207,19 @@ impl Publisher for FormancePublisher {
                     escaped(&self.wanted)
                 );
             }
-            state.begin_target(&connector.text)?;
+            let has_payments = existing::are_any(&self.client, &connector)?;
+            self.had_payments = has_payments.then(|| Timestamp::now().second());
+            if has_payments {
+                log::info!(
+                    "publisher \"{}\": the connector \"{}\" has payments already: each is read from Formance before \
+                    anything is pushed to it",
+                    state.name,
+                    escaped(&self.wanted)
+                );
+            }
+            state.begin_target(&KnownTarget::text(&connector, self.had_payments))?;
+        } else if let Some(before) = before {
+            self.had_payments = before.had_payments;
         }
         self.connector = Some(connector);
         Ok(if is_same { stored } else { 0 })
@@ -216,10 +251,35 @@ impl Publisher for FormancePublisher {
             notes.add(pushed);
         }
         let groups = group::gather(state, of(&[Stream::Transactions]), &mut notes)?;
-        for pushed in at_once(&groups, |group| group.push(self))? {
+        let gap = self.gap(state)?;
+        for pushed in at_once(&groups, |group| group.push(self, gap))? {
             notes.add(pushed);
         }
         Ok(notes.into_delivered(&state.memory())?)
+    }
+}
+
+/// The connector that has what was pushed, as the state keeps it.
+struct KnownTarget<'a> {
+    id: &'a str,
+    /// When it had payments before the first one was pushed.
+    had_payments: Option<Second>,
+}
+
+impl KnownTarget<'_> {
+    fn text(connector: &ConnectorId, had_payments: Option<Second>) -> String {
+        match had_payments {
+            Some(date) => format!("{} {date}", connector.text),
+            None => connector.text.clone(),
+        }
+    }
+
+    fn read(text: &str) -> KnownTarget<'_> {
+        let (id, date) = text.split_once(' ').unwrap_or((text, ""));
+        KnownTarget {
+            id,
+            had_payments: Second::try_from(date.to_owned()).ok(),
+        }
     }
 }
 

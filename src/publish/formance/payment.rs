@@ -41,10 +41,8 @@ pub(super) struct Adjustment {
 
 /// How a payment begins that Formance does not have yet, before its first adjustment.
 pub(super) fn begin(kind: &str, asset: &str, first: PaymentEvent) -> PaymentState {
-    let counts_later = matches!(
-        first.status,
-        "AUTHORISATION" | "CAPTURE" | "CAPTURE_FAILED" | "REFUND_REVERSED"
-    );
+    let counts_later =
+        is_open(first.status) || matches!(first.status, "CAPTURE" | "REFUND_REVERSED");
     let initial = first.amount.to_string();
     PaymentState {
         kind: kind.to_owned(),
@@ -55,8 +53,13 @@ pub(super) fn begin(kind: &str, asset: &str, first: PaymentEvent) -> PaymentStat
             initial.clone()
         },
         initial,
-        is_open: matches!(first.status, "AUTHORISATION" | "CAPTURE_FAILED"),
+        is_open: is_open(first.status),
     }
+}
+
+/// Whether a payment that begins with that status is authorised and nothing of it is counted yet.
+pub(super) fn is_open(first: &str) -> bool {
+    matches!(first, "AUTHORISATION" | "CAPTURE_FAILED")
 }
 
 /// Whether an adjustment of that status moves the payment's amount.
@@ -90,6 +93,11 @@ pub(super) fn adjust(
     }
     adjustments.push(one(state, PaymentEvent { at: date, ..event }));
     adjustments
+}
+
+/// The amount that an event of a payment in that state is sent with.
+pub(super) fn sent(state: &PaymentState, event: PaymentEvent) -> BigInt {
+    one(&mut state.clone(), event).amount
 }
 
 fn one(state: &mut PaymentState, event: PaymentEvent) -> Adjustment {

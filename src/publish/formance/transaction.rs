@@ -72,6 +72,11 @@ impl PaymentsTransaction {
         })
     }
 
+    /// When the service says that it was created.
+    pub fn created_at(&self) -> Timestamp {
+        self.fixed.created_at
+    }
+
     /// A hash of the metadata, if there is any.
     pub fn metadata_hash(&self) -> Option<String> {
         let has_some = !self.metadata.is_empty();

@@ -4,6 +4,7 @@
 mod amounts;
 mod faults;
 mod refusals;
+mod restores;
 mod values;
 
 use std::collections::BTreeMap;
