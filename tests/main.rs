@@ -40,6 +40,7 @@ mod quarantine;
 mod quiet;
 mod quirks;
 mod regressions;
+mod restore_histories;
 mod restored;
 mod run;
 mod secrets;
