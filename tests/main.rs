@@ -35,6 +35,7 @@ mod keys;
 mod listener;
 mod ndjson;
 mod once;
+mod open_files;
 mod push_http;
 mod quarantine;
 mod quiet;

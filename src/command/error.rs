@@ -82,9 +82,8 @@ fn exit_of(error: &store::Error) -> Exit {
     use store::Error as E;
     match error {
         E::Locked(_) => Exit::Busy,
-        E::OtherIdentity { .. } | E::Newer { .. } | E::NotOurs(_) | E::Corrupt { .. } => {
-            Exit::BadState
-        }
+        error if error.is_final() => Exit::BadState,
+        E::OtherIdentity { .. } | E::Newer { .. } | E::NotOurs(_) => Exit::BadState,
         // There may be room again when systemd retries.
         E::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded) => {
             Exit::Failed

@@ -13,7 +13,7 @@ use super::{Error, PollOutcome, PollReport, Settings, StoreResult};
 use crate::api::{Query, Stream};
 use crate::psp::ServiceClient;
 use crate::stop::Stop;
-use crate::store::{self, Store};
+use crate::store::Store;
 
 /// How long requests in flight may go on once stopping is requested. Then their connections are cut.
 const GRACE: Duration = Duration::from_secs(3);
@@ -111,7 +111,8 @@ impl<'a> Poller<'a> {
     }
 
     /// Polls by the timer and on request, until stopping is requested. When the state fails, as on a full disk, the poll
-    /// is aborted and the next period tries again. A damaged state is an error: trying again would not help.
+    /// is aborted and the next period tries again. A state that is damaged or replaced is an error: trying
+    /// again would not help.
     pub fn run(&mut self) -> Result<(), Error> {
         self.queue.start_timer();
         while !self.stop.requested() || self.activity.is_polling() {
@@ -119,7 +120,7 @@ impl<'a> Poller<'a> {
                 Ok(()) => {}
                 Err(error @ Error::Store(_)) => {
                     self.abort(&error);
-                    if let Error::Store(store::Error::Corrupt { .. }) = error {
+                    if matches!(&error, Error::Store(cause) if cause.is_final()) {
                         return Err(error);
                     }
                 }

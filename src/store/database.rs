@@ -1,11 +1,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
 use rusqlite::{
     Connection, OpenFlags, OptionalExtension, Params, Row, Transaction, TransactionBehavior,
 };
 
+use super::open_files::OpenFiles;
 use super::schema::{APPLICATION, VERSION};
 use super::{Error, FILE};
 
@@ -19,6 +21,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Database {
     connection: Connection,
     file: PathBuf,
+    /// None of them if it only reads.
+    opened: OpenFiles,
 }
 
 impl Database {
@@ -60,14 +64,26 @@ impl Database {
             connection.pragma_update(None, "synchronous", "FULL")?;
             // The system may have no folder for temporary files that can be written.
             connection.pragma_update(None, "temp_store", "MEMORY")?;
+            // This opens the write-ahead log.
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             Ok(connection)
         };
         let connection =
             connect().map_err(|source| Error::sqlite(source, "open the state", file))?;
-        Ok(Database {
+        let mut database = Database {
             connection,
             file: file.to_owned(),
-        })
+            opened: OpenFiles::default(),
+        };
+        if flags.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) {
+            database.remember_files();
+        }
+        Ok(database)
+    }
+
+    /// Remembers which files are open. A new state has not all of them at first.
+    pub fn remember_files(&mut self) {
+        self.opened = OpenFiles::of(&self.file);
     }
 
     /// The version of the file's layout, 0 if it is empty. It is an error if the file is not ours or newer than this
@@ -145,22 +161,37 @@ impl Database {
         })
     }
 
-    /// As [`run`](Database::run), in one transaction that is committed at the end, or not at all.
+    /// As [`run`](Database::run), in one transaction that is committed at the end, or not at all. It is an error if a file of
+    /// the state was removed or replaced.
     pub fn write<T>(
         &self,
         doing: &'static str,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
-        self.run(doing, |connection| {
-            // Begun as a reader, it could fail on another writer's commit.
-            let transaction =
-                Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-            let result = work(&transaction)?;
-            crate::crash::point();
-            transaction.commit()?;
-            crate::crash::point();
-            Ok(result)
-        })
+        let failed = |source| Error::sqlite(source, doing, &self.file);
+        // Begun as a reader, it could fail on another writer's commit.
+        let transaction =
+            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
+                .map_err(failed)?;
+        let result = work(&transaction).map_err(failed)?;
+        if let Some(replaced) = self.opened.replaced() {
+            drop(transaction);
+            return Err(self.leave(replaced));
+        }
+        crate::crash::point();
+        transaction.commit().map_err(failed)?;
+        crate::crash::point();
+        Ok(result)
+    }
+
+    /// Saves what can be saved, because that file of the state was removed or replaced. The error that says so.
+    fn leave(&self, replaced: &Path) -> Error {
+        if !self.opened.are_others() {
+            // What is in a log that has no name any more would be lost with this process.
+            let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
+            let _ = self.connection.query_row(checkpoint, [], |_| Ok(()));
+        }
+        Error::Replaced(replaced.to_owned())
     }
 
     /// As [`run`](Database::run), for a single [`value`].
@@ -204,7 +235,20 @@ impl Database {
         sql: &str,
         parameters: impl Params,
     ) -> Result<usize, Error> {
-        self.run(doing, |connection| connection.execute(sql, parameters))
+        match self.opened.replaced() {
+            Some(replaced) => Err(self.leave(replaced)),
+            None => self.run(doing, |connection| connection.execute(sql, parameters)),
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // The last one to close a state removes its write-ahead log, even if that is another one by now.
+        if self.opened.are_others() {
+            let keep = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+            let _ = self.connection.set_db_config(keep, true);
+        }
     }
 }
 

@@ -76,6 +76,15 @@ pub enum Error {
     )]
     Corrupt { file: PathBuf, detail: String },
 
+    /// A file of the state was removed or replaced while the state was open.
+    #[error(
+        "{} was removed or replaced while generic-connector had it open, so nothing more is written. If you have put another \
+        state there, start generic-connector again. Otherwise find out what changes that directory, run verify, and start it \
+        again",
+        .0.display()
+    )]
+    Replaced(PathBuf),
+
     /// The text of a version is not the one that was stored.
     #[error("{stream}: the version of seq {seq} is damaged in the state, so it is not used")]
     Damaged { stream: Stream, seq: i64 },
@@ -233,6 +242,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the state cannot be used any more, so that trying again would not help.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Error::Corrupt { .. } | Error::Replaced(_))
+    }
+
     /// Makes the error of something that was being done with that file.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.to_owned();

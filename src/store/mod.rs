@@ -13,7 +13,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `open` | [`Store`]: opening, locking, claiming |
+//! | `open`, `open_files` | [`Store`]: opening, locking, claiming; that its files stay the same ones |
 //! | `schema`, `upgrade`, `upgrade_slices` | the tables; how a file of an older layout gets them |
 //! | `database`, `columns` | one connection and its errors; how values are kept in columns |
 //! | `commit` | the publish step of a poll |
@@ -49,6 +49,7 @@ mod listing;
 mod memory;
 mod older_balances;
 mod open;
+mod open_files;
 mod overview;
 mod owner_only;
 mod poll;

@@ -21,7 +21,7 @@ pub const FILE: &str = "state.sqlite3";
 pub(super) const LOG: &str = "state.sqlite3-wal";
 
 /// The lock file's name within `stateDir`. It is empty; the lock is on the open file, so a crash releases it.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 
 /// Whose state it is. Another connector cannot open it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Store {
             .map_err(Error::io("open the state", &file))?;
         let witness = Witness::read(directory);
         let born = born(&file);
-        let database = Database::connect(&file)?;
+        let mut database = Database::connect(&file)?;
         upgrade::prepare(&database)?;
         claim(&database, identity)?;
         let evidence = database.run("look whether the state was put back", |connection| {
@@ -75,6 +75,7 @@ impl Store {
         }
         journal_copy::begin(&database)?;
         begin(&database, born.as_deref())?;
+        database.remember_files();
         let mut store = Store {
             database,
             identity: identity.clone(),

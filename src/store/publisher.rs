@@ -178,9 +178,11 @@ impl PublisherState {
         sql: &str,
         value: impl rusqlite::ToSql,
     ) -> Result<(), Error> {
-        self.log.database.run(doing, |connection| {
-            execute(connection, sql, (&self.name, value))
-        })
+        let parameters = (&self.name, value);
+        self.log
+            .database
+            .execute(doing, sql, parameters)
+            .map(|_| ())
     }
 }
 
@@ -213,9 +215,11 @@ impl Publishers {
                 offset,
             });
         }
-        self.database.run("ask for a replay", |connection| {
-            execute(connection, REPLAY, (publisher, after))
-        })
+        let parameters = (publisher, after);
+        let asked = self
+            .database
+            .execute("ask for a replay", REPLAY, parameters);
+        asked.map(|_| ())
     }
 
     /// Forgets a publisher that nobody uses any more, and what became of what it delivered. It is an error while a
