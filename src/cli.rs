@@ -46,6 +46,8 @@ pub enum Command {
     Listing(ListingOptions),
     /// Show payouts and transfers whose outcome is unknown, or settle them
     Initiation(InitiationOptions),
+    /// Check the whole state for damage; the connector may be running
+    Verify(ConfigFile),
     /// Copy the state to a new file; the connector may be running
     Backup(BackupOptions),
     /// Put a copy in the place of the state; the connector must be stopped

@@ -54,3 +54,4 @@ mod torture;
 mod transport;
 mod upgrade;
 mod upgrade_slices;
+mod verify;

@@ -27,7 +27,8 @@ fn ends(listening: &mut Listening, file: &str, change: impl FnOnce(&Path)) {
     change(&path);
     listening.post("/poll", "");
     assert_eq!(listening.process.ended().0, Some(65), "{}", listening.log());
-    let line = listening.wait_for_line("was removed or replaced while generic-connector had it open");
+    let line =
+        listening.wait_for_line("was removed or replaced while generic-connector had it open");
     assert!(line.contains(path.to_str().unwrap()), "{line}");
 }
 

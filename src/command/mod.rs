@@ -16,6 +16,7 @@ mod sandbox;
 mod status;
 mod sweep;
 mod table;
+mod verify;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -65,6 +66,7 @@ fn run(cli: Cli) -> Exit {
         Command::Initiation(options) => initiation::run(&options),
         Command::Quarantine(options) => quarantine::run(&options),
         Command::Listing(options) => listing::run(&options),
+        Command::Verify(options) => verify::run(&options),
         Command::Backup(options) => backup::backup(&options),
         Command::Restore(options) => backup::restore(&options),
         Command::Restored(options) => restored::run(&options),

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 
 use super::columns::AsJson;
-use super::database::execute;
+use super::database::{execute, optional};
 use super::{Error, Quirks, Store};
 use crate::api::{Second, Stream};
 
@@ -34,28 +34,32 @@ pub struct Cursor {
 impl Store {
     /// A stream's cursor; the beginning if it has none yet.
     pub fn cursor(&self, stream: Stream) -> Result<Cursor, Error> {
-        const CURSOR: &str = "
-            SELECT position, numbered, again, quirks, ended_at, standing, moved_at, set_back_at
-            FROM cursor WHERE stream = ?1";
-        let cursor = self
-            .database
-            .optional("read a cursor", CURSOR, [stream], |row| {
-                let AsJson(numbered) = row.get(1)?;
-                let AsJson(again) = row.get(2)?;
-                let AsJson(quirks) = row.get(3)?;
-                Ok(Cursor {
-                    position: row.get(0)?,
-                    numbered,
-                    again,
-                    quirks,
-                    ended_at: row.get(4)?,
-                    standing: row.get(5)?,
-                    moved_at: row.get(6)?,
-                    set_back_at: row.get(7)?,
-                })
-            })?;
-        Ok(cursor.unwrap_or_default())
+        self.database
+            .run("read a cursor", |connection| get(connection, stream))
     }
+}
+
+/// Reads a stream's cursor; the beginning if it has none yet.
+pub(super) fn get(connection: &Connection, stream: Stream) -> rusqlite::Result<Cursor> {
+    const CURSOR: &str = "
+        SELECT position, numbered, again, quirks, ended_at, standing, moved_at, set_back_at
+        FROM cursor WHERE stream = ?1";
+    let cursor = optional(connection, CURSOR, [stream], |row| {
+        let AsJson(numbered) = row.get(1)?;
+        let AsJson(again) = row.get(2)?;
+        let AsJson(quirks) = row.get(3)?;
+        Ok(Cursor {
+            position: row.get(0)?,
+            numbered,
+            again,
+            quirks,
+            ended_at: row.get(4)?,
+            standing: row.get(5)?,
+            moved_at: row.get(6)?,
+            set_back_at: row.get(7)?,
+        })
+    })?;
+    Ok(cursor.unwrap_or_default())
 }
 
 /// Writes a stream's cursor.

@@ -170,7 +170,12 @@ pub(super) fn list(connection: &Connection, most: usize) -> rusqlite::Result<Vec
         .collect()
 }
 
-fn describe(connection: &Connection, seq: i64, stream: Stream) -> rusqlite::Result<DamagedVersion> {
+/// What is known of a version whose text is damaged.
+pub(super) fn describe(
+    connection: &Connection,
+    seq: i64,
+    stream: Stream,
+) -> rusqlite::Result<DamagedVersion> {
     const RECORD: &str = "
         SELECT version.id, record.seq IS version.seq FROM version
         LEFT JOIN record ON record.stream = version.stream AND record.id = version.id WHERE version.seq = ?1";

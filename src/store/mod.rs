@@ -30,6 +30,7 @@
 //! | `journal_row`, `journal_copy` | its rows and their hashes; the same journal in a file beside the state |
 //! | `backup` | copies of the state, made and put back |
 //! | `witness`, `restored` | whether the state was put back from an older copy, and what follows |
+//! | `verify` | checks of the whole state |
 //! | `overview` | everything that `status` shows |
 
 mod adoption;
@@ -68,6 +69,7 @@ mod unknown_values;
 mod unsettled;
 mod upgrade;
 mod upgrade_slices;
+mod verify;
 mod witness;
 
 pub use adoption::BoundVerdict;
@@ -94,3 +96,4 @@ pub use stamp::Stamp;
 pub use sweep::{SweepAsked, SweepPlace, SweepRow, ask_for_sweep};
 pub use unknown_values::MOST_UNKNOWN_VALUES;
 pub use unsettled::{Initiations, Unsettled};
+pub use verify::{CheckedPart, VerifyEvent, verify};

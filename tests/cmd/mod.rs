@@ -12,6 +12,7 @@ mod publisher;
 mod quarantine;
 mod run;
 mod status;
+mod verify;
 
 use std::path::Path;
 use std::sync::LazyLock;

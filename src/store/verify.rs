@@ -1,0 +1,395 @@
+//! Looks through the whole state for damage, beside the process that writes, and changes nothing.
+//!
+//! SQLite checks its own structures; whether what is in them belongs together is checked here. Rows are read in slices, each
+//! a read transaction of its own, because a long one keeps the write-ahead log from shrinking. Only SQLite's own check is a
+//! long one: about two seconds for a million versions.
+
+use std::path::Path;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
+
+use super::database::{Database, all, value};
+use super::journal_row::{DamagedInitiation, is_intact};
+use super::seq::{last_seq, last_used_seq};
+use super::{Error, QuarantineKind, Snapshot, adoption, cursor, damage};
+use crate::api::{Second, Stream, Timestamp, escaped, read_record};
+
+/// What a check says while it runs.
+#[derive(Debug)]
+pub enum VerifyEvent {
+    /// Something is damaged: what it is, and what to do.
+    Found(String),
+    /// How many rows of this part have been read.
+    Read(&'static str, u64),
+}
+
+/// A part of the state that was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedPart {
+    /// Its name.
+    pub name: &'static str,
+    /// Rows that were read.
+    pub rows: u64,
+    /// How much in them is damaged.
+    pub found: u64,
+}
+
+/// Checks the state in that directory. `tell` gets each finding at once. The parts, in the order of the check.
+///
+/// It is an error if the state cannot be read at all.
+pub fn verify(
+    directory: &Path,
+    tell: &mut dyn FnMut(VerifyEvent),
+) -> Result<Vec<CheckedPart>, Error> {
+    let database = Database::beside_read_only(directory)?;
+    let mut checks = Checks {
+        database: &database,
+        tell,
+        parts: Vec::new(),
+    };
+    checks.structure()?;
+    checks.rows(
+        "versions",
+        VERSIONS,
+        vec![Value::Integer(i64::MIN)],
+        version,
+    )?;
+    checks.rows("records", RECORDS, two_texts(), record)?;
+    let mut last = None;
+    checks.rows(
+        "lists",
+        LISTED,
+        vec![Value::Text(String::new()), Value::Integer(i64::MIN)],
+        |connection, row| listed(connection, row, &mut last),
+    )?;
+    let from = vec![Value::Integer(i64::MIN)];
+    checks.rows("quarantine", QUARANTINE, from, quarantined)?;
+    let from = vec![Value::Text(String::new())];
+    checks.rows(
+        "payouts and transfers",
+        INITIATIONS,
+        from.clone(),
+        initiation,
+    )?;
+    checks.rows("publishers", PUBLISHERS, from, publisher)?;
+    checks.progress(directory)?;
+    Ok(checks.parts)
+}
+
+/// What to do where nothing but a copy has what was there.
+const RESTORE: &str =
+    "Restore a backup, or move the state away to start over. Check the disk of the state";
+
+/// Rows in a slice.
+const SLICE: u64 = 1_000;
+
+const VERSIONS: &str = "
+    SELECT version.seq, version.stream, version.id, version.number, version.previous, version.hash, version.json,
+           version.timestamp, version.observed_at, record.seq, before.stream, before.id, before.number
+    FROM version
+    LEFT JOIN record ON record.stream = version.stream AND record.id = version.id
+    LEFT JOIN version AS before ON before.seq = version.previous
+    WHERE version.seq > ?1 ORDER BY version.seq LIMIT 1000";
+
+const RECORDS: &str = "
+    SELECT record.stream, record.id, record.seq, version.stream IS record.stream AND version.id IS record.id
+    FROM record LEFT JOIN version ON version.seq = record.seq
+    WHERE (record.stream, record.id) > (?1, ?2) ORDER BY record.stream, record.id LIMIT 1000";
+
+const LISTED: &str = "
+    SELECT listed.stream, listed.place, listed.stamp, listed.seq, version.stream IS listed.stream
+    FROM listed LEFT JOIN version ON version.seq = listed.seq
+    WHERE (listed.stream, listed.place) > (?1, ?2) ORDER BY listed.stream, listed.place LIMIT 1000";
+
+const QUARANTINE: &str = "
+    SELECT number, hash, json, stream, kind, first_seen, last_seen FROM quarantine
+    WHERE number > ?1 ORDER BY number LIMIT 1000";
+
+const INITIATIONS: &str = "SELECT * FROM initiation WHERE key > ?1 ORDER BY key LIMIT 1000";
+
+const PUBLISHERS: &str =
+    "SELECT name, offset FROM publisher WHERE name > ?1 ORDER BY name LIMIT 1000";
+
+/// The checks that are being made.
+struct Checks<'a> {
+    database: &'a Database,
+    tell: &'a mut dyn FnMut(VerifyEvent),
+    parts: Vec<CheckedPart>,
+}
+
+impl Checks<'_> {
+    /// Lets SQLite check its own structures: trees, indices and which page belongs to what.
+    fn structure(&mut self) -> Result<(), Error> {
+        let doing = "check the structure of the state";
+        let mut part = self.begin("pages");
+        let checked = self.database.run(doing, |connection| {
+            let check = "PRAGMA integrity_check";
+            let pages: i64 = value(connection, "PRAGMA page_count", [])?;
+            part.rows = pages.unsigned_abs();
+            all::<Vec<String>, _>(connection, check, [], |row| row.get(0))
+        });
+        let damage = or_detail(checked)?.unwrap_or_else(|detail| vec![detail]);
+        for detail in damage.iter().filter(|detail| *detail != "ok") {
+            self.found(&mut part, format!("structure: {detail}. {RESTORE}"));
+        }
+        self.parts.push(part);
+        Ok(())
+    }
+
+    /// Checks each row that a query gives. The query takes the first columns of the row after which it begins, which are
+    /// `after` at first.
+    fn rows(
+        &mut self,
+        name: &'static str,
+        query: &str,
+        mut after: Vec<Value>,
+        mut check: impl FnMut(&Connection, &Row) -> rusqlite::Result<Vec<String>>,
+    ) -> Result<(), Error> {
+        let mut part = self.begin(name);
+        loop {
+            let mut read = 0;
+            let database = self.database;
+            let slice = database.run("verify the state", |connection| {
+                let mut statement = connection.prepare_cached(query)?;
+                let mut rows = statement.query(params_from_iter(&after))?;
+                while let Some(row) = rows.next()? {
+                    let key = (0..after.len()).map(|column| row.get(column));
+                    let key = key.collect::<rusqlite::Result<Vec<Value>>>()?;
+                    for finding in check(connection, row)? {
+                        self.found(&mut part, finding);
+                    }
+                    after = key;
+                    read += 1;
+                }
+                Ok(())
+            });
+            if let Err(detail) = or_detail(slice)? {
+                self.found(
+                    &mut part,
+                    format!("{name}: not all can be read ({detail}). {RESTORE}"),
+                );
+                break;
+            }
+            part.rows += read;
+            (self.tell)(VerifyEvent::Read(name, part.rows));
+            if read < SLICE {
+                break;
+            }
+        }
+        self.parts.push(part);
+        Ok(())
+    }
+
+    /// Reads what is kept of polls, cursors and sweeps as the program does.
+    fn progress(&mut self, directory: &Path) -> Result<(), Error> {
+        const EVERYTHING: usize = 1_000;
+        let mut part = self.begin("polls and cursors");
+        let shown = Snapshot::open(directory).and_then(|state| state.overview(EVERYTHING, 0));
+        match or_detail(shown)? {
+            Ok(overview) => part.rows = (overview.polls.len() + overview.cursors.len()) as u64,
+            Err(detail) => {
+                let finding =
+                    format!("polls and cursors: they cannot be read ({detail}). {RESTORE}");
+                self.found(&mut part, finding);
+            }
+        }
+        for stream in Stream::LISTED {
+            let read = self.database.run("read a cursor", |connection| {
+                cursor::get(connection, stream)
+            });
+            if let Err(detail) = or_detail(read)? {
+                self.found(
+                    &mut part,
+                    format!("{stream}: the cursor cannot be read ({detail}). {RESTORE}"),
+                );
+            }
+        }
+        let (last, used) = self.database.run("read the seqs", |connection| {
+            Ok((last_seq(connection)?, last_used_seq(connection)?))
+        })?;
+        if used < last {
+            let finding = format!(
+                "the last seq is {last}, but {used} is noted: seqs would be used twice. {RESTORE}"
+            );
+            self.found(&mut part, finding);
+        }
+        self.parts.push(part);
+        Ok(())
+    }
+
+    fn begin(&mut self, name: &'static str) -> CheckedPart {
+        (self.tell)(VerifyEvent::Read(name, 0));
+        CheckedPart {
+            name,
+            rows: 0,
+            found: 0,
+        }
+    }
+
+    fn found(&mut self, part: &mut CheckedPart, finding: String) {
+        part.found += 1;
+        (self.tell)(VerifyEvent::Found(finding));
+    }
+}
+
+/// What was read, or how it is damaged. Other errors are errors.
+fn or_detail<T>(read: Result<T, Error>) -> Result<Result<T, String>, Error> {
+    match read {
+        Ok(read) => Ok(Ok(read)),
+        Err(Error::Corrupt { detail, .. }) => Ok(Err(detail)),
+        Err(error) => Err(error),
+    }
+}
+
+fn two_texts() -> Vec<Value> {
+    vec![Value::Text(String::new()), Value::Text(String::new())]
+}
+
+/// A version: its text, its dates, the version before it, and that its record knows it.
+fn version(connection: &Connection, row: &Row) -> rusqlite::Result<Vec<String>> {
+    let seq: i64 = row.get(0)?;
+    let (Ok(stream), Ok(id)) = (row.get::<_, Stream>(1), row.get::<_, String>(2)) else {
+        return Ok(vec![format!(
+            "the version of seq {seq}: its stream or id is damaged. {RESTORE}"
+        )]);
+    };
+    let mut found = Vec::new();
+    let newest: Option<i64> = row.get(9)?;
+    let shown = format!(
+        "{stream}: the version of seq {seq}, of record \"{}\"",
+        escaped(&id)
+    );
+    match damage::text(row, 5, 6)? {
+        None => {
+            let damaged = damage::describe(connection, seq, stream)?;
+            let asked = if newest == Some(seq) {
+                ". To have it read again soon, run: generic-connector sweep"
+            } else {
+                ""
+            };
+            found.push(format!("{damaged}{asked}"));
+        }
+        Some(json) => {
+            let date = row.get::<_, Timestamp>(7).ok();
+            let own = read_record(stream, &json)
+                .ok()
+                .map(|record| record.timestamp);
+            let is_dated = date.is_some() && own.is_none_or(|own| date == Some(own));
+            if !is_dated || row.get::<_, Second>(8).is_err() {
+                found.push(format!(
+                    "{shown}, has another date than its text. {RESTORE}"
+                ));
+            }
+        }
+    }
+    if !follows(row, seq, stream, &id).unwrap_or(false) {
+        found.push(format!(
+            "{shown}, does not follow the version before it. {RESTORE}"
+        ));
+    }
+    if newest.is_none_or(|newest| newest < seq) {
+        found.push(format!("{shown}, is not known to its record. {RESTORE}"));
+    }
+    Ok(found)
+}
+
+/// Whether a version follows the one before it, if it has one.
+fn follows(row: &Row, seq: i64, stream: Stream, id: &str) -> rusqlite::Result<bool> {
+    let (number, previous): (i64, Option<i64>) = (row.get(3)?, row.get(4)?);
+    let Some(previous) = previous else {
+        return Ok(number == 1);
+    };
+    let before: (Stream, String, i64) = (row.get(10)?, row.get(11)?, row.get(12)?);
+    Ok(previous < seq && (before.0, before.1.as_str(), before.2 + 1) == (stream, id, number))
+}
+
+/// A record: it leads to one of its versions.
+fn record(_: &Connection, row: &Row) -> rusqlite::Result<Vec<String>> {
+    let (stream, id): (String, String) = (row.get(0)?, row.get(1)?);
+    let leads = row.get(3).unwrap_or(false);
+    let seq = row
+        .get::<_, i64>(2)
+        .map_or("unknown".to_owned(), |seq| seq.to_string());
+    let id = escaped(&id);
+    Ok((!leads)
+        .then(|| format!("{stream}: the record \"{id}\" leads to seq {seq}, which is none of its versions. {RESTORE}"))
+        .into_iter()
+        .collect())
+}
+
+/// An entry of a list: it leads to a version of its stream, and its stamp is later than the one before it.
+fn listed(
+    connection: &Connection,
+    row: &Row,
+    last: &mut Option<(String, i64)>,
+) -> rusqlite::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let (stream, place, stamp): (String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    if !row.get(4).unwrap_or(false) {
+        let seq = row
+            .get::<_, i64>(3)
+            .map_or("unknown".to_owned(), |seq| seq.to_string());
+        found.push(format!(
+            "{stream}: place {place} of the list leads to seq {seq}, which is no version of that list, so it is left out. {RESTORE}"
+        ));
+    }
+    let is_later = last
+        .as_ref()
+        .is_none_or(|(list, before)| *list != stream || *before < stamp);
+    // While a list is dated again, its beginning is later than its end.
+    let is_dated_again = || {
+        let list = Stream::from_name(&stream);
+        list.is_some_and(|list| adoption::is_under_way(connection, list).unwrap_or(false))
+    };
+    if !is_later && !is_dated_again() {
+        found.push(format!(
+            "{stream}: place {place} of the list is not dated later than the place before it, so Formance may miss records. {RESTORE}"
+        ));
+    }
+    *last = Some((stream, stamp));
+    Ok(found)
+}
+
+fn quarantined(_: &Connection, row: &Row) -> rusqlite::Result<Vec<String>> {
+    let number: i64 = row.get(0)?;
+    let is_read = row.get::<_, Stream>(3).is_ok()
+        && row.get::<_, QuarantineKind>(4).is_ok()
+        && row.get::<_, Second>(5).is_ok()
+        && row.get::<_, Second>(6).is_ok();
+    let is_good = is_read && damage::text(row, 1, 2)?.is_some();
+    Ok((!is_good)
+        .then(|| {
+            format!(
+                "quarantined record {number} is damaged, so it is not shown. The service sends it again if it still lists \
+                 it; drop this one: generic-connector quarantine drop {number}"
+            )
+        })
+        .into_iter()
+        .collect())
+}
+
+fn initiation(_: &Connection, row: &Row) -> rusqlite::Result<Vec<String>> {
+    let key = row.get(0)?;
+    Ok((!is_intact(row))
+        .then(|| DamagedInitiation(key).to_string())
+        .into_iter()
+        .collect())
+}
+
+/// A publisher: it has not delivered what does not exist.
+fn publisher(connection: &Connection, row: &Row) -> rusqlite::Result<Vec<String>> {
+    let (name, last): (String, i64) = (row.get(0)?, last_used_seq(connection)?);
+    let is_good = row
+        .get::<_, i64>(1)
+        .is_ok_and(|offset| (0..=last).contains(&offset));
+    Ok((!is_good)
+        .then(|| {
+            format!(
+                "publisher \"{name}\": the seq that it has delivered is beyond the last one, {last}, so new versions would \
+                 not be delivered. Let it deliver again: generic-connector publisher replay {name}"
+            )
+        })
+        .into_iter()
+        .collect())
+}
