@@ -28,6 +28,7 @@ fn damage_version(state: &rusqlite::Connection, seq: i64, column: &str) {
             "UPDATE version SET json = replace(replace(json, '\"100\"', '\"900\"'), 'EUR', 'EUS') WHERE seq = ?1"
         }
         "cut" => "UPDATE version SET json = substr(json, 2) WHERE seq = ?1",
+        "stream" => "UPDATE version SET stream = 'transactionz' WHERE seq = ?1",
         "type" => "UPDATE version SET json = CAST(x'ff' AS TEXT) WHERE seq = ?1",
         _ => "UPDATE version SET hash = x'00112233445566778899aabbccddeeff' WHERE seq = ?1",
     };
@@ -119,6 +120,7 @@ cases! {
     a_text_that_is_no_json_does_not_stop_the_list("cut");
     a_text_that_is_no_text_does_not_stop_the_list("type");
     a_text_without_its_hash_is_not_listed("hash");
+    a_version_of_no_known_stream_is_not_listed("stream");
 }
 
 #[test]

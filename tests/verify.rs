@@ -106,6 +106,23 @@ fn what_is_damaged_is_found() {
             "place 3 of the list is not dated later",
         ),
         (
+            "UPDATE listed SET seq = seq + 7 WHERE stream = 'transactions' AND place = 30".to_owned(),
+            "is missing in the list",
+        ),
+        (
+            "DELETE FROM listed WHERE stream = 'transactions' AND place = 30".to_owned(),
+            "is missing in the list",
+        ),
+        (
+            "DELETE FROM listed WHERE stream = 'accounts'".to_owned(),
+            "of record \"acc-1\", is missing in the list",
+        ),
+        (
+            "UPDATE listed SET stream = CAST(x'ff' AS TEXT) WHERE stream = 'transactions' AND place = 3"
+                .to_owned(),
+            "lists: not all can be read",
+        ),
+        (
             "UPDATE quarantine SET json = replace(json, '12', '13')".to_owned(),
             "quarantine drop 1",
         ),

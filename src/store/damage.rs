@@ -125,7 +125,7 @@ impl Store {
         const WANTED: &str = "
             SELECT EXISTS (
                 SELECT 1 FROM damaged LEFT JOIN version ON version.seq = damaged.seq
-                LEFT JOIN record ON record.stream = version.stream AND record.id = version.id
+                LEFT JOIN record ON record.stream = damaged.stream AND record.id = version.id
                 WHERE asked = 0 AND damaged.stream <> 'balances'
                     AND (record.seq = damaged.seq OR version.seq IS NULL))";
         const ASKED: &str = "UPDATE damaged SET asked = 1 WHERE stream <> 'balances'";
@@ -150,11 +150,13 @@ pub(super) fn repair(
     stamping: &mut Stamping,
     repair: &Repair,
 ) -> rusqlite::Result<()> {
-    const REPAIR: &str = "UPDATE version SET hash = ?2, json = ?3 WHERE seq = ?1";
+    const REPAIR: &str =
+        "UPDATE version SET hash = ?2, json = ?3, stream = ?4, id = ?5 WHERE seq = ?1";
     const FORGET: &str = "DELETE FROM damaged WHERE seq = ?1";
     const DELIVER: &str = "UPDATE refusal SET retry = 1 WHERE seq = ?1 AND reason = ?2";
     let Repair { seq, record } = repair;
-    execute(connection, REPAIR, (seq, record.hash, &record.json))?;
+    let row = (seq, record.hash, &record.json, record.stream, &record.id);
+    execute(connection, REPAIR, row)?;
     execute(connection, FORGET, [seq])?;
     execute(connection, DELIVER, (seq, NOT_SENT))?;
     stamping.stamp(record.stream, &record.id, *seq, record.timestamp)
@@ -178,8 +180,8 @@ pub(super) fn describe(
 ) -> rusqlite::Result<DamagedVersion> {
     const RECORD: &str = "
         SELECT version.id, record.seq IS version.seq FROM version
-        LEFT JOIN record ON record.stream = version.stream AND record.id = version.id WHERE version.seq = ?1";
-    let record = optional(connection, RECORD, [seq], |row| {
+        LEFT JOIN record ON record.stream = ?2 AND record.id = version.id WHERE version.seq = ?1";
+    let record = optional(connection, RECORD, (seq, stream), |row| {
         Ok((row.get(0).ok(), row.get(1)?))
     })?;
     let (id, is_newest) = record.unwrap_or((None, true));

@@ -265,7 +265,13 @@ impl Error {
         {
             return Error::DamagedInitiation(damaged.clone());
         }
-        let is_unusable = matches!(source, rusqlite::Error::FromSqlConversionFailure(..));
+        let is_unusable = matches!(
+            source,
+            rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::Utf8Error(..)
+        );
         match source.sqlite_error_code() {
             _ if is_unusable => Error::Corrupt {
                 file,

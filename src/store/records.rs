@@ -21,7 +21,7 @@ pub struct StoredVersion {
     pub timestamp: Timestamp,
     /// The hash of its text as it was stored.
     pub hash: ContentHash,
-    /// The hash of its text as it is now; another one if it is damaged, none if there is no text any more.
+    /// The hash of its text as it is now; another one if it is damaged, none if there is no text of the record any more.
     pub hash_now: Option<ContentHash>,
     /// The poll that read it, or after which a sweep did.
     pub poll: i64,
@@ -53,17 +53,20 @@ impl Store {
     pub fn newest(&self, stream: Stream, id: &str) -> Result<Option<StoredVersion>, Error> {
         const NEWEST: &str = "
             SELECT version.seq, version.number, version.timestamp, version.hash, version.poll, version.sweep,
-                   version.observed_at, version.json
+                   version.observed_at, version.json,
+                   version.stream = record.stream AND version.id = record.id
             FROM record JOIN version ON version.seq = record.seq
             WHERE record.stream = ?1 AND record.id = ?2";
         self.database
             .optional("look up a record", NEWEST, (stream, id), |row| {
+                let is_its = row.get(8)?;
+                let text = row.get_ref(7)?.as_str().ok().filter(|_| is_its);
                 Ok(StoredVersion {
                     seq: row.get(0)?,
                     number: row.get(1)?,
                     timestamp: row.get(2)?,
                     hash: row.get(3).unwrap_or(ContentHash([0; 16])),
-                    hash_now: row.get_ref(7)?.as_str().ok().map(ContentHash::of),
+                    hash_now: text.map(ContentHash::of),
                     poll: row.get(4)?,
                     sweep: row.get(5)?,
                     observed_at: row.get(6)?,

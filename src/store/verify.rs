@@ -13,7 +13,7 @@ use super::database::{Database, all, value};
 use super::journal_row::{DamagedInitiation, is_intact};
 use super::seq::{last_seq, last_used_seq};
 use super::{Error, QuarantineKind, Snapshot, adoption, cursor, damage};
-use crate::api::{Second, Stream, Timestamp, escaped, read_record};
+use crate::api::{PerStream, Second, Stream, Timestamp, escaped, read_record};
 
 /// What a check says while it runs.
 #[derive(Debug)]
@@ -56,13 +56,14 @@ pub fn verify(
         version,
     )?;
     checks.rows("records", RECORDS, two_texts(), record)?;
-    let mut last = None;
+    let mut walk = ListWalk::default();
     checks.rows(
         "lists",
         LISTED,
         vec![Value::Text(String::new()), Value::Integer(i64::MIN)],
-        |connection, row| listed(connection, row, &mut last),
+        |connection, row| listed(connection, row, &mut walk),
     )?;
+    checks.ends_of_lists(&walk)?;
     let from = vec![Value::Integer(i64::MIN)];
     checks.rows("quarantine", QUARANTINE, from, quarantined)?;
     let from = vec![Value::Text(String::new())];
@@ -175,6 +176,24 @@ impl Checks<'_> {
             (self.tell)(VerifyEvent::Read(name, part.rows));
             if read < SLICE {
                 break;
+            }
+        }
+        self.parts.push(part);
+        Ok(())
+    }
+
+    /// Looks for versions that are missing at the ends of the lists.
+    fn ends_of_lists(&mut self, walk: &ListWalk) -> Result<(), Error> {
+        let Some(mut part) = self.parts.pop() else {
+            return Ok(());
+        };
+        for stream in Stream::LISTED {
+            let missing = self.database.run("verify the lists", |connection| {
+                missing(connection, stream, walk.highest[stream], i64::MAX)
+            });
+            // What cannot be read was found before.
+            for finding in or_detail(missing)?.unwrap_or_default() {
+                self.found(&mut part, finding);
             }
         }
         self.parts.push(part);
@@ -318,15 +337,73 @@ fn record(_: &Connection, row: &Row) -> rusqlite::Result<Vec<String>> {
         .collect())
 }
 
+/// How far the lists have been looked through.
+#[derive(Default)]
+struct ListWalk {
+    /// List and stamp of the last entry.
+    last: Option<(String, i64)>,
+    /// The highest seq that an entry of each list has led to.
+    highest: PerStream<i64>,
+}
+
+/// The newest versions with a seq between these two that are not in the list. They may be there, out of order.
+fn missing(
+    connection: &Connection,
+    stream: Stream,
+    after: i64,
+    before: i64,
+) -> rusqlite::Result<Vec<String>> {
+    // Each one is looked for in the whole list. The first ones tell enough.
+    const BETWEEN: &str = "
+        SELECT version.seq, version.id, version.hash, version.json FROM version
+        JOIN record ON record.stream = ?1 AND record.id = version.id AND record.seq = version.seq
+        WHERE version.seq > ?2 AND version.seq < ?3 AND version.stream = ?1
+            AND version.seq NOT IN (SELECT seq FROM damaged)
+        ORDER BY version.seq LIMIT 20";
+    const IS_LISTED: &str = "SELECT EXISTS (SELECT 1 FROM listed WHERE stream = ?1 AND seq = ?2)";
+    let mut found = Vec::new();
+    if before - after <= 1 {
+        return Ok(found);
+    }
+    let between: Vec<(i64, String, Option<String>)> =
+        all(connection, BETWEEN, (stream, after, before), |row| {
+            Ok((row.get(0)?, row.get(1)?, damage::text(row, 2, 3)?))
+        })?;
+    for (seq, id, json) in between {
+        // A damaged one was found already. The first versions of this program accepted records that break the API, which are
+        // not listed.
+        let can_be_listed = json.is_some_and(|json| read_record(stream, &json).is_ok());
+        if can_be_listed && !value(connection, IS_LISTED, (stream, seq))? {
+            found.push(format!(
+                "{stream}: the version of seq {seq}, of record \"{}\", is missing in the list, so Formance does not get it. \
+                 {RESTORE}",
+                escaped(&id)
+            ));
+        }
+    }
+    Ok(found)
+}
+
 /// An entry of a list: it leads to a version of its stream, and its stamp is later than the one before it.
 fn listed(
     connection: &Connection,
     row: &Row,
-    last: &mut Option<(String, i64)>,
+    walk: &mut ListWalk,
 ) -> rusqlite::Result<Vec<String>> {
     let mut found = Vec::new();
     let (stream, place, stamp): (String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    if !row.get(4).unwrap_or(false) {
+    let list = Stream::from_name(&stream);
+    let is_version: bool = row.get(4).unwrap_or(false);
+    if let (Some(list), true) = (list, is_version) {
+        let seq: i64 = row.get(3)?;
+        let highest = walk.highest[list];
+        // A lower one was repaired, and is listed again.
+        if seq > highest {
+            found.extend(missing(connection, list, highest, seq)?);
+            walk.highest[list] = seq;
+        }
+    }
+    if !is_version {
         let seq = row
             .get::<_, i64>(3)
             .map_or("unknown".to_owned(), |seq| seq.to_string());
@@ -334,20 +411,17 @@ fn listed(
             "{stream}: place {place} of the list leads to seq {seq}, which is no version of that list, so it is left out. {RESTORE}"
         ));
     }
-    let is_later = last
-        .as_ref()
-        .is_none_or(|(list, before)| *list != stream || *before < stamp);
+    let before = walk.last.as_ref();
+    let is_later = before.is_none_or(|(list, before)| *list != stream || *before < stamp);
     // While a list is dated again, its beginning is later than its end.
-    let is_dated_again = || {
-        let list = Stream::from_name(&stream);
-        list.is_some_and(|list| adoption::is_under_way(connection, list).unwrap_or(false))
-    };
+    let is_dated_again =
+        || list.is_some_and(|list| adoption::is_under_way(connection, list).unwrap_or(false));
     if !is_later && !is_dated_again() {
         found.push(format!(
             "{stream}: place {place} of the list is not dated later than the place before it, so Formance may miss records. {RESTORE}"
         ));
     }
-    *last = Some((stream, stamp));
+    walk.last = Some((stream, stamp));
     Ok(found)
 }
 
