@@ -121,6 +121,8 @@ static VOLATILE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
             "${1}[SECONDS] s",
         ),
         (r"\b\d+ ms\b", "[MS] ms"),
+        // How many a state has depends on when it was checkpointed.
+        (r"(?m)^(pages +)\d+ ", "${1}[N] "),
         (r#"("seconds": )[\d.]+"#, "${1}[SECONDS]"),
         // The last column of the polls in `status`.
         (
