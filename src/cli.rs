@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::api::Stream;
 use crate::config;
 use crate::exit::EXIT_CODES;
+use crate::sandbox::Fault;
 
 /// Polls an Integration Service of Formance's Generic Connector API completely, keeps an exact copy, and delivers every
 /// new version of every record once.
@@ -305,6 +306,14 @@ pub struct SandboxOptions {
     /// Delay each answer by this time, such as 50ms
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub latency: Duration,
+    /// Depart from the API: past404 (404 past the last page), pastnull (null for an empty page) or redirect (to the path with
+    /// a slash)
+    #[arg(long, value_name = "NAME", value_parser = fault)]
+    pub fault: Option<Fault>,
+}
+
+fn fault(text: &str) -> Result<Fault, &'static str> {
+    Fault::from_name(text).ok_or("write past404, pastnull or redirect")
 }
 
 fn listed(text: &str) -> Result<Stream, &'static str> {

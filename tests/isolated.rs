@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{FakePsp, Greeting, Place, Reply, TestServer, transaction};
+use crate::support::{FakePsp, Greeting, Place, Reply, TestServer, run, transaction};
 
 /// One stream answers in this way. The others must arrive, the message must name the request and contain `said`, and a
 /// poll after the fault must complete.
@@ -240,6 +240,36 @@ fn an_account_that_is_gone_is_reported_and_the_rest_goes_on() {
         "{ran}"
     );
     assert_eq!(place.ids("balances"), ["acc-2"]);
+}
+
+#[test]
+fn an_account_that_is_listed_no_more_is_closed_and_no_failure_forever() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    psp.always("/accounts/acc-1/balances", Reply::status(404));
+    // It is still listed: that is a fault of the service, and stays one.
+    for _ in 0..2 {
+        let ran = run(place.command("poll --sweep"));
+        assert_eq!(ran.code, Some(2), "{ran}");
+    }
+    psp.remove_account("acc-1");
+    let ran = run(place.command("poll --sweep"));
+    assert!(
+        ran.code == Some(2) && ran.stderr.contains("\"acc-1\" counts as closed"),
+        "{ran}"
+    );
+    psp.forget_requests();
+    let ran = place.poll_well();
+    assert!(!ran.stderr.contains("acc-1"), "{ran}");
+    let asked = |path: &String| path.starts_with("/accounts/acc-1/balances");
+    assert!(psp.requests().iter().any(asked), "it may be opened again");
+    // It is opened again, and has no balances yet.
+    psp.add_account("acc-1", "2024-01-01T00:00:00Z");
+    run(place.command("poll --sweep"));
+    assert_eq!(place.poll().code, Some(2), "it is listed");
+    psp.heal();
+    place.poll_well();
 }
 
 #[test]

@@ -33,6 +33,15 @@ fn at(second: usize) -> String {
 }
 
 fn quirks(place: &Place) -> Vec<String> {
+    found_in(place, "name")
+}
+
+fn quirk_ids(place: &Place) -> Vec<String> {
+    found_in(place, "id")
+}
+
+/// That member of each quirk in `status`.
+fn found_in(place: &Place, member: &str) -> Vec<String> {
     let status = run(place.command("status --json"));
     let status: Value = serde_json::from_str(&status.stdout).unwrap();
     let cursors = status["cursors"].as_array().unwrap();
@@ -41,7 +50,7 @@ fn quirks(place: &Place) -> Vec<String> {
         .find(|cursor| cursor["stream"] == "transactions");
     let names = cursor.unwrap()["quirks"].as_array().unwrap().iter();
     names
-        .map(|found| found["name"].as_str().unwrap().to_owned())
+        .map(|found| found[member].as_str().unwrap().to_owned())
         .collect()
 }
 
@@ -79,6 +88,11 @@ fn found(depart: impl Fn(&mut Manners), name: &str, cost: Cost) {
         quirks(&place).contains(&name.to_owned()),
         "{:?}",
         quirks(&place)
+    );
+    assert!(
+        !quirk_ids(&place).is_empty() && quirk_ids(&place).iter().all(|id| id.len() == 2),
+        "{:?}",
+        quirk_ids(&place)
     );
     let table = run(place.command("status"));
     assert!(
@@ -144,8 +158,77 @@ cases! { found;
         |manners| manners.shuffles = true, "does not sort", Cost { import: 42, quiet: 2 });
     a_service_that_excludes_the_bound(
         |manners| manners.excludes_bound = true, "excludes the filter's bound", Cost { import: 33, quiet: 4 });
-    a_service_that_filters_by_day(
-        |manners| manners.coarse = 86_400, "filters coarsely", Cost { import: 24, quiet: 23 });
+    a_service_that_answers_an_empty_page_with_null(
+        |manners| manners.null_pages = true, "answers an empty page with null", Cost { import: 31, quiet: 2 });
+    a_service_that_refuses_the_page_after_the_last_one(
+        |manners| manners.refuses_past_end = true, "refuses the page after the last one", Cost { import: 32, quiet: 3 });
+    a_service_that_redirects(
+        |manners| manners.redirects = true, "redirects requests", Cost { import: 62, quiet: 4 });
+    a_service_that_filters_by_day(        |manners| manners.coarse = 86_400, "filters coarsely", Cost { import: 24, quiet: 23 });
+}
+
+/// A list whose last page is full ends with a refusal, too. `count` records, so many of them in each second.
+fn ends_with_a_full_page(count: usize, in_a_second: usize, manners: Manners) {
+    let psp = FakePsp::start();
+    for number in 0..count {
+        psp.add_transaction(&format!("tx-{number:03}"), &at(number / in_a_second));
+    }
+    psp.behave(manners);
+    let place = Place::new(&psp.url(), json!({ "pageSize": PAGE }));
+    place.poll_well();
+    assert_eq!(place.ids("transactions").len(), count);
+    // One that no poll finds.
+    psp.add_transaction("late", "2024-01-01T00:00:00Z");
+    psp.remove_transaction("tx-000");
+    let swept = run(place.command("poll --sweep"));
+    assert_eq!(swept.code, Some(0), "{swept}");
+    assert!(!swept.stderr.contains("skipped"), "{swept}");
+    assert_eq!(place.ids("transactions").len(), count + 1);
+    place.poll_well();
+}
+
+fn past_end() -> Manners {
+    Manners {
+        refuses_past_end: true,
+        ..Manners::default()
+    }
+}
+
+cases! { ends_with_a_full_page;
+    one_full_page(PAGE, 1, past_end());
+    full_pages(5 * PAGE, 1, past_end());
+    full_pages_of_ties(4 * PAGE, 2 * PAGE, past_end());
+    a_full_page_of_a_tie(PAGE, PAGE, past_end());
+    full_pages_without_order(4 * PAGE, 1, Manners { shuffles: true, ..past_end() });
+    full_pages_without_a_filter(4 * PAGE, 1, Manners { ignores_filter: true, ..past_end() });
+    pages_that_are_refused_before_the_end(5 * PAGE, 1, Manners { deepest_page: Some(2), ..Manners::default() });
+}
+
+/// Only a short page may be the last one, and only if the first one is still answered.
+#[test]
+fn a_list_that_is_refused_altogether_has_not_ended() {
+    let psp = service(Manners {
+        cap: Some(4),
+        ..Manners::default()
+    });
+    let place = Place::new(&psp.url(), json!({ "pageSize": PAGE }));
+    let mut pages = 0;
+    psp.script(move |path| {
+        pages += usize::from(path.starts_with("/transactions?"));
+        if path.starts_with("/transactions?") && pages > 1 {
+            return Reply::status(404);
+        }
+        Reply::Usual
+    });
+    let ran = place.poll();
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(
+        ran.stderr.contains("transactions: GET") && ran.stderr.contains("answered 404"),
+        "{ran}"
+    );
+    psp.heal();
+    place.poll_well();
+    assert_eq!(place.ids("transactions").len(), 200);
 }
 
 #[test]

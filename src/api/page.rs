@@ -18,15 +18,23 @@ pub struct Page {
     pub records: Vec<Record>,
     /// The elements that break a rule.
     pub unusable: Vec<Unusable>,
+    /// The answer was `null`, which services in Go make of an empty list.
+    pub is_null: bool,
 }
 
 impl Page {
-    /// Reads the body of a list answer: a bare JSON array.
+    /// Reads the body of a list answer: a bare JSON array. `null` counts as an empty one.
     ///
     /// An element that breaks a rule does not affect the others. A body that is not a JSON array is an error, which
     /// shows how the body begins. So are more than 10,000 elements that break a rule, or bytes that are not UTF-8.
     pub fn read(stream: Stream, body: &[u8]) -> Result<Page, Invalid> {
-        let mut page = Page::default();
+        let mut page = Page {
+            is_null: body.trim_ascii() == b"null",
+            ..Page::default()
+        };
+        if page.is_null {
+            return Ok(page);
+        }
         let text = Utf8Text::read(body)?;
         let mut deserializer = serde_json::Deserializer::from_str(&text.text);
         let elements = PageVisitor {
@@ -227,7 +235,9 @@ mod tests {
             (r#"{"data":[]}"#, "start with"),
             ("[{\"id\":\"a\"},", "not a JSON array"),
             ("[] []", "trailing characters"),
-            ("null", "not a JSON array"),
+            ("nul", "not a JSON array"),
+            ("null null", "not a JSON array"),
+            ("[null", "not a JSON array"),
         ] {
             let error = read(Stream::Accounts, body).unwrap_err().to_string();
             assert!(
@@ -235,7 +245,15 @@ mod tests {
                 "{body}: {error}"
             );
         }
-        assert_eq!(read(Stream::Accounts, "[]").unwrap().length(), 0);
+        for (empty, is_null) in [
+            ("[]", false),
+            (" [ ]\n", false),
+            ("null", true),
+            ("null\n", true),
+        ] {
+            let page = read(Stream::Accounts, empty).unwrap();
+            assert_eq!((page.length(), page.is_null), (0, is_null), "{empty:?}");
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(super) fn run(options: &DemoOptions) -> Result<Exit, CommandError> {
         data: None,
         live: true,
         latency: Duration::ZERO,
+        fault: None,
     };
     let sandbox = Sandbox::start(settings)?;
     let folder = Folder::make(&random_key()?).map_err(|error| {

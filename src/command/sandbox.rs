@@ -12,6 +12,7 @@ pub(super) fn run(options: SandboxOptions) -> Result<Exit, CommandError> {
         data: options.data,
         live: options.live,
         latency: options.latency,
+        fault: options.fault,
     };
     let sandbox = Sandbox::start(settings)?;
     // Scripts read the address from the first line.

@@ -150,7 +150,7 @@ impl Cycle {
         let listed = match answer {
             Ok(listed) => listed,
             Err(error) => {
-                if !reading.shrinks(&error) {
+                if !reading.recovers(&error) {
                     reading.fail();
                     self.fail(stream, &error);
                 }
@@ -167,7 +167,7 @@ impl Cycle {
         }
         self.tally.success();
         let time = clocks.read(&listed, reading.waited());
-        let read = reading.take(store, &mut self.pending, &listed.page, time)?;
+        let read = reading.take(store, &mut self.pending, &listed, time)?;
         if read.step == Step::End
             && let Some(reason) = reading.incomplete()
         {
@@ -193,13 +193,25 @@ impl Cycle {
         self.in_flight -= 1;
         let read = match answer {
             Ok(read) => read,
+            Err(JobError::Request(error @ psp::Error::NotFound { .. }))
+                if self.pending.missing.is_closed(&account) =>
+            {
+                log::debug!("{error}: the account is closed");
+                self.tally.success();
+                self.accounts.answered();
+                return Ok(());
+            }
             Err(error) => {
+                if matches!(error, JobError::Request(psp::Error::NotFound { .. })) {
+                    self.pending.missing.note(account);
+                }
                 self.fail(Stream::Balances, &error);
                 return Ok(());
             }
         };
         self.tally.success();
         self.accounts.answered();
+        self.pending.missing.see(&account);
         match read {
             Ok(record) => {
                 let judged = self.pending.take(store, &record, false)?;

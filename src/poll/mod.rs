@@ -54,6 +54,7 @@ mod cursor;
 mod cycle;
 mod judge;
 mod main_loop;
+mod missing;
 mod older_balances;
 mod pending;
 mod quarantine;

@@ -2,11 +2,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::StoreResult;
 use super::judge::{Verdict, judge};
+use super::missing::MissingAccounts;
 use super::older_balances::OlderBalances;
 use super::quarantine::{DUPLICATE, QuarantineChanges};
 use super::versions::PendingVersions;
 use crate::api::{Record, Stream, Timestamp, Unusable, escaped, same_content};
-use crate::store::{Batch, MOST_UNKNOWN_VALUES, QuarantineKind, Repair, Store};
+use crate::store::{Batch, MOST_UNKNOWN_VALUES, MissingChanges, QuarantineKind, Repair, Store};
 
 /// Bytes of records after which a batch is committed, however few they are.
 const MOST_BYTES: usize = 8 << 20;
@@ -19,6 +20,7 @@ pub struct Pending {
     pub versions: PendingVersions,
     pub quarantine: QuarantineChanges,
     older_balances: OlderBalances,
+    pub missing: MissingAccounts,
     /// Damaged versions that were read again as they were, by seq.
     repaired: BTreeMap<i64, Repair>,
     unknown_values: UnknownValues,
@@ -50,6 +52,7 @@ impl Pending {
             versions: PendingVersions::new(poll, sweep),
             quarantine: QuarantineChanges::new(store)?,
             older_balances: OlderBalances::new(store)?,
+            missing: MissingAccounts::new(store)?,
             repaired: BTreeMap::new(),
             unknown_values: UnknownValues::new(store)?,
             is_ahead: false,
@@ -60,6 +63,7 @@ impl Pending {
     pub fn go_on(&mut self, store: &Store, poll: i64) -> StoreResult<()> {
         self.versions.poll = poll;
         self.quarantine = QuarantineChanges::new(store)?;
+        self.missing = MissingAccounts::new(store)?;
         Ok(())
     }
 
@@ -187,6 +191,7 @@ impl Pending {
             rivals: &self.quarantine.rivals,
             older_balances: Some(self.older_balances.changed()),
             unknown_values: &self.unknown_values.counts(),
+            missing: Some(&self.missing.changes),
             ..*batch
         })?;
         self.versions = PendingVersions::new(poll, sweep);
@@ -194,6 +199,7 @@ impl Pending {
         self.older_balances.clear();
         self.repaired.clear();
         self.unknown_values.pending.clear();
+        self.missing.changes = MissingChanges::default();
         self.is_ahead = false;
         Ok(())
     }

@@ -4,9 +4,9 @@ use super::cursor::{AnswerTime, Step, Walk};
 use super::pending::{Judged, Pending};
 use super::workers::JobError;
 use super::{Settings, StoreResult};
-use crate::api::{Page, Query, Record, Second, Stream, Timestamp, Unusable};
+use crate::api::{Query, Record, Second, Stream, Timestamp, Unusable};
 use crate::health::Alarm;
-use crate::psp;
+use crate::psp::{self, ListPage};
 use crate::store::{Cursor, QuarantineKind, Quirks, Store, SweepPlace};
 
 /// The reading of one list, page by page, by a poll or by a sweep.
@@ -139,14 +139,25 @@ impl Reading {
         self.state = ReadingState::Failed;
     }
 
-    /// Whether a smaller page is asked for now, because this error says that the last one was too large.
-    pub fn shrinks(&mut self, error: &JobError) -> bool {
-        let too_large = matches!(error, JobError::Request(psp::Error::TooLarge { .. }));
-        let shrinks = too_large && self.walk.shrink();
-        if shrinks {
+    /// Whether the reading goes on in spite of this error: with a smaller page after one that was too large, or with another
+    /// one after one that was refused, because the list may have ended.
+    pub fn recovers(&mut self, error: &JobError) -> bool {
+        use psp::Error::{NotFound, Refused, TooLarge};
+        let recovers = match error {
+            JobError::Request(TooLarge { .. }) => self.walk.shrink(),
+            JobError::Request(NotFound { .. } | Refused { status: 400, .. }) => self.walk.refused(),
+            _ => false,
+        };
+        if recovers {
+            log::debug!("{}: {error}; the list is read on", self.stream);
             self.answered();
         }
-        shrinks
+        recovers
+    }
+
+    /// Whether the page that is due has been read before, and only has to be answered.
+    pub fn is_confirming(&self) -> bool {
+        self.walk.is_confirming()
     }
 
     /// Takes a page: its records become pending or not, and the walk takes its next step.
@@ -154,9 +165,10 @@ impl Reading {
         &mut self,
         store: &mut Store,
         pending: &mut Pending,
-        page: &'a Page,
+        listed: &'a ListPage,
         time: AnswerTime,
     ) -> StoreResult<PageRead<'a>> {
+        let page = &listed.page;
         let mut quarantined = Vec::new();
         for unusable in &page.unusable {
             let quarantine = &mut pending.quarantine;
@@ -164,11 +176,17 @@ impl Reading {
                 quarantined.push(unusable);
             }
         }
+        if self.stream == Stream::Accounts {
+            for record in &page.records {
+                pending.missing.see(&record.id);
+            }
+        }
         let judged = pending.take_page(store, &page.records, |record| self.wants(record))?;
         let stored: Vec<Option<Timestamp>> = judged
             .iter()
             .map(|judged| Some(judged.as_ref()?.before?.0))
             .collect();
+        self.walk.note_redirect(listed.redirected);
         let step = self.walk.step(page, &stored, time);
         match step {
             Step::Ask => self.answered(),

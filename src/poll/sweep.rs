@@ -149,7 +149,7 @@ impl Sweep {
         self.pages += 1;
         match answer {
             Ok(listed) => self.take(store, &listed),
-            Err(error) if self.reading.shrinks(&error) => Ok(None),
+            Err(error) if self.reading.recovers(&error) => Ok(None),
             // Not the service's fault. The loop ends the slice.
             Err(JobError::Request(psp::Error::Stopped { .. })) => Ok(None),
             Err(error) => self.fail(store, &error),
@@ -206,11 +206,13 @@ impl Sweep {
     }
 
     fn take(&mut self, store: &mut Store, listed: &ListPage) -> StoreResult<Option<SliceReport>> {
-        self.row.seen += listed.page.length() as i64;
+        if !self.reading.is_confirming() {
+            self.row.seen += listed.page.length() as i64;
+        }
         let read = self.reading.take(
             store,
             &mut self.pending,
-            &listed.page,
+            listed,
             AnswerTime::at(listed.clock.second()),
         )?;
         for unusable in read.quarantined {
@@ -267,8 +269,25 @@ impl Sweep {
         if !self.row.place.found.incomplete {
             let gone = store.quarantined_before(stream, self.row.started_at)?;
             self.pending.quarantine.released.extend(gone);
+            if stream == Stream::Accounts {
+                self.close_accounts(store)?;
+            }
         }
         self.next_list(store)
+    }
+
+    /// The service knows neither these accounts nor their balances any more.
+    fn close_accounts(&mut self, store: &Store) -> StoreResult<()> {
+        let unlisted = store.unlisted_accounts(self.row.started_at)?;
+        for account in &unlisted {
+            log::info!(
+                "accounts: \"{}\" counts as closed: the service no longer lists it, and answers 404 for its balances; \
+                the last known ones stay",
+                escaped(account)
+            );
+        }
+        self.pending.missing.close(unlisted);
+        Ok(())
     }
 
     fn next_list(&mut self, store: &mut Store) -> StoreResult<Option<SliceReport>> {
@@ -408,6 +427,7 @@ mod tests {
             page: Page::read(Stream::Accounts, newest_first).unwrap(),
             clock: Timestamp::now(),
             large: None,
+            redirected: false,
         }));
         poll_up_to(&mut store, "2024-06-01T00:00:00Z");
         sweep.go_on(&mut store).unwrap();
@@ -445,6 +465,7 @@ mod tests {
                 page: Page::read(Stream::Accounts, page.as_bytes()).unwrap(),
                 clock: Timestamp::now(),
                 large: None,
+                redirected: false,
             };
             sweep.collect(&mut store, Ok(listed)).unwrap();
         }

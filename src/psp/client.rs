@@ -38,6 +38,8 @@ pub struct ListPage {
     pub clock: Timestamp,
     /// Lets no other large answer into memory before this one is gone.
     pub large: Option<LargeBody>,
+    /// Whether a redirect led to it.
+    pub redirected: bool,
 }
 
 /// The client of the service. The workers share it by reference, and with it the connections, the pace and the counts.
@@ -88,6 +90,8 @@ struct ExpectedBody<'a> {
     clock: Timestamp,
     /// Whether a secret in it was replaced.
     redacted: bool,
+    /// Whether a redirect led to it.
+    redirected: bool,
 }
 
 /// When to stop trying.
@@ -202,10 +206,15 @@ impl ServiceClient {
             } else {
                 page
             };
-            Ok((page, body.clock))
+            Ok((page, body.clock, body.redirected))
         };
         match self.answer(&request, patience, read) {
-            Ok(((page, clock), large)) => Ok(ListPage { page, clock, large }),
+            Ok(((page, clock, redirected), large)) => Ok(ListPage {
+                page,
+                clock,
+                large,
+                redirected,
+            }),
             Err(unanswered) => Err(unanswered.error),
         }
     }
@@ -371,6 +380,7 @@ impl ServiceClient {
             bytes: &body,
             clock: answer.date.unwrap_or_else(Timestamp::now),
             redacted: answer.redacted,
+            redirected: answer.redirects > 0,
         };
         match read(&body) {
             Ok(value) => Ok((value, answer.large)),

@@ -6,10 +6,16 @@ const REASON: &str = "it contains a key of this program, which is replaced with 
     which repeats what it is sent, then replace the key. A version without a key is accepted";
 
 /// Takes the records that repeat a secret out of a page that had one.
-pub fn page(Page { records, unusable }: Page) -> Page {
+pub fn page(page: Page) -> Page {
+    let Page {
+        records,
+        unusable,
+        is_null,
+    } = page;
     let mut page = Page {
         records: Vec::with_capacity(records.len()),
         unusable: Vec::with_capacity(unusable.len()),
+        is_null,
     };
     let read = records.into_iter().map(Ok);
     for read in read.chain(unusable.into_iter().map(Err)) {

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use percent_encoding::percent_decode_str;
 
+use super::fault::Fault;
 use super::initiation::InitiationRefusal;
 use super::latency::Latency;
 use super::state::{SandboxState, SharedState};
@@ -15,6 +16,7 @@ pub(super) struct Answers {
     pub api_key: String,
     /// None if answers are sent at once.
     pub latency: Option<Latency>,
+    pub fault: Option<Fault>,
 }
 
 impl Handler for Answers {
@@ -29,7 +31,7 @@ impl Handler for Answers {
     fn handle(&self, request: Request, responder: Responder) {
         let since = Instant::now();
         let response = if self.is_authorised(&request.head) {
-            answer(&request, &self.state)
+            answer(&request, &self.state, self.fault)
         } else {
             unauthorised(request.head.authorization.is_some())
         };
@@ -76,9 +78,17 @@ impl SandboxRoute {
     }
 }
 
-fn answer(Request { head, body }: &Request, state: &SharedState) -> Response {
-    let shown = escaped(&head.path);
-    let Some(route) = SandboxRoute::of(&head.path) else {
+fn answer(request: &Request, state: &SharedState, fault: Option<Fault>) -> Response {
+    if let Some(redirect) = fault.and_then(|fault| fault.redirect(request)) {
+        return redirect;
+    }
+    let Request { head, body } = request;
+    let path = match fault {
+        Some(Fault::Redirect) => head.path.trim_end_matches('/'),
+        _ => &head.path,
+    };
+    let shown = escaped(path);
+    let Some(route) = SandboxRoute::of(path) else {
         return Response::error(404, "Not Found", &format!("There is no {shown} here."));
     };
     let (allowed, detail) = match route {
@@ -94,7 +104,12 @@ fn answer(Request { head, body }: &Request, state: &SharedState) -> Response {
     }
     match route {
         SandboxRoute::List(stream) => match ListRequest::read(stream, &head.query) {
-            Ok(asked) => json(200, state.read().data.list(stream).page(&asked)),
+            Ok(asked) => {
+                let page = state.read().data.list(stream).page(&asked);
+                let spoiled = fault.filter(|_| page == "[]");
+                let spoiled = spoiled.and_then(|fault| fault.empty_page(asked.page));
+                spoiled.unwrap_or_else(|| json(200, page))
+            }
             Err(invalid) => Response::error(400, "Bad Request", &invalid.to_string()),
         },
         SandboxRoute::Balances(account_id) => match state.read().data.balances(&account_id) {

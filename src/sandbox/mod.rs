@@ -11,12 +11,14 @@
 //! | `state` | data and initiations behind one lock |
 //! | `live` | changes to the state while it is read |
 //! | `answer` | the answers to requests |
+//! | `fault` | what it does wrong, if that is wanted |
 //! | `latency` | answers that are held back |
 
 mod answer;
 mod bank;
 mod data;
 mod error;
+mod fault;
 mod initiation;
 mod latency;
 mod live;
@@ -39,6 +41,7 @@ use latency::Latency;
 use state::SharedState;
 
 pub use error::Error;
+pub use fault::Fault;
 
 /// How long answers under way may take when the sandbox stops.
 const GRACE: Duration = Duration::from_secs(1);
@@ -56,6 +59,8 @@ pub struct Settings {
     pub live: bool,
     /// The least time from a request to its answer.
     pub latency: Duration,
+    /// What it does wrong.
+    pub fault: Option<Fault>,
 }
 
 /// A running service. It stops when it is dropped.
@@ -88,6 +93,7 @@ impl Sandbox {
             state: state.clone(),
             api_key: settings.api_key,
             latency,
+            fault: settings.fault,
         };
         let server = Server::start(settings.listen, Limits::default(), Arc::new(answers)).map_err(
             |reason| Error::Bind {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use super::{
-    Cursor, Error, PollRow, QuarantineEntry, Repair, Store, SweepRow, cursor, damage,
+    Cursor, Error, PollRow, QuarantineEntry, Repair, Store, SweepRow, cursor, damage, missing,
     older_balances, poll, quarantine, records, stamping::Stamped, stamping::Stamping, sweep,
     unknown_values,
 };
@@ -42,6 +42,8 @@ pub struct Batch<'a> {
     pub older_balances: Option<&'a BTreeMap<String, Option<Second>>>,
     /// The unknown values of `type` and `status` among the versions, and in how many.
     pub unknown_values: &'a [(&'static str, String, i64)],
+    /// What has changed about missing accounts. None if nothing has.
+    pub missing: Option<&'a MissingChanges>,
     /// The cursors that have moved.
     pub cursors: &'a [(Stream, Cursor)],
     /// The seq of the account with which the next poll begins to ask for balances, if this one has given up.
@@ -50,6 +52,17 @@ pub struct Batch<'a> {
     pub poll: Option<&'a PollRow>,
     /// The sweep, as far as it has come.
     pub sweep: Option<&'a SweepRow>,
+}
+
+/// What has changed about the accounts whose balances the service does not know.
+#[derive(Debug, Default)]
+pub struct MissingChanges {
+    /// The service does not know their balances.
+    pub noted: Vec<String>,
+    /// They are listed no more.
+    pub closed: Vec<String>,
+    /// They are listed, or have balances.
+    pub seen: Vec<String>,
 }
 
 impl Store {
@@ -64,6 +77,10 @@ impl Store {
             }
             if let Some(changed) = batch.older_balances {
                 older_balances::note(connection, changed)?;
+            }
+            if let Some(changes) = batch.missing {
+                crash::point();
+                change_missing(connection, changes)?;
             }
             for (stream, moved) in batch.cursors {
                 crash::point();
@@ -146,6 +163,19 @@ fn change_quarantine(connection: &Connection, batch: &Batch) -> rusqlite::Result
     let now = Timestamp::now().second();
     for (stream, id) in batch.rivals {
         quarantine::see_rival(connection, *stream, id, now)?;
+    }
+    Ok(())
+}
+
+fn change_missing(connection: &Connection, changes: &MissingChanges) -> rusqlite::Result<()> {
+    for account in &changes.seen {
+        missing::forget(connection, account)?;
+    }
+    for account in &changes.noted {
+        missing::note(connection, account)?;
+    }
+    for account in &changes.closed {
+        missing::close(connection, account)?;
     }
     Ok(())
 }

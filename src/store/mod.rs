@@ -21,6 +21,7 @@
 //! | `older_balances` | balances that a lagging replica answers |
 //! | `cursor`, `quirks` | how far a stream has been read; how the service departs from the API |
 //! | `poll`, `sweep`, `unknown_values` | what `status` shows of the polls |
+//! | `missing` | accounts whose balances the service does not know |
 //! | `damage` | texts that are not what was stored |
 //! | `quarantine` | records that are not accepted |
 //! | `publisher`, `memory`, `refusal` | how far a target has the change log, and what it did not take |
@@ -48,6 +49,7 @@ mod journal_copy;
 mod journal_row;
 mod listing;
 mod memory;
+mod missing;
 mod older_balances;
 mod open;
 mod open_files;
@@ -75,7 +77,7 @@ mod witness;
 pub use adoption::BoundVerdict;
 pub use backup::{backup, put_back};
 pub use change_log::{Change, ChangeLog};
-pub use commit::{Batch, Version};
+pub use commit::{Batch, MissingChanges, Version};
 pub use cursor::{Cursor, Range};
 pub use damage::{DamagedVersion, Repair};
 pub use error::Error;

@@ -27,6 +27,12 @@ pub struct Quirks {
     pub filters_late_by: u64,
     /// How many seconds earlier than asked its filter begins, at most; beyond [`FARTHEST_SHIFT`] it does not filter.
     pub filters_early_by: u64,
+    /// It answers an empty page with `null`.
+    pub null_pages: bool,
+    /// It refuses a page past the last one, with 400 or 404.
+    pub refuses_past_end: bool,
+    /// It redirects requests within its origin.
+    pub redirects: bool,
     /// Why a part of the list cannot be read at all.
     pub incomplete: Option<String>,
 }
@@ -34,6 +40,8 @@ pub struct Quirks {
 /// One quirk, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Quirk {
+    /// Its name for programs, and in the documentation. It never changes.
+    pub id: &'static str,
     /// What it is, always in the same words.
     pub name: &'static str,
     /// What it costs, and what to fix in the service.
@@ -44,17 +52,18 @@ impl Quirks {
     /// Every quirk, in words for a person.
     pub fn describe(&self) -> Vec<Quirk> {
         let mut quirks = Vec::new();
-        let mut add = |name, detail: &str| {
+        let mut add = |id, name, detail: &str| {
             let detail = detail.to_owned();
-            quirks.push(Quirk { name, detail });
+            quirks.push(Quirk { id, name, detail });
         };
         if let Some(most) = self.caps_page_size_at {
             let detail =
                 format!("at {most}; nothing is lost, but a larger page needs fewer requests");
-            add("caps pageSize", &detail);
+            add("P1", "caps pageSize", &detail);
         }
         if self.unsorted_since.is_some() {
             add(
+                "O1",
                 "does not sort",
                 "so every poll reads all pages that the filter leaves, and a sweep runs at once; sort by the date \
                 that \"sort\" names, oldest first",
@@ -62,31 +71,60 @@ impl Quirks {
         }
         if self.unstable_since.is_some() {
             add(
+                "O3",
                 "changes its order from request to request",
                 "so larger pages are requested until one holds all records of a date; sort by the date and then by id",
             );
         }
         if self.ignores_page {
             add(
+                "P2",
                 "ignores page",
                 "so ties are read on larger pages; honour \"page\"",
             );
         }
+        self.describe_end(&mut add);
         self.describe_filter(&mut add);
+        if self.redirects {
+            add(
+                "A6",
+                "redirects requests",
+                "so each takes twice the time; answer at the path that was requested",
+            );
+        }
         if let Some(reason) = &self.incomplete {
-            add("cannot be read completely", reason);
+            add("O2", "cannot be read completely", reason);
         }
         quirks
     }
 
-    fn describe_filter(&self, add: &mut impl FnMut(&'static str, &str)) {
+    fn describe_end(&self, add: &mut impl FnMut(&'static str, &'static str, &str)) {
+        if self.refuses_past_end {
+            add(
+                "P3",
+                "refuses the page after the last one",
+                "so the first page is requested again before a list counts as complete; answer 200 with []",
+            );
+        }
+        if self.null_pages {
+            add(
+                "L1",
+                "answers an empty page with null",
+                "which counts as []; answer [], as other clients expect",
+            );
+        }
+    }
+
+    fn describe_filter(&self, add: &mut impl FnMut(&'static str, &'static str, &str)) {
         match self.filters_late_by {
             0 => {}
             1 => add(
+                "F1",
                 "excludes the filter's bound",
                 "so every list is requested from a second earlier; include the bound",
             ),
             seconds => add(
+                "F4",
                 "shifts the filter's bound",
                 &format!(
                     "it begins up to {seconds} s later than requested, so every list is requested that much earlier; \
@@ -97,6 +135,7 @@ impl Quirks {
         match self.filters_early_by {
             0 => {}
             1..=FARTHEST_SHIFT => add(
+                "F3",
                 "filters coarsely",
                 &format!(
                     "it begins up to {} s earlier than requested, so records are read more than once; read the bound \
@@ -105,6 +144,7 @@ impl Quirks {
                 ),
             ),
             _ => add(
+                "F2",
                 "ignores the filter",
                 "so every poll reads the whole list; honour the filter",
             ),
@@ -124,6 +164,10 @@ impl Quirks {
 
 impl fmt::Display for Quirk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the service {}: {}", self.name, self.detail)
+        write!(
+            f,
+            "the service {}: {} ({})",
+            self.name, self.detail, self.id
+        )
     }
 }

@@ -37,6 +37,13 @@ pub(super) const LAYOUT: &str = "
         asked    INTEGER NOT NULL DEFAULT 0 -- 1: a sweep began to read it again
     ) STRICT;
 
+    -- Accounts whose balances the service does not know.
+    CREATE TABLE missing (
+        account TEXT PRIMARY KEY,
+        since   TEXT NOT NULL,             -- when it was first so, after the account was last listed
+        closed  INTEGER NOT NULL DEFAULT 0 -- 1: a sweep that began later has not found it in the list
+    ) STRICT, WITHOUT ROWID;
+
     -- The newest version of every record.
     CREATE TABLE record (
         stream TEXT NOT NULL,

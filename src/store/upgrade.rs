@@ -60,7 +60,12 @@ const STEPS: [LayoutStep; 5] = [
             ALTER TABLE cursor ADD COLUMN moved_at TEXT;
             ALTER TABLE cursor ADD COLUMN set_back_at TEXT;
         ",
-        new: &["TABLE restored", "TABLE damaged", "TABLE older_balances"],
+        new: &[
+            "TABLE restored",
+            "TABLE damaged",
+            "TABLE older_balances",
+            "TABLE missing",
+        ],
     },
 ];
 

@@ -113,6 +113,11 @@ fn quirks() {
         ("filters by day", with(|service| service.coarse = 86_400)),
         ("ignores page", with(|service| service.ignores_page = true)),
         (
+            "answers null and refuses pages past the end",
+            with(|service| (service.null_pages, service.refuses_past_end) = (true, true)),
+        ),
+        ("redirects", with(|service| service.redirects = true)),
+        (
             "ignores page and caps",
             with(|service| (service.ignores_page, service.cap) = (true, Some(40))),
         ),

@@ -59,6 +59,7 @@ pub fn sandbox(data: Option<PathBuf>) -> Sandbox {
         data,
         live: false,
         latency: Duration::ZERO,
+        fault: None,
     })
     .unwrap()
 }

@@ -37,6 +37,14 @@ pub struct Manners {
     /// It compares whole units of this many seconds; 0 compares instants.
     pub coarse: i64,
     pub ignores_page: bool,
+    /// It answers an empty page with `null`.
+    pub null_pages: bool,
+    /// It answers 404 to a page past the last one.
+    pub refuses_past_end: bool,
+    /// It answers 404 to a page past this one.
+    pub deepest_page: Option<usize>,
+    /// It redirects a path without a slash at its end to the same one with a slash.
+    pub redirects: bool,
     /// Its clock, as `Date` shows it, is ahead by this many seconds.
     pub clock_ahead: i64,
     /// It does not list the payouts and transfers that it has made.
@@ -185,6 +193,12 @@ impl FakePsp {
     /// Sets fields of an account.
     pub fn change_account(&self, id: &str, fields: Value) {
         change(&mut self.inner.lock().unwrap().accounts, id, fields);
+    }
+
+    /// Takes an account from the list.
+    pub fn remove_account(&self, id: &str) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.accounts.retain(|account| account["id"] != id);
     }
 
     /// Takes the transactions of that id from the list.
@@ -398,6 +412,12 @@ fn initiate(inner: &mut Inner, target: &str, request: &Value) -> Said {
 
 fn usual(inner: &Inner, target: &str) -> Said {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let manners = &inner.manners;
+    if manners.redirects && !path.ends_with('/') {
+        let location = format!("{path}/?{query}");
+        return (307, vec![("Location", location)], vec![]);
+    }
+    let path = path.trim_end_matches('/');
     let parameter = |name: &str| {
         let pair = query
             .split('&')
@@ -425,7 +445,6 @@ fn usual(inner: &Inner, target: &str) -> Said {
             .and_then(|text| Timestamp::parse(text).ok())
     };
     let from = parameter(&format!("{date}From")).map(|text| Timestamp::parse(&text).unwrap());
-    let manners = &inner.manners;
     let seconds = |timestamp: Timestamp| {
         let text = timestamp.second().to_string();
         text.parse::<jiff::Timestamp>().unwrap().as_second()
@@ -466,6 +485,13 @@ fn usual(inner: &Inner, target: &str) -> Said {
         .skip((page - 1) * size)
         .take(size)
         .collect();
+    let is_past_end = records.is_empty() && page > 1 && manners.refuses_past_end;
+    if is_past_end || manners.deepest_page.is_some_and(|deepest| page > deepest) {
+        return (404, vec![], br#"{"detail":"Invalid page."}"#.to_vec());
+    }
+    if records.is_empty() && manners.null_pages {
+        return (200, vec![], b"null".to_vec());
+    }
     (200, vec![], serde_json::to_vec(&records).unwrap())
 }
 

@@ -19,7 +19,8 @@
 //!   exclusive, the filter may be in another time zone, or the record may have moved. The walk then steps back, each time
 //!   farther, and in the end pages on by number from where it was.
 //! * **The end** is an empty page. A short page is not the end, because services cap `pageSize`: the walk asks for the page
-//!   after it, and if that has records, the service caps. Pages that bring nothing new also end a list.
+//!   after it, and if that has records, the service caps. Pages that bring nothing new also end a list. Where the service
+//!   refuses the page after a short one, it ends there if the first page is still answered.
 //! * **The lookback** widens only the first request of a walk. The newest second was still being written when it was last
 //!   read, and records appear late.
 //! * **The position** of the cursor moves to a second once a record after that second was read, and to the newest second
@@ -61,6 +62,7 @@ mod order;
 mod page_size;
 mod page_view;
 mod phase;
+mod refusal;
 mod reread;
 mod sweep_run;
 
@@ -96,6 +98,8 @@ pub struct Walk {
     filter: FilterEvidence,
     reread: Reread,
     horizon: Horizon,
+    /// A page after a short one was refused: the first page is asked for again.
+    confirming: bool,
     /// None in a poll.
     sweep: Option<SweepRun>,
 }
@@ -122,6 +126,7 @@ impl Walk {
             filter: FilterEvidence::new(&cursor.quirks, proof.map(|proof| proof.back)),
             reread: Reread::new(plainly),
             horizon: Horizon::new(now, lookback),
+            confirming: false,
             sweep: None,
             cursor,
         }
@@ -147,7 +152,22 @@ impl Walk {
 
     /// The request to make next.
     pub fn request(&self) -> Query {
-        self.list.query(self.size.present)
+        let due = self.list.query(self.size.present);
+        if self.confirming {
+            Query { page: 1, ..due }
+        } else {
+            due
+        }
+    }
+
+    /// The answer to [`request`](Walk::request) came after a redirect, or without one.
+    pub fn note_redirect(&mut self, redirected: bool) {
+        self.cursor.quirks.redirects = redirected;
+    }
+
+    /// Whether that page has been read before, and only has to be answered.
+    pub fn is_confirming(&self) -> bool {
+        self.confirming
     }
 
     /// How far the stream is known to be complete, to be committed with the records of the pages given to `step`.
@@ -196,13 +216,23 @@ impl Walk {
     /// `stored` holds, for each record of the page, the date of its newest version stored before this page.
     pub fn step(&mut self, page: &Page, stored: &[Option<Timestamp>], time: AnswerTime) -> Step {
         let view = &PageView::new(page, stored);
-        self.note_moves(view);
+        let confirmed = std::mem::take(&mut self.confirming);
+        if confirmed {
+            self.note_left(view);
+        } else {
+            self.note_moves(view);
+            self.note_end(page);
+        }
         if self.set_back(time) || self.step_back_to_rejoin(view) {
             return Step::Ask;
         }
         self.horizon.set_time(time);
         let before = self.cursor.position;
-        let step = self.take(view);
+        let step = if confirmed {
+            self.confirm_end()
+        } else {
+            self.take(view)
+        };
         if self.cursor.position != before {
             self.cursor.moved_at = self.horizon.began;
         }
@@ -222,6 +252,18 @@ impl Walk {
         let cursor = std::mem::take(&mut self.cursor);
         *self = Walk::new(cursor, self.size.configured, lookback, came);
         true
+    }
+
+    /// What an empty page looks like.
+    fn note_end(&mut self, page: &Page) {
+        if page.length() > 0 {
+            return;
+        }
+        let quirks = &mut self.cursor.quirks;
+        quirks.null_pages = page.is_null;
+        if self.list.mark.page > 1 {
+            quirks.refuses_past_end = false;
+        }
     }
 
     fn take(&mut self, view: &PageView) -> Step {

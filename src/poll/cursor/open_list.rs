@@ -42,6 +42,8 @@ pub(super) struct Bookmark {
     regrown: bool,
     /// How many of its pages held nothing that other pages had held.
     distinct: u64,
+    /// A page of it was refused after a full one.
+    pub refused: bool,
 }
 
 #[derive(Debug, Default)]

@@ -177,6 +177,11 @@ impl Walk {
     pub(super) fn note_moves(&mut self, view: &PageView) {
         self.list.note_earliest(view);
         self.note_numbered(view);
+        self.note_left(view);
+    }
+
+    /// Plans to read the seconds again that records of the page have left.
+    pub(super) fn note_left(&mut self, view: &PageView) {
         for left in view.left() {
             self.read_again_later(left);
             self.reread.moved.push(left);

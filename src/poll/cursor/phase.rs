@@ -94,7 +94,7 @@ impl Walk {
     }
 
     /// Goes on with the list that begins at `target`.
-    fn anchor(&mut self, target: Second) -> Step {
+    pub(super) fn anchor(&mut self, target: Second) -> Step {
         self.reread.moved.clear();
         self.filter.anchor = Some(target);
         self.size.reset();

@@ -22,6 +22,7 @@ pub(super) fn settings(data: Option<&Path>) -> Settings {
         data: data.map(Path::to_owned),
         live: false,
         latency: Duration::ZERO,
+        fault: None,
     }
 }
 
@@ -48,6 +49,7 @@ fn send(
 ) -> SandboxAnswer {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
+        .max_redirects(0)
         .build()
         .into();
     let mut request = ureq::http::Request::builder()

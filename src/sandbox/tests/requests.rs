@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::api::ErrorBody;
-use crate::sandbox::Error;
+use crate::sandbox::{Error, Fault};
 
 /// The request is answered with the status and an error whose detail contains the text.
 fn assert_error(sandbox: &Sandbox, request: &str, key: Option<&str>, status: u16, detail: &str) {
@@ -89,6 +89,58 @@ fn it_listens_on_loopback_only() {
     assert!(matches!(error, Error::Bind { .. }), "{error}");
     drop(sandbox);
     drop(Sandbox::start(taken).unwrap());
+}
+
+/// What is asked, and the status and the beginning of the answer.
+fn spoiled(fault: Fault, answers: &[(&str, u16, &str)]) {
+    let spoiled = Settings {
+        fault: Some(fault),
+        ..settings(None)
+    };
+    let sandbox = Sandbox::start(spoiled).unwrap();
+    for (path, status, body) in answers {
+        let said = get(&sandbox, path);
+        assert_eq!(said.status, *status, "{fault:?}: {path}");
+        assert!(
+            said.body.starts_with(body),
+            "{fault:?}: {path}: {}",
+            said.body
+        );
+    }
+}
+
+#[test]
+fn it_departs_from_the_api_if_that_is_wanted() {
+    let future = "/accounts?createdAtFrom=2126-01-01T00:00:00Z";
+    spoiled(
+        Fault::Past404,
+        &[
+            ("/accounts?page=1", 200, "[{"),
+            ("/accounts?page=999", 404, "{"),
+            (future, 200, "[]"),
+        ],
+    );
+    spoiled(
+        Fault::PastNull,
+        &[
+            ("/accounts?page=1", 200, "[{"),
+            ("/accounts?page=999", 200, "null"),
+            (future, 200, "null"),
+        ],
+    );
+    spoiled(
+        Fault::Redirect,
+        &[
+            ("/accounts?page=1", 307, "{"),
+            ("/accounts/?page=1", 200, "[{"),
+            ("/accounts/?page=999", 200, "[]"),
+            ("/nothing/", 404, "{"),
+        ],
+    );
+    for (name, fault) in [("past404", Fault::Past404), ("pastnull", Fault::PastNull)] {
+        assert_eq!(Fault::from_name(name), Some(fault));
+    }
+    assert_eq!(Fault::from_name("none"), None);
 }
 
 #[test]

@@ -46,6 +46,9 @@ pub fn quirks() -> impl Strategy<Value = ModelQuirks> {
         1 => Just(ModelPaging::Ignored),
         1 => Just(ModelPaging::RepeatsTheLast),
         1 => Just(ModelPaging::WrapsAround),
+        1 => Just(ModelPaging::RefusesPastTheEnd),
+        // Where no second page is ever given, a short first page looks like the whole list.
+        1 => (2usize..6).prop_map(ModelPaging::RefusesPast),
     ];
     let cap = prop_oneof![3 => Just(None), 1 => (1usize..60).prop_map(Some)];
     (any::<bool>(), cap, order, filter, paging).prop_map(

@@ -102,7 +102,14 @@ fn check(past: &[(i64, usize)], quirks: &ModelQuirks, page_size: u32, changes: &
             store.sweep(&mut service, page_size, 1_000, quiet);
         }
     }
-    let incomplete = may_be_incomplete(quirks, &store.cursor);
+    // A walk that fails says so.
+    let failed = store.poll_failed || store.sweep_failed;
+    let incomplete = may_be_incomplete(quirks, &store.cursor) || failed;
+    assert!(
+        !failed || may_fail(quirks),
+        "the walk failed: {:?}",
+        store.cursor
+    );
     for record in &service.records {
         let Some((_, stored)) = store.records.get(&record.id.to_string()) else {
             assert!(
@@ -148,6 +155,9 @@ fn most_requests(service: &ModelService, cursor: &Cursor, page_size: u32) -> usi
     // Larger pages are asked for again and again, each twice as large as the one before.
     let doublings = match (service.quirks.order, service.quirks.paging) {
         (ModelOrder::UnstableTies, _) | (_, ModelPaging::Ignored) => 16,
+        // So they are if the last page of a list without order is full.
+        (ModelOrder::Sorted, _) => 1,
+        (_, ModelPaging::RefusesPastTheEnd | ModelPaging::RefusesPast(_)) => 16,
         _ => 1,
     };
     (2 * pages + 2 * seconds.len()) * doublings + 32
@@ -161,6 +171,20 @@ fn may_be_incomplete(quirks: &ModelQuirks, cursor: &Cursor) -> bool {
     capped
         && (quirks.paging == ModelPaging::Ignored
             || quirks.order == ModelOrder::UnstableTies && said)
+}
+
+/// Whether a page may be refused that is needed: a list that is not read from date to date, or a tie that is longer than all
+/// pages which the service gives.
+fn may_fail(quirks: &ModelQuirks) -> bool {
+    matches!(
+        quirks.paging,
+        ModelPaging::RefusesPast(_) | ModelPaging::RefusesPastTheEnd
+    ) && *quirks
+        != ModelQuirks {
+            whole_seconds: quirks.whole_seconds,
+            paging: quirks.paging,
+            ..ModelQuirks::default()
+        }
 }
 
 /// Whether it takes a sweep to read everything.

@@ -65,9 +65,13 @@ pub enum ModelPaging {
     RepeatsTheLast,
     /// A page beyond the end begins again with the first.
     WrapsAround,
+    /// A page past the end is refused.
+    RefusesPastTheEnd,
+    /// A page past this one is refused, and so is a page past the end.
+    RefusesPast(usize),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelQuirks {
     pub whole_seconds: bool,
     pub cap: Option<usize>,
@@ -222,7 +226,8 @@ impl ModelService {
         }
     }
 
-    pub fn answer(&mut self, query: &Query) -> Page {
+    /// None if the page is refused.
+    pub fn answer(&mut self, query: &Query) -> Option<Page> {
         self.answers += 1;
         let mut listed: Vec<ModelRecord> = self
             .records
@@ -247,7 +252,14 @@ impl ModelService {
         let size = self.page_length(query.page_size);
         let pages = listed.len().div_ceil(size).max(1);
         let page = match (self.quirks.paging, usize::try_from(query.page).unwrap()) {
-            (ModelPaging::Honoured, page) => page,
+            (ModelPaging::RefusesPastTheEnd, page) if page > pages => return None,
+            (ModelPaging::RefusesPast(most), page) if page > pages.min(most) => return None,
+            (
+                ModelPaging::Honoured
+                | ModelPaging::RefusesPastTheEnd
+                | ModelPaging::RefusesPast(_),
+                page,
+            ) => page,
             (ModelPaging::Ignored, _) => 1,
             (ModelPaging::RepeatsTheLast, page) => page.min(pages),
             (ModelPaging::WrapsAround, page) => (page - 1) % pages + 1,
@@ -255,7 +267,7 @@ impl ModelService {
         let records = listed.iter().skip((page - 1) * size).take(size);
         let records: Vec<String> = records.map(ModelRecord::json).collect();
         let body = format!("[{}]", records.join(","));
-        Page::read(Stream::Transactions, body.as_bytes()).unwrap()
+        Some(Page::read(Stream::Transactions, body.as_bytes()).unwrap())
     }
 }
 

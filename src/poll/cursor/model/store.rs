@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::super::{AnswerTime, Step, Walk};
 use super::LOOKBACK;
-use super::service::{ModelChange, ModelService};
+use super::service::{ModelChange, ModelPaging, ModelService};
 use crate::api::{Page, Second, Timestamp};
 use crate::store::{Cursor, SweepPlace};
 
@@ -14,6 +14,10 @@ pub struct ModelStore {
     pub records: HashMap<String, (Timestamp, Arc<str>)>,
     pub cursor: Cursor,
     delivered: BTreeSet<(String, Arc<str>)>,
+    /// The last poll did not come to its end, because a page was refused.
+    pub poll_failed: bool,
+    /// The same of the last sweep.
+    pub sweep_failed: bool,
 }
 
 impl ModelStore {
@@ -32,6 +36,14 @@ impl ModelStore {
             most = most.max(far_too_many(service, page_size));
             assert!(requests <= most, "the walk does not end: {walk:?}");
             let page = service.answer(&walk.request());
+            let Some(page) = page else {
+                service.live(changes);
+                self.poll_failed = !walk.refused();
+                if self.poll_failed {
+                    return requests;
+                }
+                continue;
+            };
             let stored = self.take(&page, None);
             // What happens from here on is not on the page, even if the answer says that it came later.
             let asked = service.clock().second();
@@ -43,6 +55,7 @@ impl ModelStore {
             let step = walk.step(&page, &stored, time);
             self.cursor = walk.cursor().clone();
             if step == Step::End {
+                self.poll_failed = false;
                 return requests;
             }
         }
@@ -60,18 +73,31 @@ impl ModelStore {
         let mut walk = self.sweep_from(SweepPlace::start(page_size), service, page_size);
         for requests in 1..=far_too_many(service, page_size) {
             let page = service.answer(&walk.request());
+            let Some(page) = page else {
+                self.sweep_failed = !walk.refused();
+                if self.sweep_failed {
+                    return;
+                }
+                service.live(changes);
+                continue;
+            };
             let stored = self.take(&page, Some(self.cursor.position.unwrap_or(Second::MIN)));
             let step = walk.step(&page, &stored, AnswerTime::at(service.clock().second()));
             self.cursor.quirks = walk.cursor().quirks.clone();
             self.cursor.again = walk.cursor().again.clone();
             if step == Step::End {
+                self.sweep_failed = false;
                 return;
             }
             service.live(changes);
             // Every slice begins in a process of its own here. Where larger pages are asked for, it takes some requests to
             // come any farther.
             let quirks = &self.cursor.quirks;
-            let larger_pages = quirks.ignores_page || quirks.unstable_since.is_some();
+            let refuses = matches!(
+                service.quirks.paging,
+                ModelPaging::RefusesPastTheEnd | ModelPaging::RefusesPast(_)
+            );
+            let larger_pages = quirks.ignores_page || quirks.unstable_since.is_some() || refuses;
             let slice = if larger_pages { 1_000 } else { slice };
             if requests % slice == 0 {
                 walk = self.sweep_from(walk.place().unwrap(), service, page_size);

@@ -1,0 +1,74 @@
+//! Pages that the service refuses with 400 or 404.
+//!
+//! Some services answer so to a page past the last one, others to any page past a number of their own. The first is the end
+//! of the list, the second is not.
+
+use super::page_view::PageView;
+use super::phase::Phase;
+use super::{Step, Walk};
+use crate::api::Page;
+
+impl Walk {
+    /// The page of [`request`](Walk::request) was refused. Whether to go on with the next request; if not, the list cannot be
+    /// read on.
+    ///
+    /// It is the end of the list only after a short page, and only if the first page of the same list is still answered. After
+    /// a full one, the list is read on from its last second, so that a page of another number is due.
+    pub fn refused(&mut self) -> bool {
+        if std::mem::take(&mut self.confirming) || self.list.mark.page == 1 {
+            return false;
+        }
+        if self.step_back_to_rejoin(&PageView::new(&Page::default(), &[])) {
+            return true;
+        }
+        let cap = self.cursor.quirks.caps_page_size_at;
+        if self.list.previous_is_short(self.size.full(cap)) {
+            self.confirming = true;
+            return true;
+        }
+        self.go_on_at_anchor() || self.enlarge_refused()
+    }
+
+    /// The first page was answered once more, so the refused one lies past the end of the list.
+    pub(super) fn confirm_end(&mut self) -> Step {
+        self.cursor.quirks.refuses_past_end = true;
+        self.take(&PageView::new(&Page::default(), &[]))
+    }
+
+    /// Goes on from the last second of the page before, if the service sorts and filters. Once for each list: without proof,
+    /// the walk comes back to the refused page.
+    fn go_on_at_anchor(&mut self) -> bool {
+        let is_read_on = matches!(self.phase, Phase::Plain { .. } | Phase::Reading { .. });
+        let Some(last) = self.list.edge().filter(|_| is_read_on) else {
+            return false;
+        };
+        let is_later = self.filter.is_later(last, self.list.mark.from);
+        if self.list.mark.refused || self.cursor.quirks.read_plainly() || !is_later {
+            return false;
+        }
+        self.list.mark.refused = true;
+        if let Some(sweep) = &mut self.sweep {
+            // What lies before is read. If the sweep is left, it goes on from there.
+            sweep.place.anchored = true;
+            self.cursor.position = Some(last);
+        }
+        self.anchor(last);
+        true
+    }
+
+    /// Reads the list again with larger pages, of which the last one may be short.
+    fn enlarge_refused(&mut self) -> bool {
+        // Even where larger pages have brought no more elements, they can be short at the end.
+        self.size.begin_list();
+        let cap = self.cursor.quirks.caps_page_size_at;
+        let enlarged = self.size.enlarge(cap, self.list.mark.longest);
+        if enlarged {
+            self.list.restart(self.size.present);
+        }
+        if let (true, Phase::Plain { .. }, Some(sweep)) = (enlarged, self.phase, &mut self.sweep) {
+            sweep.place.anchored = false;
+            self.cursor.position = None;
+        }
+        enlarged
+    }
+}
