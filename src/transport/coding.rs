@@ -39,7 +39,16 @@ impl<R: Read> Read for Decoded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Decoded::Plain(body) => body.read(buffer),
-            Decoded::Gzip(body) => body.read(buffer),
+            Decoded::Gzip(body) => body.read(buffer).map_err(|error| {
+                // An error of the connection, such as a time-out, passes.
+                if error
+                    .get_ref()
+                    .is_some_and(|inner| inner.is::<ureq::Error>())
+                {
+                    return error;
+                }
+                io::Error::new(error.kind(), format!("the body is not gzip: {error}"))
+            }),
         }
     }
 }
