@@ -196,7 +196,9 @@ impl Connection {
 
     fn receive(&mut self, rules: &Rules, now: Instant) -> Next {
         let room = match &self.state {
-            ConnectionState::Body { framing, .. } => framing.body_length - self.input.len(),
+            ConnectionState::Body { framing, .. } => {
+                framing.body.most_bytes(&rules.limits) - self.input.len()
+            }
             ConnectionState::Lingering => READ_BYTES,
             _ => rules.limits.head_bytes - self.input.len(),
         };
@@ -241,16 +243,7 @@ impl Connection {
                     head,
                     framing,
                     patience,
-                } if self.input.len() >= framing.body_length => {
-                    let body = self.input.drain(..framing.body_length).collect();
-                    self.input.shrink_to_fit();
-                    self.enter(ConnectionState::Answering(framing.terms), patience, now);
-                    self.requests += 1;
-                    return Next::Answer {
-                        number: self.requests,
-                        request: Request { head, body },
-                    };
-                }
+                } => return self.take_body(head, framing, patience, rules, now),
                 ConnectionState::Writing { keep_open: true } => {
                     self.enter(ConnectionState::Idle, rules.limits.idle_time, now);
                 }
@@ -261,14 +254,44 @@ impl Connection {
                     self.input = Vec::new();
                     self.enter(ConnectionState::Lingering, rules.limits.linger_time, now);
                 }
-                waiting @ (ConnectionState::Body { .. }
-                | ConnectionState::Delaying(..)
+                waiting @ (ConnectionState::Delaying(..)
                 | ConnectionState::Answering(_)
                 | ConnectionState::Lingering) => {
                     self.state = waiting;
                     return Next::Wait;
                 }
             }
+        }
+    }
+
+    /// Passes on an admitted request whose body is complete.
+    fn take_body(
+        &mut self,
+        head: RequestHead,
+        framing: Framing,
+        patience: Duration,
+        rules: &Rules,
+        now: Instant,
+    ) -> Next {
+        match framing.body.take(&mut self.input, &rules.limits) {
+            Ok(Some(body)) => {
+                self.input.shrink_to_fit();
+                self.enter(ConnectionState::Answering(framing.terms), patience, now);
+                self.requests += 1;
+                Next::Answer {
+                    number: self.requests,
+                    request: Request { head, body },
+                }
+            }
+            Ok(None) => {
+                self.state = ConnectionState::Body {
+                    head,
+                    framing,
+                    patience,
+                };
+                Next::Wait
+            }
+            Err(answer) => self.reject(answer, rules, now),
         }
     }
 
@@ -281,7 +304,7 @@ impl Connection {
         match admitted {
             Ok(admission) => {
                 self.proven |= admission.proven;
-                if framing.expects_continue && framing.body_length > 0 {
+                if framing.expects_continue && !framing.body.is_empty() {
                     self.output = Output {
                         head: CONTINUE.to_vec(),
                         ..Output::default()
@@ -298,7 +321,7 @@ impl Connection {
             Err(answer) => {
                 let mut terms = framing.terms;
                 // The body is not read, so the start of the next request is unknown.
-                terms.keep_open &= framing.body_length == 0;
+                terms.keep_open &= framing.body.is_empty();
                 if answer.delay.is_zero() {
                     self.write_response(answer, terms, rules, now);
                 } else {

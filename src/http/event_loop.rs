@@ -180,9 +180,10 @@ impl EventLoop {
                     connection: number,
                     request: nth,
                 };
+                let gzip = request.head.accepts_gzip;
                 let job = AnswerJob {
                     request,
-                    responder: Responder::new(self.mailbox.clone(), destination),
+                    responder: Responder::new(self.mailbox.clone(), destination, gzip),
                     answer_by: connection.deadline(),
                 };
                 // A full queue holds requests whose clients already have their 503.

@@ -1,3 +1,4 @@
+use super::body::{self, BodyFraming};
 use super::response::Terms;
 use super::{Limits, Response};
 
@@ -12,6 +13,8 @@ pub struct RequestHead {
     pub query: String,
     /// The value of the `Authorization` header.
     pub authorization: Option<String>,
+    /// Whether the answer may be compressed with gzip.
+    pub accepts_gzip: bool,
 }
 
 /// Facts about a request that matter to its connection but not to its handler.
@@ -19,8 +22,8 @@ pub struct RequestHead {
 pub(super) struct Framing {
     /// Bytes of the head.
     pub head_length: usize,
-    /// Bytes of the body that follows.
-    pub body_length: usize,
+    /// The body that follows.
+    pub body: BodyFraming,
     /// The client sends the body only after a `100 Continue`.
     pub expects_continue: bool,
     /// The form of the answer. The connection may stay open if the client wants that.
@@ -65,25 +68,25 @@ impl RequestHead {
         else {
             return Err(malformed("The request line is incomplete."));
         };
-        if !target.starts_with('/') {
-            return Err(malformed("The request's target must be a path."));
-        }
+        let target = path_of(target)
+            .ok_or_else(|| malformed("The request's target must be a path or a URL."))?;
         let old = version == 0;
         let fields = HeaderFields::read(request.headers)?;
         if fields.hosts > 1 || (fields.hosts == 0 && !old) {
             return Err(malformed("There must be exactly one Host header."));
         }
-        let body_length = fields.body_length(limits)?;
+        let body = fields.body(old, limits)?;
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let head = RequestHead {
             method: method.to_owned(),
             path: path.to_owned(),
             query: query.to_owned(),
             authorization: fields.authorization,
+            accepts_gzip: fields.accepts_gzip,
         };
         let framing = Framing {
             head_length,
-            body_length,
+            body,
             expects_continue: fields.expects_continue && !old,
             terms: Terms {
                 without_body: method == "HEAD",
@@ -99,11 +102,12 @@ impl RequestHead {
 struct HeaderFields<'a> {
     hosts: usize,
     lengths: Vec<&'a [u8]>,
-    transfer_encoding: bool,
+    codings: Vec<&'a [u8]>,
     authorization: Option<String>,
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
+    accepts_gzip: bool,
 }
 
 impl<'a> HeaderFields<'a> {
@@ -114,7 +118,8 @@ impl<'a> HeaderFields<'a> {
             match header.name.to_ascii_lowercase().as_str() {
                 "host" => fields.hosts += 1,
                 "content-length" => fields.lengths.push(value),
-                "transfer-encoding" => fields.transfer_encoding = true,
+                "transfer-encoding" => fields.codings.push(value),
+                "accept-encoding" => fields.accepts_gzip |= accepts_gzip(value),
                 "authorization" => {
                     let value = String::from_utf8(value.to_vec())
                         .map_err(|_| malformed("The Authorization header is not text."))?;
@@ -144,34 +149,61 @@ impl<'a> HeaderFields<'a> {
         Ok(fields)
     }
 
-    /// The length of the body. An error if the headers allow more than one reading.
-    fn body_length(&self, limits: &Limits) -> Result<usize, Response> {
-        match self.lengths[..] {
-            [] if self.transfer_encoding => Err(Response::error(
-                411,
-                "Length Required",
-                "Send the body with a Content-Length, not with a Transfer-Encoding.",
+    /// Where the body ends. An error if the headers allow more than one reading. `old`: the client speaks HTTP/1.0, which
+    /// has no chunks.
+    fn body(&self, old: bool, limits: &Limits) -> Result<BodyFraming, Response> {
+        match (&self.lengths[..], &self.codings[..]) {
+            ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") && !old => {
+                Ok(BodyFraming::Chunked)
+            }
+            ([], []) => Ok(BodyFraming::Length(0)),
+            ([], _) => Err(Response::error(
+                501,
+                "Not Implemented",
+                "The only Transfer-Encoding that is supported is chunked, with HTTP/1.1.",
             )),
-            [] => Ok(0),
-            _ if self.transfer_encoding => Err(malformed(
+            (_, [_, ..]) => Err(malformed(
                 "The request has both a Transfer-Encoding and a Content-Length.",
             )),
-            [digits] if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => {
+            ([digits], []) if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => {
                 // A number that does not fit into usize is too large as well.
                 let length = std::str::from_utf8(digits)
                     .ok()
                     .and_then(|d| d.parse().ok());
                 length
                     .filter(|&length| length <= limits.body_bytes)
-                    .ok_or_else(|| {
-                        let detail = format!("The body is limited to {} bytes.", limits.body_bytes);
-                        Response::error(413, "Content Too Large", &detail)
-                    })
+                    .map(BodyFraming::Length)
+                    .ok_or_else(|| body::too_large(limits))
             }
-            [_] => Err(malformed("The Content-Length is not a number.")),
+            ([_], []) => Err(malformed("The Content-Length is not a number.")),
             _ => Err(malformed("There is more than one Content-Length.")),
         }
     }
+}
+
+/// The path and query of a target, which may be a whole URL, as proxies send it.
+fn path_of(target: &str) -> Option<&str> {
+    if target.starts_with('/') {
+        return Some(target);
+    }
+    let (scheme, rest) = target.split_once("://")?;
+    let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    let path = rest.find(['/', '?']).map_or("/", |start| &rest[start..]);
+    (is_web && path.starts_with('/')).then_some(path)
+}
+
+/// Whether a value of `Accept-Encoding` allows gzip.
+fn accepts_gzip(value: &[u8]) -> bool {
+    let mut codings = value.split(|byte| *byte == b',');
+    codings.any(|coding| {
+        let mut parts = coding.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let name = parts.next().unwrap_or_default();
+        let is_gzip = name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip");
+        let refused = |part: &[u8]| {
+            part.starts_with(b"q=0") && part[3..].iter().all(|byte| b".0".contains(byte))
+        };
+        is_gzip && !parts.any(refused)
+    })
 }
 
 fn lone_line_feed(head: &[u8]) -> bool {
@@ -214,11 +246,12 @@ mod tests {
             path: "/a%2Fb".to_owned(),
             query: "c=d?e".to_owned(),
             authorization: Some("Bearer k".to_owned()),
+            accepts_gzip: false,
         };
         assert_eq!(head, expected);
         let expected = Framing {
             head_length: text.len(),
-            body_length: 7,
+            body: BodyFraming::Length(7),
             expects_continue: false,
             terms: Terms {
                 without_body: false,
@@ -268,6 +301,36 @@ mod tests {
         assert_eq!(parse(&"G".repeat(8192)), Err(431));
     }
 
+    #[test]
+    fn a_target_may_be_a_url() {
+        for (target, path) in [
+            ("/a?b=http://x/", Some("/a?b=http://x/")),
+            ("http://x/a?b", Some("/a?b")),
+            ("HTTPS://x:1", Some("/")),
+            ("http://x?a", None),
+            ("ftp://x/a", None),
+            ("x:1", None),
+            ("*", None),
+        ] {
+            assert_eq!(path_of(target), path, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_client_says_whether_it_reads_gzip() {
+        for (value, accepts) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("x-gzip", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.000", false),
+            ("identity, *", false),
+            ("", false),
+        ] {
+            assert_eq!(accepts_gzip(value.as_bytes()), accepts, "{value}");
+        }
+    }
+
     const WHOLE: &str =
         "PUT /a?b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-Continue\r\n\r\n";
 
@@ -283,7 +346,7 @@ mod tests {
             bytes[at] = byte;
             if let Ok(Some((_, framing))) = RequestHead::parse(&bytes, &Limits::default()) {
                 prop_assert!(framing.head_length <= bytes.len());
-                prop_assert!(framing.body_length <= Limits::default().body_bytes);
+                prop_assert!(framing.body.most_bytes(&Limits::default()) <= Limits::default().body_bytes);
             }
         }
 
@@ -297,7 +360,7 @@ mod tests {
             let read = parse(&format!("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {text}\r\n\r\n"));
             match text.parse::<u128>().unwrap() {
                 length @ 0..=65_536 => {
-                    prop_assert_eq!(read.unwrap().unwrap().1.body_length as u128, length);
+                    prop_assert_eq!(read.unwrap().unwrap().1.body, BodyFraming::Length(length as usize));
                 }
                 _ => prop_assert_eq!(read, Err(413)),
             }

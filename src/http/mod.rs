@@ -23,6 +23,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `head` | the head of a request: parsing and checks |
+//! | `body` | the end of its body: a length, or chunks |
 //! | `response` | an answer and its bytes |
 //! | `connection` | one connection as a state machine that never waits |
 //! | `responder` | the handler's way to answer |
@@ -30,6 +31,7 @@
 //! | `event_loop` | the thread that waits, and the choice of connections to close |
 //! | `server` | starting and stopping the threads |
 
+mod body;
 mod connection;
 mod event_loop;
 mod head;

@@ -9,20 +9,29 @@ use super::response::Reply;
 pub struct Responder {
     mailbox: Mailbox,
     destination: Destination,
+    /// Whether the answer may be compressed.
+    gzip: bool,
     reply: Option<Reply>,
 }
 
 impl Responder {
-    pub(super) fn new(mailbox: Mailbox, destination: Destination) -> Responder {
+    pub(super) fn new(mailbox: Mailbox, destination: Destination, gzip: bool) -> Responder {
         Responder {
             mailbox,
             destination,
+            gzip,
             reply: None,
         }
     }
 
     /// Answers the request.
     pub fn answer(mut self, response: Response) {
+        // Here, and not on the event loop: it takes time.
+        let response = if self.gzip {
+            response.compressed()
+        } else {
+            response
+        };
         self.reply = Some(Reply::Response(response));
     }
 

@@ -1,6 +1,12 @@
+use std::io::Write;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use ureq::http::StatusCode;
+
+/// Bytes. A shorter body fits into one packet anyway.
+const LEAST_COMPRESSED: usize = 1_024;
 
 /// An answer.
 ///
@@ -81,6 +87,26 @@ impl Response {
         let value = value.into().replace(|c: char| c.is_control(), " ");
         self.headers.push((name, value));
         self
+    }
+
+    /// The same with a compressed body, if that is shorter.
+    pub(super) fn compressed(self) -> Response {
+        if self.body.len() < LEAST_COMPRESSED {
+            return self;
+        }
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let written = encoder
+            .write_all(&self.body)
+            .and_then(|()| encoder.finish());
+        match written {
+            Ok(body) if body.len() < self.body.len() => {
+                let answer = Response { body, ..self };
+                answer
+                    .with_header("Content-Encoding", "gzip")
+                    .with_header("Vary", "Accept-Encoding")
+            }
+            _ => self,
+        }
     }
 
     /// Sends it that much later, if it is the answer to a request that is not admitted. No thread waits, and the connection

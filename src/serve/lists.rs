@@ -11,7 +11,7 @@ use crate::http::Response;
 use crate::store::{Listing, Selection, ShownVersion};
 use crate::sync::lock;
 
-/// Records on a page. A page is built in memory, so a request for more is an error.
+/// Records on a page, however many are asked for: a page is built in memory.
 const LARGEST_PAGE: u32 = 1_000;
 
 /// The reading half of the API, from the store.
@@ -36,12 +36,13 @@ impl Lists {
 
     /// A page of a list.
     pub fn page(&self, stream: Stream, query: &str) -> Response {
-        let (asked, selection) = match selection(stream, query) {
-            Ok(selected) => selected,
-            Err(problem) => return bad_request(&problem),
+        let asked = match ListRequest::read(stream, query) {
+            Ok(asked) => asked,
+            Err(invalid) => return bad_request(&invalid.to_string()),
         };
+        let selection = selection(&asked);
         // Connectivity always names this order, which a person with curl need not, and begins each run with a first page.
-        let is_run = asked.names_order && !asked.newest_first;
+        let is_run = asked.names_order && !asked.newest_first && !asked.by_creation;
         self.answer(|listing| {
             if is_run && asked.page == 1 {
                 self.bounds.check(listing, stream, selection.from)?;
@@ -122,29 +123,16 @@ impl Lists {
     }
 }
 
-/// Reads a query: the request, and the part of the list that it selects. The error is written for the client.
-fn selection(stream: Stream, query: &str) -> Result<(ListRequest, Selection), String> {
-    let asked = ListRequest::read(stream, query).map_err(|invalid| invalid.to_string())?;
-    if asked.by_creation {
-        let date = stream.date_field();
-        return Err(format!("{stream} are sorted by {date} only."));
-    }
-    let page_size = u32::try_from(asked.page_size)
-        .ok()
-        .filter(|size| *size <= LARGEST_PAGE)
-        .ok_or_else(|| {
-            format!(
-                "pageSize is {}; the maximum is {LARGEST_PAGE}.",
-                asked.page_size
-            )
-        })?;
-    let selection = Selection {
+/// The part of a list that a request selects. A list has one order, by the date that the stream is sorted by: one by
+/// creation is answered in it, too.
+fn selection(asked: &ListRequest) -> Selection {
+    let page_size = asked.page_size.min(LARGEST_PAGE.into());
+    Selection {
         page: asked.page,
-        page_size,
+        page_size: u32::try_from(page_size).unwrap_or(LARGEST_PAGE),
         from: asked.from.map(Timestamp::second),
         newest_first: asked.newest_first,
-    };
-    Ok((asked, selection))
+    }
 }
 
 fn ready(listing: &Listing) -> Result<(), ListError> {

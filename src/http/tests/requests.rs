@@ -40,7 +40,7 @@ fn a_bad_request_line_is_rejected() {
         (505, with_line("GET / HTTP/2.0")),
         (505, with_line("GET / HTTP/1.2")),
         (400, with_line("OPTIONS * HTTP/1.1")),
-        (400, with_line("GET http://x/ HTTP/1.1")),
+        (400, with_line("GET ftp://x/ HTTP/1.1")),
         (400, with_line("CONNECT x:1 HTTP/1.1")),
         (431, with_line(&format!("GET /{long} HTTP/1.1"))),
         (400, "GET / HTTP/1.1\nHost: x\n\n".to_owned()),
@@ -54,8 +54,12 @@ fn a_bad_body_length_is_rejected() {
     let requests = [
         (400, "Content-Length: 1\r\nTransfer-Encoding: chunked"),
         (400, "Transfer-Encoding: chunked\r\nContent-Length: 1"),
-        (411, "Transfer-Encoding: chunked"),
-        (411, "Transfer-Encoding: gzip"),
+        (501, "Transfer-Encoding: gzip, chunked"),
+        (501, "Transfer-Encoding: gzip"),
+        (
+            501,
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        ),
         (400, "Content-Length: 1\r\nContent-Length: 1"),
         (400, "Content-Length: 1\r\nContent-Length: 2"),
         (400, "Content-Length: 1, 1"),
@@ -170,6 +174,61 @@ fn a_connection_answers_one_request_after_another() {
     client.send("GET / HTTP/1.0\r\n\r\n");
     assert!(client.answer().head.contains("\r\nConnection: close\r\n"));
     assert!(client.is_closed());
+}
+
+#[test]
+fn a_body_may_come_in_chunks() {
+    let served = serve(Limits::default());
+    let mut client = served.client();
+    let chunked = post_with("Transfer-Encoding: Chunked\r\n");
+    client.send(&format!("{chunked}5\r\n01234\r\n5;x"));
+    client.send(&format!(
+        "\r\n56789\r\n0\r\nTrailer: x\r\n\r\n{}",
+        get("/next")
+    ));
+    assert_eq!(client.answer().body, "0123456789");
+    assert_eq!(client.answer().body, "/next");
+    for (status, chunks) in [(400, "x\r\n"), (413, "10001\r\n")] {
+        let mut client = served.client();
+        client.send(&format!("{chunked}{chunks}"));
+        assert_eq!(client.answer().status, status);
+        assert!(client.is_closed());
+    }
+}
+
+#[test]
+fn an_answer_is_compressed_for_a_client_that_reads_gzip() {
+    let served = serve(Limits::default());
+    let mut client = served.client();
+    for (path, headers, compressed) in [
+        ("/big?5000", "Accept-Encoding: gzip\r\n", true),
+        ("/big?5000", "", false),
+        ("/big?500", "Accept-Encoding: gzip\r\n", false),
+    ] {
+        client.send(&get_with(headers).replace("GET /", &format!("GET {path}")));
+        let head = client.head().unwrap();
+        let length = head.split_once("Content-Length: ").unwrap().1;
+        let mut body = vec![0; length.split_once('\r').unwrap().0.parse().unwrap()];
+        client.0.read_exact(&mut body).unwrap();
+        assert_eq!(
+            head.contains("\r\nContent-Encoding: gzip\r\n"),
+            compressed,
+            "{head}"
+        );
+        if compressed {
+            let mut text = String::new();
+            let mut decoder = flate2::read::GzDecoder::new(&*body);
+            decoder.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "x".repeat(5_000));
+        }
+    }
+}
+
+#[test]
+fn a_target_may_be_a_url() {
+    let served = serve(Limits::default());
+    let mut client = served.client();
+    assert_eq!(client.get("http://x/one?query").body, "/one");
 }
 
 #[test]
