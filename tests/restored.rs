@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -287,4 +288,44 @@ fn payouts_that_the_copy_does_not_know_are_known() {
     let listed = listed.as_array().unwrap();
     let transaction = listed.iter().find(|shown| shown["id"] == *id).unwrap();
     assert_eq!(transaction["relatedTransactionID"], "k");
+}
+
+/// The file beside the state was put back with it. The one among the logs was not.
+#[test]
+fn payouts_are_known_although_the_whole_directory_was_put_back() {
+    let service = FakePsp::with_a_bank();
+    let keys = json!({ "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "1h" });
+    let place = Place::new(&service.url(), keys);
+    let logs = place.path().join("logs");
+    std::fs::create_dir(&logs).unwrap();
+    let variables = [("LOGS_DIRECTORY", logs.to_str().unwrap().to_owned())];
+    let mut listening = Listening::on(place, &variables);
+    listening.poll();
+    listening.kill();
+    let (state, kept) = (listening.place.state(), listening.place.path().join("kept"));
+    copy_directory(&state, &kept);
+    let listening = listening.restart(&variables);
+    let ask = |listening: &Listening, amount: &str| {
+        let body = crate::formance::payout("k", amount).to_string();
+        listening.post("/payouts", &body)
+    };
+    let made = ask(&listening, "100");
+    assert_eq!(made.0, 201);
+    let mut listening = listening;
+    listening.kill();
+    std::fs::remove_dir_all(&state).unwrap();
+    copy_directory(&kept, &state);
+    let listening = listening.restart(&variables);
+    listening.wait_for_line("1 payouts and transfers were found in the journal beside the state");
+    assert_eq!(ask(&listening, "999").0, 409);
+    assert_eq!(ask(&listening, "100"), made);
+    assert_eq!(service.posts().len(), 1);
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
 }

@@ -1,9 +1,9 @@
-//! A second copy of the journal of payouts and transfers, in a file beside the state.
+//! A second copy of the journal of payouts and transfers, in a file beside the state, and in one where systemd wants logs.
 //!
 //! If an older state is put back, the journal in it does not know what was asked for since. Then one payout could be asked
 //! for twice under one key with different contents, and its transaction would be listed as another payment. Each line of
 //! the file is a row of the journal as it was committed. The file is only ever appended to, so the last line about a key
-//! counts.
+//! counts. A state directory that is put back as a whole takes the file along, but not the one among the logs.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,7 +20,7 @@ use super::owner_only::owner_only;
 use super::{Error, journal_row};
 use crate::api::{ContentHash, escaped};
 
-/// Its name within `stateDir`.
+/// Its name, within `stateDir` and among the logs.
 pub(super) const FILE: &str = "initiations.ndjson";
 
 /// A row of the journal, by its columns.
@@ -39,12 +39,13 @@ pub(super) fn append(database: &Database, key: &str) {
 
 /// Writes the file if it is missing. Otherwise ends its last line, if that is torn.
 pub(super) fn begin(database: &Database) -> Result<(), Error> {
-    let path = path(database);
-    if !path.exists() {
-        return copy(database, "SELECT * FROM initiation", []);
-    }
-    if is_torn(&path).map_err(Error::io(DOING, &path))? {
-        return write(&path, b"\n");
+    for path in files(directory(database)) {
+        if !path.exists() {
+            let lines = lines(database, "SELECT * FROM initiation", [])?;
+            write(&path, &lines)?;
+        } else if is_torn(&path).map_err(Error::io(DOING, &path))? {
+            write(&path, b"\n")?;
+        }
     }
     Ok(())
 }
@@ -70,14 +71,8 @@ pub(super) fn repairing<T>(
 pub(super) fn take(connection: &Connection, directory: &Path) -> rusqlite::Result<i64> {
     const COUNT: &str = "SELECT count(*) FROM initiation WHERE state IN ('made', 'refused')";
     let before: i64 = value(connection, COUNT, [])?;
-    let Ok(file) = File::open(directory.join(FILE)) else {
-        return Ok(0);
-    };
     let mut unreadable = 0;
-    for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
-        if line.is_empty() {
-            continue;
-        }
+    for line in copied_lines(directory).filter(|line| !line.is_empty()) {
         let taken = match read(&line) {
             Some((row, hash)) => put(connection, &row, hash)?,
             None => false,
@@ -93,14 +88,43 @@ pub(super) fn take(connection: &Connection, directory: &Path) -> rusqlite::Resul
     Ok(value::<i64>(connection, COUNT, [])? - before)
 }
 
-fn path(database: &Database) -> PathBuf {
-    database.file().with_file_name(FILE)
+fn directory(database: &Database) -> &Path {
+    database.file().parent().unwrap_or(Path::new("."))
 }
 
-/// Appends the rows of a query.
+/// The files of the copy: beside the state in that directory, and in systemd's `LogsDirectory=`, if the unit has one.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let logs = std::env::var_os("LOGS_DIRECTORY").unwrap_or_default();
+    let logs = std::env::split_paths(&logs).find(|path| path.is_absolute());
+    let directories = [Some(directory.to_owned()), logs];
+    let files = directories.into_iter().flatten();
+    files.map(|directory| directory.join(FILE)).collect()
+}
+
+/// What the files have, line by line.
+fn copied_lines(directory: &Path) -> impl Iterator<Item = Vec<u8>> + use<> {
+    let files = files(directory).into_iter();
+    let files = files.filter_map(|path| File::open(path).ok());
+    let lines = files.flat_map(|file| BufReader::new(file).split(b'\n'));
+    lines.map_while(Result::ok)
+}
+
+/// Appends the rows of a query to each file.
 fn copy(database: &Database, query: &str, parameters: impl rusqlite::Params) -> Result<(), Error> {
-    let path = path(database);
-    let lines = database.run("read the journal of payouts and transfers", |connection| {
+    let lines = lines(database, query, parameters)?;
+    for path in files(directory(database)) {
+        write(&path, &lines)?;
+    }
+    Ok(())
+}
+
+/// The rows of a query, as lines.
+fn lines(
+    database: &Database,
+    query: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<u8>, Error> {
+    database.run("read the journal of payouts and transfers", |connection| {
         let mut statement = connection.prepare(query)?;
         let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.query(parameters)?;
@@ -109,8 +133,7 @@ fn copy(database: &Database, query: &str, parameters: impl rusqlite::Params) -> 
             lines.extend(line(row, &names)?);
         }
         Ok(lines)
-    })?;
-    write(&path, &lines)
+    })
 }
 
 /// Whether the last line has no end.
@@ -156,11 +179,8 @@ fn repair(database: &Database, key: &str) -> Result<bool, Error> {
     const NOTE: &str = "UPDATE initiation SET remark = coalesce(remark, 'damaged') WHERE key = ?1";
     const WAS_DAMAGED: &str =
         "its entry in the journal was damaged, and the copy of it may not be the newest";
-    let file = File::open(path(database)).ok();
-    let lines = file
-        .into_iter()
-        .flat_map(|file| BufReader::new(file).split(b'\n'));
-    let rows = lines.map_while(Result::ok).filter_map(|line| read(&line));
+    let lines = copied_lines(directory(database));
+    let rows = lines.filter_map(|line| read(&line));
     let copied = rows
         .filter(|(row, _)| row.get("key").and_then(Json::as_str) == Some(key))
         .last();
