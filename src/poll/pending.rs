@@ -7,7 +7,9 @@ use super::older_balances::OlderBalances;
 use super::quarantine::{DUPLICATE, QuarantineChanges};
 use super::versions::PendingVersions;
 use crate::api::{Record, Stream, Timestamp, Unusable, escaped, same_content};
-use crate::store::{Batch, MOST_UNKNOWN_VALUES, MissingChanges, QuarantineKind, Repair, Store};
+use crate::store::{
+    Batch, MOST_UNKNOWN_VALUES, MissingChanges, QuarantineBatch, QuarantineKind, Repair, Store,
+};
 
 /// Bytes of records after which a batch is committed, however few they are.
 const MOST_BYTES: usize = 8 << 20;
@@ -184,11 +186,13 @@ impl Pending {
         store.commit(&Batch {
             poll_number: poll,
             versions,
-            quarantined: &self.quarantine.added,
+            quarantine: QuarantineBatch {
+                added: &self.quarantine.added,
+                released: &self.quarantine.released,
+                kept: &self.quarantine.kept,
+                rivals: &self.quarantine.rivals,
+            },
             repaired: &repaired,
-            released: &self.quarantine.released,
-            kept: &self.quarantine.kept,
-            rivals: &self.quarantine.rivals,
             older_balances: Some(self.older_balances.changed()),
             unknown_values: &self.unknown_values.counts(),
             missing: Some(&self.missing.changes),

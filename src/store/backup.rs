@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::database::{Database, free_bytes, value};
-use super::open::{FILE, LOG, identity, lock};
+use super::open::{identity, lock};
+use super::open_files::{FILE, LOG};
 use super::owner_only::owner_only;
 use super::restored::{BORN, COPY_MARK, OPEN_MARK};
 use super::{Error, Identity, Store};

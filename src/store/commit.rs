@@ -28,16 +28,10 @@ pub struct Batch<'a> {
     pub poll_number: i64,
     /// The new versions, in the order that they get in the change log.
     pub versions: &'a [Version],
-    /// What is put into quarantine, or seen there again.
-    pub quarantined: &'a [QuarantineEntry],
+    /// What changes in the quarantine.
+    pub quarantine: QuarantineBatch<'a>,
     /// Damaged versions that were read again as they were.
     pub repaired: &'a [Repair],
-    /// The numbers of what leaves the quarantine.
-    pub released: &'a [i64],
-    /// The numbers of what was tried again and stays there.
-    pub kept: &'a [i64],
-    /// Records that are listed as they are stored, while another content of theirs is in quarantine.
-    pub rivals: &'a [(Stream, String)],
     /// Accounts whose balances are answered with an older date than the stored ones have, since when; none: no longer.
     pub older_balances: Option<&'a BTreeMap<String, Option<Second>>>,
     /// The unknown values of `type` and `status` among the versions, and in how many.
@@ -52,6 +46,19 @@ pub struct Batch<'a> {
     pub poll: Option<&'a PollRow>,
     /// The sweep, as far as it has come.
     pub sweep: Option<&'a SweepRow>,
+}
+
+/// What changes in the quarantine with a batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct QuarantineBatch<'a> {
+    /// What is put into it, or seen there again.
+    pub added: &'a [QuarantineEntry],
+    /// The numbers of what leaves it.
+    pub released: &'a [i64],
+    /// The numbers of what was tried again and stays there.
+    pub kept: &'a [i64],
+    /// Records that are listed as they are stored, while another content of theirs is in it.
+    pub rivals: &'a [(Stream, String)],
 }
 
 /// What has changed about the accounts whose balances the service does not know.
@@ -71,7 +78,7 @@ impl Store {
     pub fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
         self.stamped = self.database.write("commit a batch", |connection| {
             let stamped = append(connection, batch, self.stamped)?;
-            change_quarantine(connection, batch)?;
+            change_quarantine(connection, &batch.quarantine)?;
             for (field, value, versions) in batch.unknown_values {
                 unknown_values::count(connection, field, value, *versions)?;
             }
@@ -147,8 +154,8 @@ fn append(connection: &Connection, batch: &Batch, stamped: Stamped) -> rusqlite:
     Ok(stamping.stamped())
 }
 
-fn change_quarantine(connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
-    for entry in batch.quarantined {
+fn change_quarantine(connection: &Connection, batch: &QuarantineBatch) -> rusqlite::Result<()> {
+    for entry in batch.added {
         crash::point();
         quarantine::put(connection, entry)?;
     }

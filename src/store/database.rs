@@ -7,9 +7,9 @@ use rusqlite::{
     Connection, OpenFlags, OptionalExtension, Params, Row, Transaction, TransactionBehavior,
 };
 
-use super::open_files::OpenFiles;
+use super::Error;
+use super::open_files::{FILE, OpenFiles};
 use super::schema::{APPLICATION, VERSION};
-use super::{Error, FILE};
 
 /// How long a statement waits for another process's commit. A full batch takes tenths of a second; a disk that is
 /// slower than this is reported.

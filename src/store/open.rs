@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::database::{Database, execute, optional};
+use super::open_files::{FILE, LOCK, LOG};
 use super::owner_only::owner_only;
 use super::restored::{self, BORN, Evidence, OPEN_MARK};
 use super::seq::last_seq;
@@ -13,15 +14,6 @@ use super::stamping::Stamped;
 use super::witness::{self, Witness};
 use super::{ChangeLog, Error, Journal, PublisherState, journal_copy, upgrade};
 use crate::api::Stream;
-
-/// The state file's name within `stateDir`.
-pub const FILE: &str = "state.sqlite3";
-
-/// The name of its write-ahead log.
-pub(super) const LOG: &str = "state.sqlite3-wal";
-
-/// The lock file's name within `stateDir`. It is empty; the lock is on the open file, so a crash releases it.
-pub(super) const LOCK: &str = "lock";
 
 /// Whose state it is. Another connector cannot open it.
 #[derive(Debug, Clone, PartialEq, Eq)]

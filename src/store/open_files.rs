@@ -7,7 +7,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::open::{FILE, LOCK, LOG};
+/// The state file's name within `stateDir`.
+pub(super) const FILE: &str = "state.sqlite3";
+
+/// The name of its write-ahead log.
+pub(super) const LOG: &str = "state.sqlite3-wal";
+
+/// The lock file's name within `stateDir`. It is empty; the lock is on the open file, so a crash releases it.
+pub(super) const LOCK: &str = "lock";
 
 /// Where SQLite's processes find each other.
 const SHARED_MEMORY: &str = "state.sqlite3-shm";

@@ -9,12 +9,12 @@ const LONGEST_LINE: usize = 256;
 /// Takes the extensions of chunks out of the bytes of one answer, as they come in.
 #[derive(Debug)]
 pub(super) struct ChunkExtensions {
-    part: Part,
+    part: AnswerPart,
 }
 
 /// The part of the answer that the next byte belongs to.
 #[derive(Debug)]
-enum Part {
+enum AnswerPart {
     /// The head, in a line that begins like this. `first`: it is the status line.
     Head {
         line: Vec<u8>,
@@ -37,7 +37,9 @@ enum Part {
 impl ChunkExtensions {
     /// At the beginning of an answer.
     pub fn new() -> ChunkExtensions {
-        ChunkExtensions { part: Part::head() }
+        ChunkExtensions {
+            part: AnswerPart::head(),
+        }
     }
 
     /// The next bytes of the answer without extensions. None if they have none, as nearly always.
@@ -60,7 +62,7 @@ impl ChunkExtensions {
     /// Takes the bytes that belong together, at least the first one. How many they are, and whether they are kept.
     fn step(&mut self, first: u8, bytes: &[u8]) -> (usize, bool) {
         match &mut self.part {
-            Part::Head { line, .. } => {
+            AnswerPart::Head { line, .. } => {
                 if first != b'\n' {
                     if line.len() < LONGEST_LINE {
                         line.push(first);
@@ -70,54 +72,55 @@ impl ChunkExtensions {
                 }
                 (1, true)
             }
-            Part::Size(size) => {
+            AnswerPart::Size(size) => {
                 let size = *size;
                 if let Some(digit) = char::from(first).to_digit(16) {
-                    self.part = Part::Size(size.saturating_mul(16).saturating_add(digit.into()));
+                    self.part =
+                        AnswerPart::Size(size.saturating_mul(16).saturating_add(digit.into()));
                 } else if first == b';' {
-                    self.part = Part::Extension { size, read: 1 };
+                    self.part = AnswerPart::Extension { size, read: 1 };
                     return (1, false);
                 } else if first == b'\n' {
                     self.part = match size {
-                        0 => Part::Rest,
-                        size => Part::Data(size),
+                        0 => AnswerPart::Rest,
+                        size => AnswerPart::Data(size),
                     };
                 }
                 (1, true)
             }
-            Part::Extension { size, read } => {
+            AnswerPart::Extension { size, read } => {
                 *read += 1;
                 let keeps = *read > LONGEST_EXTENSION;
                 if matches!(first, b'\r' | b'\n') {
-                    self.part = Part::Size(*size);
+                    self.part = AnswerPart::Size(*size);
                     return self.step(first, bytes);
                 }
                 (1, keeps)
             }
-            Part::Data(left) => {
+            AnswerPart::Data(left) => {
                 let length = usize::try_from(*left)
                     .unwrap_or(usize::MAX)
                     .min(bytes.len());
                 *left -= length as u64;
                 if *left == 0 {
-                    self.part = Part::DataEnd;
+                    self.part = AnswerPart::DataEnd;
                 }
                 (length, true)
             }
-            Part::DataEnd => {
+            AnswerPart::DataEnd => {
                 if first == b'\n' {
-                    self.part = Part::Size(0);
+                    self.part = AnswerPart::Size(0);
                 }
                 (1, true)
             }
-            Part::Rest => (bytes.len(), true),
+            AnswerPart::Rest => (bytes.len(), true),
         }
     }
 }
 
-impl Part {
-    fn head() -> Part {
-        Part::Head {
+impl AnswerPart {
+    fn head() -> AnswerPart {
+        AnswerPart::Head {
             line: Vec::new(),
             first: true,
             interim: false,
@@ -127,7 +130,7 @@ impl Part {
 
     /// A line of the head has ended.
     fn end_line(&mut self) {
-        let Part::Head {
+        let AnswerPart::Head {
             line,
             first,
             interim,
@@ -144,9 +147,9 @@ impl Part {
                 .is_some_and(|status| status.starts_with('1'));
         } else if text.is_empty() {
             *self = match (*interim, *chunked) {
-                (true, _) => Part::head(),
-                (false, true) => Part::Size(0),
-                (false, false) => Part::Rest,
+                (true, _) => AnswerPart::head(),
+                (false, true) => AnswerPart::Size(0),
+                (false, false) => AnswerPart::Rest,
             };
             return;
         } else if let Some(value) = text.strip_prefix("transfer-encoding:") {

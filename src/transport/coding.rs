@@ -6,20 +6,20 @@ use flate2::read::MultiGzDecoder;
 pub(super) const ACCEPTED: &str = "gzip";
 
 /// A body, decompressed.
-pub(super) enum Decoded<R> {
+pub(super) enum DecodedBody<R> {
     Plain(R),
     Gzip(Box<MultiGzDecoder<R>>),
 }
 
-impl<R: Read> Decoded<R> {
+impl<R: Read> DecodedBody<R> {
     /// Decodes a body whose `Content-Encoding` has this value. Names have no case, and gzip has a second one.
-    pub fn new(body: R, coding: &str) -> io::Result<Decoded<R>> {
+    pub fn new(body: R, coding: &str) -> io::Result<DecodedBody<R>> {
         let names = coding.split(',').map(str::trim);
         let mut names = names.filter(|name| !matches!(*name, "") && !is(name, "identity"));
         match (names.next(), names.next()) {
-            (None, _) => Ok(Decoded::Plain(body)),
+            (None, _) => Ok(DecodedBody::Plain(body)),
             (Some(name), None) if is(name, "gzip") || is(name, "x-gzip") => {
-                Ok(Decoded::Gzip(Box::new(MultiGzDecoder::new(body))))
+                Ok(DecodedBody::Gzip(Box::new(MultiGzDecoder::new(body))))
             }
             _ => {
                 let problem = format!(
@@ -35,11 +35,11 @@ fn is(name: &str, coding: &str) -> bool {
     name.eq_ignore_ascii_case(coding)
 }
 
-impl<R: Read> Read for Decoded<R> {
+impl<R: Read> Read for DecodedBody<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Decoded::Plain(body) => body.read(buffer),
-            Decoded::Gzip(body) => body.read(buffer).map_err(|error| {
+            DecodedBody::Plain(body) => body.read(buffer),
+            DecodedBody::Gzip(body) => body.read(buffer).map_err(|error| {
                 // An error of the connection, such as a time-out, passes.
                 if error
                     .get_ref()

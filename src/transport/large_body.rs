@@ -4,7 +4,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use ureq::{Body, Error, Timeout};
 
-use super::coding::Decoded;
+use super::coding::DecodedBody;
 
 /// Bytes. A body that is longer waits until no other one of this kind is in memory.
 const LARGE: u64 = 1 << 20;
@@ -39,7 +39,7 @@ impl LargeBodies {
     ) -> Result<(Vec<u8>, Option<LargeBody>), Error> {
         let body = body.with_config().limit(u64::MAX).reader();
         // One byte more shows that it is too long.
-        let mut reader = Decoded::new(body, coding)?.take(limit.saturating_add(1));
+        let mut reader = DecodedBody::new(body, coding)?.take(limit.saturating_add(1));
         let mut bytes = Vec::new();
         reader.by_ref().take(LARGE).read_to_end(&mut bytes)?;
         let permit = match bytes.len() as u64 {

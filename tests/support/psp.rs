@@ -474,17 +474,11 @@ fn usual(inner: &Inner, target: &str) -> Said {
         listed.sort_by_key(|record| record["id"].to_string().chars().rev().collect::<String>());
     }
     let number = |name| parameter(name).unwrap().parse::<usize>().unwrap();
-    let page = if manners.ignores_page {
-        1
-    } else {
-        number("page")
-    };
+    let page = number("page");
+    let page = if manners.ignores_page { 1 } else { page };
     let size = number("pageSize").min(manners.cap.unwrap_or(usize::MAX));
-    let records: Vec<&Value> = listed
-        .into_iter()
-        .skip((page - 1) * size)
-        .take(size)
-        .collect();
+    let rest = listed.into_iter().skip((page - 1) * size);
+    let records: Vec<&Value> = rest.take(size).collect();
     let is_past_end = records.is_empty() && page > 1 && manners.refuses_past_end;
     if is_past_end || manners.deepest_page.is_some_and(|deepest| page > deepest) {
         return (404, vec![], br#"{"detail":"Invalid page."}"#.to_vec());
