@@ -16,7 +16,7 @@
 //! | `api` | the Generic Connector API's vocabulary: pages, records, dates, amounts |
 //! | `http` | the HTTP server under the listener and the sandbox; it knows nothing of what they serve |
 //! | `formance` | what Formance can take: its Go client, its Payments API, its database |
-//! | `transport` | one request and its whole answer: connections, deadlines, TLS, backoff |
+//! | `transport` | one request and its whole answer: connections, deadlines, TLS; when to retry |
 //! | `psp` | the client of the Integration Service: one request, one typed answer |
 //! | `poll` | the main loop, the workers, the cursor walk, the publish step |
 //! | `store` | the state, one SQLite file: the change log, the newest versions, the cursors, the journal |
@@ -76,6 +76,5 @@ pub mod fuzzing {
     };
     pub use crate::config::{Config, TargetConfig};
     pub use crate::formance::read_initiated;
-    pub use crate::psp::retry::{Decision, FailureKind, Retry};
-    pub use crate::transport::retry_after;
+    pub use crate::transport::{Decision, FailureKind, Retry, retry_after};
 }

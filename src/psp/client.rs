@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 use ureq::http::Method;
 
 use super::pace::Pace;
-use super::retry::{Decision, Retry, RetryBudget};
 use super::{Error, echo};
 use crate::api::{self, Initiation, Page, Query, Record, Stream, Timestamp, Unusable};
 use crate::secret::{Rotating, Secret};
 use crate::stop::Stop;
-use crate::transport::{self, Credential, LargeBody, OutgoingRequest, Transport, Unread};
+use crate::transport::{
+    self, Credential, Decision, LargeBody, OutgoingRequest, Retry, RetryBudget, Transport, Unread,
+};
 
 /// Bytes. People read the body of an error.
 const ERROR_BODY_LIMIT: u64 = 64 * 1024;

@@ -1,8 +1,7 @@
 use std::time::Duration;
 
-use super::retry::FailureKind;
 use crate::api::ErrorBody;
-use crate::transport::{Answer, MOST_REDIRECTS, NoAnswer};
+use crate::transport::{Answer, FailureKind, MOST_REDIRECTS, NoAnswer};
 
 /// A request has no answer that can be used. Every message names the method and the URL.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -4,14 +4,13 @@
 //! the retries with their backoff, the pace of the whole pool. Callers see only the final outcome. The workers share
 //! one client, and with it the connections, the address cache and the pace.
 //!
-//! A try gives a value or an [`Error`]. The error says what it means for another try ([`retry`]), and the client
-//! waits, by itself or with the whole pool (`pace`).
+//! A try gives a value or an [`Error`]. The error says what it means for another try
+//! ([`FailureKind`](crate::transport::FailureKind)), and the client waits, by itself or with the whole pool (`pace`).
 
 mod client;
 mod echo;
 mod error;
 mod pace;
-pub mod retry;
 
 pub use client::{Effort, ListPage, ServiceClient, Settings, Unanswered};
 pub use error::Error;

@@ -5,12 +5,12 @@ use flate2::write::GzEncoder;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use ureq::http::Method;
 
-use super::target::{self, TargetFinding};
+use super::target::{self, Target, TargetFinding};
 use super::{DeliveryError, Publisher, change_line};
 use crate::api::ContentHash;
 use crate::secret::{Rotating, SecretUrl};
 use crate::store::{Change, Delivered, PublisherState};
-use crate::transport::{self, Credential, OutgoingRequest, Transport};
+use crate::transport::{self, Credential, OutgoingRequest};
 
 /// The bytes that the value of a header cannot carry, and `%`, which escapes them.
 const NOT_IN_HEADERS: &AsciiSet = &CONTROLS.add(b'%');
@@ -37,7 +37,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct HttpPublisher {
     url: SecretUrl,
-    transport: Transport,
+    target: Target,
     key: Option<Rotating>,
     /// None until delivery begins.
     state_id: Option<String>,
@@ -48,7 +48,7 @@ impl HttpPublisher {
     pub fn new(settings: Settings) -> HttpPublisher {
         HttpPublisher {
             url: settings.url,
-            transport: Transport::new(&settings.transport, "url"),
+            target: Target::new(&settings.transport),
             key: settings.key,
             state_id: None,
         }
@@ -61,7 +61,7 @@ impl HttpPublisher {
             credential: key.as_ref().map_or(Credential::None, Credential::Bearer),
             ..target::request(Method::HEAD, self.url.expose())
         };
-        let result = match target::exchange(&self.transport, request) {
+        let result = match self.target.exchange(&request) {
             Err(error) => Err(error.to_string()),
             Ok(answer) => match answer.status {
                 300..=399 | 401 | 403 => Err(target::down(&answer, FIX_OF_KEY).to_string()),
@@ -89,7 +89,7 @@ impl HttpPublisher {
                 body: Some(body),
                 ..target::request(Method::POST, self.url.expose())
             };
-            let answer = target::exchange(&self.transport, request)?;
+            let answer = self.target.exchange(&request)?;
             match answer.status {
                 200..=299 => return Ok(()),
                 400 | 413 | 422 => return Err(DeliveryError::Refused(target::in_words(&answer))),
@@ -146,6 +146,7 @@ impl Publisher for HttpPublisher {
             .and_then(|()| body.finish())
             .map_err(|error| DeliveryError::down(format!("cannot compress a batch: {error}")))?;
         self.send(&idempotency_key, &body)?;
+        self.target.report_repeated(&state.name);
         Ok(Delivered::default())
     }
 }

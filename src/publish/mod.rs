@@ -5,7 +5,7 @@
 //! no other publisher waits for it.
 //!
 //! Two kinds of failure must not be confused. A failure that concerns the *caller* (no answer, 5xx, a refused key, a
-//! wrong path) says nothing about the changes: they wait. A change that a target refuses for its *content* would be
+//! wrong path) says nothing about the changes: they wait. If it may pass at once, the request is sent again first. A change that a target refuses for its *content* would be
 //! refused every time: it is quarantined with the target's answer, and delivery goes on.
 //!
 //! | file | what it is |
@@ -14,11 +14,13 @@
 //! | `worker` | what one delivery thread does |
 //! | `ndjson`, `http`, `formance` | the publishers |
 //! | `change_line` | a change as `ndjson` and `http` write it |
-//! | `target` | what `http` and `formance` share: a request, and its answer in words |
+//! | `target` | what `http` and `formance` share: requests with their retries, and an answer in words |
+//! | `flapping` | what is said of a target that fails now and then |
 
 mod change_line;
 mod delivery;
 mod delivery_state;
+mod flapping;
 mod formance;
 mod http;
 mod ndjson;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, select};
 
 use super::delivery_state::SharedDeliveryState;
+use super::flapping::{FailureLine, Flapping};
 use super::{DeliveryError, Publisher};
 use crate::crash;
 use crate::health::Alarm;
@@ -43,6 +44,7 @@ pub(super) struct DeliveryWorker {
     most: usize,
     /// The end of a refused batch of several changes: the target refuses at least one change up to here.
     suspect: Option<i64>,
+    flapping: Flapping,
 }
 
 impl DeliveryWorker {
@@ -61,6 +63,7 @@ impl DeliveryWorker {
             resumed_at: None,
             sending,
             suspect: None,
+            flapping: Flapping::default(),
         }
     }
 
@@ -282,26 +285,32 @@ impl DeliveryWorker {
     }
 
     /// Notes that delivery succeeds again, if it had failed.
-    fn note_recovery(&self) {
+    fn note_recovery(&mut self) {
         if self.state.get().error.is_none() {
             return;
         }
-        let name = &self.store.name;
-        log::info!("publisher \"{name}\" delivers again");
+        if self.flapping.succeeded(Instant::now()) {
+            log::info!("publisher \"{}\" delivers again", self.store.name);
+        }
         self.note_error(None);
     }
 
     /// Notes why delivery fails: once, not at every try.
-    fn note_failure(&self, reason: &str) {
-        if self.state.get().error.as_deref() == Some(reason) {
-            return;
-        }
+    fn note_failure(&mut self, reason: &str) {
         let alarm = Alarm::DeliveryFails {
             publisher: self.store.name.clone(),
             reason: reason.to_owned(),
         };
-        log::error!("{alarm}");
-        self.note_error(Some(reason));
+        match self.flapping.failed(reason, Instant::now()) {
+            FailureLine::Fails => log::error!("{alarm}"),
+            FailureLine::NowAndThen => {
+                log::warn!("{alarm}; this happens now and then, and is no longer said each time");
+            }
+            FailureLine::Nothing => log::debug!("{alarm}"),
+        }
+        if self.state.get().error.as_deref() != Some(reason) {
+            self.note_error(Some(reason));
+        }
     }
 
     fn note_error(&self, reason: Option<&str>) {

@@ -13,7 +13,7 @@ use crate::secret::Secret;
 use crate::secret::redaction;
 
 /// One request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OutgoingRequest<'a> {
     /// How errors name it: the method and the URL, without anything that must not be shown.
     pub name: String,

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! [`Transport::exchange`] sends one request and returns the whole answer, or says why there is
-//! none. It replaces every secret of this program in what it reads. It does not retry: its callers decide that, with
-//! [`Backoff`] between the tries.
+//! none. It replaces every secret of this program in what it reads. It does not retry: its callers do that, as
+//! [`Retry`] and [`RetryBudget`] decide.
 
 mod backoff;
 mod chunk_extensions;
@@ -23,6 +23,7 @@ mod own_certificate;
 mod proxy;
 mod redirect;
 mod resolver;
+mod retry;
 mod retry_after;
 mod tls;
 mod wire;
@@ -46,6 +47,7 @@ pub use no_answer::NoAnswer;
 pub use origin::Origin;
 pub use proxy::Proxy;
 pub use redirect::MOST_REDIRECTS;
+pub use retry::{Decision, FailureKind, Retry, RetryBudget};
 pub use retry_after::retry_after;
 pub use tls::Trust;
 

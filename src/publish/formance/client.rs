@@ -11,9 +11,9 @@ use super::token::TokenSource;
 use crate::api::{Timestamp, escaped};
 use crate::formance::ConnectorId;
 use crate::publish::DeliveryError;
-use crate::publish::target::{self, FormanceError};
+use crate::publish::target::{self, FormanceError, Target};
 use crate::secret::Secret;
-use crate::transport::{Answer, Credential, OutgoingRequest, Transport};
+use crate::transport::{Answer, Credential, OutgoingRequest};
 
 /// The providers whose connectors take what is pushed.
 const PROVIDERS: [&str; 2] = ["generic", "dummypay"];
@@ -25,7 +25,7 @@ const MOST_PAGES: usize = 1_000;
 /// The client of a stack's Payments API.
 #[derive(Debug)]
 pub(super) struct PaymentsClient {
-    transport: Transport,
+    target: Target,
     /// `{stack}/api/payments/v3` or `{service}/v3`.
     base: String,
     /// None if the API wants no token.
@@ -55,7 +55,7 @@ impl PaymentsClient {
     /// Does not connect yet.
     pub fn new(settings: &Settings) -> PaymentsClient {
         PaymentsClient {
-            transport: Transport::new(&settings.transport, "url"),
+            target: Target::new(&settings.transport),
             base: settings.url.clone(),
             tokens: settings
                 .credentials
@@ -186,6 +186,11 @@ impl PaymentsClient {
         }
     }
 
+    /// Reports the requests that were sent again, but not often.
+    pub fn report_repeated(&self, publisher: &str) {
+        self.target.report_repeated(publisher);
+    }
+
     fn connectors(&self, path: &str) -> Result<ConnectorPage, DeliveryError> {
         #[derive(Deserialize)]
         struct ConnectorsBody {
@@ -223,7 +228,7 @@ impl PaymentsClient {
                 body,
                 ..target::request(method.clone(), &url)
             };
-            let answer = target::exchange(&self.transport, request)?;
+            let answer = self.target.exchange(&request)?;
             let fix = match (answer.status, &token) {
                 (401, Some(refused)) if !is_renewed => {
                     token = self.token(Some(refused))?;
@@ -249,7 +254,7 @@ impl PaymentsClient {
         let Some(tokens) = &self.tokens else {
             return Ok(None);
         };
-        tokens.token(&self.transport, refused).map(Some)
+        tokens.token(&self.target, refused).map(Some)
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Everything that is pushed may be pushed again: the API keeps an account once by its reference, a payment once by
 //! reference and type, and an adjustment once by payment, reference, date and status. So a batch is simply pushed again
-//! after a failure. What was pushed of each payment is committed with the offset, so the same requests follow from the
+//! after a failure, and so is each request of it before the batch fails. What was pushed of each payment is committed with the offset, so the same requests follow from the
 //! same versions. Where the ledger may not know what was pushed, because the state was put back or is new, each payment is
 //! read from the stack first. The API's rules were read in formancehq/payments v3.4.0.
 //!
@@ -255,6 +255,7 @@ impl Publisher for FormancePublisher {
         for pushed in at_once(&groups, |group| group.push(self, gap))? {
             notes.add(pushed);
         }
+        self.client.report_repeated(&state.name);
         Ok(notes.into_delivered(&state.memory())?)
     }
 }

@@ -8,10 +8,11 @@ use zeroize::Zeroizing;
 
 use super::Credentials;
 use crate::api::escaped;
-use crate::publish::{DeliveryError, target};
+use crate::publish::DeliveryError;
+use crate::publish::target::{self, Target};
 use crate::secret::Secret;
 use crate::sync::lock;
-use crate::transport::{Answer, Credential, OutgoingRequest, Transport};
+use crate::transport::{Answer, Credential, OutgoingRequest};
 
 /// What a token is asked for. Only scopes that are asked for are granted.
 const SCOPE: &str = "payments:read payments:write";
@@ -48,7 +49,7 @@ impl TokenSource {
     /// A token that is valid for a while, and is not the one that was refused.
     pub fn token(
         &self,
-        transport: &Transport,
+        target: &Target,
         refused: Option<&Secret>,
     ) -> Result<Secret, DeliveryError> {
         // The lock is held during the request, so that one request serves all that need a token.
@@ -59,17 +60,17 @@ impl TokenSource {
         {
             return Ok(token.text.clone());
         }
-        let token = self.fetch(transport)?;
+        let token = self.fetch(target)?;
         let text = token.text.clone();
         *current = Some(token);
         Ok(text)
     }
 
-    fn fetch(&self, transport: &Transport) -> Result<Token, DeliveryError> {
+    fn fetch(&self, target: &Target) -> Result<Token, DeliveryError> {
         let mut secret = self.credentials.secret.current();
         loop {
             let asked_at = Instant::now();
-            let answer = self.ask(transport, &secret)?;
+            let answer = self.ask(target, &secret)?;
             match answer.status {
                 200 => return self.read(&answer, asked_at),
                 400 | 401 | 403 => match self.credentials.secret.rotated(&secret, "Formance") {
@@ -92,7 +93,7 @@ impl TokenSource {
         }
     }
 
-    fn ask(&self, transport: &Transport, secret: &Secret) -> Result<Answer, DeliveryError> {
+    fn ask(&self, target: &Target, secret: &Secret) -> Result<Answer, DeliveryError> {
         let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let form = Zeroizing::new(format!(
             "grant_type=client_credentials&client_id={}&client_secret={}&scope={}",
@@ -106,7 +107,7 @@ impl TokenSource {
             body: Some(form.as_bytes()),
             ..target::request(Method::POST, &self.url)
         };
-        target::exchange(transport, request)
+        target.exchange(&request)
     }
 
     fn read(&self, answer: &Answer, asked_at: Instant) -> Result<Token, DeliveryError> {

@@ -3,6 +3,7 @@
 
 mod amounts;
 mod faults;
+mod flapping;
 mod refusals;
 mod restores;
 mod values;

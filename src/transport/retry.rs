@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use super::Backoff;
 use crate::sync::lock;
-use crate::transport::Backoff;
 
 /// How often to try a request that fails for a transient reason.
 const TRIES: u32 = 5;
@@ -52,15 +52,20 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Retry {
-        Retry {
-            failures: 0,
-            backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
-            waited: Duration::ZERO,
-        }
+        Retry::new(Backoff::new(FIRST_WAIT, LONGEST_WAIT))
     }
 }
 
 impl Retry {
+    /// No failed try yet. `backoff` has the longest waits between two tries.
+    pub fn new(backoff: Backoff) -> Retry {
+        Retry {
+            failures: 0,
+            backoff,
+            waited: Duration::ZERO,
+        }
+    }
+
     /// Decides after one more failed try. `jitter` draws a number from 0 to 1. It spreads waits over their whole range,
     /// so that workers which failed together do not return together.
     pub fn decide(&mut self, failure: FailureKind, jitter: impl FnOnce() -> f64) -> Decision {
@@ -86,19 +91,30 @@ impl Retry {
     }
 }
 
-/// The retries that a whole poll has left. A service that is down must not be asked five times for every account.
+/// The retries that many requests share, such as those of a poll. A service that is down must not be asked five times for
+/// every account.
 #[derive(Debug)]
-pub(super) struct RetryBudget(Mutex<f64>);
+pub struct RetryBudget(Mutex<f64>);
 
 impl RetryBudget {
-    /// A poll begins with this many retries and never has more.
+    /// A whole budget has this many retries, and none ever has more.
     const WHOLE: f64 = 32.0;
     /// What a successful request adds. A service that fails every third time is still read to the end.
     const EARNED: f64 = 0.5;
 
+    /// None left: each has to be earned first.
+    pub fn unearned() -> RetryBudget {
+        RetryBudget(Mutex::new(0.0))
+    }
+
     /// A poll begins.
     pub fn refill(&self) {
         *lock(&self.0) = Self::WHOLE;
+    }
+
+    /// The other requests get no retry either.
+    pub fn forfeit(&self) {
+        *lock(&self.0) = 0.0;
     }
 
     /// A request has succeeded.
@@ -151,6 +167,12 @@ mod tests {
         assert!(budget.take());
         budget.refill();
         assert_eq!((0..100).filter(|_| budget.take()).count(), 32);
+        let budget = RetryBudget::unearned();
+        assert!(!budget.take(), "a target that never answered gets none");
+        (0..4).for_each(|_| budget.succeeded());
+        assert!(budget.take());
+        budget.forfeit();
+        assert!(!budget.take());
     }
 
     #[test]
