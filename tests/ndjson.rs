@@ -1,10 +1,12 @@
 //! The ndjson publisher: a file is its own offset.
 
 use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{FakePsp, Place, run};
+use crate::support::{FakePsp, Place, Running, run};
 
 #[test]
 fn a_torn_last_line_is_cut_off_and_delivered_again() {
@@ -112,6 +114,49 @@ fn standard_output_gets_the_lines_and_nothing_else() {
     assert_eq!(ran.stdout.lines().count(), 255);
     assert!(ran.stdout.lines().all(|line| line.starts_with("{\"seq\":")));
     assert_eq!(place.poll_well().stdout, "");
+}
+
+#[test]
+fn a_closed_pipe_ends_a_poll_at_once_and_nothing_is_lost() {
+    let psp = FakePsp::with_a_bank();
+    let entry = json!({ "type": "ndjson", "path": "-" });
+    let place = Place::new(&psp.url(), json!({ "publish": [entry] }));
+    let log = place.path().join("log");
+    let mut command = place.command("poll --delivery-patience 10m");
+    command
+        .stdout(Stdio::piped())
+        .stderr(fs::File::create(&log).unwrap());
+    let mut running = Running::start(command);
+    drop(running.0.stdout.take());
+    let (code, took) = running.ended();
+    assert_eq!(code, Some(1));
+    assert!(took < Duration::from_secs(60), "{took:?}");
+    let log = fs::read_to_string(&log).unwrap();
+    assert!(
+        log.contains("has 255 changes to deliver")
+            && log.contains("the program that reads it has ended"),
+        "{log}"
+    );
+    assert_eq!(place.poll_well().stdout.lines().count(), 255);
+}
+
+#[test]
+fn a_path_that_is_no_file_is_refused_with_the_way_out() {
+    let psp = FakePsp::with_a_bank();
+    let entry = json!({ "type": "ndjson", "path": "pipe" });
+    let place = Place::new(&psp.url(), json!({ "publish": [entry] }));
+    let mut mkfifo = Command::new("mkfifo");
+    mkfifo.arg(place.path().join("pipe"));
+    assert_eq!(run(mkfifo).code, Some(0));
+    for command in ["poll", "check"] {
+        let ran = run(place.command(command));
+        assert_ne!(ran.code, Some(0), "{ran}");
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(
+            said.contains("is not a file: set \"path\" to one, or to \"-\""),
+            "{ran}"
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@ use super::{CommandError, Exit, print};
 use crate::api::escaped;
 use crate::cli::ConfigFile;
 use crate::config::{Config, TargetKind};
-use crate::publish::{FormancePublisher, HttpPublisher, TargetFinding};
+use crate::publish::{FormancePublisher, HttpPublisher, TargetFinding, check_is_file};
 
 /// Checks the configuration and each target. Nothing is written anywhere.
 pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
@@ -51,7 +51,7 @@ fn findings(kind: &TargetKind) -> Vec<TargetFinding> {
                     "there is no directory {}: create it, or set another \"path\"",
                     folder.display()
                 )),
-                _ => Ok(path.display().to_string()),
+                _ => check_is_file(path).map(|()| path.display().to_string()),
             };
             vec![TargetFinding::new("path", result)]
         }

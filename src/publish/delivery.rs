@@ -80,6 +80,7 @@ impl Delivery {
             let since = state.advanced_at.max(waited_since);
             if since.elapsed() >= patience
                 || deadline.is_some_and(|deadline| Instant::now() >= deadline)
+                || state.is_gone
                 || self.thread.is_finished()
                 || stop.wait(LOOK_INTERVAL)
             {

@@ -14,6 +14,8 @@ pub(super) struct DeliveryState {
     pub has_looked: bool,
     /// Versions that it has quarantined since it started, because the target refused them.
     pub refused: usize,
+    /// Whether it cannot deliver any more in this process.
+    pub is_gone: bool,
     /// Why it cannot deliver at the moment.
     pub error: Option<String>,
 }
@@ -29,6 +31,7 @@ impl SharedDeliveryState {
             advanced_at: Instant::now(),
             has_looked: false,
             refused: 0,
+            is_gone: false,
             error: None,
         })))
     }

@@ -37,7 +37,7 @@ pub use formance::{
     Settings as FormanceSettings,
 };
 pub use http::{HttpPublisher, Settings as HttpSettings};
-pub use ndjson::NdjsonPublisher;
+pub use ndjson::{NdjsonPublisher, check_is_file};
 pub use target::TargetFinding;
 
 /// Delivers versions to one place.
@@ -96,7 +96,10 @@ pub enum DeliveryError {
     /// The target refuses at least one of the changes for its content.
     #[error("{0}")]
     Refused(String),
-    /// What the target holds does not belong to this state. An operator has to look.
+    /// The target is gone, and cannot come back while this process runs.
+    #[error("{0}")]
+    Gone(String),
+    /// What the target holds does not belong to this state, or is nothing to deliver to. An operator has to look.
     #[error("{0}")]
     Foreign(String),
 }

@@ -66,7 +66,13 @@ impl Publisher for NdjsonPublisher {
                 let mut stdout = io::stdout().lock();
                 let written = stdout.write_all(&lines).and_then(|()| stdout.flush());
                 written.map_err(|error| {
-                    DeliveryError::down(format!("cannot write to standard output: {error}"))
+                    let reason = format!("cannot write to standard output: {error}");
+                    if error.kind() == io::ErrorKind::BrokenPipe {
+                        return DeliveryError::Gone(format!(
+                            "{reason}: the program that reads it has ended"
+                        ));
+                    }
+                    DeliveryError::down(reason)
                 })
             }
             NdjsonPublisher::File { path, open } => {
@@ -84,6 +90,18 @@ impl Publisher for NdjsonPublisher {
             }
         }
         .map(|()| Delivered::default())
+    }
+}
+
+/// Checks that there is a file at that path, or nothing yet. A pipe has no end from which delivery could go on.
+pub fn check_is_file(path: &Path) -> Result<(), String> {
+    match fs::metadata(path) {
+        Ok(there) if !there.is_file() => Err(format!(
+            "{} is not a file: set \"path\" to one, or to \"-\" to write to standard output, which can be a pipe",
+            path.display()
+        )),
+        // What else is wrong is said when it is opened.
+        _ => Ok(()),
     }
 }
 
@@ -130,6 +148,7 @@ fn append(file: &mut File, lines: &[u8]) -> io::Result<()> {
 fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), DeliveryError> {
     let down =
         |error: io::Error| DeliveryError::down(format!("cannot open {}: {error}", path.display()));
+    check_is_file(path).map_err(DeliveryError::Foreign)?;
     let mut file = open_file(path).map_err(down)?;
     let (line, tail) = last_line(&mut file).map_err(down)?;
     let foreign = |what: &str| {

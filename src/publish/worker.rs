@@ -88,6 +88,8 @@ impl DeliveryWorker {
                     // It is not known what arrived, so the target is asked again.
                     self.resumed_at = None;
                     self.note_failure(&error.to_string());
+                    let is_gone = matches!(error, DeliveryError::Gone(_));
+                    self.state.change(|state| state.is_gone = is_gone);
                     let asked = match error {
                         DeliveryError::Down {
                             wait: Some(asked), ..
