@@ -428,3 +428,42 @@ fn balances_of_a_replica_that_lags_are_no_news() {
     place.poll_well();
     assert_eq!(amounts(&place), ["100", "90", "110"]);
 }
+
+/// A tie that is longer than a page, where "page" is ignored and a larger page is refused with this status.
+fn larger_pages_are_refused(status: u16) {
+    let psp = FakePsp::start();
+    psp.behave(Manners {
+        ignores_page: true,
+        ..Manners::default()
+    });
+    for number in 0..30 {
+        psp.add_transaction(&format!("tie-{number:02}"), "2024-02-01T00:00:00Z");
+    }
+    psp.script(move |path| match path {
+        path if path.starts_with("/transactions") && !path.contains("pageSize=10&") => {
+            Reply::status(status)
+        }
+        _ => Reply::Usual,
+    });
+    let place = Place::new(&psp.url(), json!({ "pageSize": 10 }));
+    let ran = place.poll();
+    assert!(
+        ran.stderr
+            .contains("the service refuses larger pages: than 10"),
+        "{ran}"
+    );
+    // The stream goes on, and the limit is remembered.
+    psp.add_transaction("new", "2024-03-01T00:00:00Z");
+    psp.forget_requests();
+    place.poll();
+    assert!(place.ids("transactions").contains(&"new".to_owned()));
+    let larger =
+        |path: &String| path.starts_with("/transactions") && !path.contains("pageSize=10&");
+    assert!(!psp.requests().iter().any(larger), "{:?}", psp.requests());
+}
+
+cases! {
+    larger_pages_are_refused;
+    larger_pages_are_refused_with_400(400);
+    larger_pages_are_refused_with_422(422);
+}

@@ -139,13 +139,20 @@ impl Reading {
         self.state = ReadingState::Failed;
     }
 
-    /// Whether the reading goes on in spite of this error: with a smaller page after one that was too large, or with another
-    /// one after one that was refused, because the list may have ended.
+    /// Whether the reading goes on in spite of this error: with a smaller page after one that was too large or too much for
+    /// the service, or with another one after one that was refused, because the list may have ended.
     pub fn recovers(&mut self, error: &JobError) -> bool {
-        use psp::Error::{NotFound, Refused, TooLarge};
+        use psp::Error::{NoAnswer, NotFound, Refused, TooLarge, Unavailable};
+        let JobError::Request(error) = error else {
+            return false;
+        };
         let recovers = match error {
-            JobError::Request(TooLarge { .. }) => self.walk.shrink(),
-            JobError::Request(NotFound { .. } | Refused { status: 400, .. }) => self.walk.refused(),
+            TooLarge { .. } | NoAnswer { .. } | Unavailable { .. } => self.walk.shrink(),
+            NotFound { .. }
+            | Refused {
+                status: 400 | 413 | 414 | 422,
+                ..
+            } => self.walk.refused(),
             _ => false,
         };
         if recovers {

@@ -17,6 +17,8 @@ pub const FARTHEST_SHIFT: u64 = 1 << 18;
 pub struct Quirks {
     /// It puts no more elements than this on a page, although more were asked for.
     pub caps_page_size_at: Option<usize>,
+    /// It refuses pages that are larger than this. Forgotten by each sweep.
+    pub refuses_pages_above: Option<u32>,
     /// When it was found not to sort. Its list is read from page 1 to the end.
     pub unsorted_since: Option<Second>,
     /// When its order was found to differ from one request to the next.
@@ -60,6 +62,12 @@ impl Quirks {
             let detail =
                 format!("at {most}; nothing is lost, but a larger page needs fewer requests");
             add("P1", "caps pageSize", &detail);
+        }
+        if let Some(most) = self.refuses_pages_above {
+            let detail = format!(
+                "than {most}, so ties are not read on larger ones; cap \"pageSize\" instead of refusing it"
+            );
+            add("P6", "refuses larger pages", &detail);
         }
         if self.unsorted_since.is_some() {
             add(

@@ -122,7 +122,7 @@ impl Walk {
         Walk {
             phase,
             list: OpenList::new(proof.map(Proof::from), page_size),
-            size: PageSize::new(page_size),
+            size: PageSize::new(page_size, cursor.quirks.refuses_pages_above),
             filter: FilterEvidence::new(&cursor.quirks, proof.map(|proof| proof.back)),
             reread: Reread::new(plainly),
             horizon: Horizon::new(now, lookback),
@@ -135,10 +135,14 @@ impl Walk {
     /// A sweep: the whole list, plainly, from `place` on. `cursor` is that of the polls. The sweep adds to it what it finds
     /// out about the service, and what the next poll has to read again.
     pub fn sweep(cursor: Cursor, page_size: u32, place: SweepPlace, now: Second) -> Walk {
-        let cursor = Cursor {
+        let mut cursor = Cursor {
             position: place.position.filter(|_| place.anchored),
             ..cursor
         };
+        if place.first.is_none() && !place.anchored {
+            // The service may have improved.
+            cursor.quirks.refuses_pages_above = None;
+        }
         let mut walk = Walk::new(cursor, page_size, 0, now);
         if !place.anchored {
             walk.phase = Phase::Plain { unproven: None };

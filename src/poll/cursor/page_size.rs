@@ -19,8 +19,11 @@ pub(super) struct PageSize {
 }
 
 impl PageSize {
-    pub fn new(configured: u32) -> PageSize {
-        let largest = LARGEST_PAGE.max(configured);
+    /// The configured size. `most`: the largest one that the service is known not to refuse.
+    pub fn new(configured: u32, most: Option<u32>) -> PageSize {
+        let largest = LARGEST_PAGE
+            .min(most.unwrap_or(LARGEST_PAGE))
+            .max(configured);
         PageSize {
             configured,
             present: configured,

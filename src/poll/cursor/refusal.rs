@@ -12,11 +12,20 @@ impl Walk {
     /// The page of [`request`](Walk::request) was refused. Whether to go on with the next request; if not, the list cannot be
     /// read on.
     ///
+    /// A first page that is larger than configured is asked for again at half its size, and the limit is remembered.
+    ///
     /// It is the end of the list only after a short page, and only if the first page of the same list is still answered. After
     /// a full one, the list is read on from its last second, so that a page of another number is due.
     pub fn refused(&mut self) -> bool {
-        if std::mem::take(&mut self.confirming) || self.list.mark.page == 1 {
+        if std::mem::take(&mut self.confirming) {
             return false;
+        }
+        if self.list.mark.page == 1 {
+            let shrunk = self.shrink();
+            if shrunk {
+                self.cursor.quirks.refuses_pages_above = Some(self.size.present);
+            }
+            return shrunk;
         }
         if self.step_back_to_rejoin(&PageView::new(&Page::default(), &[])) {
             return true;

@@ -51,10 +51,11 @@ pub fn quirks() -> impl Strategy<Value = ModelQuirks> {
         1 => (2usize..6).prop_map(ModelPaging::RefusesPast),
     ];
     let cap = prop_oneof![3 => Just(None), 1 => (1usize..60).prop_map(Some)];
-    (any::<bool>(), cap, order, filter, paging).prop_map(
-        |(whole_seconds, cap, order, filter, paging)| ModelQuirks {
+    (any::<bool>(), cap, any::<bool>(), order, filter, paging).prop_map(
+        |(whole_seconds, cap, refuses_larger, order, filter, paging)| ModelQuirks {
             whole_seconds,
             cap,
+            refuses_larger: refuses_larger && cap.is_some(),
             order,
             filter,
             // With both quirks there is nothing to go by: the first page looks new in every answer.

@@ -75,6 +75,8 @@ pub enum ModelPaging {
 pub struct ModelQuirks {
     pub whole_seconds: bool,
     pub cap: Option<usize>,
+    /// It refuses a larger page than the cap allows, if the configured one is within it.
+    pub refuses_larger: bool,
     pub order: ModelOrder,
     pub filter: ModelFilter,
     pub paging: ModelPaging,
@@ -85,6 +87,7 @@ impl Default for ModelQuirks {
         ModelQuirks {
             whole_seconds: true,
             cap: None,
+            refuses_larger: false,
             order: ModelOrder::Sorted,
             filter: ModelFilter::Honoured,
             paging: ModelPaging::Honoured,
@@ -104,6 +107,8 @@ pub struct ModelRecord {
 pub struct ModelService {
     pub quirks: ModelQuirks,
     pub records: Vec<ModelRecord>,
+    /// The page size that its reader is configured to ask for.
+    pub configured: u32,
     /// The clock. Milliseconds since 1970.
     now: i64,
     is_ahead: bool,
@@ -116,6 +121,7 @@ impl ModelService {
     pub fn new(quirks: ModelQuirks, past: &[(i64, usize)]) -> ModelService {
         let mut service = ModelService {
             quirks,
+            configured: 1,
             records: Vec::new(),
             now: 1_700_000_000_000,
             is_ahead: false,
@@ -208,7 +214,16 @@ impl ModelService {
 
     /// How many elements a page has at most.
     pub fn page_length(&self, page_size: u32) -> usize {
-        (page_size as usize).min(self.quirks.cap.unwrap_or(usize::MAX))
+        (page_size as usize).min(self.longest_page())
+    }
+
+    fn longest_page(&self) -> usize {
+        let cap = self.quirks.cap.unwrap_or(usize::MAX);
+        if self.quirks.refuses_larger {
+            cap.max(self.configured as usize)
+        } else {
+            cap
+        }
     }
 
     /// Whether the filter lets the record pass.
@@ -229,6 +244,9 @@ impl ModelService {
     /// None if the page is refused.
     pub fn answer(&mut self, query: &Query) -> Option<Page> {
         self.answers += 1;
+        if self.quirks.refuses_larger && query.page_size as usize > self.longest_page() {
+            return None;
+        }
         let mut listed: Vec<ModelRecord> = self
             .records
             .iter()

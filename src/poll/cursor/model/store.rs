@@ -28,6 +28,7 @@ impl ModelStore {
         page_size: u32,
         changes: &mut impl Iterator<Item = ModelChange>,
     ) -> usize {
+        service.configured = page_size;
         let now = service.clock().second();
         let mut walk = Walk::new(self.cursor.clone(), page_size, LOOKBACK, now);
         // The cap may fall meanwhile, which costs requests.
