@@ -467,3 +467,33 @@ cases! {
     larger_pages_are_refused_with_400(400);
     larger_pages_are_refused_with_422(422);
 }
+
+/// The filter gives nothing, as where it compares a field that is missing. Only a sweep sees what is new.
+#[test]
+fn what_the_filter_hides_is_found_by_the_sweep() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    psp.script(|path| match path {
+        path if path.contains("updatedAtFrom=") => Reply::body("[]"),
+        _ => Reply::Usual,
+    });
+    psp.add_transaction("hidden-1", "2024-03-01T00:00:00Z");
+    psp.add_transaction("hidden-2", "2024-03-01T00:00:00Z");
+    place.poll_well();
+    assert_eq!(place.ids("transactions").len(), 250);
+    let ran = run(place.command("poll --sweep"));
+    assert_eq!(place.ids("transactions").len(), 252, "{ran}");
+    for said in [
+        "2 of them missed before",
+        "does the service's filter compare another date",
+    ] {
+        assert!(ran.stderr.contains(said), "{ran}");
+    }
+    // What is too new for the poll to have seen is not missed.
+    let soon = generic_connector::Timestamp::now().to_string();
+    psp.add_transaction("new", &soon);
+    let ran = run(place.command("poll --sweep"));
+    assert!(ran.stderr.contains("0 of them missed before"), "{ran}");
+    assert_eq!(place.ids("transactions").len(), 253, "{ran}");
+}

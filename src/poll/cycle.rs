@@ -176,7 +176,7 @@ impl Cycle {
         for unusable in read.quarantined {
             self.count_quarantined(stream, unusable);
         }
-        for (record, judged) in listed.page.records.iter().zip(read.judged) {
+        for (record, judged) in listed.page.records.iter().zip(&read.judged) {
             self.count(record, judged);
         }
         self.limit_quarantine(stream);
@@ -215,7 +215,7 @@ impl Cycle {
         match read {
             Ok(record) => {
                 let judged = self.pending.take(store, &record, false)?;
-                self.count(&record, Some(judged));
+                self.count(&record, &judged);
             }
             Err(mut unusable) => {
                 // Which account was asked for is known, whatever the answer says.
@@ -270,10 +270,7 @@ impl Cycle {
     }
 
     /// Counts what a record turned out to be, and logs what is odd about it.
-    fn count(&mut self, record: &Record, judged: Option<Judged>) {
-        let Some(judged) = judged else {
-            return;
-        };
+    fn count(&mut self, record: &Record, judged: &Judged) {
         let stream = record.stream;
         if judged.newly_quarantined {
             self.tally

@@ -63,6 +63,7 @@ mod reading;
 mod report;
 mod retry;
 mod sweep;
+mod sweep_end;
 mod tally;
 mod versions;
 mod workers;

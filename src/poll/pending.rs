@@ -69,27 +69,18 @@ impl Pending {
         Ok(())
     }
 
-    /// Takes the records of one answer that are `wanted`. The other places of the result are empty. Of a page that is
-    /// longer than a batch, all but the rest is committed at once; the cursor stays where it is.
-    pub fn take_page(
-        &mut self,
-        store: &mut Store,
-        records: &[Record],
-        wanted: impl Fn(&Record) -> bool,
-    ) -> StoreResult<Vec<Option<Judged>>> {
+    /// Takes the records of one answer. Of a page that is longer than a batch, all but the rest is committed at once; the
+    /// cursor stays where it is.
+    pub fn take_page(&mut self, store: &mut Store, records: &[Record]) -> StoreResult<Vec<Judged>> {
         let mut first: HashMap<(&str, Timestamp), &Record> = HashMap::new();
         let mut judged = Vec::with_capacity(records.len());
         for record in records {
-            if !wanted(record) {
-                judged.push(None);
-                continue;
-            }
             let twin = *first
                 .entry((&record.id, record.timestamp))
                 .or_insert(record);
             // Two contents with one id and date on one page are two records, whatever is stored.
             let is_duplicate = twin.hash != record.hash && !same_content(&twin.json, &record.json);
-            judged.push(Some(self.take(store, record, is_duplicate)?));
+            judged.push(self.take(store, record, is_duplicate)?);
             if judged.len().is_multiple_of(self.most_records) && judged.len() < records.len() {
                 self.commit(store, &Batch::default())?;
                 self.is_ahead = true;
@@ -302,13 +293,11 @@ mod tests {
         });
         let body = format!("[{}]", elements.collect::<Vec<String>>().join(","));
         let page = Page::read(Stream::Accounts, body.as_bytes()).unwrap();
-        let judged = pending
-            .take_page(&mut store, &page.records, |_| true)
-            .unwrap();
+        let judged = pending.take_page(&mut store, &page.records).unwrap();
         assert!(
             judged
                 .iter()
-                .all(|judged| { judged.as_ref().unwrap().verdict == Verdict::New { number: 1 } })
+                .all(|judged| { judged.verdict == Verdict::New { number: 1 } })
         );
         let stored = |store: &Store| {
             let stored =

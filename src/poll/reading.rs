@@ -4,7 +4,7 @@ use super::cursor::{AnswerTime, Step, Walk};
 use super::pending::{Judged, Pending};
 use super::workers::JobError;
 use super::{Settings, StoreResult};
-use crate::api::{Query, Record, Second, Stream, Timestamp, Unusable};
+use crate::api::{Query, Second, Stream, Timestamp, Unusable};
 use crate::health::Alarm;
 use crate::psp::{self, ListPage};
 use crate::store::{Cursor, QuarantineKind, Quirks, Store, SweepPlace};
@@ -28,7 +28,7 @@ enum Purpose {
         /// The position when the poll began.
         began_at: Option<Second>,
     },
-    /// A sweep reads from the beginning to the cursor. What is newer belongs to the next poll.
+    /// A sweep reads from the beginning to the end, whatever the cursor says.
     Sweep,
 }
 
@@ -52,8 +52,8 @@ enum ReadingState {
 pub struct PageRead<'a> {
     /// The elements that break the API and are newly in quarantine.
     pub quarantined: Vec<&'a Unusable>,
-    /// What each of its records is. None where this reading is not for it.
-    pub judged: Vec<Option<Judged>>,
+    /// What each of its records is.
+    pub judged: Vec<Judged>,
     /// How the reading goes on.
     pub step: Step,
 }
@@ -188,11 +188,9 @@ impl Reading {
                 pending.missing.see(&record.id);
             }
         }
-        let judged = pending.take_page(store, &page.records, |record| self.wants(record))?;
-        let stored: Vec<Option<Timestamp>> = judged
-            .iter()
-            .map(|judged| Some(judged.as_ref()?.before?.0))
-            .collect();
+        let judged = pending.take_page(store, &page.records)?;
+        let stored: Vec<Option<Timestamp>> =
+            judged.iter().map(|judged| Some(judged.before?.0)).collect();
         self.walk.note_redirect(listed.redirected);
         let step = self.walk.step(page, &stored, time);
         match step {
@@ -204,13 +202,6 @@ impl Reading {
             judged,
             step,
         })
-    }
-
-    fn wants(&self, record: &Record) -> bool {
-        match self.purpose {
-            Purpose::Poll { .. } => true,
-            Purpose::Sweep => Some(record.timestamp.second()) <= self.stored.position,
-        }
     }
 
     fn complete(&mut self) {
@@ -233,9 +224,9 @@ impl Reading {
         };
     }
 
-    /// How far the stream is known to be complete, as the store has it.
-    pub fn position(&self) -> Option<Second> {
-        self.stored.position
+    /// The stream's cursor, as the store has it.
+    pub fn stored(&self) -> &Cursor {
+        &self.stored
     }
 
     /// Where the sweep has come to.
@@ -262,6 +253,7 @@ impl Reading {
         if let (Purpose::Poll { .. }, ReadingState::Complete { at, standing }) =
             (self.purpose, self.state)
         {
+            cursor.began_at = self.walk.began();
             cursor.ended_at = Some(at);
             cursor.standing = standing;
         }

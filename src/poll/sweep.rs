@@ -1,10 +1,9 @@
-use std::time::Duration;
-
 use super::cursor::{AnswerTime, Step};
 use super::judge::Verdict;
 use super::pending::{Judged, Pending};
 use super::quarantine::{self, DUPLICATE};
 use super::reading::Reading;
+use super::sweep_end;
 use super::workers::{Job, JobError, PageAnswer};
 use super::{Settings, StoreResult};
 use crate::api::{self, Query, Record, Second, Stream, Timestamp, escaped};
@@ -16,8 +15,8 @@ const FAILED_SLICES: u32 = 10;
 
 /// A sweep, read in slices while no poll runs: the lists plainly from their beginning.
 ///
-/// It finds what no poll can: records that appeared behind the cursor later than the lookback, and contents that changed
-/// without a newer date. What is newer than the cursor is left to the next poll.
+/// It finds what no poll can: records that appeared behind the cursor later than the lookback, contents that changed without
+/// a newer date, and records that the service's filter hides.
 #[derive(Debug)]
 pub struct Sweep {
     row: SweepRow,
@@ -171,38 +170,7 @@ impl Sweep {
 
     /// Logs the closing line.
     pub fn log_end(&self) {
-        let row = &self.row;
-        let ended_at = row.ended_at.unwrap_or(row.started_at);
-        let mut line = format!(
-            "sweep {} {}: {} records seen, {} of them missed before, {} changed without a newer date, {} s",
-            row.number,
-            if row.unread.is_empty() {
-                "complete"
-            } else {
-                "ended"
-            },
-            row.seen,
-            row.missed,
-            row.changed,
-            ended_at.since(row.started_at)
-        );
-        if !row.unread.is_empty() {
-            line += &format!("; skipped: {}", row.unread.join(", "));
-        }
-        if row.always_changing > 0 {
-            line += &format!("; {} change this way in every sweep", row.always_changing);
-        }
-        if row.missed == 0 {
-            log::info!("{line}");
-            return;
-        }
-        let lateness = Duration::from_secs(row.lateness.unsigned_abs());
-        let lookback =
-            jiff::SignedDuration::try_from(lateness).unwrap_or(jiff::SignedDuration::MAX);
-        log::warn!(
-            "{line}; the latest one was {} s behind the cursor; \"lookback\": \"{lookback:#}\" would have caught it",
-            row.lateness
-        );
+        sweep_end::log(&self.row);
     }
 
     fn take(&mut self, store: &mut Store, listed: &ListPage) -> StoreResult<Option<SliceReport>> {
@@ -218,7 +186,7 @@ impl Sweep {
         for unusable in read.quarantined {
             self.count_quarantined(unusable.id.as_deref(), &unusable.reason, &unusable.json);
         }
-        for (record, judged) in listed.page.records.iter().zip(read.judged) {
+        for (record, judged) in listed.page.records.iter().zip(&read.judged) {
             self.count(record, judged);
         }
         if let Some(place) = self.reading.place() {
@@ -320,10 +288,7 @@ impl Sweep {
     }
 
     /// Counts what a record turned out to be.
-    fn count(&mut self, record: &Record, judged: Option<Judged>) {
-        let Some(judged) = judged else {
-            return;
-        };
+    fn count(&mut self, record: &Record, judged: &Judged) {
         if judged.newly_quarantined {
             self.count_quarantined(Some(&record.id), DUPLICATE, &record.json);
         }
@@ -355,11 +320,14 @@ impl Sweep {
         self.row.always_changing += 1;
     }
 
-    /// Counts a version that no poll had found, unless the lookback lets the next poll find it.
+    /// Counts a version that no poll had found, unless the next poll finds it: because of the lookback, or because it is newer
+    /// than what a complete poll can have seen.
     fn count_missed(&mut self, dated: Second) {
-        let position = self.reading.position();
-        let lateness = position.map_or(0, |position| position.since(dated));
-        if lateness > self.lookback {
+        let cursor = self.reading.stored();
+        let lateness = cursor.position.map_or(0, |position| position.since(dated));
+        let seen_until = cursor.began_at.map(|began| began.earlier(self.lookback));
+        let was_hidden = Some(dated) > cursor.position && Some(dated) < seen_until;
+        if lateness > self.lookback || was_hidden {
             self.row.missed += 1;
             self.row.lateness = self.row.lateness.max(lateness as i64);
         }
@@ -374,6 +342,8 @@ impl Sweep {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::api::Page;
     use crate::store::{Cursor, Identity};

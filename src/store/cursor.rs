@@ -25,6 +25,8 @@ pub struct Cursor {
     pub again: BTreeSet<Range>,
     /// How the service departs from the API, as its answers have shown.
     pub quirks: Quirks,
+    /// When the reading began that last came to the end of the list.
+    pub began_at: Option<Second>,
     /// When the list was last read to its end.
     pub ended_at: Option<Second>,
     /// How many polls in a row have read newer records and yet left the position where it was.
@@ -42,7 +44,7 @@ impl Store {
 /// Reads a stream's cursor; the beginning if it has none yet.
 pub(super) fn get(connection: &Connection, stream: Stream) -> rusqlite::Result<Cursor> {
     const CURSOR: &str = "
-        SELECT position, numbered, again, quirks, ended_at, standing, moved_at, set_back_at
+        SELECT position, numbered, again, quirks, ended_at, standing, moved_at, set_back_at, began_at
         FROM cursor WHERE stream = ?1";
     let cursor = optional(connection, CURSOR, [stream], |row| {
         let AsJson(numbered) = row.get(1)?;
@@ -57,6 +59,7 @@ pub(super) fn get(connection: &Connection, stream: Stream) -> rusqlite::Result<C
             standing: row.get(5)?,
             moved_at: row.get(6)?,
             set_back_at: row.get(7)?,
+            began_at: row.get(8)?,
         })
     })?;
     Ok(cursor.unwrap_or_default())
@@ -69,8 +72,9 @@ pub(super) fn put(
     cursor: &Cursor,
 ) -> rusqlite::Result<()> {
     const PUT: &str = "
-        INSERT OR REPLACE INTO cursor (stream, position, numbered, again, quirks, ended_at, standing, moved_at, set_back_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        INSERT OR REPLACE INTO cursor
+            (stream, position, numbered, again, quirks, ended_at, standing, moved_at, set_back_at, began_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     execute(
         connection,
         PUT,
@@ -84,6 +88,7 @@ pub(super) fn put(
             cursor.standing,
             cursor.moved_at,
             cursor.set_back_at,
+            cursor.began_at,
         ),
     )
 }

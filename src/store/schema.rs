@@ -124,7 +124,8 @@ pub(super) const LAYOUT: &str = "
         ended_at    TEXT,             -- when the list was last read to its end
         standing    INTEGER NOT NULL, -- polls in a row that left the position, although they read newer records
         moved_at    TEXT,             -- when the reading began that moved the position there
-        set_back_at TEXT           -- when the position was last found in the future, and set back
+        set_back_at TEXT,             -- when the position was last found in the future, and set back
+        began_at    TEXT              -- when the reading began that last came to the end of the list
     ) STRICT, WITHOUT ROWID;
 
     -- Readings of the whole lists, each from its beginning.

@@ -59,6 +59,7 @@ const STEPS: [LayoutStep; 5] = [
         changes: "
             ALTER TABLE cursor ADD COLUMN moved_at TEXT;
             ALTER TABLE cursor ADD COLUMN set_back_at TEXT;
+            ALTER TABLE cursor ADD COLUMN began_at TEXT;
         ",
         new: &[
             "TABLE restored",

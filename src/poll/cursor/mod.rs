@@ -179,6 +179,11 @@ impl Walk {
         &self.cursor
     }
 
+    /// When the first page was asked for, by the slower clock.
+    pub fn began(&self) -> Option<Second> {
+        self.horizon.began
+    }
+
     /// Whether it has read something newer than its position, but nothing else than what lies in the future.
     pub fn stands_before_the_future(&self) -> bool {
         self.horizon.only_future_after(self.cursor.position)

@@ -35,6 +35,7 @@ pub fn quirks() -> impl Strategy<Value = ModelQuirks> {
     let filter = prop_oneof![
         10 => Just(ModelFilter::Honoured),
         1 => Just(ModelFilter::Ignored),
+        1 => (2usize..9).prop_map(ModelFilter::Hides),
         1 => Just(ModelFilter::ExcludesTheSecond),
         1 => Just(ModelFilter::ExcludesTheInstant),
         1 => prop::sample::select(vec![5 * 3600, -5 * 3600, 14 * 3600, 1800]).prop_map(ModelFilter::Shifted),
@@ -58,9 +59,13 @@ pub fn quirks() -> impl Strategy<Value = ModelQuirks> {
             refuses_larger: refuses_larger && cap.is_some(),
             order,
             filter,
-            // With both quirks there is nothing to go by: the first page looks new in every answer.
-            paging: match order {
-                ModelOrder::UnstableTies => ModelPaging::Honoured,
+            // With two such quirks there is nothing to go by: the first page looks new in every answer, or what the filter
+            // hides lies on pages that are not given.
+            paging: match (order, filter, paging) {
+                (ModelOrder::UnstableTies, ..) => ModelPaging::Honoured,
+                (_, ModelFilter::Hides(_), ModelPaging::Ignored | ModelPaging::RefusesPast(_)) => {
+                    ModelPaging::Honoured
+                }
                 _ => paging,
             },
         },

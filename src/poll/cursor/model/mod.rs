@@ -197,5 +197,6 @@ fn needs_sweep(quirks: &ModelQuirks, changes: &[ModelChange]) -> bool {
         // The pages of a list that is read plainly shift.
         _ => false,
     };
-    !sorted || changes.iter().any(behind)
+    let hides = matches!(quirks.filter, ModelFilter::Hides(_));
+    !sorted || hides || changes.iter().any(behind)
 }

@@ -49,6 +49,8 @@ pub enum ModelFilter {
     Ignored,
     ExcludesTheSecond,
     ExcludesTheInstant,
+    /// Gives none of the records whose number this divides.
+    Hides(usize),
     /// Reads `Z` as local time. Seconds.
     Shifted(i64),
     /// Compares whole units of this many seconds.
@@ -232,6 +234,7 @@ impl ModelService {
         let second = record.date.div_euclid(1000);
         match self.quirks.filter {
             ModelFilter::Ignored => true,
+            ModelFilter::Hides(every) => second >= from && !record.id.is_multiple_of(every),
             ModelFilter::Honoured => second >= from,
             ModelFilter::ExcludesTheSecond => second > from,
             ModelFilter::ExcludesTheInstant => record.date > from.saturating_mul(1000),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::super::{AnswerTime, Step, Walk};
 use super::LOOKBACK;
 use super::service::{ModelChange, ModelPaging, ModelService};
-use crate::api::{Page, Second, Timestamp};
+use crate::api::{Page, Timestamp};
 use crate::store::{Cursor, SweepPlace};
 
 /// What the store would hold.
@@ -45,7 +45,7 @@ impl ModelStore {
                 }
                 continue;
             };
-            let stored = self.take(&page, None);
+            let stored = self.take(&page);
             // What happens from here on is not on the page, even if the answer says that it came later.
             let asked = service.clock().second();
             service.live(changes);
@@ -82,7 +82,7 @@ impl ModelStore {
                 service.live(changes);
                 continue;
             };
-            let stored = self.take(&page, Some(self.cursor.position.unwrap_or(Second::MIN)));
+            let stored = self.take(&page);
             let step = walk.step(&page, &stored, AnswerTime::at(service.clock().second()));
             self.cursor.quirks = walk.cursor().quirks.clone();
             self.cursor.again = walk.cursor().again.clone();
@@ -112,20 +112,19 @@ impl ModelStore {
         Walk::sweep(self.cursor.clone(), page_size, place, now)
     }
 
-    /// Takes a page as a poll or, up to the second `until`, a sweep does. Returns the dates that were stored before.
-    fn take(&mut self, page: &Page, until: Option<Second>) -> Vec<Option<Timestamp>> {
+    /// Takes a page. Returns the dates that were stored before.
+    fn take(&mut self, page: &Page) -> Vec<Option<Timestamp>> {
         let stored = page
             .records
             .iter()
             .map(|record| self.records.get(&record.id).map(|(date, _)| *date))
             .collect();
         for record in &page.records {
-            let left_to_the_poll = until.is_some_and(|until| record.timestamp.second() > until);
             let newer = self
                 .records
                 .get(&record.id)
                 .is_none_or(|(date, json)| *date <= record.timestamp && *json != record.json);
-            if newer && !left_to_the_poll {
+            if newer {
                 let version = (record.id.clone(), record.json.clone());
                 assert!(
                     self.delivered.insert(version),
