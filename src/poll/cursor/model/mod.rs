@@ -167,6 +167,11 @@ fn most_requests(service: &ModelService, cursor: &Cursor, page_size: u32) -> usi
 fn may_be_incomplete(quirks: &ModelQuirks, cursor: &Cursor) -> bool {
     let capped = quirks.cap.is_some();
     let said = cursor.quirks.incomplete.is_some();
+    // The few elements that it gives may ascend by chance, so that the list is read on by date.
+    let refuses_deep = matches!(quirks.paging, ModelPaging::RefusesPast(_));
+    if refuses_deep && quirks.order != ModelOrder::Sorted {
+        return true;
+    }
     // A page that is capped and comes again looks like the short page of a list that ends there.
     capped
         && (quirks.paging == ModelPaging::Ignored
