@@ -82,6 +82,7 @@ impl Status {
             "sweep": overview.sweeps.newest.as_ref().map(sweep_in_json),
             "sweepDueAt": overview.sweeps.due,
             "listings": overview.listings,
+            "leftOut": overview.unlisted,
             "initiations": initiations,
             "unsettledInitiations": overview.initiations.unsettled,
             "warnings": alarms.iter().map(Alarm::to_string).collect::<Vec<_>>(),

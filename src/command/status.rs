@@ -131,6 +131,15 @@ fn listings(overview: &Overview) -> String {
         }
         text.push('\n');
     }
+    for unlisted in &overview.unlisted {
+        text += &format!(
+            "left out   {}, {} such as \"{}\": {}\n",
+            unlisted.stream,
+            unlisted.count,
+            escaped(&unlisted.example),
+            unlisted.reason
+        );
+    }
     text
 }
 

@@ -40,6 +40,15 @@ impl ConnectorId {
         })
     }
 
+    /// The id of some connector of provider `generic`. The ids of all of them have the same length.
+    pub(super) fn of_any() -> ConnectorId {
+        let json = r#"{"Provider":"generic","Reference":"00000000-0000-0000-0000-000000000000"}"#;
+        ConnectorId {
+            text: encode(json),
+            json: json.to_owned(),
+        }
+    }
+
     /// The id of an account or a beneficiary; `None` if PostgreSQL cannot index it.
     pub fn account(&self, reference: &str) -> Option<String> {
         let reference = canonical(reference);
@@ -133,5 +142,6 @@ mod tests {
             assert_eq!(ConnectorId::decode(name), None, "{name}");
         }
         assert_eq!(ConnectorId::decode(CONNECTOR).unwrap().text, CONNECTOR);
+        assert_eq!(ConnectorId::of_any().text.len(), CONNECTOR.len());
     }
 }

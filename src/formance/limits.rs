@@ -9,6 +9,11 @@ const SHORTEST_REFERENCE: usize = 3;
 /// Digits of an amount. PostgreSQL's `numeric` has at most 131,072 before the decimal point.
 const LONGEST_AMOUNT: usize = 100_000;
 
+/// Bytes of an account's id. Formance reads the balances of each account on a schedule of Temporal, whose id may have
+/// 1,000 bytes (`limit.maxIDLength`). In it, 140 bytes are the connector's id, a date and what separates them; the rest
+/// is the account's id and the name of the stack.
+const LONGEST_ACCOUNT: usize = 800;
+
 /// Why Formance cannot take a record, or a part of it.
 ///
 /// The texts are in the plural because skipped versions are counted by them.
@@ -25,6 +30,11 @@ pub enum Unfit {
     /// The record's id makes an id of Formance's that PostgreSQL cannot index.
     #[error("ids too long for an index of Formance's database")]
     LongId,
+    /// The account's id makes an id of a schedule that Temporal does not take.
+    #[error(
+        "accounts with ids of more than {LONGEST_ACCOUNT} bytes: Formance cannot schedule the reading of their balances"
+    )]
+    LongAccountId,
     /// The amount has more digits than PostgreSQL can store.
     #[error("amounts of more than {LONGEST_AMOUNT} digits: Formance's database cannot store them")]
     LongAmount,
@@ -40,6 +50,14 @@ pub enum Unfit {
 pub fn check_reference(id: &str) -> Result<(), Unfit> {
     if id.chars().count() < SHORTEST_REFERENCE {
         return Err(Unfit::ShortId);
+    }
+    Ok(())
+}
+
+/// Checks the length of the id of an account whose balances Formance reads.
+pub(super) fn check_account(id: &str) -> Result<(), Unfit> {
+    if id.len() > LONGEST_ACCOUNT {
+        return Err(Unfit::LongAccountId);
     }
     Ok(())
 }

@@ -25,12 +25,14 @@
 //! | `values` | values of `type`, `status` and `scheme` that Formance does not know |
 //! | `ids` | the ids of accounts and payments |
 //! | `limits` | what is too short, too long or too large |
+//! | `left_out` | what the lists leave out, and whose balances Formance cannot ask for |
 //!
-//! The room stands on `api` alone. `serve` and `publish` stand on it.
+//! The room stands on `api` alone. `store`, `serve` and `publish` stand on it.
 
 mod dates;
 mod ids;
 mod initiated;
+mod left_out;
 mod limits;
 mod members;
 mod readable;
@@ -40,7 +42,8 @@ mod values;
 pub use dates::payment_date;
 pub use ids::ConnectorId;
 pub use initiated::{initiated_as, read_initiated};
+pub use left_out::LeftOut;
 pub use limits::{LONGEST_NAME, Unfit, check_amount, check_asset, check_reference};
 pub use readable::readable;
-pub use texts::{non_empty_text, storable};
+pub use texts::{non_empty_text, storable, storable_text};
 pub use values::{scheme, status, transaction_type};

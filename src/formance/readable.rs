@@ -1,8 +1,9 @@
 use std::borrow::Cow;
 
 use super::dates::rewritten;
+use super::left_out::{can_be_named, can_be_part, has_storable_amount};
 use super::members::drop_unreadable;
-use super::texts::{storable, text};
+use super::texts::{non_empty_text, storable, text};
 use super::values::{status, transaction_type};
 use crate::api::{Initiation, Members, Stream, Timestamp};
 
@@ -39,7 +40,7 @@ pub fn readable(
 }
 
 /// The fields that the Go client reads.
-fn fields(stream: Stream) -> &'static [&'static str] {
+pub(super) fn fields(stream: Stream) -> &'static [&'static str] {
     match stream {
         Stream::Accounts => &["id", "accountName", "createdAt", "metadata"],
         Stream::Balances => &["id", "accountID", "at", "balances"],
@@ -115,6 +116,11 @@ fn rewrite_transaction(transaction: &mut Members, initiated_as: &[(Initiation, S
         }
         transaction.set(field, value);
     }
+    for field in ["sourceAccountID", "destinationAccountID"] {
+        if non_empty_text(transaction, field).is_some_and(|account| !can_be_named(&account)) {
+            transaction.remove(field);
+        }
+    }
     if transaction
         .text("relatedTransactionID")
         .is_ok_and(|related| !related.is_empty())
@@ -126,7 +132,10 @@ fn rewrite_transaction(transaction: &mut Members, initiated_as: &[(Initiation, S
     let initiated = initiated_as
         .iter()
         .find(|(initiation, _)| initiation.transaction_type() == kind);
-    if let Some((_, key)) = initiated {
+    let id = non_empty_text(transaction, "id").unwrap_or_default();
+    if let Some((_, key)) = initiated
+        && can_be_part(key, &id)
+    {
         transaction.set("relatedTransactionID", key);
     }
 }
@@ -141,7 +150,9 @@ fn rewrite_balances(record: &mut Members) {
     for balance in &mut balances {
         drop_unreadable(balance, &["amount", "currency"]);
     }
-    if balances.iter().any(Members::is_edited) {
+    let all = balances.len();
+    balances.retain(has_storable_amount);
+    if balances.len() < all || balances.iter().any(Members::is_edited) {
         let balances: Vec<String> = balances.iter().map(Members::write).collect();
         record.set_json("balances", format!("[{}]", balances.join(",")));
     }

@@ -23,6 +23,11 @@ pub fn storable(json: &str) -> Cow<'_, str> {
     }
 }
 
+/// A text in which U+FFFD replaces U+0000, as [`storable`] does in JSON.
+pub fn storable_text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 fn replace_nul(escape: &str) -> Option<(&str, usize)> {
     const NUL: &str = r"\u0000";
     escape.starts_with(NUL).then_some((r"\ufffd", NUL.len()))

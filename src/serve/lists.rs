@@ -6,7 +6,7 @@ use serde_json::json;
 use super::bounds::{Bounds, being_dated};
 use super::list_error::{ListError, bad_request, not_ready};
 use crate::api::{ListRequest, Stream, Timestamp, escaped};
-use crate::formance::readable;
+use crate::formance::{readable, storable_text};
 use crate::http::Response;
 use crate::store::{Listing, Selection, ShownVersion};
 use crate::sync::lock;
@@ -68,7 +68,12 @@ impl Lists {
     /// The balances of an account. `ids` are the ids that the path may mean.
     pub fn balances(&self, ids: &[String]) -> Response {
         self.answer(|listing| {
+            let mut listed_as = Vec::new();
             for id in ids {
+                listed_as.extend(listing.listed_as(id)?);
+            }
+            let meant = || ids.iter().chain(&listed_as);
+            for id in meant() {
                 if let Some((version, is_old)) = listing.balances(id)? {
                     if is_old {
                         return Ok(not_ready(
@@ -79,7 +84,7 @@ impl Lists {
                     return Ok(Response::json(200, body.into_bytes()));
                 }
             }
-            for id in ids {
+            for id in meant() {
                 match listing.account(id)? {
                     None => {}
                     // The service has none. After an error, Formance would ask for them forever.
@@ -151,5 +156,6 @@ fn shown(stream: Stream, version: &ShownVersion) -> String {
 /// The balances of an account for which the service has none.
 fn no_balances(account_id: &str) -> String {
     let at = Timestamp::now().second().to_string();
+    let account_id = storable_text(account_id);
     json!({ "id": account_id, "accountID": account_id, "at": at, "balances": [] }).to_string()
 }

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{InitiationState, PollOutcome, QuarantineKind, Stamp};
 use crate::api::{ContentHash, Initiation, Second, Stream, Timestamp};
+use crate::formance::LeftOut;
 
 /// A value that a column holds as JSON.
 pub(super) struct AsJson<T>(pub T);
@@ -34,7 +35,8 @@ kept_by_name!(
     Initiation: "initiation",
     InitiationState: "state of an initiation",
     PollOutcome: "outcome of a poll",
-    QuarantineKind: "kind of quarantine"
+    QuarantineKind: "kind of quarantine",
+    LeftOut: "reason to leave something out of a list"
 );
 
 impl ToSql for Timestamp {

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::{
     Cursor, Error, PollRow, QuarantineEntry, Repair, Store, SweepRow, cursor, damage, missing,
     older_balances, poll, quarantine, records, stamping::Stamped, stamping::Stamping, sweep,
-    unknown_values,
+    unknown_values, unlisted, unlisted::UnlistedLine,
 };
 use crate::api::{Record, Second, Stream, Timestamp};
 use crate::crash;
@@ -76,8 +76,8 @@ impl Store {
     /// The publish step: appends the versions to the change log and moves the cursors, all or nothing. When it returns,
     /// the batch is on the disk; after an error, nothing of it is.
     pub fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
-        self.stamped = self.database.write("commit a batch", |connection| {
-            let stamped = append(connection, batch, self.stamped)?;
+        let (stamped, unlisted) = self.database.write("commit a batch", |connection| {
+            let appended = append(connection, batch, self.stamped)?;
             change_quarantine(connection, &batch.quarantine)?;
             for (field, value, versions) in batch.unknown_values {
                 unknown_values::count(connection, field, value, *versions)?;
@@ -104,15 +104,22 @@ impl Store {
                 crash::point();
                 poll::put(connection, row)?;
             }
-            Ok(stamped)
+            Ok(appended)
         })?;
+        self.stamped = stamped;
+        unlisted.iter().for_each(UnlistedLine::warn);
         self.write_witness();
         Ok(())
     }
 }
 
-/// Appends the versions to the change log, each as its record's newest one, and lists them.
-fn append(connection: &Connection, batch: &Batch, stamped: Stamped) -> rusqlite::Result<Stamped> {
+/// Appends the versions to the change log, each as its record's newest one, and lists them. Also, what the lists leave out
+/// for the first time.
+fn append(
+    connection: &Connection,
+    batch: &Batch,
+    stamped: Stamped,
+) -> rusqlite::Result<(Stamped, Vec<UnlistedLine>)> {
     let swept = batch.sweep.map(|sweep| sweep.number);
     let mut append = connection.prepare_cached(
         "INSERT INTO version (stream, id, number, previous, timestamp, hash, observed_at, poll, sweep, json)
@@ -124,6 +131,7 @@ fn append(connection: &Connection, batch: &Batch, stamped: Stamped) -> rusqlite:
          ON CONFLICT (stream, id) DO UPDATE SET seq = excluded.seq",
     )?;
     let mut stamping = Stamping::new(connection, stamped);
+    let mut unlisted = Vec::new();
     for Version {
         record,
         number,
@@ -145,13 +153,15 @@ fn append(connection: &Connection, batch: &Batch, stamped: Stamped) -> rusqlite:
         crash::point();
         point.execute((record.stream, &record.id, seq))?;
         crash::point();
-        stamping.stamp(record.stream, &record.id, seq, record.timestamp)?;
+        if let Some(left_out) = stamping.stamp(record, seq)? {
+            unlisted.extend(unlisted::count(connection, record, *number, left_out)?);
+        }
     }
     for repair in batch.repaired {
         crash::point();
         damage::repair(connection, &mut stamping, repair)?;
     }
-    Ok(stamping.stamped())
+    Ok((stamping.stamped(), unlisted))
 }
 
 fn change_quarantine(connection: &Connection, batch: &QuarantineBatch) -> rusqlite::Result<()> {

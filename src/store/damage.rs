@@ -159,7 +159,8 @@ pub(super) fn repair(
     execute(connection, REPAIR, row)?;
     execute(connection, FORGET, [seq])?;
     execute(connection, DELIVER, (seq, NOT_SENT))?;
-    stamping.stamp(record.stream, &record.id, *seq, record.timestamp)
+    // What is left out of it was counted when it was committed.
+    stamping.stamp(record, *seq).map(|_| ())
 }
 
 /// The versions that are noted as damaged, at most `most` of them.

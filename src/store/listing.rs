@@ -5,6 +5,7 @@ use rusqlite::{Connection, Row};
 use super::database::{Database, all, execute, optional};
 use super::{Error, Stamp, adoption, damage, initiation, journal_copy};
 use crate::api::{Initiation, Second, Stream};
+use crate::formance::storable_text;
 
 /// The lists as Connectivity sees them: every version under its stamp, read on a connection of its own.
 #[derive(Debug)]
@@ -184,6 +185,25 @@ impl Listing {
                 Err(Error::Damaged { stream, seq })
             }
         }
+    }
+
+    /// The ids of the accounts that are listed under this one, which is not theirs: U+0000 in them is U+FFFD in it.
+    pub fn listed_as(&self, id: &str) -> Result<Vec<String>, Error> {
+        const BETWEEN: &str =
+            "SELECT id FROM record WHERE stream = 'accounts' AND id >= ?1 AND id < ?2 ORDER BY id";
+        let mut found = Vec::new();
+        for (place, _) in id.match_indices(char::REPLACEMENT_CHARACTER) {
+            // The ids whose first U+0000 is here.
+            let (from, to) = (
+                format!("{}\0", &id[..place]),
+                format!("{}\u{1}", &id[..place]),
+            );
+            let ids: Vec<String> =
+                self.0
+                    .all("look up an account", BETWEEN, (from, to), |row| row.get(0))?;
+            found.extend(ids.into_iter().filter(|own| storable_text(own) == id));
+        }
+        Ok(found)
     }
 
     /// Whether there is such an account, and if so, whether a whole poll has asked for its balances.

@@ -26,6 +26,7 @@
 //! | `quarantine` | records that are not accepted |
 //! | `publisher`, `memory`, `refusal` | how far a target has the change log, and what it did not take |
 //! | `listing`, `stamping`, `stamp` | the lists as Connectivity sees them, and how versions get into them |
+//! | `unlisted` | what the lists leave out |
 //! | `adoption` | how a list is dated again, for a Connectivity that has read further than it was shown |
 //! | `initiation`, `unsettled` | the journal of payouts and transfers; what an operator settles in it |
 //! | `journal_row`, `journal_copy` | its rows and their hashes; the same journal in a file beside the state |
@@ -68,6 +69,7 @@ mod stamp;
 mod stamping;
 mod sweep;
 mod unknown_values;
+mod unlisted;
 mod unsettled;
 mod upgrade;
 mod upgrade_slices;

@@ -10,6 +10,7 @@ use super::identity::state_id;
 use super::initiation::{self, InitiationState};
 use super::seq::last_seq;
 use super::unknown_values::{self, UnknownValue};
+use super::unlisted::{self, UnlistedLine};
 use super::unsettled::{Unsettled, unsettled};
 use super::{
     DamagedVersion, Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, damage, open,
@@ -40,6 +41,8 @@ pub struct Overview {
     pub publishers: Vec<PublisherLine>,
     /// The lists that Connectivity has asked for.
     pub listings: Vec<ListingLine>,
+    /// What the lists leave out, because Formance cannot take it.
+    pub unlisted: Vec<UnlistedLine>,
     /// The payouts and transfers.
     pub initiations: InitiationsLine,
     /// The last polls, newest first.
@@ -174,6 +177,7 @@ impl Snapshot {
                 cursors: cursors(connection)?,
                 publishers: publishers(connection, state.last_seq)?,
                 listings: listings(connection)?,
+                unlisted: unlisted::list(connection)?,
                 initiations: InitiationsLine {
                     counts: initiation::counts(connection)?,
                     unsettled: unsettled(connection, UNSETTLED)?,

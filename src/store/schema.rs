@@ -64,6 +64,15 @@ pub(super) const LAYOUT: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX stamped ON listed (stream, stamp);
 
+    -- What the lists leave out, because Formance cannot take it.
+    CREATE TABLE unlisted (
+        stream  TEXT NOT NULL,
+        reason  TEXT NOT NULL,
+        count   INTEGER NOT NULL, -- versions; accounts, if it is their balances
+        example TEXT NOT NULL,    -- the id of the first record
+        PRIMARY KEY (stream, reason)
+    ) STRICT, WITHOUT ROWID;
+
     -- The lists that Connectivity has asked for. A bound is the second from which it asks.
     CREATE TABLE listing (
         stream   TEXT PRIMARY KEY,

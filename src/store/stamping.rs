@@ -3,7 +3,8 @@ use rusqlite::Connection;
 use super::Stamp;
 use super::database::{execute, value};
 use super::stamp::Stamps;
-use crate::api::{PerStream, Stream, Timestamp};
+use crate::api::{PerStream, Record, Stream, Timestamp};
+use crate::formance::LeftOut;
 
 /// What is known of the stamps of a state that is open.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,14 +43,16 @@ impl<'a> Stamping<'a> {
         }
     }
 
-    /// Stamps the version of that seq, which is the newest one of its record.
-    pub fn stamp(
-        &mut self,
-        stream: Stream,
-        id: &str,
-        seq: i64,
-        own: Timestamp,
-    ) -> rusqlite::Result<()> {
+    /// Lists the version of that seq, which is the newest one of its record. What is left out of it, perhaps all of it.
+    pub fn stamp(&mut self, record: &Record, seq: i64) -> rusqlite::Result<Option<LeftOut>> {
+        let left_out = LeftOut::of(record);
+        if !left_out.is_some_and(|left_out| left_out.is_whole(record.stream)) {
+            self.list(record.stream, &record.id, seq, record.timestamp)?;
+        }
+        Ok(left_out)
+    }
+
+    fn list(&mut self, stream: Stream, id: &str, seq: i64, own: Timestamp) -> rusqlite::Result<()> {
         const LIST: &str = "INSERT INTO listed (stream, place, stamp, seq) VALUES (?1, ?2, ?3, ?4)";
         if stream == Stream::Balances {
             return self.stamp_balances(id, seq, own);

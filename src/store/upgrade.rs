@@ -66,6 +66,7 @@ const STEPS: [LayoutStep; 5] = [
             "TABLE damaged",
             "TABLE older_balances",
             "TABLE missing",
+            "TABLE unlisted",
         ],
     },
 ];
@@ -149,17 +150,17 @@ fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
         connection.execute_batch(&statements(&["INDEX unsettled"]))?;
         journal_row::seal_all(connection)?;
     }
-    let lists = if has_lists {
-        SliceWork::Places
+    let lists: &[SliceWork] = if has_lists {
+        &[SliceWork::Places, SliceWork::Unlist]
     } else {
-        SliceWork::Stamps
+        &[SliceWork::Stamps]
     };
     let previous = (found == 1).then_some(SliceWork::Previous);
     let memory =
         (found == 4).then_some([SliceWork::Skipped, SliceWork::Waiting, SliceWork::Payments]);
     let works = previous
         .into_iter()
-        .chain([lists])
+        .chain(lists.iter().copied())
         .chain(memory.into_iter().flatten());
     upgrade_slices::plan(connection, works)
 }

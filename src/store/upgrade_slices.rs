@@ -5,7 +5,9 @@ use rusqlite::Connection;
 use super::Error;
 use super::database::{Database, all, execute, limit, optional, value};
 use super::stamping::{Stamped, Stamping};
-use crate::api::{PerStream, Stream, Timestamp, read_record};
+use super::unlisted;
+use crate::api::{PerStream, Record, Stream, Timestamp, read_record};
+use crate::formance::LeftOut;
 
 /// Rows in a slice.
 const SLICE: usize = 1_000;
@@ -19,6 +21,8 @@ pub(super) enum SliceWork {
     Stamps,
     /// Layouts 3 to 5 had lists without places.
     Places,
+    /// Layouts 3 to 5 listed what Formance cannot take.
+    Unlist,
     /// Layout 4 had a table for what the `formance` publisher skipped.
     Skipped,
     /// Layout 4 had a table for the versions that wait for their payment.
@@ -76,10 +80,11 @@ const PAYMENTS: RowMove = RowMove {
 };
 
 impl SliceWork {
-    const ALL: [SliceWork; 6] = [
+    const ALL: [SliceWork; 7] = [
         SliceWork::Previous,
         SliceWork::Stamps,
         SliceWork::Places,
+        SliceWork::Unlist,
         SliceWork::Skipped,
         SliceWork::Waiting,
         SliceWork::Payments,
@@ -91,6 +96,7 @@ impl SliceWork {
             SliceWork::Previous => "previous",
             SliceWork::Stamps => "stamps",
             SliceWork::Places => "places",
+            SliceWork::Unlist => "unlist",
             SliceWork::Skipped => "skipped",
             SliceWork::Waiting => "waiting",
             SliceWork::Payments => "payments",
@@ -103,6 +109,7 @@ impl SliceWork {
             SliceWork::Previous => link_versions(connection, after),
             SliceWork::Stamps => stamp_versions(connection, after),
             SliceWork::Places => move_rows(connection, &PLACES),
+            SliceWork::Unlist => unlist_versions(connection, after),
             SliceWork::Skipped => move_rows(connection, &SKIPPED),
             SliceWork::Waiting => move_rows(connection, &WAITING),
             SliceWork::Payments => move_rows(connection, &PAYMENTS),
@@ -201,42 +208,90 @@ fn link_versions(connection: &Connection, after: i64) -> rusqlite::Result<Option
     Ok(last)
 }
 
-/// Lists versions. The first versions of this program accepted records that break the API; they are not listed.
-fn stamp_versions(connection: &Connection, after: i64) -> rusqlite::Result<Option<i64>> {
-    const VERSIONS: &str =
-        "SELECT seq, stream, id, timestamp, json FROM version WHERE seq > ?1 ORDER BY seq LIMIT ?2";
-    let versions: Vec<(i64, Stream, String, Timestamp, String)> =
+/// A version of an older layout.
+struct OldVersion {
+    seq: i64,
+    stream: Stream,
+    id: String,
+    number: i64,
+    timestamp: Timestamp,
+    json: String,
+}
+
+impl OldVersion {
+    /// The next ones, in the order of their seqs.
+    fn after(connection: &Connection, after: i64) -> rusqlite::Result<Vec<OldVersion>> {
+        const VERSIONS: &str = "
+            SELECT seq, stream, id, number, timestamp, json FROM version WHERE seq > ?1 ORDER BY seq LIMIT ?2";
         all(connection, VERSIONS, (after, limit(SLICE)), |row| {
-            Ok((
-                row.get(0)?,
-                row.get(1)?,
-                row.get(2)?,
-                row.get(3)?,
-                row.get(4)?,
-            ))
-        })?;
+            Ok(OldVersion {
+                seq: row.get(0)?,
+                stream: row.get(1)?,
+                id: row.get(2)?,
+                number: row.get(3)?,
+                timestamp: row.get(4)?,
+                json: row.get(5)?,
+            })
+        })
+    }
+
+    /// Its record; none if it breaks the API, because the first versions of this program accepted such records.
+    fn record(&self) -> Option<Record> {
+        let record = read_record(self.stream, &self.json).ok()?;
+        Some(Record {
+            timestamp: self.timestamp,
+            ..record
+        })
+    }
+}
+
+/// Lists versions, except those that break the API.
+fn stamp_versions(connection: &Connection, after: i64) -> rusqlite::Result<Option<i64>> {
+    let versions = OldVersion::after(connection, after)?;
     let stamped = Stamped {
         lists: PerStream::from_fn(|_| true),
         ..Stamped::default()
     };
     let mut stamping = Stamping::new(connection, stamped);
-    for (seq, stream, id, timestamp, json) in &versions {
-        if read_record(*stream, json).is_ok() {
-            stamping.stamp(*stream, id, *seq, *timestamp)?;
-        } else {
-            stamping.unlist(*stream, id)?;
+    for version in &versions {
+        let Some(record) = version.record() else {
+            stamping.unlist(version.stream, &version.id)?;
+            continue;
+        };
+        if let Some(left_out) = stamping.stamp(&record, version.seq)? {
+            unlisted::count(connection, &record, version.number, left_out)?;
         }
     }
-    let last = versions.last().map(|(seq, ..)| *seq);
+    let last = versions.last().map(|version| version.seq);
     if last.is_none() {
         warn_of_unlisted(connection)?;
     }
     Ok(last)
 }
 
+/// Removes what Formance cannot take from the lists, in which each version has its seq as its place.
+fn unlist_versions(connection: &Connection, after: i64) -> rusqlite::Result<Option<i64>> {
+    const UNLIST: &str = "DELETE FROM listed WHERE stream = ?1 AND place = ?2";
+    let versions = OldVersion::after(connection, after)?;
+    for version in &versions {
+        let Some(record) = version.record() else {
+            continue;
+        };
+        if let Some(left_out) = LeftOut::of(&record) {
+            unlisted::count(connection, &record, version.number, left_out)?;
+            if left_out.is_whole(record.stream) {
+                execute(connection, UNLIST, (record.stream, version.seq))?;
+            }
+        }
+    }
+    Ok(versions.last().map(|version| version.seq))
+}
+
 fn warn_of_unlisted(connection: &Connection) -> rusqlite::Result<()> {
     const UNLISTED: &str = "
         SELECT (SELECT count(*) FROM version WHERE stream <> 'balances') - (SELECT count(*) FROM listed)
+             - (SELECT coalesce(sum(count), 0) FROM unlisted
+                WHERE reason IN ('long id', 'long account id') OR reason = 'long amount' AND stream = 'transactions')
              + (SELECT count(*) FROM record WHERE stream = 'balances' AND stamp IS NULL)";
     let unlisted: i64 = value(connection, UNLISTED, [])?;
     if unlisted > 0 {

@@ -14,6 +14,7 @@ use super::journal_row::{DamagedInitiation, is_intact};
 use super::seq::{last_seq, last_used_seq};
 use super::{Error, QuarantineKind, Snapshot, adoption, cursor, damage};
 use crate::api::{PerStream, Second, Stream, Timestamp, escaped, read_record};
+use crate::formance::LeftOut;
 
 /// What a check says while it runs.
 #[derive(Debug)]
@@ -372,7 +373,10 @@ fn missing(
     for (seq, id, json) in between {
         // A damaged one was found already. The first versions of this program accepted records that break the API, which are
         // not listed.
-        let can_be_listed = json.is_some_and(|json| read_record(stream, &json).is_ok());
+        let record = json.and_then(|json| read_record(stream, &json).ok());
+        let can_be_listed = record.is_some_and(|record| {
+            !LeftOut::of(&record).is_some_and(|left_out| left_out.is_whole(stream))
+        });
         if can_be_listed && !value(connection, IS_LISTED, (stream, seq))? {
             found.push(format!(
                 "{stream}: the version of seq {seq}, of record \"{}\", is missing in the list, so Formance does not get it. \

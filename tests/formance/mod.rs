@@ -7,17 +7,19 @@
 //! |---|---|---|
 //! | [`Poller`] | the `generic` connector, which polls us, and the storage behind it | `ce/plugins/generic`, `internal/storage` |
 //! | `go`, [`Date`] | the decoder of its client: Go's `encoding/json`, `time` and `net/url` | `genericclient`, Go's standard library |
+//! | `limits` | the indices and numbers of its database, the ids of its schedules | `internal/storage/migrations`, `internal/connectors/engine/workflow` |
 //! | [`Connectivity`], `storage`, `stored` | the API into which we push | `internal/api/v3`, `internal/api/validation`, `internal/storage` |
 //! | [`History`] | a service that changes while it is read | ours |
 //!
 //! Not modelled: balances through the API, which has no endpoint for them; the workflow engine, its schedules and its
-//! retries without end; pools, reconciliation, and the other connectors; any limit of PostgreSQL but those on dates and
-//! NUL. The list of currencies and schemes is a part of the real one.
+//! retries without end; pools, reconciliation, and the other connectors; other limits of
+//! PostgreSQL than those on dates, NUL, indices and numbers. The list of currencies and schemes is a part of the real one.
 
 mod connectivity;
 mod date;
 mod go;
 mod history;
+mod limits;
 mod poller;
 mod storage;
 mod stored;
@@ -31,6 +33,7 @@ pub mod push;
 mod reading;
 mod restores;
 mod spellings;
+mod unlisted;
 
 use std::path::PathBuf;
 use std::time::Duration;

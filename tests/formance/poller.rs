@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::date::Date;
 use super::go::{self, Fields, GoType, escaped_target, page_of};
+use super::limits::{check_balance, check_record};
 
 /// Records a page, and the most that one fetch brings.
 const PAGE_SIZE: usize = 100;
@@ -229,6 +230,7 @@ impl Poller {
                 Amount::parse(balance.text("amount")).map_err(|error| error.to_string())?;
             let asset = balance.text("currency").to_owned();
             Asset::check(&asset).map_err(|error| error.to_string())?;
+            check_balance(account, &asset, &amount.to_string())?;
             if account.is_empty() || at == Date::ZERO {
                 return Err("balances without accountID or at".to_owned());
             }
@@ -471,5 +473,5 @@ fn check_stored(stream: Stream, fields: &Fields) -> Result<(), String> {
     if stream == Stream::Transactions {
         Asset::check(fields.text("currency")).map_err(|error| error.to_string())?;
     }
-    Ok(())
+    check_record(stream, fields)
 }
