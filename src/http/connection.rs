@@ -151,13 +151,8 @@ impl Connection {
 
     /// Goes on after its deadline has passed.
     pub fn expire(&mut self, rules: &Rules, now: Instant) -> Next {
-        let late = || {
-            Response::error(
-                408,
-                "Request Timeout",
-                "The request did not arrive in time.",
-            )
-        };
+        let detail = "The request did not arrive in time.";
+        let late = || Response::error(408, "Request Timeout", detail);
         match &self.state {
             ConnectionState::Answering(terms) => {
                 self.send(Response::unavailable(), *terms, rules, now)
