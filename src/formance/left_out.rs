@@ -2,8 +2,7 @@ use std::fmt;
 
 use super::ids::ConnectorId;
 use super::limits::{Unfit, check_account, check_amount};
-use super::members::drop_unreadable;
-use super::readable::fields;
+use super::members::{drop_unreadable, fields};
 use super::texts::{non_empty_text, storable};
 use crate::api::{Amount, Members, Record, Stream};
 

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use super::dates::rewritten;
 use super::left_out::{can_be_named, can_be_part, has_storable_amount};
-use super::members::drop_unreadable;
+use super::members::{drop_unreadable, fields};
 use super::texts::{non_empty_text, storable, text};
 use super::values::{status, transaction_type};
 use crate::api::{Initiation, Members, Stream, Timestamp};
@@ -37,29 +37,6 @@ pub fn readable(
         Cow::Borrowed(json)
     };
     storable(&text).into_owned()
-}
-
-/// The fields that the Go client reads.
-pub(super) fn fields(stream: Stream) -> &'static [&'static str] {
-    match stream {
-        Stream::Accounts => &["id", "accountName", "createdAt", "metadata"],
-        Stream::Balances => &["id", "accountID", "at", "balances"],
-        Stream::Beneficiaries => &["id", "ownerName", "createdAt", "metadata"],
-        Stream::Transactions => &[
-            "id",
-            "relatedTransactionID",
-            "createdAt",
-            "updatedAt",
-            "currency",
-            "scheme",
-            "type",
-            "status",
-            "amount",
-            "sourceAccountID",
-            "destinationAccountID",
-            "metadata",
-        ],
-    }
 }
 
 /// The fields that must be strings for the Go client, and that no rule of the API checks.
