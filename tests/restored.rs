@@ -290,21 +290,21 @@ fn payouts_that_the_copy_does_not_know_are_known() {
     assert_eq!(transaction["relatedTransactionID"], "k");
 }
 
-/// The file beside the state was put back with it. The one among the logs was not.
-#[test]
-fn payouts_are_known_although_the_whole_directory_was_put_back() {
+/// The file beside the state was put back with it. The one outside of the directory was not.
+fn whole_directory_put_back(with_logs: bool) {
     let service = FakePsp::with_a_bank();
     let keys = json!({ "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "1h" });
     let place = Place::new(&service.url(), keys);
     let logs = place.path().join("logs");
     std::fs::create_dir(&logs).unwrap();
     let variables = [("LOGS_DIRECTORY", logs.to_str().unwrap().to_owned())];
-    let mut listening = Listening::on(place, &variables);
+    let variables = if with_logs { &variables[..] } else { &[] };
+    let mut listening = Listening::on(place, variables);
     listening.poll();
     listening.kill();
     let (state, kept) = (listening.place.state(), listening.place.path().join("kept"));
     copy_directory(&state, &kept);
-    let listening = listening.restart(&variables);
+    let listening = listening.restart(variables);
     let ask = |listening: &Listening, amount: &str| {
         let body = crate::formance::payout("k", amount).to_string();
         listening.post("/payouts", &body)
@@ -315,11 +315,17 @@ fn payouts_are_known_although_the_whole_directory_was_put_back() {
     listening.kill();
     std::fs::remove_dir_all(&state).unwrap();
     copy_directory(&kept, &state);
-    let listening = listening.restart(&variables);
+    let listening = listening.restart(variables);
     listening.wait_for_line("1 payouts and transfers were found in the journal beside the state");
     assert_eq!(ask(&listening, "999").0, 409);
     assert_eq!(ask(&listening, "100"), made);
     assert_eq!(service.posts().len(), 1);
+}
+
+cases! {
+    whole_directory_put_back;
+    payouts_are_known_from_the_logs_although_the_whole_directory_was_put_back(true);
+    payouts_are_known_from_beside_the_directory_although_all_of_it_was_put_back(false);
 }
 
 fn copy_directory(from: &Path, to: &Path) {

@@ -1,9 +1,9 @@
-//! A second copy of the journal of payouts and transfers, in a file beside the state, and in one where systemd wants logs.
+//! A second copy of the journal of payouts and transfers, in a file beside the state, and in one outside the state directory.
 //!
 //! If an older state is put back, the journal in it does not know what was asked for since. Then one payout could be asked
 //! for twice under one key with different contents, and its transaction would be listed as another payment. Each line of
 //! the file is a row of the journal as it was committed. The file is only ever appended to, so the last line about a key
-//! counts. A state directory that is put back as a whole takes the file along, but not the one among the logs.
+//! counts. A state directory that is put back as a whole takes the one file along, but not the other.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, Row, params_from_iter};
+use rustix::fs::{Access, access};
 use serde_json::Value as Json;
 
 use super::database::{Database, all, execute, value};
@@ -20,7 +21,7 @@ use super::owner_only::owner_only;
 use super::{Error, journal_row};
 use crate::api::{ContentHash, escaped};
 
-/// Its name, within `stateDir` and among the logs.
+/// Its name within `stateDir`.
 pub(super) const FILE: &str = "initiations.ndjson";
 
 /// A row of the journal, by its columns.
@@ -42,7 +43,9 @@ pub(super) fn begin(database: &Database) -> Result<(), Error> {
     for path in files(directory(database)) {
         if !path.exists() {
             let lines = lines(database, "SELECT * FROM initiation", [])?;
-            write(&path, &lines)?;
+            if !lines.is_empty() {
+                write(&path, &lines)?;
+            }
         } else if is_torn(&path).map_err(Error::io(DOING, &path))? {
             write(&path, b"\n")?;
         }
@@ -92,13 +95,22 @@ fn directory(database: &Database) -> &Path {
     database.file().parent().unwrap_or(Path::new("."))
 }
 
-/// The files of the copy: beside the state in that directory, and in systemd's `LogsDirectory=`, if the unit has one.
+/// The files of the copy: the one beside the state in that directory, and the one outside of it.
 fn files(directory: &Path) -> Vec<PathBuf> {
+    let within = directory.join(FILE);
+    std::iter::once(within).chain(outside(directory)).collect()
+}
+
+/// The file outside the state directory: in systemd's `LogsDirectory=`, or beside the directory if files can be made there.
+fn outside(directory: &Path) -> Option<PathBuf> {
     let logs = std::env::var_os("LOGS_DIRECTORY").unwrap_or_default();
-    let logs = std::env::split_paths(&logs).find(|path| path.is_absolute());
-    let directories = [Some(directory.to_owned()), logs];
-    let files = directories.into_iter().flatten();
-    files.map(|directory| directory.join(FILE)).collect()
+    if let Some(logs) = std::env::split_paths(&logs).find(|path| path.is_absolute()) {
+        return Some(logs.join(FILE));
+    }
+    let parent = directory.parent()?;
+    let name = directory.file_name()?.to_string_lossy();
+    let is_writable = access(parent, Access::WRITE_OK | Access::EXEC_OK).is_ok();
+    is_writable.then(|| parent.join(format!("{name}.{FILE}")))
 }
 
 /// What the files have, line by line.
