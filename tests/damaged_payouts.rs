@@ -1,6 +1,7 @@
 //! Damage in the journal of payouts and transfers: what is no longer what was written down is neither sent nor answered.
 
 use std::fs;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -20,8 +21,11 @@ fn ask(listening: &Listening, amount: &str) -> (u16, Value) {
     listening.post("/payouts", &payout("p", amount).to_string())
 }
 
-fn copy(place: &Place) -> std::path::PathBuf {
-    place.state().join("initiations.ndjson")
+/// The copies of the journal: in the state directory and beside it.
+fn copies(place: &Place) -> [PathBuf; 2] {
+    let state = place.state();
+    let beside = format!("{}.initiations.ndjson", state.display());
+    [state.join("initiations.ndjson"), beside.into()]
 }
 
 /// Changes the row of the payout.
@@ -80,10 +84,12 @@ fn is_settled(payouts: Reply, change: &str, settle: &str, expected: (u16, Value)
     let listening = listening(&psp, payouts);
     ask(&listening, "100");
     damage(&listening, change);
-    let lines = fs::read_to_string(copy(&listening.place)).unwrap();
-    let damaged = lines.replace(r#"\"100\""#, r#"\"900\""#);
-    assert_ne!(lines, damaged);
-    fs::write(copy(&listening.place), damaged).unwrap();
+    for copy in copies(&listening.place) {
+        let lines = fs::read_to_string(&copy).unwrap();
+        let damaged = lines.replace(r#"\"100\""#, r#"\"900\""#);
+        assert_ne!(lines, damaged);
+        fs::write(copy, damaged).unwrap();
+    }
     psp.heal();
     let posts = psp.posts().len();
     for amount in ["100", "900"] {
@@ -155,7 +161,9 @@ fn a_transaction_of_a_damaged_payout_is_no_other_payment() {
     assert_eq!(related(), "p");
     listening.wait_for_line("it is repaired from initiations.ndjson");
     damage(&listening, "kind = 'transferz'");
-    fs::remove_file(copy(&listening.place)).unwrap();
+    for copy in copies(&listening.place) {
+        fs::remove_file(copy).unwrap();
+    }
     assert_eq!(listening.get("/transactions?pageSize=1000").0, 503);
 }
 
@@ -164,7 +172,7 @@ fn the_copy_grows_only_when_there_is_something_to_write() {
     let psp = FakePsp::with_a_bank();
     let mut listening = listening(&psp, Reply::Usual);
     ask(&listening, "100");
-    let file = copy(&listening.place);
+    let [file, _] = copies(&listening.place);
     let lines = fs::read_to_string(&file).unwrap();
     assert!(lines.ends_with("}\n"), "{lines}");
     listening = listening.restart(&[]);

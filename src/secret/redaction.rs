@@ -265,6 +265,8 @@ fn entity(text: &[u8]) -> Option<(u8, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
     use base64::engine::general_purpose::STANDARD;
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -333,7 +335,11 @@ mod tests {
             assert_eq!(in_records(text.as_bytes()), None);
             assert_eq!(message(text.clone()), "[\"[redacted]\"]");
             drop(known);
-            assert_eq!(message(text.clone()), text, "nobody has it any more");
+            // Nobody has it any more, except a look of another test for a moment.
+            let end = Instant::now() + Duration::from_secs(60);
+            while message(text.clone()) != text {
+                assert!(Instant::now() < end, "{secret}");
+            }
         }
         let _date = KnownText::in_messages("2031-05-01T00:00:00Z".to_owned());
         assert_eq!(in_records(b"2031-05-01T00:00:00Z"), None);
