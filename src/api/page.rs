@@ -29,7 +29,7 @@ impl Page {
     /// shows how the body begins. So are more than 10,000 elements that break a rule, or bytes that are not UTF-8.
     pub fn read(stream: Stream, body: &[u8]) -> Result<Page, Invalid> {
         let mut page = Page {
-            is_null: body.trim_ascii() == b"null",
+            is_null: serde_json::from_slice::<()>(body).is_ok(),
             ..Page::default()
         };
         if page.is_null {
@@ -237,6 +237,7 @@ mod tests {
             ("[] []", "trailing characters"),
             ("nul", "not a JSON array"),
             ("null null", "not a JSON array"),
+            ("\u{c}null", "not a JSON array"),
             ("[null", "not a JSON array"),
         ] {
             let error = read(Stream::Accounts, body).unwrap_err().to_string();
