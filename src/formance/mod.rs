@@ -27,7 +27,7 @@
 //! | `limits` | what is too short, too long or too large |
 //! | `left_out` | what the lists leave out, and whose balances Formance cannot ask for |
 //!
-//! The room stands on `api` alone. `store`, `serve` and `publish` stand on it.
+//! The room depends on `api` alone. `store`, `serve` and `publish` depend on it.
 
 mod dates;
 mod ids;

@@ -164,7 +164,7 @@ fn said(body: &Option<ErrorBody>) -> String {
         .unwrap_or_default()
 }
 
-/// Why a redirect is not followed, after so many that were.
+/// Why a redirect is not followed, after this many that were.
 fn unfollowed(redirects: u32) -> &'static str {
     match redirects {
         MOST_REDIRECTS => "three redirects led there already",

@@ -37,7 +37,7 @@ impl KnownInitiation {
     }
 }
 
-/// A payout or transfer of which the journal does not have what was written down: its `idempotencyKey`.
+/// A payout or transfer whose entry in the journal is not what was written down: its `idempotencyKey`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedInitiation(pub String);
 

@@ -53,7 +53,7 @@ impl UnlistedLine {
     }
 }
 
-/// Counts a version of which something is left out, the `number`th one of its record. What it is, if it is the first of
+/// Counts a version that is left out, or a part of it, the `number`th one of its record. What it is, if it is the first of
 /// its kind.
 pub(super) fn count(
     connection: &Connection,

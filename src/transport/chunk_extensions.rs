@@ -24,7 +24,7 @@ enum AnswerPart {
     },
     /// The size of a chunk, as far as it has been read.
     Size(u64),
-    /// An extension of a chunk of this size, of which so many bytes have been read.
+    /// An extension of a chunk of this size, and its bytes that have been read.
     Extension { size: u64, read: usize },
     /// Bytes of a chunk that are still to come.
     Data(u64),

@@ -38,7 +38,7 @@ impl Walk {
         self.go_on_at_anchor() || self.enlarge_refused()
     }
 
-    /// The first page was answered once more, so the refused one lies past the end of the list.
+    /// The first page was answered again, so the refused one lies past the end of the list.
     pub(super) fn confirm_end(&mut self) -> Step {
         self.cursor.quirks.refuses_past_end = true;
         self.take(&PageView::new(&Page::default(), &[]))
@@ -65,7 +65,7 @@ impl Walk {
         true
     }
 
-    /// Reads the list again with larger pages, of which the last one may be short.
+    /// Reads the list again with larger pages: the last one may be short then.
     fn enlarge_refused(&mut self) -> bool {
         // Even where larger pages have brought no more elements, they can be short at the end.
         self.size.begin_list();

@@ -28,7 +28,7 @@ pub(super) struct Work<'a> {
     publisher: &'a FormancePublisher,
     gap: Option<LedgerGap>,
     pub known: BTreeMap<String, Payment>,
-    /// The transactions of which something new was pushed.
+    /// The transactions with something new that was pushed.
     changed: BTreeSet<String>,
     /// The payments that were read from the stack, by their transactions' ids; none where it has none.
     existing: BTreeMap<String, Option<ExistingPayment>>,
