@@ -328,6 +328,37 @@ cases! {
     payouts_are_known_from_beside_the_directory_although_all_of_it_was_put_back(false);
 }
 
+/// The logs cannot be written, and what the copy has beside the directory is another connector's.
+#[test]
+fn a_copy_that_cannot_be_used_stops_neither_the_start_nor_a_payout() {
+    let service = FakePsp::with_a_bank();
+    let mut listening = Listening::start(&service.url(), json!({}));
+    let ask = |listening: &Listening, key: &str| {
+        let body = crate::formance::payout(key, "100").to_string();
+        listening.post("/payouts", &body)
+    };
+    listening.kill();
+    let (state, kept) = (listening.place.state(), listening.place.path().join("kept"));
+    copy_directory(&state, &kept);
+    let mut listening = listening.restart(&[]);
+    assert_eq!(ask(&listening, "k").0, 201);
+    listening.kill();
+    let missing = listening.place.path().join("missing").display().to_string();
+    let listening = listening.restart(&[("LOGS_DIRECTORY", missing)]);
+    listening.wait_for_line("cannot copy the journal of payouts and transfers to");
+    assert_eq!(ask(&listening, "other").0, 201);
+
+    let mut listening = listening;
+    listening.kill();
+    std::fs::remove_dir_all(&state).unwrap();
+    copy_directory(&kept, &state);
+    let beside = format!("{}.initiations.ndjson", state.display());
+    let lines = std::fs::read_to_string(&beside).unwrap();
+    std::fs::write(&beside, lines.replace(" at http", " at the old http")).unwrap();
+    let listening = listening.restart(&[]);
+    listening.wait_for_line("0 payouts and transfers were found in the journal");
+}
+
 fn copy_directory(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

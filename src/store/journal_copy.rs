@@ -16,6 +16,7 @@ use rustix::fs::{Access, access};
 use serde_json::Value as Json;
 
 use super::database::{Database, all, execute, value};
+use super::identity::state_value;
 use super::journal_row::{as_json, doubt};
 use super::owner_only::owner_only;
 use super::{Error, journal_row};
@@ -27,28 +28,34 @@ pub(super) const FILE: &str = "initiations.ndjson";
 /// A row of the journal, by its columns.
 type CopiedRow = BTreeMap<String, Json>;
 
-const DOING: &str = "copy the journal of payouts and transfers to";
+/// The member of a line that says whose journal it is from. A state directory may have had another connector's state before.
+const OWNER: &str = "connector";
+
+/// What follows if a row is not copied.
+const UNKNOWN: &str = "the journal of a state that is put back would not know it";
 
 /// Appends the row of a key, after it was committed. It need not be on the disk at once: a state is not put back by the
 /// power cut that loses the line. If it cannot be written, the payout goes on.
 pub(super) fn append(database: &Database, key: &str) {
-    let row = "SELECT * FROM initiation WHERE key = ?1";
-    if let Err(error) = copy(database, row, [key]) {
-        log::warn!("{error}; the journal of a state that is put back would not know it");
+    match lines(database, "SELECT * FROM initiation WHERE key = ?1", [key]) {
+        Ok(lines) => files(directory(database))
+            .iter()
+            .for_each(|path| write(path, &lines)),
+        Err(error) => log::warn!("{error}; {UNKNOWN}"),
     }
 }
 
-/// Writes the file if it is missing. Otherwise ends its last line, if that is torn.
+/// Writes each file if it is missing. Otherwise ends its last line, if that is torn. One that cannot be written does not keep
+/// the connector from starting.
 pub(super) fn begin(database: &Database) -> Result<(), Error> {
     for path in files(directory(database)) {
-        if !path.exists() {
-            let lines = lines(database, "SELECT * FROM initiation", [])?;
-            if !lines.is_empty() {
-                write(&path, &lines)?;
-            }
-        } else if is_torn(&path).map_err(Error::io(DOING, &path))? {
-            write(&path, b"\n")?;
-        }
+        let missing = if path.exists() {
+            let is_torn = is_torn(&path).unwrap_or(false);
+            if is_torn { b"\n".to_vec() } else { Vec::new() }
+        } else {
+            lines(database, "SELECT * FROM initiation", [])?
+        };
+        write(&path, &missing);
     }
     Ok(())
 }
@@ -74,9 +81,11 @@ pub(super) fn repairing<T>(
 pub(super) fn take(connection: &Connection, directory: &Path) -> rusqlite::Result<i64> {
     const COUNT: &str = "SELECT count(*) FROM initiation WHERE state IN ('made', 'refused')";
     let before: i64 = value(connection, COUNT, [])?;
+    let owner = owner(connection)?;
     let mut unreadable = 0;
     for line in copied_lines(directory).filter(|line| !line.is_empty()) {
         let taken = match read(&line) {
+            Some((row, _)) if !is_of(&row, &owner) => continue,
             Some((row, hash)) => put(connection, &row, hash)?,
             None => false,
         };
@@ -104,7 +113,9 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 /// The file outside the state directory: in systemd's `LogsDirectory=`, or beside the directory if files can be made there.
 fn outside(directory: &Path) -> Option<PathBuf> {
     let logs = std::env::var_os("LOGS_DIRECTORY").unwrap_or_default();
-    if let Some(logs) = std::env::split_paths(&logs).find(|path| path.is_absolute()) {
+    let logs = std::env::split_paths(&logs).find(|path| path.is_absolute());
+    // An operator's shell has no variables of the unit's.
+    if let Some(logs) = logs.or_else(|| logs_of(directory).filter(|logs| logs.is_dir())) {
         return Some(logs.join(FILE));
     }
     let parent = directory.parent()?;
@@ -113,21 +124,27 @@ fn outside(directory: &Path) -> Option<PathBuf> {
     is_writable.then(|| parent.join(format!("{name}.{FILE}")))
 }
 
+/// Where systemd puts the logs of a unit whose state it puts into that directory.
+fn logs_of(directory: &Path) -> Option<PathBuf> {
+    let unit = directory.strip_prefix("/var/lib").ok()?;
+    Some(Path::new("/var/log").join(unit))
+}
+
 /// What the files have, line by line.
 fn copied_lines(directory: &Path) -> impl Iterator<Item = Vec<u8>> + use<> {
     let files = files(directory).into_iter();
     let files = files.filter_map(|path| File::open(path).ok());
-    let lines = files.flat_map(|file| BufReader::new(file).split(b'\n'));
-    lines.map_while(Result::ok)
+    files.flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok))
 }
 
-/// Appends the rows of a query to each file.
-fn copy(database: &Database, query: &str, parameters: impl rusqlite::Params) -> Result<(), Error> {
-    let lines = lines(database, query, parameters)?;
-    for path in files(directory(database)) {
-        write(&path, &lines)?;
-    }
-    Ok(())
+/// Whose journal it is.
+fn owner(connection: &Connection) -> rusqlite::Result<Json> {
+    let of = |key| state_value(connection, key).map(Option::unwrap_or_default);
+    Ok(format!("{} at {}", of("name")?, of("endpoint")?).into())
+}
+
+fn is_of(row: &CopiedRow, owner: &Json) -> bool {
+    row.get(OWNER) == Some(owner)
 }
 
 /// The rows of a query, as lines.
@@ -137,12 +154,13 @@ fn lines(
     parameters: impl rusqlite::Params,
 ) -> Result<Vec<u8>, Error> {
     database.run("read the journal of payouts and transfers", |connection| {
+        let owner = owner(connection)?;
         let mut statement = connection.prepare(query)?;
         let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.query(parameters)?;
         let mut lines = Vec::new();
         while let Some(row) = rows.next()? {
-            lines.extend(line(row, &names)?);
+            lines.extend(line(row, &names, &owner)?);
         }
         Ok(lines)
     })
@@ -160,16 +178,24 @@ fn is_torn(path: &Path) -> std::io::Result<bool> {
     Ok(last != *b"\n")
 }
 
-fn write(path: &Path, lines: &[u8]) -> Result<(), Error> {
-    owner_only()
-        .append(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(lines))
-        .map_err(Error::io(DOING, path))
+/// Appends lines to a file, if there are any. A payout does not wait for that to be possible.
+fn write(path: &Path, lines: &[u8]) {
+    if lines.is_empty() {
+        return;
+    }
+    let mut options = owner_only();
+    let file = options.append(true).open(path);
+    if let Err(error) = file.and_then(|mut file| file.write_all(lines)) {
+        log::warn!(
+            "cannot copy the journal of payouts and transfers to {}: {error}; {UNKNOWN}",
+            path.display()
+        );
+    }
 }
 
-fn line(row: &Row, names: &[String]) -> rusqlite::Result<Vec<u8>> {
+fn line(row: &Row, names: &[String], owner: &Json) -> rusqlite::Result<Vec<u8>> {
     let mut columns = serde_json::Map::new();
+    columns.insert(OWNER.to_owned(), owner.clone());
     for (index, name) in names.iter().enumerate() {
         columns.insert(name.clone(), as_json(row.get_ref(index)?));
     }
@@ -191,10 +217,11 @@ fn repair(database: &Database, key: &str) -> Result<bool, Error> {
     const NOTE: &str = "UPDATE initiation SET remark = coalesce(remark, 'damaged') WHERE key = ?1";
     const WAS_DAMAGED: &str =
         "its entry in the journal was damaged, and the copy of it may not be the newest";
+    let owner = database.run("read whose state it is", owner)?;
     let lines = copied_lines(directory(database));
     let rows = lines.filter_map(|line| read(&line));
     let copied = rows
-        .filter(|(row, _)| row.get("key").and_then(Json::as_str) == Some(key))
+        .filter(|(row, _)| is_of(row, &owner) && row.get("key").and_then(Json::as_str) == Some(key))
         .last();
     database.write(
         "repair the journal of payouts and transfers",
@@ -245,5 +272,18 @@ fn put(connection: &Connection, row: &CopiedRow, hash: ContentHash) -> rusqlite:
             Ok(false)
         }
         put => put.map(|_| true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_logs_of_a_packaged_state_are_found_without_the_unit() {
+        let logs = |directory| logs_of(Path::new(directory));
+        let packaged = logs("/var/lib/generic-connector");
+        assert_eq!(packaged, Some("/var/log/generic-connector".into()));
+        assert_eq!(logs("/home/a/state"), None);
     }
 }
