@@ -70,10 +70,12 @@ pub fn check_amount(amount: &Amount) -> Result<(), Unfit> {
     Ok(())
 }
 
-/// Checks the form of an asset. Which codes the Payments API knows, only its answers say.
-pub fn check_asset(asset: &str) -> Result<(), Unfit> {
-    if !asset.contains('/') {
-        return Err(Unfit::Asset(asset.to_owned()));
+/// An asset as the Payments API accepts it, which wants the number of decimals even where it is 0: `JPY/0` for `JPY`.
+/// Which codes it knows, only its answers say.
+pub fn payments_asset(asset: String) -> String {
+    if asset.contains('/') {
+        asset
+    } else {
+        asset + "/0"
     }
-    Ok(())
 }

@@ -43,7 +43,7 @@ pub use dates::payment_date;
 pub use ids::ConnectorId;
 pub use initiated::{initiated_as, read_initiated};
 pub use left_out::LeftOut;
-pub use limits::{LONGEST_NAME, Unfit, check_amount, check_asset, check_reference};
+pub use limits::{LONGEST_NAME, Unfit, check_amount, check_reference, payments_asset};
 pub use readable::readable;
 pub use texts::{non_empty_text, storable, storable_text};
 pub use values::{scheme, status, transaction_type};

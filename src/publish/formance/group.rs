@@ -4,6 +4,7 @@ use super::FormancePublisher;
 use super::ledger::{self, LedgerGap, Notes, Part, Payment};
 use super::transaction::PaymentsTransaction;
 use super::work::Work;
+use crate::formance;
 use crate::publish::DeliveryError;
 use crate::store::{self, Change, PublisherState};
 
@@ -17,6 +18,8 @@ pub(super) struct Group {
     known: BTreeMap<String, Payment>,
     /// Versions that have waited since an earlier batch, by what they wait for.
     waiting: BTreeMap<String, Vec<PaymentsTransaction>>,
+    /// The transactions that make no payment.
+    left_out: BTreeSet<String>,
 }
 
 /// The groups of a batch's transactions. What the API has no place for is noted instead.
@@ -33,7 +36,13 @@ pub(super) fn gather<'a>(
                 relatives.add(&version);
                 versions.push(version);
             }
-            Err(unfit) => notes.skipped.push((change.seq, unfit.to_string())),
+            Err(unfit) => {
+                let reference = formance::storable_text(&change.id);
+                notes.skipped.push((change.seq, unfit.to_string()));
+                notes.left_out.push((change.seq, reference.clone()));
+                relatives.to_look_up.push_back(reference.clone());
+                relatives.left_out.insert(reference);
+            }
         }
     }
     relatives.look_up(state)?;
@@ -47,6 +56,7 @@ struct Relatives {
     to_look_up: VecDeque<String>,
     known: BTreeMap<String, Payment>,
     waiting: BTreeMap<String, Vec<PaymentsTransaction>>,
+    left_out: BTreeSet<String>,
 }
 
 impl Relatives {
@@ -75,7 +85,12 @@ impl Relatives {
                     self.join(&id, parent);
                 }
                 self.known.insert(id, payment);
-            } else if has_waiting {
+                continue;
+            }
+            if ledger::is_left_out(&state.memory(), &id)? {
+                self.left_out.insert(id.clone());
+            }
+            if has_waiting {
                 // They could be read when they began to wait.
                 let changes = ledger::waiting(state, &id)?;
                 let held: Vec<PaymentsTransaction> = changes
@@ -104,6 +119,10 @@ impl Relatives {
             if let Some(group) = groups.get_mut(&self.links.root(&id)) {
                 group.known.insert(id, payment);
             }
+        }
+        for id in self.left_out {
+            let group = groups.entry(self.links.root(&id)).or_default();
+            group.left_out.insert(id);
         }
         for (id, held) in self.waiting {
             if let Some(group) = groups.get_mut(&self.links.root(&id)) {
@@ -144,19 +163,23 @@ impl Group {
         publisher: &FormancePublisher,
         gap: Option<LedgerGap>,
     ) -> Result<Notes, DeliveryError> {
-        let mut work = Work::new(publisher, gap, self.known.clone());
+        let mut work = Work::new(publisher, gap, self.known.clone(), self.left_out.clone());
         let held = self
             .waiting
             .iter()
             .map(|(parent, held)| (parent.as_str(), held.iter().collect()));
         let mut waiting: BTreeMap<&str, Vec<&PaymentsTransaction>> = held.collect();
-        let mut queue: VecDeque<&PaymentsTransaction> = self.versions.iter().collect();
+        let mut queue: VecDeque<&PaymentsTransaction> = VecDeque::new();
+        for id in &self.left_out {
+            queue.extend(waiting.remove(id.as_str()).unwrap_or_default());
+        }
+        queue.extend(&self.versions);
         while let Some(version) = queue.pop_front() {
             if let Err(parent) = work.take(version)? {
                 waiting.entry(parent).or_default().push(version);
                 continue;
             }
-            if work.known.contains_key(&version.reference) {
+            if work.is_decided(&version.reference) {
                 let mut released = waiting.remove(&*version.reference).unwrap_or_default();
                 released.sort_by_key(|version| version.seq);
                 for version in released.into_iter().rev() {

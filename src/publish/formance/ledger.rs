@@ -9,6 +9,7 @@
 //! |---|---|---|---|
 //! | `payment` | a transaction's id | its newest one delivered | [`Payment`] |
 //! | `waiting` | the id that is waited for | the one that waits | |
+//! | `leftOut` | the id of a transaction that was skipped, and makes no payment | the one that was skipped | |
 //! | `skipped` | why | the last one skipped | how many were |
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::store::{self, Change, Delivered, Memory, MemoryChange, PublisherState
 
 const PAYMENT: &str = "payment";
 const WAITING: &str = "waiting";
+const LEFT_OUT: &str = "leftOut";
 const SKIPPED: &str = "skipped";
 
 /// A transaction that was pushed. Amounts are decimal digits in minor units.
@@ -96,6 +98,8 @@ pub(super) struct Notes {
     pub waiting: Vec<(i64, String)>,
     /// Versions that no longer wait, and the transaction that they waited for.
     pub released: Vec<(i64, String)>,
+    /// Versions that make no payment, and the ids of their transactions. What relates to them is skipped, too.
+    pub left_out: Vec<(i64, String)>,
     /// Transactions that were pushed.
     pub payments: Vec<Payment>,
 }
@@ -145,6 +149,11 @@ pub(super) fn has_waiting(memory: &Memory) -> Result<bool, store::Error> {
     Ok(memory.first_key(WAITING)?.is_some())
 }
 
+/// Whether a transaction makes no payment, because it was skipped.
+pub(super) fn is_left_out(memory: &Memory, id: &str) -> Result<bool, store::Error> {
+    Ok(memory.get::<()>(LEFT_OUT, id)?.is_some())
+}
+
 /// The versions that wait for a transaction, ascending.
 pub(super) fn waiting(state: &PublisherState, parent: &str) -> Result<Vec<Change>, store::Error> {
     state.remembered_versions(WAITING, parent)
@@ -157,6 +166,7 @@ impl Notes {
         self.skipped.extend(other.skipped);
         self.waiting.extend(other.waiting);
         self.released.extend(other.released);
+        self.left_out.extend(other.left_out);
         self.payments.extend(other.payments);
     }
 
@@ -183,6 +193,8 @@ impl Notes {
         changes.extend(waiting.map(|(seq, parent)| MemoryChange::add(WAITING, parent, *seq)));
         let released = self.released.iter();
         changes.extend(released.map(|(seq, parent)| MemoryChange::remove(WAITING, parent, *seq)));
+        let left_out = self.left_out.iter();
+        changes.extend(left_out.map(|(seq, id)| MemoryChange::set(LEFT_OUT, id, *seq, &())));
         let payments = self.payments.iter();
         changes.extend(
             payments.map(|payment| MemoryChange::set(PAYMENT, &payment.id, payment.seq, payment)),

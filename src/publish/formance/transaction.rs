@@ -2,8 +2,8 @@ use num_bigint::BigInt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::ledger::{PaymentState, fingerprint};
-use super::payment::Adjustment;
+use super::ledger::{Part, PaymentState, fingerprint};
+use super::payment::{self, Adjustment, PaymentEvent};
 use super::wire::{Metadata, as_json, date_as_text, metadata, observed_at};
 use crate::api::{Amount, Members, Timestamp};
 use crate::formance::{self, ConnectorId, Unfit, non_empty_text, payment_date};
@@ -46,7 +46,6 @@ impl PaymentsTransaction {
         let amount = Amount::parse(&record.text("amount")?)?;
         formance::check_amount(&amount)?;
         let asset = non_empty_text(&record, "currency").unwrap_or_default();
-        formance::check_asset(&asset)?;
         let date = |field| payment_date(&record, field, observed_at(change));
         Ok(PaymentsTransaction {
             seq: change.seq,
@@ -56,7 +55,7 @@ impl PaymentsTransaction {
             },
             status: formance::status(&record),
             amount: amount.to_string().parse().unwrap_or_default(),
-            asset,
+            asset: formance::payments_asset(asset),
             // One that relates to itself relates to nothing.
             parent: non_empty_text(&record, "relatedTransactionID")
                 .filter(|parent| *parent != reference),
@@ -70,6 +69,31 @@ impl PaymentsTransaction {
             },
             reference,
         })
+    }
+
+    /// As errors name it.
+    pub fn named(&self) -> String {
+        super::named(&self.reference, self.seq)
+    }
+
+    /// As an event of the payment that it is a part of, in whose asset the payment's amount is.
+    pub fn event_in(&self, part: &Part, asset: &str) -> PaymentEvent<'_> {
+        let mut event = self.event(matches!(part, Part::Own(_)));
+        if self.asset != asset && payment::moves_amount(self.status) {
+            event.amount = &BigInt::ZERO;
+        }
+        event
+    }
+
+    /// As an event of its own payment, or of another one.
+    pub fn event(&self, is_own: bool) -> PaymentEvent<'_> {
+        PaymentEvent {
+            status: self.status,
+            amount: &self.amount,
+            // To the precision in which the ledger keeps it, so that a replay makes the same adjustments.
+            at: Timestamp::from_nanoseconds(self.updated_at.nanoseconds()),
+            is_own,
+        }
     }
 
     /// When the service says that it was created.

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use num_bigint::BigInt;
 use ureq::http::Method;
 
 use super::FormancePublisher;
 use super::client::Pushed;
 use super::existing::{self, ExistingPayment};
 use super::ledger::{LedgerGap, Notes, Part, Payment, PaymentState};
-use super::payment::{self, PaymentEvent};
+use super::payment;
 use super::transaction::PaymentsTransaction;
 use super::wire::as_json;
 use crate::api::Timestamp;
@@ -27,7 +26,9 @@ const NO_VERSION: i64 = 0;
 pub(super) struct Work<'a> {
     publisher: &'a FormancePublisher,
     gap: Option<LedgerGap>,
-    pub known: BTreeMap<String, Payment>,
+    known: BTreeMap<String, Payment>,
+    /// The transactions that make no payment.
+    left_out: BTreeSet<String>,
     /// The transactions with something new that was pushed.
     changed: BTreeSet<String>,
     /// The payments that were read from the stack, by their transactions' ids; none where it has none.
@@ -47,20 +48,27 @@ struct ReadBack {
 }
 
 impl<'a> Work<'a> {
-    /// `known` is what is remembered of the group.
+    /// `known` is what is remembered of the group, and `left_out` what of it makes no payment.
     pub fn new(
         publisher: &'a FormancePublisher,
         gap: Option<LedgerGap>,
         known: BTreeMap<String, Payment>,
+        left_out: BTreeSet<String>,
     ) -> Work<'a> {
         Work {
             publisher,
             gap,
             known,
+            left_out,
             changed: BTreeSet::new(),
             existing: BTreeMap::new(),
             notes: Notes::default(),
         }
+    }
+
+    /// Whether what relates to a transaction need not wait for it any longer.
+    pub fn is_decided(&self, reference: &str) -> bool {
+        self.known.contains_key(reference) || self.left_out.contains(reference)
     }
 
     /// Pushes a version, if it says anything new. An error in the result is the transaction that has to come first.
@@ -74,6 +82,11 @@ impl<'a> Work<'a> {
         }
         match self.part(version) {
             Ok(part) => self.push(version, part, has_to_read).map(Ok),
+            Err(parent) if self.left_out.contains(parent) => {
+                let reason = "related transactions whose payments are skipped";
+                self.leave_out(version, reason.to_owned());
+                Ok(Ok(()))
+            }
             Err(parent) => Ok(Err(parent)),
         }
     }
@@ -341,12 +354,12 @@ impl<'a> Work<'a> {
         payment: &str,
     ) -> Result<bool, DeliveryError> {
         if lock(&self.publisher.refused_assets).contains(&version.asset) {
-            self.skip(version, Unfit::Asset(version.asset.clone()).to_string());
+            self.leave_out(version, Unfit::Asset(version.asset.clone()).to_string());
             return Ok(false);
         }
         let connector = self.publisher.connector()?;
         if !connector.can_index_adjustment(payment, &version.reference) {
-            self.skip(version, Unfit::LongId.to_string());
+            self.leave_out(version, Unfit::LongId.to_string());
             return Ok(false);
         }
         if version
@@ -433,12 +446,21 @@ impl<'a> Work<'a> {
         self.notes.skipped.push((version.seq, reason));
     }
 
+    /// Skips a version. If it was to make its transaction known, what relates to that is skipped, too.
+    fn leave_out(&mut self, version: &PaymentsTransaction, reason: String) {
+        self.skip(version, reason);
+        let reference = &version.reference;
+        if !self.known.contains_key(reference) && self.left_out.insert(reference.clone()) {
+            self.notes.left_out.push((version.seq, reference.clone()));
+        }
+    }
+
     /// Notes that the API refuses a version. If it refuses the asset, it will refuse the next version with it, too.
     fn refuse(&mut self, version: &PaymentsTransaction, reason: String) {
         // The API names the field that is wrong: "Asset is invalid".
         if reason.contains("Asset ") {
             lock(&self.publisher.refused_assets).insert(version.asset.clone());
-            self.skip(version, Unfit::Asset(version.asset.clone()).to_string());
+            self.leave_out(version, Unfit::Asset(version.asset.clone()).to_string());
         } else {
             self.notes.refused.push((version.seq, reason));
         }
@@ -469,30 +491,5 @@ fn pushed(version: &PaymentsTransaction, newest: Option<Timestamp>, part: Part) 
         newest: newest.unwrap_or(version.updated_at).nanoseconds(),
         read_after: None,
         part,
-    }
-}
-
-impl PaymentsTransaction {
-    fn named(&self) -> String {
-        super::named(&self.reference, self.seq)
-    }
-
-    /// As an event of the payment that it is a part of, in whose asset the payment's amount is.
-    fn event_in(&self, part: &Part, asset: &str) -> PaymentEvent<'_> {
-        let mut event = self.event(matches!(part, Part::Own(_)));
-        if self.asset != asset && payment::moves_amount(self.status) {
-            event.amount = &BigInt::ZERO;
-        }
-        event
-    }
-
-    fn event(&self, is_own: bool) -> PaymentEvent<'_> {
-        PaymentEvent {
-            status: self.status,
-            amount: &self.amount,
-            // To the precision in which the ledger keeps it, so that a replay makes the same adjustments.
-            at: Timestamp::from_nanoseconds(self.updated_at.nanoseconds()),
-            is_own,
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{history, is_post, left_out, number, place, publisher, replayed, with_status};
 use crate::formance::{CLIENT_SECRET, CONNECTOR_SECRET, Connectivity, sandbox};
@@ -194,7 +194,8 @@ fn what_the_api_cannot_take_is_counted_and_holds_nothing_up() {
     far["sourceAccountID"] = json!("é".repeat(1_000));
     psp.add_raw_transaction(far);
     let ran = place.poll_well();
-    assert_eq!(stack.payments().len(), 251, "{ran}");
+    assert_eq!(stack.payments().len(), 252, "{ran}");
+    assert_eq!(stack.payment("yen").asset, "JPY/0");
     assert_eq!(stack.payment("far").source, None);
     psp.change_account("acc-2", json!({ "accountName": "Another name" }));
     psp.change_transaction(
@@ -221,8 +222,7 @@ fn what_the_api_cannot_take_is_counted_and_holds_nothing_up() {
         ),
         ("an account and a beneficiary have the same id", 1),
         ("asset BTC/8", 2),
-        ("asset JPY", 1),
-        ("asset COIN", 1),
+        ("asset COIN/0", 1),
         ("changed accounts and beneficiaries", 1),
         ("changed types", 1),
         ("changed amounts without a capture or a refund", 1),
@@ -240,6 +240,54 @@ fn what_the_api_cannot_take_is_counted_and_holds_nothing_up() {
     assert_eq!(stack.payment("tx-001").adjustments.len(), 2);
     assert_eq!(stack.payment("tx-002").amount, number(100));
     assert_eq!(stack.accounts()["acc-2"].name, "Account acc-2");
+}
+
+#[test]
+fn what_relates_to_a_skipped_payment_is_skipped_too() {
+    let psp = FakePsp::start();
+    let stack = Connectivity::start();
+    let place = place(&psp, &stack);
+    let add = |id: &str, second: u8, more: Value| {
+        let mut added = transaction(id, &format!("2024-02-01T00:00:{second:02}Z"));
+        added
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        psp.add_raw_transaction(added);
+    };
+    let relates = |to: &str| json!({ "relatedTransactionID": to, "status": "REFUNDED" });
+    add("before", 0, relates("bitcoin"));
+    add("before its child", 1, relates("before"));
+    add("before x", 1, relates("x"));
+    place.poll_well();
+    assert_eq!(publisher(&place)["waiting"], 3);
+    add("bitcoin", 2, json!({ "currency": "BTC/8" }));
+    add("after", 3, relates("bitcoin"));
+    add("x", 4, json!({}));
+    place.poll_well();
+    add("later", 5, relates("bitcoin"));
+    add("later x", 5, relates("x"));
+    add("later than its child", 6, relates("after"));
+    place.poll_well();
+    assert_eq!(publisher(&place)["waiting"], 0);
+    let expected = [
+        ("related transactions whose payments are skipped", 7),
+        ("ids shorter than 3 characters", 1),
+        ("asset BTC/8", 1),
+    ];
+    let expected = expected.map(|(reason, count)| (reason.to_owned(), count));
+    assert_eq!(left_out(&place), expected.into());
+
+    // Its asset is corrected.
+    psp.change_transaction(
+        "bitcoin",
+        json!({ "currency": "EUR/2", "updatedAt": "2024-02-01T00:01:00Z" }),
+    );
+    let mut refund = with_status("refund", "2024-02-01T00:02:00Z", "REFUNDED", "40");
+    refund["relatedTransactionID"] = json!("bitcoin");
+    psp.add_raw_transaction(refund);
+    place.poll_well();
+    assert_eq!(history(&stack.payment("bitcoin")), ["PENDING", "REFUNDED"]);
 }
 
 /// The directory that BANK_DATA names holds 49,102 transactions of a real bank, 4,500 accounts and 6,446 beneficiaries.
