@@ -25,6 +25,8 @@ pub struct Pending {
     pub missing: MissingAccounts,
     /// Damaged versions that were read again as they were, by seq.
     repaired: BTreeMap<i64, Repair>,
+    /// Versions that were found to be damaged: seq and stream.
+    damaged: Vec<(i64, Stream)>,
     unknown_values: UnknownValues,
     /// Whether a part of a page was committed ahead. The rest of it follows with the cursor.
     is_ahead: bool,
@@ -56,6 +58,7 @@ impl Pending {
             older_balances: OlderBalances::new(store)?,
             missing: MissingAccounts::new(store)?,
             repaired: BTreeMap::new(),
+            damaged: Vec::new(),
             unknown_values: UnknownValues::new(store)?,
             is_ahead: false,
         })
@@ -74,17 +77,23 @@ impl Pending {
     pub fn take_page(&mut self, store: &mut Store, records: &[Record]) -> StoreResult<Vec<Judged>> {
         let mut first: HashMap<(&str, Timestamp), &Record> = HashMap::new();
         let mut judged = Vec::with_capacity(records.len());
-        for record in records {
-            let twin = *first
-                .entry((&record.id, record.timestamp))
-                .or_insert(record);
-            // Two contents with one id and date on one page are two records, whatever is stored.
-            let is_duplicate = twin.hash != record.hash && !same_content(&twin.json, &record.json);
-            judged.push(self.take(store, record, is_duplicate)?);
-            if judged.len().is_multiple_of(self.most_records) && judged.len() < records.len() {
+        for part in records.chunks(self.most_records) {
+            if !judged.is_empty() {
                 self.commit(store, &Batch::default())?;
                 self.is_ahead = true;
             }
+            store.look_up(|store| {
+                for record in part {
+                    let twin = *first
+                        .entry((&record.id, record.timestamp))
+                        .or_insert(record);
+                    // Two contents with one id and date on one page are two records, whatever is stored.
+                    let is_duplicate =
+                        twin.hash != record.hash && !same_content(&twin.json, &record.json);
+                    judged.push(self.take(store, record, is_duplicate)?);
+                }
+                Ok(())
+            })?;
         }
         Ok(judged)
     }
@@ -130,7 +139,7 @@ impl Pending {
             }
         }
         if let Some(known) = before.as_ref().filter(|known| !known.is_intact()) {
-            self.take_damaged(store, record, verdict, known.seq)?;
+            self.take_damaged(record, verdict, known.seq);
         }
         let mut newly_quarantined = false;
         match verdict {
@@ -172,6 +181,7 @@ impl Pending {
     /// stream, and within a stream as it was read.
     pub fn commit(&mut self, store: &mut Store, batch: &Batch) -> StoreResult<()> {
         let (poll, sweep) = (self.versions.poll, self.versions.sweep);
+        store.note_damage(&std::mem::take(&mut self.damaged))?;
         let repaired: Vec<Repair> = self.repaired.values().cloned().collect();
         let versions = self.versions.in_order();
         store.commit(&Batch {
@@ -200,16 +210,11 @@ impl Pending {
     }
 
     /// A record was read whose newest version is damaged. If it is the one that was stored, that is repaired.
-    fn take_damaged(
-        &mut self,
-        store: &Store,
-        record: &Record,
-        verdict: Verdict,
-        seq: i64,
-    ) -> StoreResult<()> {
+    fn take_damaged(&mut self, record: &Record, verdict: Verdict, seq: i64) {
         let stream = record.stream;
         if verdict != Verdict::Repaired {
-            return store.note_damage(stream, seq);
+            self.damaged.push((seq, stream));
+            return;
         }
         let repair = Repair {
             seq,
@@ -222,7 +227,6 @@ impl Pending {
                 escaped(&record.id)
             );
         }
-        Ok(())
     }
 
     fn push(&mut self, record: &Record, number: i64) {

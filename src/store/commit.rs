@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
+use super::database::{execute, optional};
 use super::{
     Cursor, Error, PollRow, QuarantineEntry, Repair, Store, SweepRow, cursor, damage, missing,
     older_balances, poll, quarantine, records, stamping::Stamped, stamping::Stamping, sweep,
@@ -123,13 +124,9 @@ fn append(
     let swept = batch.sweep.map(|sweep| sweep.number);
     let mut append = connection.prepare_cached(
         "INSERT INTO version (stream, id, number, previous, timestamp, hash, observed_at, poll, sweep, json)
-         VALUES (?1, ?2, ?3, CASE WHEN ?3 > 1 THEN (SELECT seq FROM record WHERE stream = ?1 AND id = ?2) END,
-                 ?4, ?5, ?6, ?7, ?8, ?9)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;
-    let mut point = connection.prepare_cached(
-        "INSERT INTO record (stream, id, seq) VALUES (?1, ?2, ?3)
-         ON CONFLICT (stream, id) DO UPDATE SET seq = excluded.seq",
-    )?;
+    let mut newest = NewestVersions::new(connection);
     let mut stamping = Stamping::new(connection, stamped);
     let mut unlisted = Vec::new();
     for Version {
@@ -139,10 +136,15 @@ fn append(
     } in batch.versions
     {
         crash::point();
+        let previous = match number {
+            1 => None,
+            _ => newest.of(record)?,
+        };
         let seq = append.insert((
             record.stream,
             &record.id,
             number,
+            previous,
             record.timestamp,
             record.hash,
             observed_at,
@@ -151,17 +153,71 @@ fn append(
             &record.json,
         ))?;
         crash::point();
-        point.execute((record.stream, &record.id, seq))?;
-        crash::point();
+        newest.put(record, seq)?;
         if let Some(left_out) = stamping.stamp(record, seq)? {
             unlisted.extend(unlisted::count(connection, record, *number, left_out)?);
         }
     }
+    newest.write()?;
     for repair in batch.repaired {
         crash::point();
         damage::repair(connection, &mut stamping, repair)?;
     }
     Ok((stamping.stamped(), unlisted))
+}
+
+/// The newest version of each record, while a batch is appended. They are written at its end in the order of the table:
+/// ids come in any order, and each would touch another page of the file.
+struct NewestVersions<'a> {
+    connection: &'a Connection,
+    pending: BTreeMap<(Stream, &'a str), i64>,
+}
+
+impl<'a> NewestVersions<'a> {
+    fn new(connection: &'a Connection) -> NewestVersions<'a> {
+        NewestVersions {
+            connection,
+            pending: BTreeMap::new(),
+        }
+    }
+
+    /// The seq of a record's newest version.
+    fn of(&self, record: &'a Record) -> rusqlite::Result<Option<i64>> {
+        const NEWEST: &str = "SELECT seq FROM record WHERE stream = ?1 AND id = ?2";
+        match self.pending.get(&(record.stream, &*record.id)) {
+            Some(seq) => Ok(Some(*seq)),
+            None => optional(
+                self.connection,
+                NEWEST,
+                (record.stream, &record.id),
+                |row| row.get(0),
+            ),
+        }
+    }
+
+    fn put(&mut self, record: &'a Record, seq: i64) -> rusqlite::Result<()> {
+        if record.stream == Stream::Balances {
+            // Their stamp is kept in the same row, and is about to be read.
+            return self.point((record.stream, &record.id), seq);
+        }
+        self.pending.insert((record.stream, &record.id), seq);
+        Ok(())
+    }
+
+    fn write(self) -> rusqlite::Result<()> {
+        for ((stream, id), seq) in &self.pending {
+            crash::point();
+            self.point((*stream, id), *seq)?;
+        }
+        Ok(())
+    }
+
+    fn point(&self, (stream, id): (Stream, &str), seq: i64) -> rusqlite::Result<()> {
+        const POINT: &str = "
+            INSERT INTO record (stream, id, seq) VALUES (?1, ?2, ?3)
+            ON CONFLICT (stream, id) DO UPDATE SET seq = excluded.seq";
+        execute(self.connection, POINT, (stream, id, seq))
+    }
 }
 
 fn change_quarantine(connection: &Connection, batch: &QuarantineBatch) -> rusqlite::Result<()> {

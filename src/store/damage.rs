@@ -114,9 +114,9 @@ impl Database {
 }
 
 impl Store {
-    /// Notes that the text of a version is damaged.
-    pub fn note_damage(&self, stream: Stream, seq: i64) -> Result<(), Error> {
-        self.database.note_damage(&[(seq, stream)])
+    /// Notes that versions are damaged: seq and stream.
+    pub fn note_damage(&self, damaged: &[(i64, Stream)]) -> Result<(), Error> {
+        self.database.note_damage(damaged)
     }
 
     /// Lets a sweep read again what is damaged and was not asked for again so far. Balances are read by each poll.

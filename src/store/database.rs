@@ -60,6 +60,8 @@ impl Database {
             let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(file, flags)?;
             connection.busy_timeout(BUSY_TIMEOUT)?;
+            // Otherwise a statement whose bound value has decided about an index is planned again at every other value.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             // A commit is on the disk when it returns.
             connection.pragma_update(None, "synchronous", "FULL")?;
             // The system may have no folder for temporary files that can be written.
@@ -159,6 +161,17 @@ impl Database {
         self.run(doing, |connection| {
             work(&*connection.unchecked_transaction()?)
         })
+    }
+
+    /// Runs methods of this connection in one transaction that sees one state of the file. They must not write.
+    pub fn reading<T>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let begun = self.connection.unchecked_transaction();
+        let _transaction = begun.map_err(|source| Error::sqlite(source, doing, &self.file))?;
+        work()
     }
 
     /// As [`run`](Database::run), in one transaction that is committed at the end, or not at all. It is an error if a file of

@@ -10,6 +10,13 @@ use crate::api::{ContentHash, Record, Second, Stream, Timestamp, same_content};
 /// A record with more versions than this is not looked through to its first one: no payment has so many states.
 const LONGEST_HISTORY: usize = 100;
 
+const NEWEST: &str = "
+    SELECT version.seq, version.number, version.timestamp, version.hash, version.poll, version.sweep,
+           version.observed_at, version.json,
+           version.stream = record.stream AND version.id = record.id
+    FROM record JOIN version ON version.seq = record.seq
+    WHERE record.stream = ?1 AND record.id = ?2";
+
 /// The newest stored version of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredVersion {
@@ -49,14 +56,13 @@ impl StoredVersion {
 }
 
 impl Store {
+    /// Looks records up in one state of the file. That is faster than a look-up at a time; nothing can be written meanwhile.
+    pub fn look_up<T>(&self, work: impl FnOnce(&Store) -> Result<T, Error>) -> Result<T, Error> {
+        self.database.reading("look up records", || work(self))
+    }
+
     /// The newest stored version of a record.
     pub fn newest(&self, stream: Stream, id: &str) -> Result<Option<StoredVersion>, Error> {
-        const NEWEST: &str = "
-            SELECT version.seq, version.number, version.timestamp, version.hash, version.poll, version.sweep,
-                   version.observed_at, version.json,
-                   version.stream = record.stream AND version.id = record.id
-            FROM record JOIN version ON version.seq = record.seq
-            WHERE record.stream = ?1 AND record.id = ?2";
         self.database
             .optional("look up a record", NEWEST, (stream, id), |row| {
                 let is_its = row.get(8)?;
@@ -132,5 +138,33 @@ impl Store {
             (seqs.start(), seqs.end(), limit(most)),
             |row| row.try_into(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::store::Identity;
+
+    #[test]
+    fn a_look_up_is_planned_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity {
+            name: "test".to_owned(),
+            endpoint: "http://localhost".to_owned(),
+        };
+        let store = Store::open(folder.path(), &identity).unwrap();
+        for id in ["a", "b", "c"] {
+            for stream in Stream::ALL {
+                assert_eq!(store.newest(stream, id).unwrap(), None);
+            }
+        }
+        let planned_again = store.database.run("count the plans", |connection| {
+            let statement = connection.prepare_cached(NEWEST)?;
+            Ok(statement.get_status(StatementStatus::RePrepare))
+        });
+        assert_eq!(planned_again.unwrap(), 0);
     }
 }
