@@ -306,14 +306,16 @@ pub struct SandboxOptions {
     /// Delay each answer by this time, such as 50ms
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub latency: Duration,
-    /// Depart from the API: past404 (404 past the last page), pastnull (null for an empty page) or redirect (to the path with
-    /// a slash)
+    /// Depart from the API: past404 (404 past the last page), pastnull (null for an empty page), redirect (to the path with a
+    /// slash), hides (nothing for a filter), pages0 (page 0 is the first one), deep (400 past page 2), replicas (older balances
+    /// every second time) or endless (accounts without an end)
     #[arg(long, value_name = "NAME", value_parser = fault)]
     pub fault: Option<Fault>,
 }
 
 fn fault(text: &str) -> Result<Fault, &'static str> {
-    Fault::from_name(text).ok_or("write past404, pastnull or redirect")
+    let known = "write past404, pastnull, redirect, hides, pages0, deep, replicas or endless";
+    Fault::from_name(text).ok_or(known)
 }
 
 fn listed(text: &str) -> Result<Stream, &'static str> {

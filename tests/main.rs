@@ -32,6 +32,7 @@ mod figures;
 mod formance;
 mod isolated;
 mod keys;
+mod list_ends;
 mod listener;
 mod ndjson;
 mod once;

@@ -130,8 +130,11 @@ fn is_read_to_its_end(records: Vec<Value>, commands: &[&str]) {
             value.map(|value| value.replace("%3A", ":"))
         };
         let from = parameter("updatedAtFrom").unwrap_or_default();
-        let number = |name| parameter(name).unwrap().parse::<usize>().unwrap();
+        let number = |name| parameter(name).map_or(1, |text| text.parse::<usize>().unwrap());
         let (page, size) = (number("page"), number("pageSize"));
+        if page == 0 {
+            return Reply::status(400);
+        }
         let hidden = [0, 3, 1, 2].get(page).copied().unwrap_or(0);
         let passing = records
             .iter()

@@ -104,6 +104,11 @@ impl<'a> RecordFields<'a> {
         date(stream.date_field(), value)
     }
 
+    /// The field `createdAt`, if it is valid.
+    pub fn created_at(&self) -> Option<Timestamp> {
+        date("createdAt", self.get("createdAt")).ok()
+    }
+
     /// Checks the rules other than those of the key and the date. The error is the first one that the record breaks.
     pub fn check(&self, stream: Stream) -> Result<(), String> {
         match stream {

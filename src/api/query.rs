@@ -12,8 +12,8 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 /// A request for one page of a list, as this program sends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query {
-    /// The number of the page, from 1.
-    pub page: u64,
+    /// The number of the page, as the service counts; `None` names no page.
+    pub page: Option<u64>,
     /// The number of records that the service is asked to put on a page.
     pub page_size: u32,
     /// Asks only for records dated in this second or later; `None` asks for the whole list.
@@ -26,10 +26,10 @@ impl Query {
     pub fn path(&self, stream: Stream) -> String {
         let date = stream.date_field();
         let mut parameters = vec![
-            ("page".to_owned(), self.page.to_string()),
             ("pageSize".to_owned(), self.page_size.to_string()),
             ("sort".to_owned(), format!("{date}:asc")),
         ];
+        parameters.extend(self.page.map(|page| ("page".to_owned(), page.to_string())));
         parameters.extend(
             self.from
                 .map(|second| (format!("{date}From"), second.to_string())),
@@ -61,7 +61,7 @@ mod tests {
         let from = Some(Timestamp::parse("2024-05-01T12:00:00.9Z").unwrap().second());
         let path = |stream, from| {
             Query {
-                page: 2,
+                page: Some(2),
                 page_size: 100,
                 from,
             }

@@ -32,6 +32,12 @@ impl Record {
             unknown_values: Vec::new(),
         }
     }
+
+    /// Its field `createdAt`, if it has a valid one.
+    pub fn created_at(&self) -> Option<Timestamp> {
+        let fields: RecordFields = serde_json::from_str(&self.json).ok()?;
+        fields.created_at()
+    }
 }
 
 /// An element of a page, or a Balances object, that breaks a rule of the API.

@@ -12,11 +12,16 @@ use crate::signals;
 /// How long delivery may continue after a signal.
 const LAST_DELIVERIES: Duration = Duration::from_secs(1);
 
+/// Polling periods that a list may take, an hour by default.
+const SHARE: u32 = 30;
+
 /// Polls until caught up and delivers everything.
 pub(super) fn run(options: &PollOptions) -> Result<Exit, CommandError> {
     let mut config = Config::read(&options.config.config)?;
     // A process that exits when it has caught up answers nobody.
     config.listen = None;
+    // No poll follows it soon.
+    config.polling.share = config.polling.period * SHARE;
     let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
     let targets = config
         .publish

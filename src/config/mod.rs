@@ -218,6 +218,7 @@ fn polling(file: &File) -> poll::Settings {
             .map_or(20_000, |Whole(versions)| versions as usize),
         lookback: file.lookback.map_or(60, seconds),
         period: polling_period(file),
+        share: polling_period(file),
         sweep_period: sweep_period(file),
     }
 }

@@ -6,7 +6,7 @@ use super::cursor::Step;
 use super::judge::Verdict;
 use super::pending::{Judged, Pending};
 use super::quarantine::{self, DUPLICATE};
-use super::reading::Reading;
+use super::reading::{Reading, log_quirks};
 use super::retry::retry_quarantined;
 use super::tally::Tally;
 use super::workers::{BalancesAnswer, Job, JobError, PageAnswer};
@@ -28,15 +28,18 @@ const FAR_BEHIND: Duration = Duration::from_secs(3_600);
 /// One poll under way: what to ask next, and what to do with the answers.
 ///
 /// Lists come first: each waits for its own answers, while the balances of the accounts wait for nobody. Transactions
-/// are listed once the list of accounts has ended, complete or failed.
+/// are listed once the list of accounts has ended, complete or failed, or at once if it does not end within a poll.
 #[derive(Debug)]
 pub struct Cycle {
     readings: Vec<Reading>,
     accounts: AccountQueue,
+    /// What is known of the balances, as the store has it.
+    balances: Cursor,
     pending: Pending,
     tally: Tally,
     /// Jobs whose outcomes are still to come.
     in_flight: usize,
+    settings: Settings,
     /// Whether it stores nothing while this machine's clock is far behind that of the service.
     waits_for_clock: bool,
 }
@@ -57,9 +60,11 @@ impl Cycle {
         let mut cycle = Cycle {
             readings,
             accounts: AccountQueue::new(store, settings)?,
+            balances: store.cursor(Stream::Balances)?,
             pending: Pending::new(store, number, None, settings.batch_records)?,
             tally: Tally::new(number, client),
             in_flight: 0,
+            settings: settings.clone(),
             waits_for_clock: number <= POLLS_WAITING && store.last_seq()? == 0,
         };
         retry_quarantined(store, &mut cycle.pending, &mut cycle.tally)?;
@@ -75,6 +80,7 @@ impl Cycle {
             return Ok(Some(Job::ListPage {
                 stream: reading.stream,
                 query: reading.request(),
+                is_question: reading.is_question(),
             }));
         }
         let account = self.accounts.next(store)?.cloned();
@@ -89,7 +95,9 @@ impl Cycle {
             .filter(|reading| reading.is_ready())
             .find(|reading| match reading.stream {
                 Stream::Accounts => self.accounts.has_room(),
-                Stream::Transactions => accounts.is_some_and(Reading::has_ended),
+                Stream::Transactions => {
+                    accounts.is_some_and(|accounts| accounts.has_ended() || accounts.is_endless())
+                }
                 _ => true,
             })
     }
@@ -150,7 +158,7 @@ impl Cycle {
         let listed = match answer {
             Ok(listed) => listed,
             Err(error) => {
-                if !reading.recovers(&error) {
+                if reading.recovers(&error).is_none() {
                     reading.fail();
                     self.fail(stream, &error);
                 }
@@ -168,10 +176,15 @@ impl Cycle {
         self.tally.success();
         let time = clocks.read(&listed, reading.waited());
         let read = reading.take(store, &mut self.pending, &listed, time)?;
-        if read.step == Step::End
-            && let Some(reason) = reading.incomplete()
-        {
-            self.tally.incomplete(stream, reason);
+        if read.step == Step::End {
+            if let Some(reason) = reading.incomplete() {
+                self.tally.incomplete(stream, reason);
+            }
+        } else if let Some(reason) = reading.never_ends(store)? {
+            reading.fail();
+            self.tally.failure(stream, reason);
+        } else if let Some(reason) = reading.leaves(&self.settings) {
+            self.tally.unfinished(stream, reason);
         }
         for unusable in read.quarantined {
             self.count_quarantined(stream, unusable);
@@ -237,10 +250,13 @@ impl Cycle {
         client: &ServiceClient,
         ended: bool,
     ) -> StoreResult<()> {
-        let moved: Vec<(Stream, Cursor)> = self
-            .readings
-            .iter()
+        let readings = self.readings.iter();
+        let moved: Vec<(Stream, Cursor)> = readings
             .filter_map(|reading| Some((reading.stream, reading.moved_cursor()?)))
+            .chain(
+                self.changed_balances()
+                    .map(|cursor| (Stream::Balances, cursor)),
+            )
             .collect();
         let ended_at = ended.then(|| Timestamp::now().second());
         let poll = self.report(client).row(ended_at);
@@ -254,9 +270,20 @@ impl Cycle {
         for (stream, cursor) in moved {
             if let Some(reading) = self.reading_mut(stream) {
                 reading.committed(cursor);
+            } else {
+                log_quirks(stream, &self.balances.quirks, &cursor.quirks);
+                self.balances = cursor;
             }
         }
         Ok(())
+    }
+
+    /// What is known of the balances, if that has changed.
+    fn changed_balances(&self) -> Option<Cursor> {
+        let mut cursor = self.balances.clone();
+        let before = cursor.quirks.replicas_disagree_at;
+        cursor.quirks.replicas_disagree_at = self.pending.older_balances.disagree_at(before);
+        (cursor != self.balances).then_some(cursor)
     }
 
     /// What it did so far.

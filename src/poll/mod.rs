@@ -37,6 +37,9 @@
 //! they are committed together with the cursors that they allow. `tally` counts. `report` is what the log, the state and
 //! the listener show of the poll.
 //!
+//! A list that does not end within its `share` of a poll continues in the next one, so that the others get their turn. One
+//! that gives the same records again and again is left.
+//!
 //! A request that fails costs its account or its stream until the next poll; the rest goes on. A key that the service
 //! refuses from the start ends the poll. When the balances of one account after the other fail, the other accounts wait
 //! for the next poll.
@@ -62,6 +65,7 @@ mod queue;
 mod reading;
 mod report;
 mod retry;
+mod share;
 mod sweep;
 mod sweep_end;
 mod tally;
@@ -94,6 +98,8 @@ pub struct Settings {
     pub lookback: u64,
     /// From the start of one poll to the start of the next.
     pub period: Duration,
+    /// How long a list may take of a poll, if the next one continues where it is left.
+    pub share: Duration,
     /// From the start of one sweep to the start of the next.
     pub sweep_period: Duration,
 }

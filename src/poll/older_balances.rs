@@ -7,6 +7,9 @@ use crate::store::{Store, StoredVersion};
 /// Seconds for which the balances of a replica that lags are no news. After that time without newer ones, they count.
 const REPLICA_LAG: u64 = 3_600;
 
+/// Seconds after which replicas that have not disagreed again count as one service.
+const DISAGREEMENT: u64 = 86_400;
+
 /// Accounts whose balances are answered with an older `at` than the stored ones have.
 ///
 /// A replica that lags gives such an answer in turn with another one that does not. A service whose clock was ahead, or that
@@ -17,6 +20,8 @@ pub struct OlderBalances {
     since: HashMap<String, Second>,
     /// What the next commit changes.
     changed: BTreeMap<String, Option<Second>>,
+    /// An account was answered with older balances, and then with the newer ones again.
+    disagree: bool,
 }
 
 impl OlderBalances {
@@ -25,6 +30,7 @@ impl OlderBalances {
         Ok(OlderBalances {
             since: store.older_balances()?,
             changed: BTreeMap::new(),
+            disagree: false,
         })
     }
 
@@ -47,7 +53,17 @@ impl OlderBalances {
     pub fn note_answer(&mut self, account: &str, at: Timestamp, known: Option<&StoredVersion>) {
         if known.is_none_or(|known| at >= known.timestamp) && self.since.contains_key(account) {
             self.note(account, None);
+            self.disagree = true;
         }
+    }
+
+    /// When replicas last disagreed; none if that is a day ago. `before`: when they had before this poll.
+    pub fn disagree_at(&self, before: Option<Second>) -> Option<Second> {
+        let now = Timestamp::now().second();
+        if self.disagree {
+            return Some(now);
+        }
+        before.filter(|before| now.since(*before) < DISAGREEMENT)
     }
 
     /// What the next commit changes: accounts, and since when they are answered like this, if they are.

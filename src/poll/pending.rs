@@ -21,7 +21,7 @@ pub struct Pending {
     most_records: usize,
     pub versions: PendingVersions,
     pub quarantine: QuarantineChanges,
-    older_balances: OlderBalances,
+    pub older_balances: OlderBalances,
     pub missing: MissingAccounts,
     /// Damaged versions that were read again as they were, by seq.
     repaired: BTreeMap<i64, Repair>,

@@ -2,9 +2,10 @@ use std::time::{Duration, Instant};
 
 use super::cursor::{AnswerTime, Step, Walk};
 use super::pending::{Judged, Pending};
+use super::share::Share;
 use super::workers::JobError;
 use super::{Settings, StoreResult};
-use crate::api::{Query, Second, Stream, Timestamp, Unusable};
+use crate::api::{Query, Record, Second, Stream, Timestamp, Unusable};
 use crate::health::Alarm;
 use crate::psp::{self, ListPage};
 use crate::store::{Cursor, QuarantineKind, Quirks, Store, SweepPlace};
@@ -18,6 +19,7 @@ pub struct Reading {
     state: ReadingState,
     /// The stream's cursor as the store has it.
     stored: Cursor,
+    share: Share,
 }
 
 /// What a list is read for.
@@ -29,7 +31,10 @@ enum Purpose {
         began_at: Option<Second>,
     },
     /// A sweep reads from the beginning to the end, whatever the cursor says.
-    Sweep,
+    Sweep {
+        /// When the sweep began.
+        began_at: Second,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,20 +76,28 @@ impl Reading {
             walk: Walk::new(stored.clone(), settings.page_size, settings.lookback, now),
             state: ReadingState::Ready,
             stored,
+            share: Share::new(0),
         })
     }
 
     /// Begins to read a list from that place on, for a sweep.
-    pub fn sweep(store: &Store, stream: Stream, place: SweepPlace) -> StoreResult<Reading> {
+    pub fn sweep(
+        store: &Store,
+        stream: Stream,
+        place: SweepPlace,
+        began_at: Second,
+    ) -> StoreResult<Reading> {
         let stored = store.cursor(stream)?;
         let now = Timestamp::now().second();
         let page_size = place.page_size;
+        let share = Share::new(place.known);
         Ok(Reading {
             stream,
-            purpose: Purpose::Sweep,
+            purpose: Purpose::Sweep { began_at },
             walk: Walk::sweep(stored.clone(), page_size, place, now),
             state: ReadingState::Ready,
             stored,
+            share,
         })
     }
 
@@ -139,12 +152,23 @@ impl Reading {
         self.state = ReadingState::Failed;
     }
 
-    /// Whether the reading goes on in spite of this error: with a smaller page after one that was too large or too much for
-    /// the service, or with another one after one that was refused, because the list may have ended.
-    pub fn recovers(&mut self, error: &JobError) -> bool {
-        use psp::Error::{NoAnswer, NotFound, Refused, TooLarge, Unavailable};
+    /// How the reading goes on in spite of this error, if it does: with a smaller page after one that was too large or too
+    /// much for the service, with another one after one that was refused, because the list may have ended, or without the
+    /// answer to a mere question.
+    pub fn recovers(&mut self, error: &JobError) -> Option<Step> {
+        use psp::Error::{NoAnswer, NotFound, Refused, Stopped, TooLarge, Unavailable};
+        let is_stopped = matches!(error, JobError::Request(Stopped { .. }));
+        if self.walk.is_question() && !is_stopped {
+            log::debug!(
+                "{}: {error}; it was a question about the service only",
+                self.stream
+            );
+            let step = self.walk.question_failed();
+            self.go_on_with(step);
+            return Some(step);
+        }
         let JobError::Request(error) = error else {
-            return false;
+            return None;
         };
         let recovers = match error {
             TooLarge { .. } | NoAnswer { .. } | Unavailable { .. } => self.walk.shrink(),
@@ -155,16 +179,26 @@ impl Reading {
             } => self.walk.refused(),
             _ => false,
         };
-        if recovers {
+        recovers.then(|| {
             log::debug!("{}: {error}; the list is read on", self.stream);
             self.answered();
-        }
-        recovers
+            Step::Ask
+        })
     }
 
-    /// Whether the page that is due has been read before, and only has to be answered.
-    pub fn is_confirming(&self) -> bool {
-        self.walk.is_confirming()
+    /// Whether the request that is due only asks how the service behaves. It gets one try.
+    pub fn is_question(&self) -> bool {
+        self.walk.is_question()
+    }
+
+    /// Whether the records of the page that is due belong to pages that are read as well.
+    pub fn is_read_elsewhere(&self) -> bool {
+        self.walk.is_asking_about_service()
+    }
+
+    /// Asks whether the filter gives a record of the page that was just taken, because polls should have found it.
+    pub fn ask_for_missed(&mut self, listed: &ListPage, record: &Record) {
+        self.walk.ask_for_missed(&listed.page, record);
     }
 
     /// Takes a page: its records become pending or not, and the walk takes its next step.
@@ -191,17 +225,22 @@ impl Reading {
         let judged = pending.take_page(store, &page.records)?;
         let stored: Vec<Option<Timestamp>> =
             judged.iter().map(|judged| Some(judged.before?.0)).collect();
+        self.share.take(&judged);
         self.walk.note_redirect(listed.redirected);
         let step = self.walk.step(page, &stored, time);
-        match step {
-            Step::Ask => self.answered(),
-            Step::End => self.complete(),
-        }
+        self.go_on_with(step);
         Ok(PageRead {
             quarantined,
             judged,
             step,
         })
+    }
+
+    fn go_on_with(&mut self, step: Step) {
+        match step {
+            Step::Ask => self.answered(),
+            Step::End => self.complete(),
+        }
     }
 
     fn complete(&mut self) {
@@ -210,7 +249,7 @@ impl Reading {
             Purpose::Poll { began_at } => {
                 position == began_at && self.walk.stands_before_the_future()
             }
-            Purpose::Sweep => false,
+            Purpose::Sweep { .. } => false,
         };
         let standing = if stands { self.stored.standing + 1 } else { 0 };
         // Once, when it begins to be an alarm.
@@ -231,7 +270,40 @@ impl Reading {
 
     /// Where the sweep has come to.
     pub fn place(&self) -> Option<SweepPlace> {
-        self.walk.place()
+        let place = self.walk.place()?;
+        Some(SweepPlace {
+            known: self.share.known,
+            ..place
+        })
+    }
+
+    /// Why the reading of a poll leaves the list before its end, if it does.
+    pub fn leaves(&mut self, settings: &Settings) -> Option<String> {
+        let position = self.walk.cursor().position;
+        let resumes = matches!(self.purpose, Purpose::Poll { began_at } if position > began_at);
+        let reason = self.share.is_used_up(settings, resumes)?;
+        self.walk.leave();
+        self.fail();
+        Some(reason)
+    }
+
+    /// Why the list cannot be read to its end, if that is so.
+    pub fn never_ends(&mut self, store: &Store) -> StoreResult<Option<String>> {
+        if self.is_endless() && self.stored.position.is_some() && !self.is_poll() {
+            return Ok(Some(
+                "polls have not come to the end of the list yet".to_owned(),
+            ));
+        }
+        self.share.goes_in_circles(store, self.stream)
+    }
+
+    /// Whether the last poll has left the list before its end.
+    pub fn is_endless(&self) -> bool {
+        self.stored.quirks.paging.endless_since.is_some()
+    }
+
+    fn is_poll(&self) -> bool {
+        matches!(self.purpose, Purpose::Poll { .. })
     }
 
     /// Why a part of the list cannot be read, if that is so.
@@ -241,17 +313,16 @@ impl Reading {
 
     /// The cursor to commit with what was read; none if it has not changed.
     pub fn moved_cursor(&self) -> Option<Cursor> {
-        let walked = self.walk.cursor();
-        let mut cursor = match self.purpose {
-            Purpose::Poll { .. } => walked.clone(),
-            Purpose::Sweep => Cursor {
-                quirks: walked.quirks.clone(),
-                again: walked.again.clone(),
-                ..self.stored.clone()
-            },
+        let mut cursor = match (self.purpose, self.state) {
+            (Purpose::Poll { .. }, _) => self.walk.cursor().clone(),
+            (Purpose::Sweep { began_at }, ReadingState::Complete { at, .. }) => {
+                self.walk.swept(&self.stored, began_at, at)
+            }
+            (Purpose::Sweep { .. }, _) => self.walk.sweeping(&self.stored),
         };
         if let (Purpose::Poll { .. }, ReadingState::Complete { at, standing }) =
             (self.purpose, self.state)
+            && self.walk.vouches()
         {
             cursor.began_at = self.walk.began();
             cursor.ended_at = Some(at);
@@ -281,7 +352,7 @@ impl Reading {
 }
 
 /// Logs what was found out about the service, and what is no longer so. Each once.
-fn log_quirks(stream: Stream, before: &Quirks, now: &Quirks) {
+pub fn log_quirks(stream: Stream, before: &Quirks, now: &Quirks) {
     let (before, now) = (before.describe(), now.describe());
     for found in &now {
         if !before.iter().any(|known| known.name == found.name) {

@@ -30,6 +30,8 @@ pub struct Sweep {
     quarantined: usize,
     /// Bytes of their texts.
     quarantined_bytes: usize,
+    /// The filter of a list hides records. Known at the end.
+    hides: bool,
     /// The answer to the last slice's last job, which came after that slice.
     late: Option<PageAnswer>,
 }
@@ -69,12 +71,13 @@ impl Sweep {
         }
         let poll = store.next_poll()? - 1;
         Ok(Sweep {
-            reading: Reading::sweep(store, row.stream, row.place.clone())?,
+            reading: Reading::sweep(store, row.stream, row.place.clone(), row.started_at)?,
             pending: Pending::new(store, poll, Some(row.number), settings.batch_records)?,
             lookback: settings.lookback,
             pages: 0,
             quarantined: 0,
             quarantined_bytes: 0,
+            hides: false,
             late: None,
             row,
         })
@@ -145,13 +148,16 @@ impl Sweep {
         answer: PageAnswer,
     ) -> StoreResult<Option<SliceReport>> {
         self.reading.answered();
-        self.pages += 1;
+        self.pages += u64::from(!self.reading.is_question());
         match answer {
             Ok(listed) => self.take(store, &listed),
-            Err(error) if self.reading.recovers(&error) => Ok(None),
             // Not the service's fault. The loop ends the slice.
             Err(JobError::Request(psp::Error::Stopped { .. })) => Ok(None),
-            Err(error) => self.fail(store, &error),
+            Err(error) => match self.reading.recovers(&error) {
+                Some(Step::Ask) => Ok(None),
+                Some(Step::End) => self.end_list(store),
+                None => self.fail(store, &error),
+            },
         }
     }
 
@@ -170,11 +176,11 @@ impl Sweep {
 
     /// Logs the closing line.
     pub fn log_end(&self) {
-        sweep_end::log(&self.row);
+        sweep_end::log(&self.row, self.hides);
     }
 
     fn take(&mut self, store: &mut Store, listed: &ListPage) -> StoreResult<Option<SliceReport>> {
-        if !self.reading.is_confirming() {
+        if !self.reading.is_read_elsewhere() {
             self.row.seen += listed.page.length() as i64;
         }
         let read = self.reading.take(
@@ -187,7 +193,9 @@ impl Sweep {
             self.count_quarantined(unusable.id.as_deref(), &unusable.reason, &unusable.json);
         }
         for (record, judged) in listed.page.records.iter().zip(&read.judged) {
-            self.count(record, judged);
+            if self.count(record, judged) {
+                self.reading.ask_for_missed(listed, record);
+            }
         }
         if let Some(place) = self.reading.place() {
             self.row.place = SweepPlace {
@@ -198,6 +206,9 @@ impl Sweep {
         match read.step {
             Step::End => self.end_list(store),
             Step::Ask => {
+                if let Some(reason) = self.reading.never_ends(store)? {
+                    return self.leave_out(store, &reason);
+                }
                 let too_much = quarantine::too_much(self.quarantined_bytes);
                 if too_much.is_some() || self.pending.is_full() {
                     self.commit(store)?;
@@ -213,7 +224,11 @@ impl Sweep {
             self.commit(store)?;
             return Ok(Some(self.report(Some(error.to_string()))));
         }
-        log::warn!("{}: skipped in this sweep: {error}", self.row.stream);
+        self.leave_out(store, &error.to_string())
+    }
+
+    fn leave_out(&mut self, store: &mut Store, reason: &str) -> StoreResult<Option<SliceReport>> {
+        log::warn!("{}: skipped in this sweep: {reason}", self.row.stream);
         self.row.unread.push(self.row.stream.name().to_owned());
         self.next_list(store)
     }
@@ -263,12 +278,16 @@ impl Sweep {
         let Some(next) = Stream::LISTED.into_iter().find(after) else {
             self.row.ended_at = Some(Timestamp::now().second());
             self.commit(store)?;
+            for stream in Stream::LISTED {
+                self.hides |= store.cursor(stream)?.quirks.hides.is_some();
+            }
             return Ok(Some(self.report(None)));
         };
         self.commit(store)?;
         self.row.stream = next;
         self.row.place = SweepPlace::start(self.row.place.page_size);
-        self.reading = Reading::sweep(store, next, self.row.place.clone())?;
+        let place = self.row.place.clone();
+        self.reading = Reading::sweep(store, next, place, self.row.started_at)?;
         Ok(None)
     }
 
@@ -287,13 +306,13 @@ impl Sweep {
         Ok(())
     }
 
-    /// Counts what a record turned out to be.
-    fn count(&mut self, record: &Record, judged: &Judged) {
+    /// Counts what a record turned out to be. Whether polls should have found it.
+    fn count(&mut self, record: &Record, judged: &Judged) -> bool {
         if judged.newly_quarantined {
             self.count_quarantined(Some(&record.id), DUPLICATE, &record.json);
         }
         let Verdict::New { .. } = judged.verdict else {
-            return;
+            return false;
         };
         let before = judged.before;
         match before.filter(|(timestamp, _)| *timestamp >= record.timestamp) {
@@ -302,6 +321,7 @@ impl Sweep {
                 if sweep == Some(self.row.number - 1) {
                     self.count_always_changing(record);
                 }
+                false
             }
             None => self.count_missed(record.timestamp.second()),
         }
@@ -321,16 +341,19 @@ impl Sweep {
     }
 
     /// Counts a version that no poll had found, unless the next poll finds it: because of the lookback, or because it is newer
-    /// than what a complete poll can have seen.
-    fn count_missed(&mut self, dated: Second) {
+    /// than what a complete poll can have seen. Whether polls should have found it.
+    fn count_missed(&mut self, dated: Second) -> bool {
         let cursor = self.reading.stored();
         let lateness = cursor.position.map_or(0, |position| position.since(dated));
         let seen_until = cursor.began_at.map(|began| began.earlier(self.lookback));
         let was_hidden = Some(dated) > cursor.position && Some(dated) < seen_until;
-        if lateness > self.lookback || was_hidden {
+        let is_missed = lateness > self.lookback || was_hidden;
+        if is_missed {
             self.row.missed += 1;
             self.row.lateness = self.row.lateness.max(lateness as i64);
         }
+        // Where the filter is known to hide records, it may have hidden any of them.
+        is_missed || cursor.quirks.hides.is_some()
     }
 
     fn count_quarantined(&mut self, id: Option<&str>, reason: &str, json: &str) {
@@ -354,6 +377,7 @@ mod tests {
         batch_records: 100,
         lookback: 60,
         period: Duration::from_secs(60),
+        share: Duration::from_secs(60),
         sweep_period: Duration::from_secs(3_600),
     };
 
@@ -455,6 +479,8 @@ mod tests {
         let report = sweep.collect(&mut store, panicked).unwrap().unwrap();
         assert!(report.failure.unwrap().contains("on purpose"));
         sweep.go_on(&mut store).unwrap();
-        assert!(matches!(sweep.next_job(), Some(Job::SweepPage { query, .. }) if query.page == 1));
+        assert!(
+            matches!(sweep.next_job(), Some(Job::SweepPage { query, .. }) if query.page == Some(1))
+        );
     }
 }

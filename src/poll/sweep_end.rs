@@ -5,8 +5,8 @@ use crate::store::SweepRow;
 /// The longest lookback that is worth proposing: a poll reads everything within it again.
 const LONGEST_LOOKBACK: Duration = Duration::from_secs(366 * 86_400);
 
-/// Logs the closing line of a sweep, with what the figures mean.
-pub fn log(row: &SweepRow) {
+/// Logs the closing line of a sweep, with what the figures mean. `hides`: a filter is known to hide records.
+pub fn log(row: &SweepRow, hides: bool) {
     let ended_at = row.ended_at.unwrap_or(row.started_at);
     let mut line = format!(
         "sweep {} {}: {} records seen, {} of them missed before, {} changed without a newer date, {} s",
@@ -29,6 +29,12 @@ pub fn log(row: &SweepRow) {
     }
     if row.missed == 0 {
         log::info!("{line}");
+        return;
+    }
+    if hides {
+        log::info!(
+            "{line}; the service hides such records from its filter, so only sweeps find them (F10)"
+        );
         return;
     }
     if row.lateness == 0 {

@@ -92,10 +92,17 @@ impl Tally {
 
     /// Counts a list that cannot be read completely. The log said so when it was found out.
     pub fn incomplete(&mut self, stream: Stream, reason: &str) {
+        self.unfinished(
+            stream,
+            format!("the list cannot be read completely: {reason}"),
+        );
+    }
+
+    /// Counts a list that was left before its end. The log said so as of a quirk.
+    pub fn unfinished(&mut self, stream: Stream, reason: String) {
         let tally = &mut self.streams[stream];
         tally.failed += 1;
-        let failure = format!("the list cannot be read completely: {reason}");
-        tally.failures.push(failure);
+        tally.failures.push(reason);
     }
 
     /// A request has succeeded: the failures so far are not those of the whole service.

@@ -11,8 +11,12 @@ use crate::psp::{self, ListPage, ServiceClient};
 /// One request to the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Job {
-    /// A page of a list, for the poll.
-    ListPage { stream: Stream, query: Query },
+    /// A page of a list, for the poll. It gets one try if it is only a question about the service.
+    ListPage {
+        stream: Stream,
+        query: Query,
+        is_question: bool,
+    },
     /// The balances of one account, for the poll.
     Balances { account: String },
     /// A page of a list, for the sweep.
@@ -95,9 +99,19 @@ impl Workers {
 impl Job {
     fn run(self, client: &ServiceClient) -> Outcome {
         match self {
-            Job::ListPage { stream, query } => Outcome::ListPage {
+            Job::ListPage {
                 stream,
-                answer: caught(|| client.list(stream, &query)),
+                query,
+                is_question,
+            } => Outcome::ListPage {
+                stream,
+                answer: caught(|| {
+                    if is_question {
+                        client.list_in_passing(stream, &query)
+                    } else {
+                        client.list(stream, &query)
+                    }
+                }),
             },
             Job::Balances { account } => Outcome::Balances {
                 answer: caught(|| client.balances(&account)),

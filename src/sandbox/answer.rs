@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use percent_encoding::percent_decode_str;
 
-use super::fault::Fault;
+use super::fault::{Fault, FaultMemory};
 use super::initiation::InitiationRefusal;
 use super::latency::Latency;
 use super::state::{SandboxState, SharedState};
@@ -17,6 +17,7 @@ pub(super) struct Answers {
     /// None if answers are sent at once.
     pub latency: Option<Latency>,
     pub fault: Option<Fault>,
+    pub memory: FaultMemory,
 }
 
 impl Handler for Answers {
@@ -31,7 +32,7 @@ impl Handler for Answers {
     fn handle(&self, request: Request, responder: Responder) {
         let since = Instant::now();
         let response = if self.is_authorised(&request.head) {
-            answer(&request, &self.state, self.fault)
+            self.answer(&request)
         } else {
             unauthorised(request.head.authorization.is_some())
         };
@@ -78,58 +79,72 @@ impl SandboxRoute {
     }
 }
 
-fn answer(request: &Request, state: &SharedState, fault: Option<Fault>) -> Response {
-    if let Some(redirect) = fault.and_then(|fault| fault.redirect(request)) {
-        return redirect;
+impl Answers {
+    fn answer(&self, request: &Request) -> Response {
+        if let Some(redirect) = self.fault.and_then(|fault| fault.redirect(request)) {
+            return redirect;
+        }
+        let Request { head, body } = request;
+        let path = match self.fault {
+            Some(Fault::Redirect) => head.path.trim_end_matches('/'),
+            _ => &head.path,
+        };
+        let shown = escaped(path);
+        let Some(route) = SandboxRoute::of(path) else {
+            return Response::error(404, "Not Found", &format!("There is no {shown} here."));
+        };
+        let (allowed, detail) = match route {
+            SandboxRoute::Initiate(_) => (
+                "POST",
+                "accepts POST only; /transactions lists the results.",
+            ),
+            _ => ("GET", "accepts GET only."),
+        };
+        if head.method != allowed {
+            return Response::error(405, "Method Not Allowed", &format!("{shown} {detail}"))
+                .with_header("Allow", allowed);
+        }
+        match route {
+            SandboxRoute::List(stream) => self.list(stream, &head.query),
+            SandboxRoute::Balances(account) => self.balances(&account),
+            SandboxRoute::Initiate(kind) => self.initiate(kind, body),
+        }
     }
-    let Request { head, body } = request;
-    let path = match fault {
-        Some(Fault::Redirect) => head.path.trim_end_matches('/'),
-        _ => &head.path,
-    };
-    let shown = escaped(path);
-    let Some(route) = SandboxRoute::of(path) else {
-        return Response::error(404, "Not Found", &format!("There is no {shown} here."));
-    };
-    let (allowed, detail) = match route {
-        SandboxRoute::Initiate(_) => (
-            "POST",
-            "accepts POST only; /transactions lists the results.",
-        ),
-        _ => ("GET", "accepts GET only."),
-    };
-    if head.method != allowed {
-        return Response::error(405, "Method Not Allowed", &format!("{shown} {detail}"))
-            .with_header("Allow", allowed);
-    }
-    match route {
-        SandboxRoute::List(stream) => match ListRequest::read(stream, &head.query) {
+
+    fn list(&self, stream: Stream, query: &str) -> Response {
+        let query = self.fault.map_or(query.into(), |fault| fault.query(query));
+        match ListRequest::read(stream, &query) {
             Ok(asked) => {
-                let page = state.read().data.list(stream).page(&asked);
-                let spoiled = fault.filter(|_| page == "[]");
-                let spoiled = spoiled.and_then(|fault| fault.empty_page(asked.page));
+                let page = self.state.read().data.list(stream).page(&asked);
+                let fault = self.fault;
+                let spoiled = fault.and_then(|fault| fault.page(stream, &asked, &page));
                 spoiled.unwrap_or_else(|| json(200, page))
             }
             Err(invalid) => Response::error(400, "Bad Request", &invalid.to_string()),
-        },
-        SandboxRoute::Balances(account_id) => match state.read().data.balances(&account_id) {
-            Some(balances) => json(200, balances),
-            None => {
-                let detail = format!("There is no account {:?}.", escaped(&account_id));
+        }
+    }
+
+    fn balances(&self, account: &str) -> Response {
+        let balances = self.state.read().data.balances(account);
+        let spoiled = self
+            .fault
+            .and_then(|fault| fault.balances(&self.memory, account, balances.as_deref()));
+        match (spoiled, balances) {
+            (Some(spoiled), _) => spoiled,
+            (None, Some(balances)) => json(200, balances),
+            (None, None) => {
+                let detail = format!("There is no account {:?}.", escaped(account));
                 Response::error(404, "Not Found", &detail)
             }
-        },
-        SandboxRoute::Initiate(kind) => {
-            let SandboxState { data, initiations } = &mut *state.write();
-            match initiations.initiate(data, kind, body) {
-                Ok(object) => json(201, object),
-                Err(InitiationRefusal::Invalid(detail)) => {
-                    Response::error(400, "Bad Request", &detail)
-                }
-                Err(InitiationRefusal::Conflict(detail)) => {
-                    Response::error(409, "Conflict", &detail)
-                }
-            }
+        }
+    }
+
+    fn initiate(&self, kind: Initiation, body: &[u8]) -> Response {
+        let SandboxState { data, initiations } = &mut *self.state.write();
+        match initiations.initiate(data, kind, body) {
+            Ok(object) => json(201, object),
+            Err(InitiationRefusal::Invalid(detail)) => Response::error(400, "Bad Request", &detail),
+            Err(InitiationRefusal::Conflict(detail)) => Response::error(409, "Conflict", &detail),
         }
     }
 }

@@ -37,6 +37,7 @@ use crate::http::{Limits, Server};
 use crate::stop::{Stop, Stopper};
 use answer::Answers;
 use data::Data;
+use fault::FaultMemory;
 use latency::Latency;
 use state::SharedState;
 
@@ -94,6 +95,7 @@ impl Sandbox {
             api_key: settings.api_key,
             latency,
             fault: settings.fault,
+            memory: FaultMemory::default(),
         };
         let server = Server::start(settings.listen, Limits::default(), Arc::new(answers)).map_err(
             |reason| Error::Bind {

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::Second;
+use crate::api::{Second, escaped};
 
 /// Seconds, three days: no time zone and no rounding to whole days shifts a filter's bound farther. What is shifted by
 /// more does not filter.
@@ -29,14 +29,42 @@ pub struct Quirks {
     pub filters_late_by: u64,
     /// How many seconds earlier than asked its filter begins, at most; beyond [`FARTHEST_SHIFT`] it does not filter.
     pub filters_early_by: u64,
-    /// It answers an empty page with `null`.
-    pub null_pages: bool,
-    /// It refuses a page past the last one, with 400 or 404.
-    pub refuses_past_end: bool,
+    /// A record that its list holds and its filter does not give, although the bound is at or before the record's date.
+    pub hides: Option<HiddenRecord>,
+    /// How it numbers and ends pages.
+    #[serde(flatten)]
+    pub paging: PagingQuirks,
+    /// When an account's balances were last answered by a replica that lags behind another one.
+    pub replicas_disagree_at: Option<Second>,
     /// It redirects requests within its origin.
     pub redirects: bool,
     /// Why a part of the list cannot be read at all.
     pub incomplete: Option<String>,
+}
+
+/// How a service departs from the API in numbering its pages and in ending a list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PagingQuirks {
+    /// Its first page is number 0.
+    pub counts_from_zero: bool,
+    /// It refuses pages past this one, although more records follow.
+    pub refuses_past: Option<u64>,
+    /// It refuses a page past the last one, with 400 or 404.
+    pub refuses_past_end: bool,
+    /// It answers an empty page with `null`.
+    pub null_pages: bool,
+    /// When a poll left the list before its end, because it had taken its share of the poll.
+    pub endless_since: Option<Second>,
+}
+
+/// A record that the filter hides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HiddenRecord {
+    /// Its key.
+    pub id: String,
+    /// The second of its date.
+    pub dated: Second,
 }
 
 /// One quirk, in words.
@@ -91,8 +119,15 @@ impl Quirks {
                 "so ties are read on larger pages; honour \"page\"",
             );
         }
-        self.describe_end(&mut add);
+        self.paging.describe(&mut add);
         self.describe_filter(&mut add);
+        if self.replicas_disagree_at.is_some() {
+            add(
+                "B5",
+                "answers balances from replicas that disagree",
+                "so older balances count only after an hour without newer ones; answer each account from one replica",
+            );
+        }
         if self.redirects {
             add(
                 "A6",
@@ -106,24 +141,16 @@ impl Quirks {
         quirks
     }
 
-    fn describe_end(&self, add: &mut impl FnMut(&'static str, &'static str, &str)) {
-        if self.refuses_past_end {
-            add(
-                "P3",
-                "refuses the page after the last one",
-                "so the first page is requested again before a list counts as complete; answer 200 with []",
-            );
-        }
-        if self.null_pages {
-            add(
-                "L1",
-                "answers an empty page with null",
-                "which counts as []; answer [], as other clients expect",
-            );
-        }
-    }
-
     fn describe_filter(&self, add: &mut impl FnMut(&'static str, &'static str, &str)) {
+        if let Some(hidden) = &self.hides {
+            let detail = format!(
+                "such as \"{}\", dated {}; polls do not find such records, so one sweep after the other reads the whole \
+                list, and only sweeps move \"read until\"; filter by the date that \"sort\" names",
+                escaped(&hidden.id),
+                hidden.dated
+            );
+            add("F10", "hides records from the filter", &detail);
+        }
         match self.filters_late_by {
             0 => {}
             1 => add(
@@ -167,6 +194,45 @@ impl Quirks {
     /// When it was found out that what was read before may have gaps. A sweep closes them.
     pub fn doubtful_since(&self) -> Option<Second> {
         self.unsorted_since.max(self.unstable_since)
+    }
+}
+
+impl PagingQuirks {
+    fn describe(&self, add: &mut impl FnMut(&'static str, &'static str, &str)) {
+        if self.counts_from_zero {
+            add(
+                "P8",
+                "counts pages from 0",
+                "so each page is requested under the number before its own; count from 1",
+            );
+        }
+        if let Some(last) = self.refuses_past {
+            let detail = format!(
+                "past page {last}, so the list is read on by date, or on larger pages; answer every page up to the last one"
+            );
+            add("P7", "refuses deep pages", &detail);
+        }
+        if self.refuses_past_end {
+            add(
+                "P3",
+                "refuses the page after the last one",
+                "so the first page is requested again before a list counts as complete; answer 200 with []",
+            );
+        }
+        if self.null_pages {
+            add(
+                "L1",
+                "answers an empty page with null",
+                "which counts as []; answer [], as other clients expect",
+            );
+        }
+        if let Some(since) = self.endless_since {
+            let detail = format!(
+                "since {since}, so each poll continues where the one before left it, and the other lists do not wait for \
+                it; if the list is not that long, answer [] to the page after the last one"
+            );
+            add("P9", "has a list that does not end within a poll", &detail);
+        }
     }
 }
 

@@ -61,6 +61,15 @@ impl Store {
         self.database.reading("look up records", || work(self))
     }
 
+    /// How many records the stream has. It counts them.
+    pub fn record_count(&self, stream: Stream) -> Result<u64, Error> {
+        const COUNT: &str = "SELECT count(*) FROM record WHERE stream = ?1";
+        let records: i64 = self.database.run("count the records", |connection| {
+            connection.query_row(COUNT, [stream], |row| row.get(0))
+        })?;
+        Ok(records.unsigned_abs())
+    }
+
     /// The newest stored version of a record.
     pub fn newest(&self, stream: Stream, id: &str) -> Result<Option<StoredVersion>, Error> {
         self.database

@@ -73,6 +73,8 @@ pub struct SweepPlace {
     pub anchored: bool,
     /// Where to go on then.
     pub position: Option<Second>,
+    /// Known records that it has read.
+    pub known: u64,
     /// How many slices in a row have failed here.
     pub failures: u32,
     /// What it has found out about the list.
@@ -90,6 +92,12 @@ pub struct SweepFindings {
     pub unstable: bool,
     /// A part of it could not be read.
     pub incomplete: bool,
+    /// The filter showed a record that it was asked for.
+    pub shows: bool,
+    /// The filter did not show the record that it is known to hide. The list may have it no more, either.
+    pub hides_known: bool,
+    /// The filter hides a record that the list has.
+    pub hides: bool,
     /// It has records of different dates; without them it says nothing about its order.
     pub several_seconds: bool,
 }
@@ -176,25 +184,34 @@ pub(super) fn due(
     period: u64,
     now: Second,
 ) -> rusqlite::Result<Option<Second>> {
-    const DOUBTS: &str = "SELECT quirks, set_back_at FROM cursor";
+    const CURSORS: &str = "SELECT quirks, set_back_at FROM cursor";
     const FIRST: &str = "SELECT observed_at FROM version ORDER BY seq LIMIT 1";
-    let doubts: Vec<Option<Second>> = all(connection, DOUBTS, [], |row| {
-        let AsJson::<Quirks>(quirks) = row.get(0)?;
-        let set_back_at: Option<Second> = row.get(1)?;
-        Ok(quirks.doubtful_since().max(set_back_at))
-    })?;
+    let cursors: Vec<(AsJson<Quirks>, Option<Second>)> =
+        all(connection, CURSORS, [], |row| row.try_into())?;
+    let doubts = cursors
+        .iter()
+        .map(|(AsJson(quirks), set_back_at)| quirks.doubtful_since().max(*set_back_at));
+    let hides = cursors
+        .iter()
+        .any(|(AsJson(quirks), _)| quirks.hides.is_some());
     // What only a sweep had found may be missing from a state that was put back.
     let restored_at = restored::last(connection)?.map(|restored| restored.noticed_at);
-    let doubt = doubts.into_iter().flatten().chain(restored_at).max();
+    let doubt = doubts.flatten().chain(restored_at).max();
     let Some(last) = newest(connection)? else {
         let first: Option<Second> = optional(connection, FIRST, [], |row| row.get(0))?;
-        let wait = period.min(FIRST_SWEEP_AFTER);
+        // Only sweeps find what the filter hides.
+        let wait = if hides {
+            0
+        } else {
+            period.min(FIRST_SWEEP_AFTER)
+        };
         return Ok(first.map(|first| doubt.unwrap_or(first.later(wait))));
     };
     let began = last.started_at;
     Ok(Some(match doubt {
         _ if last.ended_at.is_none() => began,
         Some(doubt) if doubt > began => doubt,
+        _ if hides => began,
         // The clock was set back since.
         _ if began > now => now,
         _ => began.later(period),

@@ -181,6 +181,22 @@ impl std::fmt::Display for Ran {
     }
 }
 
+/// The ids of the quirks of a stream, as `status` has them.
+pub fn quirk_ids(place: &Place, stream: &str) -> Vec<String> {
+    quirks(place, stream, "id")
+}
+
+/// That member of each quirk of a stream in `status`.
+pub fn quirks(place: &Place, stream: &str, member: &str) -> Vec<String> {
+    let status: Value = serde_json::from_str(&run(place.command("status --json")).stdout).unwrap();
+    let cursors = status["cursors"].as_array().unwrap().iter();
+    let mut cursors = cursors.filter(|cursor| cursor["stream"] == stream);
+    let found = cursors.next().unwrap()["quirks"].as_array().unwrap().iter();
+    found
+        .map(|quirk| quirk[member].as_str().unwrap().to_owned())
+        .collect()
+}
+
 /// Waits until the condition holds; fails after 30 seconds.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);

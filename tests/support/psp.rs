@@ -43,6 +43,14 @@ pub struct Manners {
     pub refuses_past_end: bool,
     /// It answers 404 to a page past this one.
     pub deepest_page: Option<usize>,
+    /// Its filter gives nothing.
+    pub hides_all: bool,
+    /// Its filter compares `createdAt`.
+    pub filters_by_creation: bool,
+    /// Its first page is number 0, also if the request names no page.
+    pub counts_from_zero: bool,
+    /// It fails if a request names no page.
+    pub needs_page: bool,
     /// It redirects a path without a slash at its end to the same one with a slash.
     pub redirects: bool,
     /// Its clock, as `Date` shows it, is ahead by this many seconds.
@@ -449,8 +457,17 @@ fn usual(inner: &Inner, target: &str) -> Said {
         let text = timestamp.second().to_string();
         text.parse::<jiff::Timestamp>().unwrap().as_second()
     };
-    let passes = |record: &&Value| match (from, date_of(record)) {
+    let filtered = |record: &&Value| {
+        let field = if manners.filters_by_creation {
+            "createdAt"
+        } else {
+            date
+        };
+        Timestamp::parse(record[field].as_str()?).ok()
+    };
+    let passes = |record: &&Value| match (from, filtered(record)) {
         _ if manners.ignores_filter => true,
+        (Some(_), _) if manners.hides_all => false,
         (None, _) => true,
         (Some(_), None) => false,
         (Some(from), Some(date)) => {
@@ -473,10 +490,17 @@ fn usual(inner: &Inner, target: &str) -> Said {
         // The ids backwards: "tx-012" is 210.
         listed.sort_by_key(|record| record["id"].to_string().chars().rev().collect::<String>());
     }
-    let number = |name| parameter(name).unwrap().parse::<usize>().unwrap();
-    let page = number("page");
-    let page = if manners.ignores_page { 1 } else { page };
-    let size = number("pageSize").min(manners.cap.unwrap_or(usize::MAX));
+    let number = |name| parameter(name).map(|text| text.parse::<usize>().unwrap());
+    let page = match number("page") {
+        _ if manners.ignores_page => 1,
+        None if manners.needs_page => return (500, vec![], vec![]),
+        page if manners.counts_from_zero => page.unwrap_or(0) + 1,
+        Some(0) => return (400, vec![], br#"{"title":"page is 0"}"#.to_vec()),
+        page => page.unwrap_or(1),
+    };
+    let size = number("pageSize")
+        .unwrap()
+        .min(manners.cap.unwrap_or(usize::MAX));
     let rest = listed.into_iter().skip((page - 1) * size);
     let records: Vec<&Value> = rest.take(size).collect();
     let is_past_end = records.is_empty() && page > 1 && manners.refuses_past_end;

@@ -6,11 +6,14 @@ use crate::store::{FARTHEST_SHIFT, Quirks};
 /// Each step back goes this many times as far as the one before.
 const STRIDE: u64 = 8;
 
+/// Seconds, more than any shift.
+const BEYOND_SHIFTS: u64 = FARTHEST_SHIFT + 1;
+
 /// What the walk has seen of the filter.
 #[derive(Debug)]
 pub(super) struct FilterEvidence {
-    /// The walk began without a bound: it is the first one of its stream.
-    unbounded: bool,
+    /// The walk began without a bound: it is the first one of its stream, or a sweep.
+    pub unbounded: bool,
     /// How far the first request went back. Seconds.
     lookback: u64,
     /// How many seconds too late the filter begins at most, as far as the anchors show.
@@ -19,6 +22,8 @@ pub(super) struct FilterEvidence {
     stepped_back: u64,
     /// An answer of this walk began earlier than its request asked.
     pub begins_early: bool,
+    /// It began earlier than any before.
+    begins_earlier: bool,
     /// The latest anchor. Anchors only move later.
     pub anchor: Option<Second>,
 }
@@ -31,6 +36,8 @@ pub(super) enum FilterCheck {
     Late { newest: Second, back: u64 },
     /// Whether the filter is early: does it find nothing but what is newer than the newest second?
     Early { newest: Second },
+    /// Whether there is a filter: does it find nothing with a bound that lies so late that no shift reaches the newest second?
+    Ignored { newest: Second },
 }
 
 impl FilterEvidence {
@@ -42,6 +49,7 @@ impl FilterEvidence {
             late: quirks.filters_late_by,
             stepped_back: 0,
             begins_early: false,
+            begins_earlier: false,
             anchor: None,
         }
     }
@@ -51,6 +59,7 @@ impl FilterEvidence {
     pub fn note_early(&mut self, early_by: u64, quirks: &mut Quirks) {
         if early_by > 0 {
             self.begins_early = true;
+            self.begins_earlier |= early_by > quirks.filters_early_by;
             quirks.filters_early_by = quirks.filters_early_by.max(early_by);
         }
     }
@@ -100,10 +109,19 @@ impl FilterEvidence {
                 }
                 None
             }
+            FilterCheck::Ignored { newest } => {
+                if earliest.is_some_and(|earliest| earliest <= newest) {
+                    quirks.filters_early_by = BEYOND_SHIFTS;
+                }
+                None
+            }
         }
     }
 
     fn check_early(&self, newest: Second, quirks: &Quirks) -> Option<FilterCheck> {
+        if self.begins_earlier && quirks.filters_early_by <= FARTHEST_SHIFT {
+            return Some(FilterCheck::Ignored { newest });
+        }
         let has_improved = quirks.filters_early_by > 0 && !self.begins_early;
         has_improved.then_some(FilterCheck::Early { newest })
     }
@@ -134,6 +152,7 @@ impl FilterCheck {
         match self {
             FilterCheck::Late { newest, back } => newest.earlier(back),
             FilterCheck::Early { newest } => newest.next(),
+            FilterCheck::Ignored { newest } => newest.later(BEYOND_SHIFTS),
         }
     }
 }

@@ -34,6 +34,12 @@
 //!   asks for larger pages until a tie fits on one. A quirk is dropped when the service improves: those of the filter are
 //!   checked at the end of each walk, with requests of their own, and those of the order in each sweep.
 //!
+//! * **The first page** of a first walk and of a sweep raises questions that no other page answers: whether pages count from
+//!   1, and whether the filter shows what the list holds. They are asked at once (`prelude`). Where pages count from 0, the
+//!   walk begins again, one page lower. Where the filter hides records, polls cannot tell how far the list is complete. They
+//!   read what the filter gives and leave the position alone; sweeps follow each other, and each moves it to its own
+//!   beginning ([`Walk::swept`]).
+//!
 //! A **sweep** is a plain walk from the beginning, without a filter, that can be left and taken up again
 //! ([`SweepPlace`]). If the service ignores `page` and the list does not fit on the largest page, the sweep goes from
 //! anchor to anchor, too.
@@ -49,6 +55,7 @@
 //! | [`OpenList`] | the list that is being read: its bound, the page that is due, the elements seen |
 //! | [`PageSize`] | how many elements to ask for, and whether more would help |
 //! | [`FilterEvidence`] | whether the filter begins where it was asked to |
+//! | [`Prelude`] | what the first page makes doubtful, and how to find out |
 //! | [`Reread`] | what was read by page number, and what of it has to be read again |
 //! | [`Horizon`] | how far the walk has read, and how far the position may move |
 //! | [`SweepRun`] | the findings of a sweep, and how it finds its place again |
@@ -62,6 +69,8 @@ mod order;
 mod page_size;
 mod page_view;
 mod phase;
+mod prelude;
+mod questions;
 mod refusal;
 mod reread;
 mod sweep_run;
@@ -75,6 +84,7 @@ use open_list::OpenList;
 use page_size::PageSize;
 use page_view::PageView;
 use phase::{Goal, Phase, Proof};
+use prelude::Prelude;
 use reread::Reread;
 use sweep_run::SweepRun;
 
@@ -100,6 +110,11 @@ pub struct Walk {
     horizon: Horizon,
     /// A page after a short one was refused: the first page is asked for again.
     confirming: bool,
+    prelude: Prelude,
+    /// What the latest page of the list was the answer to, and how the walk goes on after it.
+    latest: Option<(Query, Step)>,
+    /// The page that was refused after a full one, and the last second before it.
+    refused: Option<(u64, Second)>,
     /// None in a poll.
     sweep: Option<SweepRun>,
 }
@@ -107,7 +122,9 @@ pub struct Walk {
 impl Walk {
     /// A walk from the cursor on. `lookback` is in seconds, `now` is our clock.
     pub fn new(cursor: Cursor, page_size: u32, lookback: u64, now: Second) -> Walk {
-        let plainly = cursor.quirks.read_plainly();
+        let hides = cursor.quirks.hides.is_some();
+        let is_first = cursor.position.is_none();
+        let plainly = cursor.quirks.read_plainly() || hides && is_first;
         let back = lookback + cursor.quirks.filters_late_by;
         let proof = cursor.position.map(|target| Proof {
             target,
@@ -115,7 +132,10 @@ impl Walk {
             goal: Goal::Begin,
         });
         let phase = match proof {
-            unproven if plainly => Phase::Plain { unproven },
+            unproven if plainly => Phase::Plain {
+                unproven: unproven.filter(|_| !hides),
+            },
+            Some(_) if hides => Phase::Reading { target: None },
             Some(proof) => Phase::Proving(proof),
             None => Phase::Reading { target: None },
         };
@@ -127,6 +147,13 @@ impl Walk {
             reread: Reread::new(plainly),
             horizon: Horizon::new(now, lookback),
             confirming: false,
+            prelude: if is_first {
+                Prelude::Wanted
+            } else {
+                Prelude::Over
+            },
+            latest: None,
+            refused: None,
             sweep: None,
             cursor,
         }
@@ -139,7 +166,8 @@ impl Walk {
             position: place.position.filter(|_| place.anchored),
             ..cursor
         };
-        if place.first.is_none() && !place.anchored {
+        let is_start = place.first.is_none() && !place.anchored;
+        if is_start {
             // The service may have improved.
             cursor.quirks.refuses_pages_above = None;
         }
@@ -149,18 +177,35 @@ impl Walk {
             walk.size.resume(place.size);
             walk.list = OpenList::at(&place, page_size);
         }
+        if !is_start {
+            walk.prelude = Prelude::Over;
+        }
         walk.sweep = Some(SweepRun::new(place));
         walk.rejoin();
         walk
     }
 
+    /// The walk is left before the end of its list, which has taken too long.
+    pub fn leave(&mut self) {
+        let paging = &mut self.cursor.quirks.paging;
+        paging.endless_since.get_or_insert(self.horizon.now);
+    }
+
     /// The request to make next.
     pub fn request(&self) -> Query {
-        let due = self.list.query(self.size.present);
-        if self.confirming {
-            Query { page: 1, ..due }
+        if let Prelude::Asking(inquiry) = &self.prelude {
+            return inquiry.query();
+        }
+        let page = if self.confirming {
+            1
         } else {
-            due
+            self.list.mark.page
+        };
+        let before = u64::from(self.cursor.quirks.paging.counts_from_zero);
+        Query {
+            page: Some(page - before),
+            page_size: self.size.present,
+            from: self.list.mark.from,
         }
     }
 
@@ -169,9 +214,9 @@ impl Walk {
         self.cursor.quirks.redirects = redirected;
     }
 
-    /// Whether that page has been read before, and only has to be answered.
-    pub fn is_confirming(&self) -> bool {
-        self.confirming
+    /// Whether the request only asks how the service behaves: its records belong to pages that are read as well.
+    pub fn is_asking_about_service(&self) -> bool {
+        self.confirming || self.is_in_prelude()
     }
 
     /// How far the stream is known to be complete, to be committed with the records of the pages given to `step`.
@@ -225,12 +270,18 @@ impl Walk {
     /// `stored` holds, for each record of the page, the date of its newest version stored before this page.
     pub fn step(&mut self, page: &Page, stored: &[Option<Timestamp>], time: AnswerTime) -> Step {
         let view = &PageView::new(page, stored);
+        if self.is_in_prelude() {
+            self.note_left(view);
+            return self.take_answer(Some(view));
+        }
+        let request = self.request();
         let confirmed = std::mem::take(&mut self.confirming);
         if confirmed {
             self.note_left(view);
         } else {
             self.note_moves(view);
             self.note_end(page);
+            self.note_depth(view);
         }
         if self.set_back(time) || self.step_back_to_rejoin(view) {
             return Step::Ask;
@@ -245,7 +296,8 @@ impl Walk {
         if self.cursor.position != before {
             self.cursor.moved_at = self.horizon.began;
         }
-        step
+        self.latest = Some((request, step));
+        self.begin_prelude(request, view).unwrap_or(step)
     }
 
     /// Begins again from farther back, if the position lies in the future: a clock was ahead when it moved there.
@@ -269,9 +321,12 @@ impl Walk {
             return;
         }
         let quirks = &mut self.cursor.quirks;
-        quirks.null_pages = page.is_null;
+        quirks.paging.null_pages = page.is_null;
+        if self.list.mark.page == 2 {
+            quirks.ignores_page = false;
+        }
         if self.list.mark.page > 1 {
-            quirks.refuses_past_end = false;
+            quirks.paging.refuses_past_end = false;
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::page_view::PageView;
-use crate::api::{Query, Second};
+use crate::api::Second;
 use crate::store::{Range, SweepPlace};
 
 /// How many elements of one list are remembered, to recognise them when they come again. Eight bytes each.
@@ -132,15 +132,6 @@ impl OpenList {
         self.previous = PreviousPage::default();
         self.forget();
         self.repeats = 0;
-    }
-
-    /// The request for the page that is due.
-    pub fn query(&self, page_size: u32) -> Query {
-        Query {
-            page: self.mark.page,
-            page_size,
-            from: self.mark.from,
-        }
     }
 
     /// Writes down where a sweep has come to in this list.

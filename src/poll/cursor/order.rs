@@ -217,10 +217,11 @@ impl Walk {
         self.reread.plan(second, &mut self.cursor, rereading);
     }
 
-    fn note_in_sweep(&mut self, note: impl FnOnce(&mut SweepPlace)) {
-        if let Some(sweep) = &mut self.sweep {
-            note(&mut sweep.place);
-        }
+    /// None in a poll.
+    pub(super) fn note_in_sweep(&mut self, note: impl FnOnce(&mut SweepPlace)) -> Option<()> {
+        let sweep = self.sweep.as_mut()?;
+        note(&mut sweep.place);
+        Some(())
     }
 
     pub(super) fn note_incomplete(&mut self, reason: String) {

@@ -38,6 +38,17 @@ impl<'a> PageView<'a> {
         }
     }
 
+    /// Its records, in the order of the answer.
+    pub fn records(&self) -> &'a [Record] {
+        self.records
+    }
+
+    /// The date of the record of that id, if the page holds it.
+    pub fn date_of(&self, id: &str) -> Option<Timestamp> {
+        let found = self.records.iter().find(|record| record.id == id);
+        found.map(|record| record.timestamp)
+    }
+
     /// How many elements the page has.
     pub fn length(&self) -> usize {
         self.hashes.len()

@@ -181,8 +181,10 @@ impl Walk {
         if !view.ascends || self.cursor.quirks.unsorted_since.is_some() {
             return self.read_plainly(None, view);
         }
-        let position = self.cursor.position;
-        self.cursor.position = self.horizon.position_within(position, target, last);
+        if self.vouches() {
+            let position = self.cursor.position;
+            self.cursor.position = self.horizon.position_within(position, target, last);
+        }
         let is_later = self.filter.is_later(last, self.list.mark.from);
         let can_anchor = is_later && self.list.spans_seconds(view);
         let full = self.is_full(view);
@@ -249,6 +251,7 @@ impl Walk {
             return self.end_of_list();
         }
         if !self.is_full(view) {
+            self.cursor.quirks.ignores_page = true;
             return match self.tie(view) {
                 Some(tie) => self.go_beyond(tie, view.length()),
                 None => self.end_of_list(),
@@ -330,7 +333,10 @@ impl Walk {
             self.phase = Phase::Plain { unproven };
             return Step::Ask;
         }
-        self.cursor.position = self.horizon.position_at_end(self.cursor.position);
+        if self.vouches() {
+            self.cursor.position = self.horizon.position_at_end(self.cursor.position);
+        }
+        self.cursor.quirks.paging.endless_since = None;
         if let Some(sweep) = &self.sweep {
             sweep.conclude(&mut self.cursor.quirks);
             return Step::End;
@@ -343,7 +349,9 @@ impl Walk {
         let Some(range) = self.reread.next() else {
             let newest = self.horizon.newest;
             let quirks = &self.cursor.quirks;
-            let check = newest.and_then(|newest| self.filter.first_check(newest, quirks));
+            let check = newest
+                .filter(|_| quirks.hides.is_none())
+                .and_then(|newest| self.filter.first_check(newest, quirks));
             return self.check(check);
         };
         self.size.reset();
@@ -387,7 +395,7 @@ impl Walk {
         self.check(next)
     }
 
-    fn check(&mut self, check: Option<FilterCheck>) -> Step {
+    pub(super) fn check(&mut self, check: Option<FilterCheck>) -> Step {
         let Some(check) = check else {
             self.reread.end(&mut self.cursor);
             return Step::End;

@@ -6,7 +6,7 @@
 use super::page_view::PageView;
 use super::phase::Phase;
 use super::{Step, Walk};
-use crate::api::Page;
+use crate::api::{Page, Second};
 
 impl Walk {
     /// The page of [`request`](Walk::request) was refused. Whether to go on with the next request; if not, the list cannot be
@@ -19,6 +19,11 @@ impl Walk {
     pub fn refused(&mut self) -> bool {
         if std::mem::take(&mut self.confirming) {
             return false;
+        }
+        if self.list.mark.page == 1 && self.cursor.quirks.paging.counts_from_zero {
+            // No service refuses its first page.
+            self.count_from_zero(false);
+            return true;
         }
         if self.list.mark.page == 1 {
             let shrunk = self.shrink();
@@ -40,8 +45,23 @@ impl Walk {
 
     /// The first page was answered again, so the refused one lies past the end of the list.
     pub(super) fn confirm_end(&mut self) -> Step {
-        self.cursor.quirks.refuses_past_end = true;
+        self.cursor.quirks.paging.refuses_past_end = true;
         self.take(&PageView::new(&Page::default(), &[]))
+    }
+
+    /// Whether the service gives pages of such numbers. A refused page was not past the end if the list has later records.
+    pub(super) fn note_depth(&mut self, view: &PageView) {
+        let is_later = |second: Second| view.seconds.is_some_and(|(_, last)| last > second);
+        let paging = &mut self.cursor.quirks.paging;
+        if let Some((page, _)) = self.refused.filter(|(_, second)| is_later(*second)) {
+            paging.refuses_past = Some(page - 1);
+            self.refused = None;
+        } else if paging
+            .refuses_past
+            .is_some_and(|last| self.list.mark.page > last)
+        {
+            paging.refuses_past = None;
+        }
     }
 
     /// Goes on from the last second of the page before, if the service sorts and filters. Once for each list: without proof,
@@ -55,6 +75,7 @@ impl Walk {
         if self.list.mark.refused || self.cursor.quirks.read_plainly() || !is_later {
             return false;
         }
+        self.refused = Some((self.list.mark.page, last));
         self.list.mark.refused = true;
         if let Some(sweep) = &mut self.sweep {
             // What lies before is read. If the sweep is left, it goes on from there.

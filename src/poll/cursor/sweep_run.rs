@@ -11,6 +11,8 @@ pub(super) struct SweepRun {
     /// What is stored of it. Where it has come to in its list is only brought up to date when it is asked for.
     pub place: SweepPlace,
     rejoining: Option<Rejoining>,
+    /// How many records the filter was asked for, because polls should have found them.
+    pub missed_asked: u32,
 }
 
 /// The search for the place where the sweep was left.
@@ -27,6 +29,7 @@ impl SweepRun {
         SweepRun {
             place,
             rejoining: None,
+            missed_asked: 0,
         }
     }
 
@@ -67,6 +70,9 @@ impl SweepRun {
         }
         if !place.found.incomplete {
             quirks.incomplete = None;
+        }
+        if place.found.shows && !place.found.hides {
+            quirks.hides = None;
         }
     }
 }

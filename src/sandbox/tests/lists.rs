@@ -63,20 +63,19 @@ fn the_bank_contains_the_hard_cases() {
 fn a_tie_larger_than_a_page_is_read_page_by_page() {
     let sandbox = bank();
     let all = transactions(&sandbox, "pageSize=1000");
-    let mut query = Query {
-        page: 1,
-        page_size: 100,
-        from: None,
-    };
     let mut read = Vec::new();
-    loop {
+    for page in 1.. {
+        let query = Query {
+            page: Some(page),
+            page_size: 100,
+            from: None,
+        };
         let path = query.path(Stream::Transactions);
         let page = list(&sandbox, Stream::Transactions, &path);
         if page.is_empty() {
             break;
         }
         read.extend(page);
-        query.page += 1;
     }
     assert_eq!(ids(&read), ids(&all));
     assert!(all.is_sorted_by_key(|record| record.timestamp));

@@ -32,16 +32,6 @@ pub fn quirks() -> impl Strategy<Value = ModelQuirks> {
         1 => (1usize..40).prop_map(ModelOrder::SortedAtFirst),
         1 => Just(ModelOrder::UnstableTies),
     ];
-    let filter = prop_oneof![
-        10 => Just(ModelFilter::Honoured),
-        1 => Just(ModelFilter::Ignored),
-        1 => (2usize..9).prop_map(ModelFilter::Hides),
-        1 => Just(ModelFilter::ExcludesTheSecond),
-        1 => Just(ModelFilter::ExcludesTheInstant),
-        1 => prop::sample::select(vec![5 * 3600, -5 * 3600, 14 * 3600, 1800]).prop_map(ModelFilter::Shifted),
-        1 => prop::sample::select(vec![60, 3600, 86_400]).prop_map(ModelFilter::Coarse),
-        1 => prop::sample::select(vec![60, 3600, 86_400]).prop_map(ModelFilter::CoarseAndExcludes),
-    ];
     let paging = prop_oneof![
         8 => Just(ModelPaging::Honoured),
         1 => Just(ModelPaging::Ignored),
@@ -52,24 +42,57 @@ pub fn quirks() -> impl Strategy<Value = ModelQuirks> {
         1 => (2usize..6).prop_map(ModelPaging::RefusesPast),
     ];
     let cap = prop_oneof![3 => Just(None), 1 => (1usize..60).prop_map(Some)];
-    (any::<bool>(), cap, any::<bool>(), order, filter, paging).prop_map(
-        |(whole_seconds, cap, refuses_larger, order, filter, paging)| ModelQuirks {
-            whole_seconds,
-            cap,
-            refuses_larger: refuses_larger && cap.is_some(),
-            order,
-            filter,
-            // With two such quirks there is nothing to go by: the first page looks new in every answer, or what the filter
-            // hides lies on pages that are not given.
-            paging: match (order, filter, paging) {
-                (ModelOrder::UnstableTies, ..) => ModelPaging::Honoured,
-                (_, ModelFilter::Hides(_), ModelPaging::Ignored | ModelPaging::RefusesPast(_)) => {
-                    ModelPaging::Honoured
-                }
-                _ => paging,
-            },
-        },
+    let numbers = (
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.1),
+    );
+    (
+        any::<bool>(),
+        cap,
+        any::<bool>(),
+        order,
+        filters(),
+        paging,
+        numbers,
     )
+        .prop_map(
+            |(whole_seconds, cap, refuses_larger, order, filter, paging, numbers)| ModelQuirks {
+                from_zero: numbers.0,
+                needs_page: numbers.1,
+                null_pages: numbers.2,
+                whole_seconds,
+                cap,
+                refuses_larger: refuses_larger && cap.is_some(),
+                order,
+                filter,
+                // With two such quirks there is nothing to go by: the first page looks new in every answer, or what the filter
+                // hides lies on pages that are not given.
+                paging: match (order, filter, paging) {
+                    (ModelOrder::UnstableTies, ..) => ModelPaging::Honoured,
+                    (
+                        _,
+                        ModelFilter::Hides(_) | ModelFilter::ByCreation,
+                        ModelPaging::Ignored | ModelPaging::RefusesPast(_),
+                    ) => ModelPaging::Honoured,
+                    _ => paging,
+                },
+            },
+        )
+}
+
+fn filters() -> impl Strategy<Value = ModelFilter> {
+    prop_oneof![
+        10 => Just(ModelFilter::Honoured),
+        1 => Just(ModelFilter::Ignored),
+        1 => (2usize..9).prop_map(ModelFilter::Hides),
+        1 => Just(ModelFilter::ByCreation),
+        1 => Just(ModelFilter::ExcludesTheSecond),
+        1 => Just(ModelFilter::ExcludesTheInstant),
+        1 => prop::sample::select(vec![5 * 3600, -5 * 3600, 14 * 3600, 1800]).prop_map(ModelFilter::Shifted),
+        1 => prop::sample::select(vec![60, 3600, 86_400]).prop_map(ModelFilter::Coarse),
+        1 => prop::sample::select(vec![60, 3600, 86_400]).prop_map(ModelFilter::CoarseAndExcludes),
+    ]
 }
 
 /// The service's past: the milliseconds from one group of records to the next, and how many records share its date. Ties of

@@ -74,9 +74,7 @@ fn check(past: &[(i64, usize)], quirks: &ModelQuirks, page_size: u32, changes: &
     store.poll(&mut service, page_size, &mut history);
     while history.peek().is_some() {
         service.live(&mut history);
-        // Where a page beyond the end is the first one again, a sweep in slices needs a first page that stays as it was.
-        let sweeps = quirks.paging != ModelPaging::WrapsAround;
-        if history.next_if_eq(&ModelChange::Sweep).is_some() && sweeps {
+        if history.next_if_eq(&ModelChange::Sweep).is_some() {
             store.sweep(&mut service, page_size, 7, &mut history);
         }
         store.poll(&mut service, page_size, &mut history);
@@ -172,6 +170,13 @@ fn may_be_incomplete(quirks: &ModelQuirks, cursor: &Cursor) -> bool {
     if refuses_deep && quirks.order != ModelOrder::Sorted {
         return true;
     }
+    // Where the service needs a page number, or gives another order each time, only the order or the filter shows that page 1
+    // is not the first one.
+    let counts_unseen = quirks.from_zero && !cursor.quirks.paging.counts_from_zero;
+    let needs_order = quirks.needs_page && quirks.order != ModelOrder::Sorted;
+    if counts_unseen && (needs_order || quirks.order == ModelOrder::UnstableTies) {
+        return true;
+    }
     // A page that is capped and comes again looks like the short page of a list that ends there.
     capped
         && (quirks.paging == ModelPaging::Ignored
@@ -202,6 +207,9 @@ fn needs_sweep(quirks: &ModelQuirks, changes: &[ModelChange]) -> bool {
         // The pages of a list that is read plainly shift.
         _ => false,
     };
-    let hides = matches!(quirks.filter, ModelFilter::Hides(_));
+    let hides = matches!(
+        quirks.filter,
+        ModelFilter::Hides(_) | ModelFilter::ByCreation
+    );
     !sorted || hides || changes.iter().any(behind)
 }

@@ -51,6 +51,8 @@ pub enum ModelFilter {
     ExcludesTheInstant,
     /// Gives none of the records whose number this divides.
     Hides(usize),
+    /// Compares the date at which the record was created.
+    ByCreation,
     /// Reads `Z` as local time. Seconds.
     Shifted(i64),
     /// Compares whole units of this many seconds.
@@ -82,6 +84,12 @@ pub struct ModelQuirks {
     pub order: ModelOrder,
     pub filter: ModelFilter,
     pub paging: ModelPaging,
+    /// Its first page is number 0.
+    pub from_zero: bool,
+    /// It fails if a request names no page.
+    pub needs_page: bool,
+    /// It answers an empty page with `null`.
+    pub null_pages: bool,
 }
 
 impl Default for ModelQuirks {
@@ -93,6 +101,9 @@ impl Default for ModelQuirks {
             order: ModelOrder::Sorted,
             filter: ModelFilter::Honoured,
             paging: ModelPaging::Honoured,
+            from_zero: false,
+            needs_page: false,
+            null_pages: false,
         }
     }
 }
@@ -103,6 +114,8 @@ pub struct ModelRecord {
     pub date: i64,
     pub id: usize,
     version: usize,
+    /// Milliseconds since 1970.
+    created: i64,
 }
 
 #[derive(Debug)]
@@ -198,10 +211,12 @@ impl ModelService {
     }
 
     fn insert(&mut self, date: i64) {
+        let date = self.date(date);
         self.records.push(ModelRecord {
-            date: self.date(date),
+            date,
             id: self.ids,
             version: 1,
+            created: date,
         });
         self.ids += 1;
     }
@@ -234,6 +249,7 @@ impl ModelService {
         let second = record.date.div_euclid(1000);
         match self.quirks.filter {
             ModelFilter::Ignored => true,
+            ModelFilter::ByCreation => record.created.div_euclid(1000) >= from,
             ModelFilter::Hides(every) => second >= from && !record.id.is_multiple_of(every),
             ModelFilter::Honoured => second >= from,
             ModelFilter::ExcludesTheSecond => second > from,
@@ -272,7 +288,14 @@ impl ModelService {
         }
         let size = self.page_length(query.page_size);
         let pages = listed.len().div_ceil(size).max(1);
-        let page = match (self.quirks.paging, usize::try_from(query.page).unwrap()) {
+        let page = match (query.page, self.quirks.from_zero) {
+            (None, _) if self.quirks.needs_page => return None,
+            // Good services refuse it.
+            (Some(0), false) => return None,
+            (page, true) => page.unwrap_or(0) + 1,
+            (page, false) => page.unwrap_or(1),
+        };
+        let page = match (self.quirks.paging, usize::try_from(page).unwrap()) {
             (ModelPaging::RefusesPastTheEnd, page) if page > pages => return None,
             (ModelPaging::RefusesPast(most), page) if page > pages.min(most) => return None,
             (
@@ -287,7 +310,11 @@ impl ModelService {
         };
         let records = listed.iter().skip((page - 1) * size).take(size);
         let records: Vec<String> = records.map(ModelRecord::json).collect();
-        let body = format!("[{}]", records.join(","));
+        let body = if records.is_empty() && self.quirks.null_pages {
+            "null".to_owned()
+        } else {
+            format!("[{}]", records.join(","))
+        };
         Some(Page::read(Stream::Transactions, body.as_bytes()).unwrap())
     }
 }
@@ -295,18 +322,21 @@ impl ModelService {
 impl ModelRecord {
     /// The record's text. The dates have different offsets.
     pub fn json(&self) -> String {
-        let hours = [0, 2, -5, 14][self.id % 4];
-        let local = jiff::Timestamp::from_millisecond(self.date + hours * 3_600_000)
-            .unwrap()
-            .to_string();
+        let hours: i64 = [0, 2, -5, 14][self.id % 4];
         let offset = match hours {
             0 => "Z".to_owned(),
             hours => format!("{}{:02}:00", if hours < 0 { '-' } else { '+' }, hours.abs()),
         };
-        let date = format!("{}{offset}", local.trim_end_matches('Z'));
+        let local = |date: i64| {
+            let local = jiff::Timestamp::from_millisecond(date + hours * 3_600_000).unwrap();
+            format!("{}{offset}", local.to_string().trim_end_matches('Z'))
+        };
         format!(
-            r#"{{"id":"{}","createdAt":"2020-01-01T00:00:00Z","updatedAt":"{date}","amount":"{}","currency":"EUR/2","type":"PAYIN","status":"PENDING"}}"#,
-            self.id, self.version
+            r#"{{"id":"{}","createdAt":"{}","updatedAt":"{}","amount":"{}","currency":"EUR/2","type":"PAYIN","status":"PENDING"}}"#,
+            self.id,
+            local(self.created),
+            local(self.date),
+            self.version
         )
     }
 }

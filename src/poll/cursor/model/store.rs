@@ -7,6 +7,9 @@ use super::service::{ModelChange, ModelPaging, ModelService};
 use crate::api::{Page, Timestamp};
 use crate::store::{Cursor, SweepPlace};
 
+/// A sweep is left out that has read each known record so many times.
+const ROUNDS: usize = 15;
+
 /// What the store would hold.
 #[derive(Default)]
 pub struct ModelStore {
@@ -39,6 +42,14 @@ impl ModelStore {
             let page = service.answer(&walk.request());
             let Some(page) = page else {
                 service.live(changes);
+                if walk.is_question() {
+                    if walk.question_failed() == Step::End {
+                        self.cursor = walk.cursor().clone();
+                        self.poll_failed = false;
+                        return requests;
+                    }
+                    continue;
+                }
                 self.poll_failed = !walk.refused();
                 if self.poll_failed {
                     return requests;
@@ -72,9 +83,19 @@ impl ModelStore {
         changes: &mut impl Iterator<Item = ModelChange>,
     ) {
         let mut walk = self.sweep_from(SweepPlace::start(page_size), service, page_size);
+        let began = service.clock().second();
+        let mut known = 0;
         for requests in 1..=far_too_many(service, page_size) {
+            // Where a page beyond the end is the first one again, a sweep in slices needs a first page that stays as it was.
+            if known > ROUNDS * self.records.len() {
+                return;
+            }
             let page = service.answer(&walk.request());
             let Some(page) = page else {
+                if walk.is_question() {
+                    walk.question_failed();
+                    continue;
+                }
                 self.sweep_failed = !walk.refused();
                 if self.sweep_failed {
                     return;
@@ -83,12 +104,23 @@ impl ModelStore {
                 continue;
             };
             let stored = self.take(&page);
-            let step = walk.step(&page, &stored, AnswerTime::at(service.clock().second()));
-            self.cursor.quirks = walk.cursor().quirks.clone();
-            self.cursor.again = walk.cursor().again.clone();
+            known += stored.iter().filter(|stored| stored.is_some()).count();
+            let now = service.clock().second();
+            let step = walk.step(&page, &stored, AnswerTime::at(now));
             if step == Step::End {
+                self.cursor = walk.swept(&self.cursor, began, now);
                 self.sweep_failed = false;
                 return;
+            }
+            self.cursor = walk.sweeping(&self.cursor);
+            let position = self.cursor.position;
+            let mut records = page.records.iter().zip(&stored);
+            let missed = records.find(|(record, stored)| {
+                let is_news = stored.is_none_or(|date| date < record.timestamp);
+                is_news && Some(record.timestamp.second()) < position
+            });
+            if let Some((record, _)) = missed {
+                walk.ask_for_missed(&page, record);
             }
             service.live(changes);
             // Every slice begins in a process of its own here. Where larger pages are asked for, it takes some requests to
