@@ -25,6 +25,7 @@
 //! | `values` | values of `type`, `status` and `scheme` that Formance does not know |
 //! | `ids` | the ids of accounts and payments |
 //! | `limits` | what is too short, too long or too large |
+//! | `payment` | which adjustments of a payment a version makes |
 //! | `left_out` | what the lists leave out, and whose balances Formance cannot ask for |
 //!
 //! The room depends on `api` alone. `store`, `serve` and `publish` depend on it.
@@ -35,6 +36,7 @@ mod initiated;
 mod left_out;
 mod limits;
 mod members;
+pub mod payment;
 mod readable;
 mod texts;
 mod values;
@@ -44,6 +46,7 @@ pub use ids::ConnectorId;
 pub use initiated::{initiated_as, read_initiated};
 pub use left_out::LeftOut;
 pub use limits::{LONGEST_NAME, Unfit, check_amount, check_reference, payments_asset};
+pub use payment::{Part, PaymentState};
 pub use readable::readable;
 pub use texts::{non_empty_text, storable, storable_text};
 pub use values::{scheme, status, transaction_type};

@@ -8,11 +8,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::client::PaymentsClient;
-use super::ledger::PaymentState;
-use super::payment::{self, PaymentEvent};
 use super::wire::Metadata;
 use crate::api::Timestamp;
-use crate::formance::ConnectorId;
+use crate::formance::payment::{self, PaymentEvent};
+use crate::formance::{ConnectorId, PaymentState};
 use crate::publish::DeliveryError;
 
 /// Nanoseconds. Versions of one date are pushed a microsecond apart, so this is room for a thousand of them.

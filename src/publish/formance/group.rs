@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::FormancePublisher;
-use super::ledger::{self, LedgerGap, Notes, Part, Payment};
+use super::ledger::{self, LedgerGap, Notes, Payment};
 use super::transaction::PaymentsTransaction;
 use super::work::Work;
-use crate::formance;
+use crate::formance::{self, Part};
 use crate::publish::DeliveryError;
 use crate::store::{self, Change, PublisherState};
 

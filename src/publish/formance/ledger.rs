@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{ContentHash, Second};
+use crate::formance::Part;
 use crate::store::{self, Change, Delivered, Memory, MemoryChange, PublisherState};
 
 const PAYMENT: &str = "payment";
@@ -49,33 +50,6 @@ pub(super) struct Payment {
     pub read_after: Option<i64>,
     /// The transaction whose payment it belongs to, or its own payment.
     pub part: Part,
-}
-
-/// How a transaction is a payment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Part {
-    /// It is an adjustment of this transaction's payment.
-    Of(String),
-    /// It has a payment of its own.
-    Own(PaymentState),
-}
-
-/// A payment as Formance has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct PaymentState {
-    /// The type under which it is known, as Formance writes it.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The asset of its amounts.
-    pub asset: String,
-    /// The `initialAmount`.
-    pub initial: String,
-    /// The `amount`, as the adjustments have moved it.
-    pub shown: String,
-    /// Whether it is authorised and nothing of it is counted yet.
-    pub is_open: bool,
 }
 
 /// Why more may have been pushed than the ledger knows.
@@ -233,6 +207,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::formance::PaymentState;
 
     /// States have them in this form, and a state of layout 4 is brought to it in SQL.
     #[test]

@@ -13,7 +13,6 @@
 //! | `token` | the access tokens of the OAuth2 client |
 //! | `account`, `transaction` | what is pushed of a record |
 //! | `wire` | what these two share |
-//! | `payment` | which adjustments a version makes |
 //! | `group` | the transactions of a batch that belong to one payment |
 //! | `work` | a group while it is pushed |
 //! | `ledger` | what was pushed, as it is remembered |
@@ -24,7 +23,6 @@ mod client;
 mod existing;
 mod group;
 mod ledger;
-mod payment;
 mod token;
 mod transaction;
 mod wire;

@@ -2,11 +2,11 @@ use num_bigint::BigInt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::ledger::{Part, PaymentState, fingerprint};
-use super::payment::{self, Adjustment, PaymentEvent};
+use super::ledger::fingerprint;
 use super::wire::{Metadata, as_json, date_as_text, metadata, observed_at};
 use crate::api::{Amount, Members, Timestamp};
-use crate::formance::{self, ConnectorId, Unfit, non_empty_text, payment_date};
+use crate::formance::payment::{self, Adjustment, PaymentEvent};
+use crate::formance::{self, ConnectorId, Part, PaymentState, Unfit, non_empty_text, payment_date};
 use crate::store::Change;
 
 /// A version of a transaction, reduced to what the Payments API can have of it.

@@ -7,12 +7,12 @@ use ureq::http::Method;
 use super::FormancePublisher;
 use super::client::Pushed;
 use super::existing::{self, ExistingPayment};
-use super::ledger::{LedgerGap, Notes, Part, Payment, PaymentState};
-use super::payment;
+use super::ledger::{LedgerGap, Notes, Payment};
 use super::transaction::PaymentsTransaction;
 use super::wire::as_json;
 use crate::api::Timestamp;
-use crate::formance::Unfit;
+use crate::formance::payment;
+use crate::formance::{Part, PaymentState, Unfit};
 use crate::publish::DeliveryError;
 use crate::sync::lock;
 
@@ -205,9 +205,8 @@ impl<'a> Work<'a> {
                 &version.asset,
                 version.event(true),
             ))),
-            Some(parent) => match self.known.get(parent).map(|parent| &parent.part) {
-                Some(Part::Own(_)) => Ok(Part::Of(parent.clone())),
-                Some(Part::Of(root)) => Ok(Part::Of(root.clone())),
+            Some(parent) => match self.known.get(parent) {
+                Some(known) => Ok(known.part.relative(parent)),
                 None => Err(parent),
             },
         }

@@ -1,5 +1,6 @@
 //! A transaction's versions as adjustments of a payment, such that Formance shows the right amount and the right status.
-//! Pure.
+//! Both ways into Formance ask here: a publisher sends the adjustments, and the lists show versions that Formance's own
+//! poller makes the same adjustments of. Pure.
 //!
 //! Formance keeps each adjustment once, by (payment, reference, date, status), shows the status of the newest date, and
 //! moves the payment's amount by each one that is new: `REFUNDED` takes its amount away, `CAPTURE` and
@@ -9,16 +10,43 @@
 //! already, a refund never takes more than is there, and an authorisation that has succeeded is captured first.
 
 use num_bigint::{BigInt, BigUint, Sign};
+use serde::{Deserialize, Serialize};
 
-use super::ledger::PaymentState;
 use crate::api::Timestamp;
 
 /// Nanoseconds between two adjustments of a transaction, at least: Formance's database keeps microseconds.
 const APART: i64 = 1_000;
 
+/// How a transaction is a payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Part {
+    /// It is an adjustment of this transaction's payment.
+    Of(String),
+    /// It has a payment of its own.
+    Own(PaymentState),
+}
+
+/// A payment as Formance has it. Amounts are decimal digits in minor units.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentState {
+    /// The type under which it is known.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The asset of its amounts.
+    pub asset: String,
+    /// The `initialAmount`.
+    pub initial: String,
+    /// The `amount`, as the adjustments have moved it.
+    pub shown: String,
+    /// Whether it is authorised and nothing of it is counted yet.
+    pub is_open: bool,
+}
+
 /// What an adjustment is made of: a status that a transaction has reached.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PaymentEvent<'a> {
+pub struct PaymentEvent<'a> {
     /// A known status of the API, else `OTHER`.
     pub status: &'a str,
     /// Minor units.
@@ -31,7 +59,7 @@ pub(super) struct PaymentEvent<'a> {
 
 /// An adjustment as Formance gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Adjustment {
+pub struct Adjustment {
     pub status: String,
     /// Minor units.
     pub amount: BigInt,
@@ -39,8 +67,18 @@ pub(super) struct Adjustment {
     pub created_at: Timestamp,
 }
 
+impl Part {
+    /// How a transaction that relates to this one is a payment. `id` is this one's.
+    pub fn relative(&self, id: &str) -> Part {
+        match self {
+            Part::Own(_) => Part::Of(id.to_owned()),
+            Part::Of(root) => Part::Of(root.clone()),
+        }
+    }
+}
+
 /// How a payment begins that Formance does not have yet, before its first adjustment.
-pub(super) fn begin(kind: &str, asset: &str, first: PaymentEvent) -> PaymentState {
+pub fn begin(kind: &str, asset: &str, first: PaymentEvent) -> PaymentState {
     let counts_later =
         is_open(first.status) || matches!(first.status, "CAPTURE" | "REFUND_REVERSED");
     let initial = first.amount.to_string();
@@ -58,18 +96,18 @@ pub(super) fn begin(kind: &str, asset: &str, first: PaymentEvent) -> PaymentStat
 }
 
 /// Whether a payment that begins with that status is authorised and nothing of it is counted yet.
-pub(super) fn is_open(first: &str) -> bool {
+pub fn is_open(first: &str) -> bool {
     matches!(first, "AUTHORISATION" | "CAPTURE_FAILED")
 }
 
 /// Whether an adjustment of that status moves the payment's amount.
-pub(super) fn moves_amount(status: &str) -> bool {
+pub fn moves_amount(status: &str) -> bool {
     matches!(status, "CAPTURE" | "REFUNDED" | "REFUND_REVERSED")
 }
 
 /// The adjustments that an event of a transaction adds to a payment, in order. The state becomes what Formance then has.
 /// `newest` is the date of the transaction's newest adjustment before.
-pub(super) fn adjust(
+pub fn adjust(
     state: &mut PaymentState,
     newest: Option<Timestamp>,
     event: PaymentEvent,
@@ -96,7 +134,7 @@ pub(super) fn adjust(
 }
 
 /// The amount that an event of a payment in that state is sent with.
-pub(super) fn sent(state: &PaymentState, event: PaymentEvent) -> BigInt {
+pub fn sent(state: &PaymentState, event: PaymentEvent) -> BigInt {
     one(&mut state.clone(), event).amount
 }
 
