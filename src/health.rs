@@ -52,6 +52,13 @@ pub enum Alarm {
         /// The second from which it asks.
         bound: Second,
     },
+    /// Transactions relate to some that the service does not list.
+    RelativesAlone {
+        /// How many of those there are.
+        missing: i64,
+        /// The id of one.
+        id: String,
+    },
     /// The text of a version is not the one that was stored.
     Damaged(DamagedVersion),
     /// What the journal has of a payout or transfer is not what was written down.
@@ -93,6 +100,14 @@ impl Alarm {
         })
     }
 
+    /// The alarm of so many transactions that the service does not list, although others relate to them. `id`: one of them.
+    pub fn of_missing(missing: i64, id: Option<&str>) -> Option<Alarm> {
+        id.filter(|_| missing > 0).map(|id| Alarm::RelativesAlone {
+            missing,
+            id: id.to_owned(),
+        })
+    }
+
     /// The alarm of a disk with that many free bytes.
     pub fn of_room(free: u64) -> Option<Alarm> {
         (free < LITTLE_ROOM).then_some(Alarm::LittleRoom { free })
@@ -127,12 +142,8 @@ impl fmt::Display for Alarm {
             Alarm::DeliveryFails { publisher, reason } => {
                 write!(f, "delivery to \"{publisher}\" failed, retrying: {reason}")
             }
-            Alarm::ListAhead { stream, bound } => write!(
-                f,
-                "{stream}: Connectivity gets 503, because it asks with the bound {bound}, above everything that it was \
-                shown: has it read the service itself before, or was this state put back? If the bound is right, run: \
-                generic-connector listing adopt {stream}"
-            ),
+            Alarm::ListAhead { stream, bound } => f.write_str(&list_ahead(stream, *bound)),
+            Alarm::RelativesAlone { missing, id } => f.write_str(&relatives_alone(*missing, id)),
             Alarm::Damaged(version) => version.fmt(f),
             Alarm::DamagedInitiation(initiation) => initiation.fmt(f),
             Alarm::OutcomeUnknown { kind, key, reason } => {
@@ -162,4 +173,20 @@ impl fmt::Display for Alarm {
             }
         }
     }
+}
+
+fn list_ahead(stream: &str, bound: Second) -> String {
+    format!(
+        "{stream}: Connectivity gets 503, because it asks with the bound {bound}, above everything that it was shown: has it \
+         read the service itself before, or was this state put back? If the bound is right, run: generic-connector listing \
+         adopt {stream}"
+    )
+}
+
+fn relatives_alone(missing: i64, id: &str) -> String {
+    format!(
+        "transactions: the service lists others that relate to {missing} which it does not list, such as \"{}\", so Formance \
+         shows only what relates to them, with amounts that may be wrong: have the service list them",
+        escaped(id)
+    )
 }

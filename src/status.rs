@@ -81,8 +81,9 @@ impl Status {
             "unknownValues": overview.unknown_values,
             "sweep": overview.sweeps.newest.as_ref().map(sweep_in_json),
             "sweepDueAt": overview.sweeps.due,
-            "listings": overview.listings,
-            "leftOut": overview.unlisted,
+            "listings": overview.lists.asked,
+            "leftOut": overview.lists.unlisted,
+            "relatives": overview.lists.relatives,
             "initiations": initiations,
             "unsettledInitiations": overview.initiations.unsettled,
             "warnings": alarms.iter().map(Alarm::to_string).collect::<Vec<_>>(),
@@ -142,7 +143,7 @@ fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
             reason: publisher.error.clone()?,
         })
     });
-    let ahead = overview.listings.iter().filter_map(|listing| {
+    let ahead = overview.lists.asked.iter().filter_map(|listing| {
         // A look by hand is not repeated.
         listing.ahead_at.filter(|at| now.since(*at) <= AN_HOUR)?;
         Some(Alarm::ListAhead {
@@ -156,6 +157,8 @@ fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
         .iter()
         .filter_map(of_initiation);
     let damaged = overview.damaged.iter().cloned().map(Alarm::Damaged);
+    let relatives = &overview.lists.relatives;
+    let missing = Alarm::of_missing(relatives.missing, relatives.missing_id.as_deref());
     let room = overview.state.free_bytes.and_then(Alarm::of_room);
     silence(overview, period, now)
         .into_iter()
@@ -165,6 +168,7 @@ fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
         .chain(ahead)
         .chain(initiations)
         .chain(damaged)
+        .chain(missing)
         .collect()
 }
 

@@ -120,7 +120,7 @@ fn records(overview: &Overview) -> String {
 
 fn listings(overview: &Overview) -> String {
     let mut text = String::new();
-    for listing in &overview.listings {
+    for listing in &overview.lists.asked {
         text += &format!("listened   {}", listing.stream);
         match &listing.asked_at {
             Some(asked_at) => text += &format!(" first asked for at {asked_at}"),
@@ -131,13 +131,21 @@ fn listings(overview: &Overview) -> String {
         }
         text.push('\n');
     }
-    for unlisted in &overview.unlisted {
+    for unlisted in &overview.lists.unlisted {
         text += &format!(
             "left out   {}, {} such as \"{}\": {}\n",
             unlisted.stream,
             unlisted.count,
             escaped(&unlisted.example),
             unlisted.reason
+        );
+    }
+    let relatives = &overview.lists.relatives;
+    if relatives.waiting > 0 {
+        text += &format!(
+            "waiting    transactions, {}: they relate to others that are not in the list yet, such as \"{}\"\n",
+            relatives.waiting,
+            escaped(relatives.waiting_for.as_deref().unwrap_or_default())
         );
     }
     text

@@ -98,6 +98,11 @@ pub(super) fn can_be_named(account_id: &str) -> bool {
     ConnectorId::of_any().account(account_id).is_some()
 }
 
+/// Whether Formance can store a transaction of that id that has a payment of its own.
+pub fn can_be_payment(id: &str) -> bool {
+    can_be_part(id, id)
+}
+
 /// Whether Formance can store a transaction of that id as a part of that payment.
 pub(super) fn can_be_part(payment: &str, id: &str) -> bool {
     ConnectorId::of_any().can_index_adjustment(payment, id)

@@ -26,6 +26,7 @@
 //! | `ids` | the ids of accounts and payments |
 //! | `limits` | what is too short, too long or too large |
 //! | `payment` | which adjustments of a payment a version makes |
+//! | `shown` | how the lists show a transaction, so that the poller makes the same adjustments |
 //! | `left_out` | what the lists leave out, and whose balances Formance cannot ask for |
 //!
 //! The room depends on `api` alone. `store`, `serve` and `publish` depend on it.
@@ -38,15 +39,17 @@ mod limits;
 mod members;
 pub mod payment;
 mod readable;
+pub mod shown;
 mod texts;
 mod values;
 
 pub use dates::payment_date;
 pub use ids::ConnectorId;
 pub use initiated::{initiated_as, read_initiated};
-pub use left_out::LeftOut;
+pub use left_out::{LeftOut, can_be_payment};
 pub use limits::{LONGEST_NAME, Unfit, check_amount, check_reference, payments_asset};
 pub use payment::{Part, PaymentState};
-pub use readable::readable;
+pub use readable::{readable, relation};
+pub use shown::ShownAs;
 pub use texts::{non_empty_text, storable, storable_text};
 pub use values::{scheme, status, transaction_type};

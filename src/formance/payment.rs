@@ -118,11 +118,19 @@ pub fn adjust(
     });
     let has_settled = matches!(
         event.status,
-        "SUCCEEDED" | "REFUNDED_FAILURE" | "DISPUTE" | "DISPUTE_WON" | "DISPUTE_LOST"
+        "SUCCEEDED" | "REFUNDED" | "REFUNDED_FAILURE" | "DISPUTE" | "DISPUTE_WON" | "DISPUTE_LOST"
     );
     if state.is_open && event.is_own && has_settled {
+        // A refund may be of a part of what was captured.
+        let authorised = state.initial.parse().unwrap_or_default();
+        let amount = if event.status == "REFUNDED" {
+            &authorised
+        } else {
+            event.amount
+        };
         let capture = PaymentEvent {
             status: "CAPTURE",
+            amount,
             at: date,
             ..event
         };
@@ -294,6 +302,15 @@ mod tests {
             (vec![("PENDING", 0), ("SUCCEEDED", 0)], 0),
         ] {
             assert_eq!(pushed(&history).0, shown.to_string(), "{history:?}");
+        }
+    }
+
+    /// Also one that is refunded in part: what is refunded says nothing about what was captured.
+    #[test]
+    fn what_is_refunded_was_captured() {
+        for (refund, shown) in [(100, "0"), (30, "70"), (150, "0")] {
+            let history = [("AUTHORISATION", 100), ("REFUNDED", refund)];
+            assert_eq!(pushed(&history).0, shown);
         }
     }
 

@@ -3,18 +3,20 @@ use std::borrow::Cow;
 use super::dates::rewritten;
 use super::left_out::{can_be_named, can_be_part, has_storable_amount};
 use super::members::{drop_unreadable, fields};
+use super::shown::ShownAs;
 use super::texts::{non_empty_text, storable, text};
 use super::values::{status, transaction_type};
 use crate::api::{Initiation, Members, Stream, Timestamp};
 
 /// The text of a version that the Go client can read: as the service sent it wherever possible, and dated by `stamp`.
 ///
-/// `initiated_as` has the `idempotencyKey` of each payout and transfer that Connectivity asked for and whose id the
-/// version has.
+/// `shown_as` says how a transaction is shown otherwise. `initiated_as` has the `idempotencyKey` of each payout and
+/// transfer that Connectivity asked for and that became the transaction, or the one that it relates to ([`relation`]).
 pub fn readable(
     stream: Stream,
     json: &str,
     stamp: Timestamp,
+    shown_as: Option<&ShownAs>,
     initiated_as: &[(Initiation, String)],
 ) -> String {
     let Ok(mut record) = Members::read(json) else {
@@ -28,7 +30,12 @@ pub fn readable(
     }
     match stream {
         Stream::Balances => rewrite_balances(&mut record),
-        Stream::Transactions => rewrite_transaction(&mut record, initiated_as),
+        Stream::Transactions => {
+            if let Some(shown_as) = shown_as {
+                depart(&mut record, shown_as);
+            }
+            rewrite_transaction(&mut record, shown_as, initiated_as);
+        }
         Stream::Accounts | Stream::Beneficiaries => {}
     }
     let text = if record.is_edited() {
@@ -37,6 +44,35 @@ pub fn readable(
         Cow::Borrowed(json)
     };
     storable(&text).into_owned()
+}
+
+/// The id of the transaction that a version relates to as it is shown, if it relates to one.
+pub fn relation(json: &str, shown_as: Option<&ShownAs>) -> Option<String> {
+    const RELATED: &str = "relatedTransactionID";
+    if let Some(related) = shown_as.and_then(|shown_as| shown_as.related.as_ref()) {
+        return Some(related.clone()).filter(|related| !related.is_empty());
+    }
+    let json = storable(json);
+    let mut record = Members::read(&json).ok()?;
+    drop_unreadable(&mut record, fields(Stream::Transactions));
+    non_empty_text(&record, RELATED)
+}
+
+/// Shows a transaction otherwise than the service has sent it.
+fn depart(transaction: &mut Members, shown_as: &ShownAs) {
+    for (field, value) in [
+        ("status", &shown_as.status),
+        ("amount", &shown_as.amount),
+        ("type", &shown_as.kind),
+        ("createdAt", &shown_as.created_at),
+        ("relatedTransactionID", &shown_as.related),
+    ] {
+        match value.as_deref() {
+            Some("") => transaction.remove(field),
+            Some(value) => transaction.set(field, value),
+            None => {}
+        }
+    }
 }
 
 /// The fields that must be strings for the Go client, and that no rule of the API checks.
@@ -82,8 +118,21 @@ fn rewrite_date(record: &mut Members, field: &'static str, stamp: Option<Timesta
     record.set(field, &written);
 }
 
-fn rewrite_transaction(transaction: &mut Members, initiated_as: &[(Initiation, String)]) {
+fn rewrite_transaction(
+    transaction: &mut Members,
+    shown_as: Option<&ShownAs>,
+    initiated_as: &[(Initiation, String)],
+) {
     rewrite_date(transaction, "createdAt", None);
+    let nanoseconds = shown_as.map_or(0, |shown_as| shown_as.nanoseconds);
+    if nanoseconds > 0
+        && let Ok(Ok(date)) = transaction
+            .text("createdAt")
+            .map(|text| Timestamp::parse(&text))
+    {
+        let later = date.plus_nanoseconds(nanoseconds.into());
+        transaction.set("createdAt", &later.to_string());
+    }
     for (field, value) in [
         ("type", transaction_type(transaction)),
         ("status", status(transaction)),
@@ -97,12 +146,6 @@ fn rewrite_transaction(transaction: &mut Members, initiated_as: &[(Initiation, S
         if non_empty_text(transaction, field).is_some_and(|account| !can_be_named(&account)) {
             transaction.remove(field);
         }
-    }
-    if transaction
-        .text("relatedTransactionID")
-        .is_ok_and(|related| !related.is_empty())
-    {
-        return;
     }
     // Without this relation, Formance shows what it has initiated as two payments.
     let kind = transaction_type(transaction);
@@ -143,7 +186,7 @@ mod tests {
 
     fn shown(stream: Stream, json: &str, initiated_as: &[(Initiation, String)]) -> String {
         let stamp = Timestamp::parse("2024-05-01T12:00:00Z").unwrap();
-        readable(stream, json, stamp, initiated_as)
+        readable(stream, json, stamp, None, initiated_as)
     }
 
     #[test]
@@ -205,15 +248,16 @@ mod tests {
                 r#"{{"id":"t","type":"{kind}","status":"PENDING","createdAt":"2024-05-01T12:00:00Z","updatedAt":"2024-05-01T12:00:00Z"{related}}}"#
             )
         };
-        let related = |json: &str| {
-            let initiated_as = [
-                (Initiation::Transfer, "k-t".to_owned()),
-                (Initiation::Payout, "k-p".to_owned()),
-            ];
-            let shown = shown(Stream::Transactions, json, &initiated_as);
+        let initiated_as = [
+            (Initiation::Transfer, "k-t".to_owned()),
+            (Initiation::Payout, "k-p".to_owned()),
+        ];
+        let related_as = |json: &str, initiated_as: &[(Initiation, String)]| {
+            let shown = shown(Stream::Transactions, json, initiated_as);
             let shown: Value = serde_json::from_str(&shown).unwrap();
             shown["relatedTransactionID"].clone()
         };
+        let related = |json: &str| related_as(json, &initiated_as);
         assert_eq!(related(&json("PAYOUT", "")), "k-p");
         assert_eq!(
             related(&json("PAYOUT", r#","relatedTransactionID":null"#)),
@@ -223,10 +267,10 @@ mod tests {
             related(&json("TRANSFER", r#","relatedTransactionID":"""#)),
             "k-t"
         );
-        assert_eq!(
-            related(&json("PAYOUT", r#","relatedTransactionID":"own""#)),
-            "own"
-        );
+        // The keys are those of the transaction that it relates to, if it relates to one.
+        let relative = json("PAYOUT", r#","relatedTransactionID":"own""#);
+        assert_eq!(related_as(&relative, &[]), "own");
+        assert_eq!(related(&relative), "k-p");
         assert_eq!(related(&json("PAYIN", "")), Value::Null);
     }
 }

@@ -150,7 +150,14 @@ fn ready(listing: &Listing) -> Result<(), ListError> {
 
 fn shown(stream: Stream, version: &ShownVersion) -> String {
     let stamp = version.stamp.timestamp();
-    readable(stream, &version.json, stamp, &version.initiated_as)
+    let shown_as = version.shown_as.as_ref();
+    readable(
+        stream,
+        &version.json,
+        stamp,
+        shown_as,
+        &version.initiated_as,
+    )
 }
 
 /// The balances of an account for which the service has none.

@@ -231,7 +231,8 @@ fn judge(
 ///
 /// What it was shown of the list, if that was this list, Formance may have in its last status already, and would take an
 /// earlier one that comes now for news. So only the newest versions of it are listed again. What it was not shown is
-/// listed with all versions: it needs each to get the amounts right.
+/// listed with all versions: it needs each to get the amounts right. If it has read the service itself, the lists show
+/// what it may have read as the service has sent it: beside that, what they add could stay as the newest status.
 fn begin(
     connection: &Connection,
     stream: Stream,
@@ -246,34 +247,44 @@ fn begin(
             shown = max(coalesce(shown, ?3), ?3), dated = 0, newest = ?4,
             bound = NULL, since = NULL, last = NULL, requests = 0, agreed = 0
         WHERE stream = ?1";
+    const FOREIGN: &str = "
+        UPDATE listing SET foreign_seq = (SELECT coalesce(max(seq), 0) FROM version), foreign_until = ?2
+        WHERE stream = ?1";
     let newest = match row.shown {
         // Connectivity has read the service directly.
         None => last_place(connection, stream)?,
         Some(shown) => optional(connection, SHOWN, (stream, shown), |row| row.get(0))?.unwrap_or(0),
     };
     let above = Stamp::from_nanoseconds(bound.end().nanoseconds());
-    execute(connection, BEGIN, (stream, now, above, newest))
+    execute(connection, BEGIN, (stream, now, above, newest))?;
+    if row.shown.is_none() && stream == Stream::Transactions {
+        execute(connection, FOREIGN, (stream, bound))?;
+        connection.execute_batch("DELETE FROM shown")?;
+    }
+    Ok(())
 }
 
 /// Gives the next entries their new stamps, in the order of their places. An old stamp may be another entry's new one
 /// meanwhile, so nobody reads the list until all of them are new.
 fn date_slice(connection: &Connection, stream: Stream) -> rusqlite::Result<Adoption> {
-    const PROGRESS: &str =
-        "SELECT dated, newest, above FROM listing WHERE stream = ?1 AND dated IS NOT NULL";
+    const PROGRESS: &str = "
+        SELECT dated, newest, above, coalesce(foreign_seq, 0) FROM listing
+        WHERE stream = ?1 AND dated IS NOT NULL";
     const LAST: &str = "
         SELECT stamp FROM listed WHERE stream = ?1 AND place <= ?2 ORDER BY place DESC LIMIT 1";
     const ENTRIES: &str = "
-        SELECT listed.place, version.timestamp, record.seq IS listed.seq
+        SELECT listed.place, version.timestamp,
+               listed.place <= ?4 AND record.seq IS NOT listed.seq
+                   OR listed.seq <= ?5 AND listed.shown ->> 'isAdded' IS NOT NULL
         FROM listed JOIN version ON version.seq = listed.seq
         LEFT JOIN record ON record.stream = version.stream AND record.id = version.id
         WHERE listed.stream = ?1 AND listed.place > ?2 ORDER BY listed.place LIMIT ?3";
-    const DATE: &str = "UPDATE listed SET stamp = ?3 WHERE stream = ?1 AND place = ?2";
+    const DATE: &str = "
+        UPDATE listed SET stamp = ?3, shown = CASE WHEN seq > ?4 THEN shown END WHERE stream = ?1 AND place = ?2";
     const LEAVE_OUT: &str = "DELETE FROM listed WHERE stream = ?1 AND place = ?2";
     const NOTE: &str = "UPDATE listing SET dated = ?2 WHERE stream = ?1";
-    let progress = optional(connection, PROGRESS, [stream], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-    })?;
-    let Some((dated, newest, above)): Option<(i64, i64, Stamp)> = progress else {
+    let progress = optional(connection, PROGRESS, [stream], |row| row.try_into())?;
+    let Some((dated, newest, above, foreign)): Option<(i64, i64, Stamp, i64)> = progress else {
         return Ok(Adoption {
             dated: 0,
             has_more: false,
@@ -282,16 +293,16 @@ fn date_slice(connection: &Connection, stream: Stream) -> rusqlite::Result<Adopt
     let last: Option<Stamp> = optional(connection, LAST, (stream, dated), |row| row.get(0))?;
     let last = last.map_or(above, |last| last.max(above));
     let mut stamps = stamps_after(connection, stream, Some(last), Timestamp::now())?;
+    let slice = (stream, dated, limit(SLICE), newest, foreign);
     let entries: Vec<(i64, Timestamp, bool)> =
-        all(connection, ENTRIES, (stream, dated, limit(SLICE)), |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?;
+        all(connection, ENTRIES, slice, |row| row.try_into())?;
     let mut count = 0;
-    for (place, own, is_newest) in &entries {
-        if *place <= newest && !is_newest {
+    for (place, own, is_left_out) in &entries {
+        if *is_left_out {
             execute(connection, LEAVE_OUT, (stream, place))?;
         } else {
-            execute(connection, DATE, (stream, place, stamps.next(*own)))?;
+            let stamp = stamps.next(*own);
+            execute(connection, DATE, (stream, place, stamp, foreign))?;
             count += 1;
         }
     }

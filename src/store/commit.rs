@@ -77,7 +77,7 @@ impl Store {
     /// The publish step: appends the versions to the change log and moves the cursors, all or nothing. When it returns,
     /// the batch is on the disk; after an error, nothing of it is.
     pub fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
-        let (stamped, unlisted) = self.database.write("commit a batch", |connection| {
+        let appended = self.database.write("commit a batch", |connection| {
             let appended = append(connection, batch, self.stamped)?;
             change_quarantine(connection, &batch.quarantine)?;
             for (field, value, versions) in batch.unknown_values {
@@ -107,28 +107,66 @@ impl Store {
             }
             Ok(appended)
         })?;
-        self.stamped = stamped;
-        unlisted.iter().for_each(UnlistedLine::warn);
+        self.stamped = appended.stamped;
+        appended.unlisted.iter().for_each(UnlistedLine::warn);
+        if appended.orphans > 0 {
+            log::warn!(
+                "transactions: {} versions have waited for a transaction that the service does not list, so they are \
+                 listed without it, as it has sent them; status names one",
+                appended.orphans
+            );
+        }
         self.write_witness();
         Ok(())
     }
 }
 
-/// Appends the versions to the change log, each as its record's newest one, and lists them. Also, what the lists leave out
-/// for the first time.
-fn append(
-    connection: &Connection,
-    batch: &Batch,
+/// What appending a batch has led to.
+struct Appended {
     stamped: Stamped,
-) -> rusqlite::Result<(Stamped, Vec<UnlistedLine>)> {
+    /// What the lists leave out for the first time.
+    unlisted: Vec<UnlistedLine>,
+    /// Versions that were listed although what they relate to is not.
+    orphans: usize,
+}
+
+/// Appends the versions to the change log, and lists them.
+fn append(connection: &Connection, batch: &Batch, stamped: Stamped) -> rusqlite::Result<Appended> {
+    let seqs = append_versions(connection, batch)?;
+    let mut stamping = Stamping::new(connection, stamped);
+    let mut unlisted = Vec::new();
+    // How a transaction is listed depends on the records, also on those of this batch.
+    for (Version { record, number, .. }, seq) in batch.versions.iter().zip(seqs) {
+        crash::point();
+        if let Some(left_out) = stamping.stamp(record, seq, *number)? {
+            unlisted.extend(unlisted::count(connection, record, *number, left_out)?);
+        }
+    }
+    for repair in batch.repaired {
+        crash::point();
+        write_again(connection, &mut stamping, repair)?;
+    }
+    let mut orphans = 0;
+    if let Some(began_at) = batch.sweep.and_then(SweepRow::has_read_transactions) {
+        crash::point();
+        orphans = stamping.stamp_orphans(began_at)?;
+    }
+    Ok(Appended {
+        stamped: stamping.stamped(),
+        unlisted,
+        orphans,
+    })
+}
+
+/// Appends the versions to the change log, each as its record's newest one. Their seqs.
+fn append_versions(connection: &Connection, batch: &Batch) -> rusqlite::Result<Vec<i64>> {
     let swept = batch.sweep.map(|sweep| sweep.number);
     let mut append = connection.prepare_cached(
         "INSERT INTO version (stream, id, number, previous, timestamp, hash, observed_at, poll, sweep, json)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;
     let mut newest = NewestVersions::new(connection);
-    let mut stamping = Stamping::new(connection, stamped);
-    let mut unlisted = Vec::new();
+    let mut seqs = Vec::with_capacity(batch.versions.len());
     for Version {
         record,
         number,
@@ -153,17 +191,30 @@ fn append(
             &record.json,
         ))?;
         crash::point();
-        newest.put(record, seq)?;
-        if let Some(left_out) = stamping.stamp(record, seq)? {
-            unlisted.extend(unlisted::count(connection, record, *number, left_out)?);
-        }
+        newest.pending.insert((record.stream, &record.id), seq);
+        seqs.push(seq);
     }
     newest.write()?;
-    for repair in batch.repaired {
-        crash::point();
-        damage::repair(connection, &mut stamping, repair)?;
-    }
-    Ok((stamping.stamped(), unlisted))
+    Ok(seqs)
+}
+
+/// Writes the bytes of a damaged version again. It is listed again, at the next place, and delivered where it was not.
+fn write_again(
+    connection: &Connection,
+    stamping: &mut Stamping,
+    repair: &Repair,
+) -> rusqlite::Result<()> {
+    const REPAIR: &str =
+        "UPDATE version SET hash = ?2, json = ?3, stream = ?4, id = ?5 WHERE seq = ?1";
+    const FORGET: &str = "DELETE FROM damaged WHERE seq = ?1";
+    const DELIVER: &str = "UPDATE refusal SET retry = 1 WHERE seq = ?1 AND reason = ?2";
+    let Repair { seq, record } = repair;
+    let row = (seq, record.hash, &record.json, record.stream, &record.id);
+    execute(connection, REPAIR, row)?;
+    execute(connection, FORGET, [seq])?;
+    execute(connection, DELIVER, (seq, damage::NOT_SENT))?;
+    // What is left out of it was counted when it was committed.
+    stamping.stamp_again(record, *seq)
 }
 
 /// The newest version of each record, while a batch is appended. They are written at its end in the order of the table:
@@ -195,28 +246,15 @@ impl<'a> NewestVersions<'a> {
         }
     }
 
-    fn put(&mut self, record: &'a Record, seq: i64) -> rusqlite::Result<()> {
-        if record.stream == Stream::Balances {
-            // Their stamp is kept in the same row, and is about to be read.
-            return self.point((record.stream, &record.id), seq);
-        }
-        self.pending.insert((record.stream, &record.id), seq);
-        Ok(())
-    }
-
     fn write(self) -> rusqlite::Result<()> {
-        for ((stream, id), seq) in &self.pending {
-            crash::point();
-            self.point((*stream, id), *seq)?;
-        }
-        Ok(())
-    }
-
-    fn point(&self, (stream, id): (Stream, &str), seq: i64) -> rusqlite::Result<()> {
         const POINT: &str = "
             INSERT INTO record (stream, id, seq) VALUES (?1, ?2, ?3)
             ON CONFLICT (stream, id) DO UPDATE SET seq = excluded.seq";
-        execute(self.connection, POINT, (stream, id, seq))
+        for ((stream, id), seq) in &self.pending {
+            crash::point();
+            execute(self.connection, POINT, (stream, id, seq))?;
+        }
+        Ok(())
     }
 }
 

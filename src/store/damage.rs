@@ -10,7 +10,6 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use super::database::{Database, all, execute, limit, optional};
-use super::stamping::Stamping;
 use super::sweep::{SweepAsked, ask};
 use super::{Error, Store};
 use crate::api::{ContentHash, Record, Stream, Timestamp, escaped};
@@ -142,25 +141,6 @@ impl Store {
             Ok(())
         })
     }
-}
-
-/// Writes the bytes of a damaged version again. It is listed again, at the next place, and delivered where it was not.
-pub(super) fn repair(
-    connection: &Connection,
-    stamping: &mut Stamping,
-    repair: &Repair,
-) -> rusqlite::Result<()> {
-    const REPAIR: &str =
-        "UPDATE version SET hash = ?2, json = ?3, stream = ?4, id = ?5 WHERE seq = ?1";
-    const FORGET: &str = "DELETE FROM damaged WHERE seq = ?1";
-    const DELIVER: &str = "UPDATE refusal SET retry = 1 WHERE seq = ?1 AND reason = ?2";
-    let Repair { seq, record } = repair;
-    let row = (seq, record.hash, &record.json, record.stream, &record.id);
-    execute(connection, REPAIR, row)?;
-    execute(connection, FORGET, [seq])?;
-    execute(connection, DELIVER, (seq, NOT_SENT))?;
-    // What is left out of it was counted when it was committed.
-    stamping.stamp(record, *seq).map(|_| ())
 }
 
 /// The versions that are noted as damaged, at most `most` of them.

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row};
 use serde_json::Value as Json;
 
 use super::InitiationState;
-use super::database::{all, execute, optional};
+use super::database::{all, execute, optional, value};
 use crate::api::{ContentHash, Initiation, Timestamp, escaped};
 
 /// The columns under the hash.
@@ -54,6 +54,12 @@ impl fmt::Display for DamagedInitiation {
 }
 
 impl std::error::Error for DamagedInitiation {}
+
+/// Whether Connectivity has asked for a payout or transfer under that key.
+pub(super) fn is_key(connection: &Connection, key: &str) -> rusqlite::Result<bool> {
+    const IS_KEY: &str = "SELECT EXISTS (SELECT 1 FROM initiation WHERE key = ?1)";
+    value(connection, IS_KEY, [key])
+}
 
 /// The initiation that the journal has under that key. It is an error if its row is damaged.
 pub(super) fn known(

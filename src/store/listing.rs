@@ -2,10 +2,11 @@ use std::path::Path;
 
 use rusqlite::{Connection, Row};
 
+use super::columns::AsJson;
 use super::database::{Database, all, execute, optional};
 use super::{Error, Stamp, adoption, damage, initiation, journal_copy};
 use crate::api::{Initiation, Second, Stream};
-use crate::formance::storable_text;
+use crate::formance::{ShownAs, relation, storable_text};
 
 /// The lists as Connectivity sees them: every version under its stamp, read on a connection of its own.
 #[derive(Debug)]
@@ -18,7 +19,10 @@ pub struct ShownVersion {
     pub stamp: Stamp,
     /// The record as the service sent it.
     pub json: String,
-    /// If Connectivity has asked for payouts or transfers that became this transaction: the `idempotencyKey` of each.
+    /// How a transaction is shown otherwise than the service has sent it.
+    pub shown_as: Option<ShownAs>,
+    /// If Connectivity has asked for payouts or transfers that became this transaction, or the one that it relates to: the
+    /// `idempotencyKey` of each.
     pub initiated_as: Vec<(Initiation, String)>,
 }
 
@@ -117,8 +121,8 @@ impl Listing {
             "ASC"
         };
         let sql = format!(
-            "SELECT listed.stamp, version.hash, version.json, listed.place, listed.seq, version.id
-             FROM (SELECT place, stamp, seq FROM listed WHERE stream = ?1 AND place >= ?2 AND place <= ?3
+            "SELECT listed.stamp, version.hash, version.json, listed.place, listed.seq, version.id, listed.shown
+             FROM (SELECT place, stamp, seq, shown FROM listed WHERE stream = ?1 AND place >= ?2 AND place <= ?3
                    ORDER BY place {order} LIMIT ?4 OFFSET ?5) AS listed
              LEFT JOIN version ON version.seq = listed.seq AND version.stream = ?1
              ORDER BY listed.place {order}"
@@ -147,9 +151,14 @@ impl Listing {
                 (stream, from, until, selection.page_size, skipped),
                 |row| {
                     let mut version = shown(row)?;
+                    if let Some(version) = version.as_mut().filter(|_| is_initiated) {
+                        let shown_as: Option<AsJson<ShownAs>> = row.get(6)?;
+                        version.shown_as = shown_as.map(|AsJson(shown_as)| shown_as);
+                    }
                     if let Some(version) = version.as_mut().filter(|_| has_keys) {
-                        version.initiated_as =
-                            initiation::keys_of(connection, &row.get::<_, String>(5)?)?;
+                        let related = relation(&version.json, version.shown_as.as_ref());
+                        let id = related.map_or_else(|| row.get(5), Ok)?;
+                        version.initiated_as = initiation::keys_of(connection, &id)?;
                     }
                     Ok(ListEntry {
                         place: row.get(3)?,
@@ -233,6 +242,7 @@ fn shown(row: &Row) -> rusqlite::Result<Option<ShownVersion>> {
     Ok(json.map(|json| ShownVersion {
         stamp,
         json,
+        shown_as: None,
         initiated_as: Vec::new(),
     }))
 }

@@ -26,6 +26,7 @@
 //! | `quarantine` | records that are not accepted |
 //! | `publisher`, `memory`, `refusal` | how far a target has the change log, and what it did not take |
 //! | `listing`, `stamping`, `stamp` | the lists as Connectivity sees them, and how versions get into them |
+//! | `shown`, `relatives` | how transactions are listed such that Formance ends with the right amounts; what waits for that |
 //! | `unlisted` | what the lists leave out |
 //! | `adoption` | how a list is dated again, for a Connectivity that has read further than it was shown |
 //! | `initiation`, `unsettled` | the journal of payouts and transfers; what an operator settles in it |
@@ -62,9 +63,11 @@ mod quarantine;
 mod quirks;
 mod records;
 mod refusal;
+mod relatives;
 mod restored;
 mod schema;
 mod seq;
+mod shown;
 mod stamp;
 mod stamping;
 mod sweep;

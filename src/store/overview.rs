@@ -8,6 +8,7 @@ use super::columns::AsJson;
 use super::database::{Database, all};
 use super::identity::state_id;
 use super::initiation::{self, InitiationState};
+use super::relatives::{RelativesLine, relatives};
 use super::seq::last_seq;
 use super::unknown_values::{self, UnknownValue};
 use super::unlisted::{self, UnlistedLine};
@@ -39,10 +40,8 @@ pub struct Overview {
     pub cursors: Vec<CursorLine>,
     /// The publishers.
     pub publishers: Vec<PublisherLine>,
-    /// The lists that Connectivity has asked for.
-    pub listings: Vec<ListingLine>,
-    /// What the lists leave out, because Formance cannot take it.
-    pub unlisted: Vec<UnlistedLine>,
+    /// The lists as Connectivity sees them.
+    pub lists: ListsLine,
     /// The payouts and transfers.
     pub initiations: InitiationsLine,
     /// The last polls, newest first.
@@ -97,6 +96,17 @@ pub struct CursorLine {
     pub standing: i64,
     /// How the service departs from the API.
     pub quirks: Vec<Quirk>,
+}
+
+/// The lists as Connectivity sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListsLine {
+    /// Those that it has asked for.
+    pub asked: Vec<ListingLine>,
+    /// What they leave out, because Formance cannot take it.
+    pub unlisted: Vec<UnlistedLine>,
+    /// Transactions that relate to one that is not in the list.
+    pub relatives: RelativesLine,
 }
 
 /// A list that Connectivity has asked for.
@@ -176,8 +186,11 @@ impl Snapshot {
                 streams: streams(connection)?,
                 cursors: cursors(connection)?,
                 publishers: publishers(connection, state.last_seq)?,
-                listings: listings(connection)?,
-                unlisted: unlisted::list(connection)?,
+                lists: ListsLine {
+                    asked: listings(connection)?,
+                    unlisted: unlisted::list(connection)?,
+                    relatives: relatives(connection)?,
+                },
                 initiations: InitiationsLine {
                     counts: initiation::counts(connection)?,
                     unsettled: unsettled(connection, UNSETTLED)?,

@@ -60,9 +60,27 @@ pub(super) const LAYOUT: &str = "
         place  INTEGER NOT NULL, -- increases within the list, and stays when the list is dated again
         stamp  INTEGER NOT NULL, -- nanoseconds since 1970-01-01T00:00:00Z; they increase as the places do
         seq    INTEGER NOT NULL,
+        shown  TEXT,             -- JSON: how a transaction is shown; none if it is shown as it was sent
         PRIMARY KEY (stream, place)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX stamped ON listed (stream, stamp);
+
+    -- What the list has shown of transactions that have relatives, or more than two versions.
+    CREATE TABLE shown (
+        id    TEXT PRIMARY KEY,
+        seq   INTEGER NOT NULL, -- the newest version in the list; 0: only relatives are; -1: Formance has made the payment
+        value TEXT NOT NULL     -- JSON
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX shown_alone ON shown (id) WHERE seq = 0;
+
+    -- Versions of transactions that are not in the list yet, because the one that they relate to is not.
+    CREATE TABLE held (
+        parent TEXT NOT NULL,
+        seq    INTEGER NOT NULL,
+        id     TEXT NOT NULL,
+        PRIMARY KEY (parent, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX held_of ON held (id);
 
     -- What the lists leave out, because Formance cannot take it.
     CREATE TABLE unlisted (
@@ -85,7 +103,9 @@ pub(super) const LAYOUT: &str = "
         since    TEXT,                      -- when it first did
         last     TEXT,                      -- when it last did
         requests INTEGER NOT NULL DEFAULT 0, -- how often it did
-        agreed   INTEGER NOT NULL DEFAULT 0 -- 1: the operator wants the list to be dated above that bound
+        agreed   INTEGER NOT NULL DEFAULT 0, -- 1: the operator wants the list to be dated above that bound
+        foreign_seq   INTEGER,              -- Connectivity may have read versions up to this one from the service itself
+        foreign_until TEXT                  -- and records that were created up to then
     ) STRICT, WITHOUT ROWID;
 
     -- When the state was found to have been put back from an older copy.

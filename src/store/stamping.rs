@@ -1,9 +1,11 @@
 use rusqlite::Connection;
 
 use super::Stamp;
+use super::columns::AsJson;
 use super::database::{execute, value};
+use super::shown::{NewEntry, ShownBatch};
 use super::stamp::Stamps;
-use crate::api::{PerStream, Record, Stream, Timestamp};
+use crate::api::{PerStream, Record, Second, Stream, Timestamp};
 use crate::formance::LeftOut;
 
 /// What is known of the stamps of a state that is open.
@@ -24,6 +26,8 @@ pub(super) struct Stamping<'a> {
     stamped: Stamped,
     /// The ends of the lists, once they are known.
     ends: PerStream<Option<ListEnd>>,
+    /// What decides how transactions are shown, once it is known.
+    shown: Option<ShownBatch>,
 }
 
 /// Where a list ends.
@@ -40,22 +44,75 @@ impl<'a> Stamping<'a> {
             now: Timestamp::now(),
             stamped,
             ends: PerStream::default(),
+            shown: None,
         }
     }
 
-    /// Lists the version of that seq, which is the newest one of its record. What is left out of it, perhaps all of it.
-    pub fn stamp(&mut self, record: &Record, seq: i64) -> rusqlite::Result<Option<LeftOut>> {
+    /// Lists the version of that seq, which is the newest one of its record, the `number`th one. What is left out of it,
+    /// perhaps all of it.
+    pub fn stamp(
+        &mut self,
+        record: &Record,
+        seq: i64,
+        number: i64,
+    ) -> rusqlite::Result<Option<LeftOut>> {
         let left_out = LeftOut::of(record);
-        if !left_out.is_some_and(|left_out| left_out.is_whole(record.stream)) {
-            self.list(record.stream, &record.id, seq, record.timestamp)?;
+        if left_out.is_some_and(|left_out| left_out.is_whole(record.stream)) {
+            return Ok(left_out);
+        }
+        if record.stream == Stream::Transactions {
+            let connection = self.connection;
+            let entries = self.shown()?.list(connection, record, seq, number == 1)?;
+            self.list_all(&entries)?;
+        } else {
+            self.list(record.stream, &record.id, &NewEntry::of(record, seq))?;
         }
         Ok(left_out)
     }
 
-    fn list(&mut self, stream: Stream, id: &str, seq: i64, own: Timestamp) -> rusqlite::Result<()> {
-        const LIST: &str = "INSERT INTO listed (stream, place, stamp, seq) VALUES (?1, ?2, ?3, ?4)";
+    /// Lists a version again that is repaired.
+    pub fn stamp_again(&mut self, record: &Record, seq: i64) -> rusqlite::Result<()> {
+        let left_out = LeftOut::of(record);
+        if left_out.is_some_and(|left_out| left_out.is_whole(record.stream)) {
+            return Ok(());
+        }
+        if record.stream == Stream::Transactions {
+            let connection = self.connection;
+            let entries = self.shown()?.list_again(connection, record, seq)?;
+            return self.list_all(&entries);
+        }
+        self.list(record.stream, &record.id, &NewEntry::of(record, seq))
+    }
+
+    /// Lists the transactions that wait for one that the service does not list, as a sweep has found that began at that
+    /// moment. How many they are.
+    pub fn stamp_orphans(&mut self, sweep_began_at: Second) -> rusqlite::Result<usize> {
+        let connection = self.connection;
+        let (entries, orphans) = self.shown()?.list_orphans(connection, sweep_began_at)?;
+        self.list_all(&entries)?;
+        Ok(orphans)
+    }
+
+    fn shown(&mut self) -> rusqlite::Result<&mut ShownBatch> {
+        let shown = match self.shown.take() {
+            Some(shown) => shown,
+            None => ShownBatch::read(self.connection)?,
+        };
+        Ok(self.shown.insert(shown))
+    }
+
+    fn list_all(&mut self, entries: &[NewEntry]) -> rusqlite::Result<()> {
+        // Transactions are not listed by their ids.
+        let list = |entry| self.list(Stream::Transactions, "", entry);
+        entries.iter().try_for_each(list)
+    }
+
+    fn list(&mut self, stream: Stream, id: &str, entry: &NewEntry) -> rusqlite::Result<()> {
+        const LIST: &str =
+            "INSERT INTO listed (stream, place, stamp, seq, shown) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let NewEntry { seq, own, shown_as } = entry;
         if stream == Stream::Balances {
-            return self.stamp_balances(id, seq, own);
+            return self.stamp_balances(id, *seq, *own);
         }
         let mut end = match self.ends[stream].take() {
             Some(end) => end,
@@ -69,7 +126,8 @@ impl<'a> Stamping<'a> {
             self.stamped.lists[stream] = true;
         }
         end.place += 1;
-        let row = (stream, end.place, end.stamps.next(own), seq);
+        let shown_as = shown_as.as_ref().map(AsJson);
+        let row = (stream, end.place, end.stamps.next(*own), seq, shown_as);
         execute(self.connection, LIST, row)?;
         self.ends[stream] = Some(end);
         Ok(())

@@ -120,6 +120,13 @@ impl SweepRow {
         }
     }
 
+    /// When it began, if it has ended and has read the transactions to their end.
+    pub(super) fn has_read_transactions(&self) -> Option<Second> {
+        let is_unread = |unread: &String| unread == Stream::Transactions.name();
+        let has_read = self.ended_at.is_some() && !self.unread.iter().any(is_unread);
+        has_read.then_some(self.started_at)
+    }
+
     /// Whether it has read anything. One that was asked for does not know the size of its pages before.
     pub fn has_begun(&self) -> bool {
         self.place.page_size > 0

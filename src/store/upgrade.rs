@@ -67,17 +67,24 @@ const STEPS: [LayoutStep; 5] = [
             "TABLE older_balances",
             "TABLE missing",
             "TABLE unlisted",
+            "TABLE shown",
+            "INDEX shown_alone",
+            "TABLE held",
+            "INDEX held_of",
         ],
     },
 ];
 
 /// Layouts 3 to 5 had lists without places. What the lists have shown is not known, so that it may have been everything.
+/// They have shown transactions as the service sent them, and go on with those.
 const LISTS_OF_5: &str = "
     INSERT INTO listing (stream, asked_at, above, shown)
     SELECT stream, asked_at, above, max(coalesce(above, 0), coalesce(
         (SELECT max(stamp) FROM listed_before WHERE listed_before.stream = listing_before.stream), 0))
     FROM listing_before;
     DROP TABLE listing_before;
+    INSERT INTO listing (stream, foreign_seq) SELECT 'transactions', coalesce(max(seq), 0) FROM version WHERE true
+    ON CONFLICT (stream) DO UPDATE SET foreign_seq = excluded.foreign_seq;
 ";
 
 /// Layouts 3 to 5 had a table of payouts and transfers without hashes, which no operator could settle.

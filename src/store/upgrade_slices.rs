@@ -258,7 +258,7 @@ fn stamp_versions(connection: &Connection, after: i64) -> rusqlite::Result<Optio
             stamping.unlist(version.stream, &version.id)?;
             continue;
         };
-        if let Some(left_out) = stamping.stamp(&record, version.seq)? {
+        if let Some(left_out) = stamping.stamp(&record, version.seq, version.number)? {
             unlisted::count(connection, &record, version.number, left_out)?;
         }
     }

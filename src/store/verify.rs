@@ -9,12 +9,14 @@ use std::path::Path;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
+use super::columns::AsJson;
 use super::database::{Database, all, value};
 use super::journal_row::{DamagedInitiation, is_intact};
 use super::seq::{last_seq, last_used_seq};
 use super::{Error, QuarantineKind, Snapshot, adoption, cursor, damage};
 use crate::api::{PerStream, Second, Stream, Timestamp, escaped, read_record};
-use crate::formance::LeftOut;
+use crate::formance::shown::ShownTransaction;
+use crate::formance::{LeftOut, ShownAs};
 
 /// What a check says while it runs.
 #[derive(Debug)]
@@ -65,6 +67,8 @@ pub fn verify(
         |connection, row| listed(connection, row, &mut walk),
     )?;
     checks.ends_of_lists(&walk)?;
+    let from = vec![Value::Text(String::new())];
+    checks.rows("amounts", SHOWN, from, shown)?;
     let from = vec![Value::Integer(i64::MIN)];
     checks.rows("quarantine", QUARANTINE, from, quarantined)?;
     let from = vec![Value::Text(String::new())];
@@ -100,9 +104,11 @@ const RECORDS: &str = "
     WHERE (record.stream, record.id) > (?1, ?2) ORDER BY record.stream, record.id LIMIT 1000";
 
 const LISTED: &str = "
-    SELECT listed.stream, listed.place, listed.stamp, listed.seq, version.stream IS listed.stream
+    SELECT listed.stream, listed.place, listed.stamp, listed.seq, version.stream IS listed.stream, listed.shown
     FROM listed LEFT JOIN version ON version.seq = listed.seq
     WHERE (listed.stream, listed.place) > (?1, ?2) ORDER BY listed.stream, listed.place LIMIT 1000";
+
+const SHOWN: &str = "SELECT id, value FROM shown WHERE id > ?1 ORDER BY id LIMIT 1000";
 
 const QUARANTINE: &str = "
     SELECT number, hash, json, stream, kind, first_seen, last_seen FROM quarantine
@@ -359,7 +365,7 @@ fn missing(
         SELECT version.seq, version.id, version.hash, version.json FROM version
         JOIN record ON record.stream = ?1 AND record.id = version.id AND record.seq = version.seq
         WHERE version.seq > ?2 AND version.seq < ?3 AND version.stream = ?1
-            AND version.seq NOT IN (SELECT seq FROM damaged)
+            AND version.seq NOT IN (SELECT seq FROM damaged) AND version.seq NOT IN (SELECT seq FROM held)
         ORDER BY version.seq LIMIT 20";
     const IS_LISTED: &str = "SELECT EXISTS (SELECT 1 FROM listed WHERE stream = ?1 AND seq = ?2)";
     let mut found = Vec::new();
@@ -415,6 +421,11 @@ fn listed(
             "{stream}: place {place} of the list leads to seq {seq}, which is no version of that list, so it is left out. {RESTORE}"
         ));
     }
+    if row.get::<_, Option<AsJson<ShownAs>>>(5).is_err() {
+        found.push(format!(
+            "{stream}: place {place} of the list does not say how it is shown, so the list is answered 503. {RESTORE}"
+        ));
+    }
     let before = walk.last.as_ref();
     let is_later = before.is_none_or(|(list, before)| *list != stream || *before < stamp);
     // While a list is dated again, its beginning is later than its end.
@@ -427,6 +438,22 @@ fn listed(
     }
     walk.last = Some((stream, stamp));
     Ok(found)
+}
+
+/// What the list has shown of a transaction.
+fn shown(_: &Connection, row: &Row) -> rusqlite::Result<Vec<String>> {
+    let id: String = row.get(0)?;
+    let is_read = row.get::<_, AsJson<ShownTransaction>>(1).is_ok();
+    Ok((!is_read)
+        .then(|| {
+            format!(
+                "transactions: what the list has shown of \"{}\" is damaged, so Formance may show a wrong amount of it. \
+                 {RESTORE}",
+                escaped(&id)
+            )
+        })
+        .into_iter()
+        .collect())
 }
 
 fn quarantined(_: &Connection, row: &Row) -> rusqlite::Result<Vec<String>> {

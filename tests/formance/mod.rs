@@ -17,6 +17,7 @@
 
 mod connectivity;
 mod date;
+mod folded;
 mod go;
 mod history;
 mod limits;
@@ -28,6 +29,7 @@ mod adoption;
 mod decoding;
 mod initiations;
 mod listed;
+mod lives;
 mod outcomes;
 pub mod push;
 mod reading;

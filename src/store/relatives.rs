@@ -1,0 +1,124 @@
+//! Versions of transactions that wait for the one that they relate to, before they are listed.
+
+use rusqlite::{Connection, Row};
+use serde::Serialize;
+
+use super::damage;
+use super::database::{all, execute, value};
+use crate::api::{Record, Stream, Timestamp};
+use crate::formance::LeftOut;
+use crate::formance::shown::PolledVersion;
+
+/// A version on its way into the list.
+pub(super) struct ListedVersion {
+    pub seq: i64,
+    pub id: String,
+    pub own: Timestamp,
+    /// None if it is damaged.
+    pub json: Option<String>,
+}
+
+/// Transactions that relate to one that is not in the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RelativesLine {
+    /// Versions that are not in the list yet, because they wait for the transaction that they relate to.
+    pub waiting: i64,
+    /// The id of one of the transactions that they wait for.
+    pub waiting_for: Option<String>,
+    /// Transactions that are not in the list, although others that relate to them are: no sweep has found them.
+    pub missing: i64,
+    /// The id of one of them.
+    pub missing_id: Option<String>,
+}
+
+impl ListedVersion {
+    /// Of a row that has seq, id, timestamp, hash and text from that column on.
+    pub fn read(row: &Row, from: usize) -> rusqlite::Result<ListedVersion> {
+        Ok(ListedVersion {
+            seq: row.get(from)?,
+            id: row.get(from + 1)?,
+            own: row.get(from + 2)?,
+            json: damage::text(row, from + 3, from + 4)?,
+        })
+    }
+
+    /// As it was listed; none if it is damaged or was left out.
+    pub fn polled(&self) -> Option<PolledVersion> {
+        let json = self.json.as_deref()?;
+        let record = Record::new(Stream::Transactions, self.id.clone(), self.own, json);
+        let left_out = LeftOut::of(&record);
+        if left_out.is_some_and(|left_out| left_out.is_whole(Stream::Transactions)) {
+            return None;
+        }
+        PolledVersion::read(json)
+    }
+}
+
+/// The transactions that relate to one that is not in the list.
+pub(super) fn relatives(connection: &Connection) -> rusqlite::Result<RelativesLine> {
+    const HELD: &str = "SELECT count(*), min(parent) FROM held";
+    const MISSING: &str = "SELECT count(*), min(id) FROM shown WHERE seq = 0";
+    let (waiting, waiting_for) = connection
+        .prepare_cached(HELD)?
+        .query_row([], |row| row.try_into())?;
+    let (missing, missing_id) = connection
+        .prepare_cached(MISSING)?
+        .query_row([], |row| row.try_into())?;
+    Ok(RelativesLine {
+        waiting,
+        waiting_for,
+        missing,
+        missing_id,
+    })
+}
+
+/// Lets a version wait for the transaction of that id.
+pub(super) fn hold(
+    connection: &Connection,
+    parent: &str,
+    version: &ListedVersion,
+) -> rusqlite::Result<()> {
+    const HOLD: &str = "INSERT OR IGNORE INTO held (parent, seq, id) VALUES (?1, ?2, ?3)";
+    execute(connection, HOLD, (parent, version.seq, &version.id))
+}
+
+/// Whether versions of a transaction wait.
+pub(super) fn is_held(connection: &Connection, id: &str) -> rusqlite::Result<bool> {
+    value(
+        connection,
+        "SELECT EXISTS (SELECT 1 FROM held WHERE id = ?1)",
+        [id],
+    )
+}
+
+/// What the versions of a transaction wait for.
+pub(super) fn parent_of_held(connection: &Connection, id: &str) -> rusqlite::Result<String> {
+    value(
+        connection,
+        "SELECT parent FROM held WHERE id = ?1 LIMIT 1",
+        [id],
+    )
+}
+
+/// Lets a version wait no longer.
+pub(super) fn release(connection: &Connection, version: &ListedVersion) -> rusqlite::Result<()> {
+    const RELEASE: &str = "DELETE FROM held WHERE id = ?1 AND seq = ?2";
+    execute(connection, RELEASE, (&version.id, version.seq))
+}
+
+/// Takes the versions that wait for a transaction, in their order.
+pub(super) fn waiting_for(
+    connection: &Connection,
+    parent: &str,
+) -> rusqlite::Result<Vec<ListedVersion>> {
+    const WAITING: &str = "
+        SELECT version.seq, version.id, version.timestamp, version.hash, version.json
+        FROM held JOIN version ON version.seq = held.seq WHERE held.parent = ?1 ORDER BY held.seq";
+    const RELEASE: &str = "DELETE FROM held WHERE parent = ?1";
+    let waiting = all(connection, WAITING, [parent], |row| {
+        ListedVersion::read(row, 0)
+    })?;
+    execute(connection, RELEASE, [parent])?;
+    Ok(waiting)
+}
