@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::api::Stream;
+use crate::check::catalogue::{self, Entry, Group};
 use crate::config;
 use crate::exit::EXIT_CODES;
 use crate::sandbox::Fault;
@@ -37,8 +38,8 @@ pub enum Command {
     Sweep(ConfigFile),
     /// Show how far polling and delivery have come
     Status(StatusOptions),
-    /// Check the configuration and its targets; this delivers nothing
-    Check(ConfigFile),
+    /// Check the Integration Service, the configuration and its targets; this writes and delivers nothing
+    Check(CheckOptions),
     /// Show, retry or drop quarantined records and versions that a target refuses
     Quarantine(QuarantineOptions),
     /// Replay or skip versions of a publisher, or remove it
@@ -98,6 +99,86 @@ pub struct StatusOptions {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct CheckOptions {
+    #[command(flatten)]
+    /// The configuration.
+    pub config: ConfigFile,
+    /// Run only these checks, named by id or group, or only look at the targets; repeatable
+    #[arg(long, value_name = "ID|GROUP|targets", value_delimiter = ',', value_parser = selection)]
+    pub only: Vec<Selection>,
+    /// Leave a check out; the report shows the reason; repeatable
+    #[arg(long, value_name = "ID=REASON", value_parser = skipped)]
+    pub skip: Vec<SkippedCheck>,
+    /// End with 2 also after a warning, or if a must could not be verified
+    #[arg(long)]
+    pub strict: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Check only the configuration and its files, without the network
+    #[arg(long, conflicts_with_all = ["only", "skip", "strict"])]
+    pub offline: bool,
+    /// Records of each list to look at, in pages of 100
+    #[arg(long, value_name = "RECORDS", default_value = "1000", value_parser = clap::value_parser!(u64).range(100..))]
+    pub sample: u64,
+    /// Look at all records of each list, and at the balances of all accounts
+    #[arg(long, conflicts_with = "sample")]
+    pub all: bool,
+    /// List all checks
+    #[arg(long, conflicts_with_all = ["explain", "offline", "only", "json"])]
+    pub list: bool,
+    /// Explain a check: what is asked, what is right, what it costs and how to fix it
+    #[arg(long, value_name = "ID", value_parser = known_check, conflicts_with_all = ["offline", "only", "json"])]
+    pub explain: Option<&'static Entry>,
+}
+
+/// What `--only` selects.
+#[derive(Debug, Clone, Copy)]
+pub enum Selection {
+    /// A check.
+    Check(&'static Entry),
+    /// All checks of a group.
+    Group(&'static Group),
+    /// The targets.
+    Targets,
+}
+
+/// A check that is left out, and why.
+#[derive(Debug, Clone)]
+pub struct SkippedCheck {
+    /// The check.
+    pub entry: &'static Entry,
+    /// The reason.
+    pub reason: String,
+}
+
+fn selection(text: &str) -> Result<Selection, &'static str> {
+    if text == "targets" {
+        return Ok(Selection::Targets);
+    }
+    let check = catalogue::find(text).map(Selection::Check);
+    check
+        .or_else(|| catalogue::find_group(text).map(Selection::Group))
+        .ok_or("write targets, or an id or a group that `check --list` shows, such as F1 or Filter")
+}
+
+fn skipped(text: &str) -> Result<SkippedCheck, &'static str> {
+    let (id, reason) = text
+        .split_once('=')
+        .filter(|(_, reason)| !reason.trim().is_empty())
+        .ok_or("write the id and the reason, such as P6=the bank allows 100")?;
+    Ok(SkippedCheck {
+        entry: known_check(id)?,
+        reason: reason.trim().to_owned(),
+    })
+}
+
+fn known_check(text: &str) -> Result<&'static Entry, &'static str> {
+    catalogue::find(text).ok_or("write an id that `check --list` shows, such as F1")
 }
 
 /// Options of `quarantine`.

@@ -23,6 +23,7 @@
 //! | `publish` | publishers and their delivery threads |
 //! | `serve` | the listener: the API over the store, payouts and transfers, health |
 //! | `health` | the alarms: what an operator has to look at |
+//! | `check` | the conformance test of the Integration Service |
 //! | `status` | the state and its alarms, as the `status` command and the listener show them |
 //! | `sandbox` | a sample Integration Service, for the demo and the tests |
 //! | `config` | the configuration file, read and checked |
@@ -31,11 +32,12 @@
 //!
 //! `api`, `http` and `health` are the ground floor. `formance`, `transport` and `store` stand on `api`, `psp` on `transport`, `poll`
 //! on `psp` and `store`, `publish` on `formance`, `transport` and `store`, `serve` on `formance`, `http`, `store`, `psp` and
-//! `poll`, `sandbox` on `http`, `command` on all.
+//! `poll`, `check` on `formance` and `psp`, `sandbox` on `http`, `command` on all.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod api;
+mod check;
 mod cli;
 pub mod command;
 mod config;

@@ -1,5 +1,5 @@
-//! The command `check`: it finds what is wrong with the configuration and the targets, names the fix, and writes
-//! nothing.
+//! The command `check --only targets`: it finds what is wrong with the configuration and the targets, names the fix, and
+//! writes nothing.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn differing(psp: &FakePsp, stack: &Connectivity, fields: Value) -> Place {
 }
 
 fn check(place: &Place) -> Ran {
-    run(place.command("check"))
+    run(place.command("check --only targets"))
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn check_says_whether_the_target_answers() {
         let entry = json!({ "type": "http", "url": url, "apiKey": "key-of-the-target" });
         let missing = json!({ "type": "ndjson", "path": "nowhere/changes" });
         let place = Place::new(&psp.url(), json!({ "publish": [entry, missing] }));
-        run(place.command("check"))
+        run(place.command("check --only targets"))
     };
     let url = format!("http://{}/changes", web.address());
     let checked = check(url.clone());

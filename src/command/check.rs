@@ -1,73 +1,191 @@
+use std::io::IsTerminal;
+
+use serde_json::json;
+
+use super::table::Column::Left;
+use super::table::Table;
+use super::targets::findings;
 use super::{CommandError, Exit, print};
 use crate::api::escaped;
-use crate::cli::ConfigFile;
-use crate::config::{Config, TargetKind};
-use crate::publish::{FormancePublisher, HttpPublisher, TargetFinding, check_is_file};
+use crate::check::catalogue::{Entry, GROUPS, Level};
+use crate::check::report::{self, Style};
+use crate::check::{self, CheckRun, Choice};
+use crate::cli::{CheckOptions, Selection};
+use crate::config::Config;
+use crate::publish::TargetFinding;
+use crate::signals;
 
-/// Checks the configuration and each target. Nothing is written anywhere.
-pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
-    let config = Config::read(&options.config)?;
-    let mut report = Report::default();
-    report.say("ok", "configuration", &options.config.display().to_string());
-    for warning in &config.warnings {
-        report.say("WARNING", "configuration", warning);
+/// Bytes of each body that are kept for the report.
+const KEPT: usize = 200;
+/// Characters of a line where there is no terminal.
+const USUAL_WIDTH: usize = 100;
+
+/// Checks the service, the configuration and each target. Nothing is written anywhere.
+pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
+    if options.list {
+        print(&list());
+        return Ok(Exit::Done);
     }
-    if config.publish.is_none() && config.listen.is_none() {
-        report.say(
-            "WARNING",
-            "configuration",
-            &format!(
-                "works for poll, which writes changes.ndjson, but not for run: {}",
-                super::run::NOTHING_TO_DELIVER_TO
-            ),
-        );
+    if let Some(entry) = options.explain {
+        print(&entry.explained(style().width));
+        return Ok(Exit::Done);
     }
-    for target in config.publish.iter().flatten() {
-        for TargetFinding { what, result } in findings(&target.kind) {
-            let what = format!("{}: {what}", escaped(&target.name));
-            match result {
-                Ok(found) => report.say("ok", &what, &found),
-                Err(wrong) => report.say("FAILED", &what, &wrong),
-            }
+    let config = Config::read(&options.config.config)?;
+    let mut lines = Lines::default();
+    lines.configuration(&options.config.config.display().to_string(), &config);
+    let asks_service = !options.offline && asks_service(&options.only);
+    if !options.json {
+        print(&std::mem::take(&mut lines.text));
+    }
+    let service = asks_service
+        .then(|| check_service(options, &config))
+        .transpose()?;
+    if let Some(run) = &service
+        && !options.json
+    {
+        print(&format!(
+            "\n{}",
+            report::in_words(run, config.polling.period, style())
+        ));
+    }
+    let is_about_targets = options.only.is_empty() || !asks_service;
+    for target in config.publish.iter().flatten().filter(|_| is_about_targets) {
+        let name = escaped(&target.name);
+        for TargetFinding { what, result } in findings(&target.kind, options.offline) {
+            lines.say(&format!("{name}: {what}"), &result);
         }
     }
-    Ok(if report.has_failures {
+    if options.json {
+        let mut document = service
+            .as_ref()
+            .map_or_else(|| json!({ "format": 1 }), report::in_json);
+        document["warnings"] = json!(config.warnings);
+        document["targets"] = json!(lines.findings);
+        print(&format!("{document:#}\n"));
+    } else if !lines.text.is_empty() {
+        let gap = if service.is_some() { "\n" } else { "" };
+        print(&format!("{gap}{}", lines.text));
+    }
+    Ok(exit(service.as_ref(), options.strict, lines.has_failures))
+}
+
+fn check_service(options: &CheckOptions, config: &Config) -> Result<CheckRun, CommandError> {
+    let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
+    let only = options.only.iter().flat_map(|selection| match selection {
+        Selection::Check(entry) => std::slice::from_ref(*entry),
+        Selection::Group(group) => group.entries,
+        Selection::Targets => &[],
+    });
+    let skip = options.skip.iter();
+    let settings = check::Settings {
+        service: config.service.clone(),
+        choice: Choice {
+            only: only.collect(),
+            skip: skip
+                .map(|skipped| (skipped.entry, skipped.reason.clone()))
+                .collect(),
+        },
+        sample_pages: if options.all {
+            u64::MAX
+        } else {
+            options.sample.div_ceil(100)
+        },
+        all_balances: options.all,
+        kept: KEPT,
+    };
+    Ok(check::run(settings, stop))
+}
+
+/// Whether a selection has more than the targets.
+fn asks_service(only: &[Selection]) -> bool {
+    let is_check = |selection: &Selection| !matches!(selection, Selection::Targets);
+    only.is_empty() || only.iter().any(is_check)
+}
+
+fn exit(service: Option<&CheckRun>, is_strict: bool, has_failures: bool) -> Exit {
+    let Some(run) = service else {
+        return if has_failures {
+            Exit::Findings
+        } else {
+            Exit::Done
+        };
+    };
+    let is_doubtful = !run.failed(Level::Should).is_empty() || !run.not_verified().is_empty();
+    if run.untestable.is_some() {
+        Exit::Failed
+    } else if has_failures || !run.failed(Level::Must).is_empty() || is_strict && is_doubtful {
         Exit::Findings
     } else {
         Exit::Done
-    })
-}
-
-fn findings(kind: &TargetKind) -> Vec<TargetFinding> {
-    match kind {
-        TargetKind::NdjsonStdout => Vec::new(),
-        TargetKind::NdjsonFile(path) => {
-            // The first delivery creates the file.
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty());
-            let result = match folder {
-                Some(folder) if !folder.is_dir() => Err(format!(
-                    "there is no directory {}: create it, or set another \"path\"",
-                    folder.display()
-                )),
-                _ => check_is_file(path).map(|()| path.display().to_string()),
-            };
-            vec![TargetFinding::new("path", result)]
-        }
-        TargetKind::Http(settings) => HttpPublisher::new(settings.clone()).check(),
-        TargetKind::Formance(settings) => FormancePublisher::new(settings.clone()).check(),
     }
 }
 
+fn list() -> String {
+    let columns = [
+        Left("ID", 5),
+        Left("LEVEL", 8),
+        Left("LOOKS AT", 14),
+        Left("RIGHT IF", 0),
+    ];
+    let mut table = Table::new(&columns);
+    for entry in GROUPS.iter().flat_map(|group| group.entries) {
+        let Entry {
+            id,
+            level,
+            scope,
+            name,
+            ..
+        } = entry;
+        table.row([id, level, scope, name]);
+    }
+    table.text()
+}
+
+fn style() -> Style {
+    let stdout = std::io::stdout();
+    let width = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));
+    let asked = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    Style {
+        width: if width == 0 { USUAL_WIDTH } else { width },
+        has_colour: stdout.is_terminal() && !asked,
+    }
+}
+
+/// What is said about the configuration and the targets, line by line.
 #[derive(Default)]
-struct Report {
+struct Lines {
+    text: String,
+    findings: Vec<serde_json::Value>,
     has_failures: bool,
 }
 
-impl Report {
-    fn say(&mut self, verdict: &str, what: &str, text: &str) {
-        self.has_failures |= verdict == "FAILED";
-        print(&format!("{verdict:<8} {what}: {text}\n"));
+impl Lines {
+    fn configuration(&mut self, file: &str, config: &Config) {
+        self.line("ok", "configuration", file);
+        for warning in &config.warnings {
+            self.line("WARNING", "configuration", warning);
+        }
+        if config.publish.is_none() && config.listen.is_none() {
+            let warning = format!(
+                "works for poll, which writes changes.ndjson, but not for run: {}",
+                super::run::NOTHING_TO_DELIVER_TO
+            );
+            self.line("WARNING", "configuration", &warning);
+        }
+    }
+
+    fn say(&mut self, what: &str, result: &Result<String, String>) {
+        self.has_failures |= result.is_err();
+        let (verdict, text) = match result {
+            Ok(found) => ("ok", found),
+            Err(wrong) => ("FAILED", wrong),
+        };
+        self.line(verdict, what, text);
+        self.findings
+            .push(json!({ "what": what, "ok": result.is_ok(), "text": text }));
+    }
+
+    fn line(&mut self, verdict: &str, what: &str, text: &str) {
+        self.text += &format!("{verdict:<8} {what}: {text}\n");
     }
 }

@@ -16,6 +16,7 @@ mod sandbox;
 mod status;
 mod sweep;
 mod table;
+mod targets;
 mod verify;
 
 use std::io::Write;

@@ -1,3 +1,4 @@
+use std::mem;
 use std::time::Duration;
 
 use ureq::http::{self, Method, Request, Response};
@@ -7,7 +8,7 @@ use zeroize::Zeroizing;
 use super::no_answer::TooLong;
 use super::redirect::{MOST_REDIRECTS, redirected};
 use super::wire::is_stale;
-use super::{LargeBody, NoAnswer, REQUEST_BUFFER, Transport, retry_after};
+use super::{AnswerHeaders, LargeBody, NoAnswer, REQUEST_BUFFER, Transport, retry_after};
 use crate::api::{Timestamp, escaped};
 use crate::secret::Secret;
 use crate::secret::redaction;
@@ -61,6 +62,8 @@ pub struct Answer {
     pub redirects: u32,
     /// Where a redirect points that was not followed, safe to log; empty if nowhere.
     pub location: String,
+    /// The headers.
+    pub headers: AnswerHeaders,
     /// The whole body, decompressed, without secrets of this program.
     pub body: Result<Vec<u8>, Unread>,
     /// Whether the body is that of a success and had a secret.
@@ -214,6 +217,7 @@ impl Transport {
             retry_after,
             redirects,
             location,
+            headers: AnswerHeaders(mem::take(response.headers_mut())),
             body,
             redacted,
             large,

@@ -12,6 +12,7 @@
 //! none. It replaces every secret of this program in what it reads. It does not retry: its callers do that, as
 //! [`Retry`] and [`RetryBudget`] decide.
 
+mod answer_headers;
 mod backoff;
 mod chunk_extensions;
 mod coding;
@@ -28,6 +29,8 @@ mod retry_after;
 mod tls;
 mod wire;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ureq::Agent;
@@ -40,6 +43,7 @@ use resolver::CachingResolver;
 use tls::TlsConnector;
 use wire::WireConnector;
 
+pub use answer_headers::AnswerHeaders;
 pub use backoff::Backoff;
 pub use exchange::{Answer, Credential, OutgoingRequest, Unread};
 pub use large_body::LargeBody;
@@ -78,6 +82,8 @@ pub struct Transport {
     resolver: CachingResolver,
     large_bodies: LargeBodies,
     request_timeout: Duration,
+    /// How many connections to the server were made.
+    connections_made: Arc<AtomicU64>,
     /// The configuration key that holds the server's address, for error messages.
     address_key: &'static str,
 }
@@ -86,6 +92,7 @@ impl Transport {
     /// Does not connect yet. `address_key` is the configuration key that holds the server's address.
     pub fn new(settings: &Settings, address_key: &'static str) -> Transport {
         let resolver = CachingResolver::default();
+        let connections_made = Arc::new(AtomicU64::new(0));
         let connector = ForwardConnector {
             direct: config(settings, None),
         }
@@ -96,6 +103,7 @@ impl Transport {
         })
         .chain(WireConnector {
             proxy: settings.proxy.clone(),
+            made: connections_made.clone(),
         });
         let proxy = settings.proxy.as_ref().map(|proxy| proxy.address.clone());
         Transport {
@@ -103,8 +111,14 @@ impl Transport {
             resolver,
             large_bodies: LargeBodies::new(),
             request_timeout: settings.request_timeout,
+            connections_made,
             address_key,
         }
+    }
+
+    /// How many connections to the server were made so far.
+    pub fn connections_made(&self) -> u64 {
+        self.connections_made.load(Relaxed)
     }
 
     /// Closes every connection, so that requests in flight fail at once.

@@ -1,4 +1,6 @@
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use ureq::Error;
@@ -12,6 +14,8 @@ use super::proxy::{Forwarding, Proxy};
 #[derive(Debug)]
 pub(super) struct WireConnector {
     pub proxy: Option<Proxy>,
+    /// How many connections to the server were made.
+    pub made: Arc<AtomicU64>,
 }
 
 impl<In: Transport> Connector<In> for WireConnector {
@@ -30,6 +34,7 @@ impl<In: Transport> Connector<In> for WireConnector {
         if leads_to_proxy {
             return Ok(Some(Box::new(transport)));
         }
+        self.made.fetch_add(1, Relaxed);
         let is_forwarded = !details.needs_tls();
         let proxy = self.proxy.as_ref().filter(|_| is_forwarded);
         Ok(Some(Box::new(Wire {

@@ -1,12 +1,41 @@
-//! `check`: the configuration and each target, good and with each thing that can be wrong.
+//! `check`: the catalogue, a service with a fault, and each target, good and with each thing that can be wrong.
 
 use serde_json::{Value, json};
 
 use super::Session;
 use crate::formance::Connectivity;
-use crate::support::{Place, TestAnswer, TestServer};
+use crate::support::{FakePsp, Manners, Place, Reply, TestAnswer, TestServer};
 
 const NOWHERE: &str = "http://127.0.0.1:9";
+
+#[test]
+fn the_catalogue() {
+    let mut session = Session::new();
+    session.runs("check --list");
+    session.runs("check --explain f1");
+    session.runs("check --explain X1");
+    session.runs("check --only Nothing");
+    session.runs("check --skip P6");
+    session.is("check-catalogue");
+}
+
+#[test]
+fn a_service_with_a_fault() {
+    let psp = FakePsp::with_a_bank();
+    psp.behave(Manners {
+        cap: Some(50),
+        knows_its_accounts: true,
+        ..Manners::default()
+    });
+    let publish = json!([{ "type": "ndjson", "path": "changes" }]);
+    let place = Place::new(&psp.url(), json!({ "publish": publish }));
+    let mut session = Session::new();
+    session.on(&place, "check");
+    psp.always("/", Reply::status(401));
+    session.on(&place, "check");
+    session.on(&place, "check --offline");
+    session.is("check-service");
+}
 
 #[test]
 fn targets_that_are_good() {
@@ -19,7 +48,9 @@ fn targets_that_are_good() {
         { "type": "ndjson", "name": "stdout", "path": "-" },
     ]);
     let place = Place::new(NOWHERE, json!({ "publish": publish }));
-    Session::new().on(&place, "check").is("check-good");
+    Session::new()
+        .on(&place, "check --only targets")
+        .is("check-good");
 }
 
 #[test]
@@ -69,5 +100,5 @@ fn check(session: &mut Session, mut entry: Value, fields: &Value) {
         .unwrap()
         .extend(fields.as_object().unwrap().clone());
     let place = Place::new(NOWHERE, json!({ "publish": [entry] }));
-    session.on(&place, "check");
+    session.on(&place, "check --only targets");
 }

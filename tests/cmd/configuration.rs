@@ -11,13 +11,13 @@ use crate::support::{LISTEN_KEY, Place, run};
 /// Nothing listens there.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
-/// What `check` says of a configuration with those keys, null for one that is not there.
+/// What `check --only targets` says of a configuration with those keys, null for one that is not there.
 fn with(session: &mut Session, keys: &Value) {
     session.line(&format!("# {keys}"));
     checked(session, &Place::new(NOWHERE, keys.clone()));
 }
 
-/// What `check` says of a configuration file with that text.
+/// What `check --only targets` says of a configuration file with that text.
 fn text(session: &mut Session, text: &str) {
     let place = Place::new(NOWHERE, json!({}));
     fs::write(place.config(), text).unwrap();
@@ -26,7 +26,7 @@ fn text(session: &mut Session, text: &str) {
 }
 
 fn checked(session: &mut Session, place: &Place) {
-    session.on(place, "check");
+    session.on(place, "check --only targets");
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn what_is_legal_but_unwise() {
         ] }),
     );
     fs::set_permissions(place.config(), fs::Permissions::from_mode(0o644)).unwrap();
-    let mut checked = run(place.command("check"));
+    let mut checked = run(place.command("check --only targets"));
     // That the target is not reached says each machine in its own way.
     checked.stdout = checked
         .stdout
@@ -191,11 +191,11 @@ fn what_is_legal_but_unwise() {
         .filter(|line| !line.starts_with("FAILED"))
         .collect();
     session.hide(place.path().to_str().unwrap(), "[FOLDER]");
-    session.ran("check", &checked);
+    session.ran("check --only targets", &checked);
     let listening = json!({ "listen": "127.0.0.1:8080", "listenKey": LISTEN_KEY, "publish": [
         { "type": "formance", "url": NOWHERE, "connector": "acme" },
     ] });
-    session.on(&Place::new(NOWHERE, listening), "check");
-    session.on(&Place::new(NOWHERE, json!({})), "check");
+    session.on(&Place::new(NOWHERE, listening), "check --only targets");
+    session.on(&Place::new(NOWHERE, json!({})), "check --only targets");
     session.is("configuration-warnings");
 }

@@ -117,7 +117,7 @@ static VOLATILE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b[0-9a-f]{32}\b", "[ID]"),
         // How long a poll, a sweep and a wait took.
         (
-            r"(retries, |without a newer date, |requests in )\d+(\.\d)? s\b",
+            r"(retries, |without a newer date, |requests in |checks? in |balances take about )\d+(\.\d)? s\b",
             "${1}[SECONDS] s",
         ),
         (r"\b\d+ ms\b", "[MS] ms"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 use generic_connector::Timestamp;
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response};
 
@@ -55,6 +56,8 @@ pub struct Manners {
     pub redirects: bool,
     /// Its clock, as `Date` shows it, is ahead by this many seconds.
     pub clock_ahead: i64,
+    /// It answers 404 to a request for the balances of an account that it does not list.
+    pub knows_its_accounts: bool,
     /// It does not list the payouts and transfers that it has made.
     pub hides_initiations: bool,
 }
@@ -430,7 +433,7 @@ fn usual(inner: &Inner, target: &str) -> Said {
         let pair = query
             .split('&')
             .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        pair.map(|value| value.replace("%3A", ":"))
+        pair.map(|value| percent_decode_str(value).decode_utf8_lossy().into_owned())
     };
     let (list, date) = match path {
         "/accounts" => (&inner.accounts, "createdAt"),
@@ -441,18 +444,30 @@ fn usual(inner: &Inner, target: &str) -> Said {
                 .strip_prefix("/accounts/")
                 .and_then(|path| path.strip_suffix("/balances"));
             return match account {
-                Some(account) => (200, vec![], balances(&account.replace("%2F", "/"))),
-                None => (404, vec![], br#"{"title":"Not found"}"#.to_vec()),
+                Some(account) => {
+                    let account = percent_decode_str(account).decode_utf8_lossy();
+                    let is_listed = inner.accounts.iter().any(|one| one["id"] == *account);
+                    if manners.knows_its_accounts && !is_listed {
+                        return refusal(404, "there is no such account");
+                    }
+                    (200, vec![], balances(&account))
+                }
+                None => refusal(404, "there is nothing here"),
             };
         }
     };
-    assert_eq!(parameter("sort").unwrap(), format!("{date}:asc"));
+    if let Some(sort) = parameter("sort") {
+        assert_eq!(sort, format!("{date}:asc"));
+    }
     let date_of = |record: &&Value| {
         record[date]
             .as_str()
             .and_then(|text| Timestamp::parse(text).ok())
     };
-    let from = parameter(&format!("{date}From")).map(|text| Timestamp::parse(&text).unwrap());
+    let from = parameter(&format!("{date}From")).map(|text| Timestamp::parse(&text));
+    let Ok(from) = from.transpose() else {
+        return refusal(400, "the bound is no date");
+    };
     let seconds = |timestamp: Timestamp| {
         let text = timestamp.second().to_string();
         text.parse::<jiff::Timestamp>().unwrap().as_second()
@@ -490,17 +505,21 @@ fn usual(inner: &Inner, target: &str) -> Said {
         // The ids backwards: "tx-012" is 210.
         listed.sort_by_key(|record| record["id"].to_string().chars().rev().collect::<String>());
     }
-    let number = |name| parameter(name).map(|text| text.parse::<usize>().unwrap());
-    let page = match number("page") {
+    let number = |name| parameter(name).map(|text| text.parse::<usize>());
+    let (Ok(page), Ok(size)) = (number("page").transpose(), number("pageSize").transpose()) else {
+        return refusal(400, "page or pageSize is no number");
+    };
+    let page = match page {
         _ if manners.ignores_page => 1,
         None if manners.needs_page => return (500, vec![], vec![]),
         page if manners.counts_from_zero => page.unwrap_or(0) + 1,
-        Some(0) => return (400, vec![], br#"{"title":"page is 0"}"#.to_vec()),
+        Some(0) => return refusal(400, "page is 0"),
         page => page.unwrap_or(1),
     };
-    let size = number("pageSize")
-        .unwrap()
-        .min(manners.cap.unwrap_or(usize::MAX));
+    let size = size.unwrap_or(100).min(manners.cap.unwrap_or(usize::MAX));
+    if size == 0 {
+        return refusal(400, "pageSize is 0");
+    }
     let rest = listed.into_iter().skip((page - 1) * size);
     let records: Vec<&Value> = rest.take(size).collect();
     let is_past_end = records.is_empty() && page > 1 && manners.refuses_past_end;
@@ -511,6 +530,11 @@ fn usual(inner: &Inner, target: &str) -> Said {
         return (200, vec![], b"null".to_vec());
     }
     (200, vec![], serde_json::to_vec(&records).unwrap())
+}
+
+fn refusal(status: u16, detail: &str) -> Said {
+    let body = json!({ "title": "Refused", "detail": detail });
+    (status, vec![], body.to_string().into_bytes())
 }
 
 fn balances(account: &str) -> Vec<u8> {

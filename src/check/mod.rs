@@ -1,0 +1,45 @@
+//! The conformance test of the Integration Service, as `check` runs it.
+//!
+//! It only reads: GETs with the key, and requests without one, which must be refused. It sends them with the client that polls use
+//! and reads the answers with the same reader, so that what passes here is not put into quarantine there.
+//!
+//! ```text
+//!  catalogue ─► runner ─► group files (key, http, lists, …) ─► session ─► asker ─► psp::Probe
+//!                 │                                    a verdict ◄──┘         └─► exchanges
+//!                 └─► CheckRun ─► report (terminal, JSON, …)
+//! ```
+//!
+//! Each check says what it needs. A check whose needs have failed says nothing, so that one cause is one failure.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `catalogue` | every check with its texts |
+//! | `runner` | the order, the needs, what is asked once more |
+//! | `session` | what was read so far: samples and pages |
+//! | `asker` | sends requests, within their limits |
+//! | `exchange` | what was exchanged, without secrets |
+//! | `report` | what is shown |
+//! | the others | the checks of one group each |
+
+mod asker;
+mod balances;
+pub mod catalogue;
+mod errors;
+mod exchange;
+mod filter;
+mod http;
+mod key;
+mod layout;
+mod lists;
+mod order;
+mod pages;
+mod query;
+mod records;
+mod references;
+pub mod report;
+mod runner;
+mod session;
+mod verdict;
+
+pub use exchange::Exchange;
+pub use runner::{CheckResult, CheckRun, Choice, Finding, Settings, run};

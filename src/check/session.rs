@@ -1,0 +1,193 @@
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::asker::Asker;
+use super::balances::AccountBalances;
+use super::query::ListQuery;
+use super::verdict::{NotPassed, needs, wrong};
+use crate::api::{Page, PerStream, Record, Stream, Timestamp, Unusable, escaped};
+
+/// What the checks share: the client, and what was read so far.
+pub(super) struct Session {
+    pub asker: Asker,
+    /// How many pages of 100 a sample has at most.
+    pub sample_pages: u64,
+    /// Whether the balances of all accounts are asked for.
+    pub all_balances: bool,
+    samples: PerStream<OnceCell<Result<Rc<Sample>, NotPassed>>>,
+    /// Pages that were read, by their path.
+    pages: RefCell<HashMap<String, Rc<ListPage>>>,
+    /// The first answer about each account, by its id.
+    balances: RefCell<HashMap<String, Rc<AccountBalances>>>,
+}
+
+/// A page as the service answered it.
+#[derive(Debug)]
+pub(super) struct ListPage {
+    /// The number of its exchange.
+    pub exchange: usize,
+    /// The records that a poll accepts, in the order of the answer.
+    pub records: Vec<Record>,
+    /// The elements that it does not.
+    pub unusable: Vec<Unusable>,
+    /// The answer was `null`.
+    pub is_null: bool,
+    /// The body is UTF-8.
+    pub is_utf8: bool,
+    /// The service's clock, or ours if it does not tell.
+    pub clock: Timestamp,
+}
+
+/// The beginning of a list.
+#[derive(Debug)]
+pub(super) struct Sample {
+    /// Its pages, without the empty one behind the last one.
+    pub pages: Vec<Rc<ListPage>>,
+    /// It is the whole list.
+    pub is_whole: bool,
+}
+
+impl Session {
+    /// Nothing is read yet.
+    pub fn new(asker: Asker, sample_pages: u64, all_balances: bool) -> Session {
+        Session {
+            asker,
+            sample_pages,
+            all_balances,
+            samples: PerStream::from_fn(|_| OnceCell::new()),
+            pages: RefCell::default(),
+            balances: RefCell::default(),
+        }
+    }
+
+    /// Forgets what was read of a list, so that its checks begin again.
+    pub fn forget(&mut self, stream: Stream) {
+        self.samples[stream] = OnceCell::new();
+        let prefix = format!("/{stream}");
+        self.pages
+            .borrow_mut()
+            .retain(|path, _| !path.starts_with(&prefix));
+    }
+
+    /// A page; the one that was read before, if it was.
+    pub fn page(&self, query: &ListQuery) -> Result<Rc<ListPage>, NotPassed> {
+        let path = query.path();
+        if let Some(page) = self.pages.borrow().get(&path) {
+            return Ok(page.clone());
+        }
+        let page = Rc::new(self.fresh_page(query)?);
+        self.pages.borrow_mut().insert(path, page.clone());
+        Ok(page)
+    }
+
+    /// A page that is asked for now. Anything but 200 and an array is wrong.
+    pub fn fresh_page(&self, query: &ListQuery) -> Result<ListPage, NotPassed> {
+        let asked = self.asker.list(query)?;
+        if asked.status != 200 {
+            return Err(wrong(asked.in_words(), &[asked.exchange]));
+        }
+        let page = Page::read(query.stream(), &asked.body)
+            .map_err(|invalid| wrong(format!("200, but {invalid}"), &[asked.exchange]))?;
+        Ok(ListPage {
+            exchange: asked.exchange,
+            records: page.records,
+            unusable: page.unusable,
+            is_null: page.is_null,
+            is_utf8: std::str::from_utf8(&asked.body).is_ok(),
+            clock: asked.date.unwrap_or_else(Timestamp::now),
+        })
+    }
+
+    /// The beginning of a list, as a poll reads it. It is read once.
+    pub fn sample(&self, stream: Stream) -> Result<Rc<Sample>, NotPassed> {
+        self.samples[stream]
+            .get_or_init(|| self.read_sample(stream).map(Rc::new))
+            .clone()
+    }
+
+    /// As [`sample`](Session::sample), if it has a record.
+    pub fn records(&self, stream: Stream) -> Result<Rc<Sample>, NotPassed> {
+        let sample = self.sample(stream)?;
+        if sample.records().next().is_none() {
+            return Err(needs("a record"));
+        }
+        Ok(sample)
+    }
+
+    /// An account's balances; those that were read first, if they were.
+    pub fn balances(&self, account_id: &str) -> Result<Rc<AccountBalances>, NotPassed> {
+        if let Some(balances) = self.balances.borrow().get(account_id) {
+            return Ok(balances.clone());
+        }
+        let balances = Rc::new(AccountBalances::ask(&self.asker, account_id)?);
+        let mut known = self.balances.borrow_mut();
+        known.insert(account_id.to_owned(), balances.clone());
+        Ok(balances)
+    }
+
+    fn read_sample(&self, stream: Stream) -> Result<Sample, NotPassed> {
+        let mut pages = vec![self.page(&ListQuery::page(stream, 1))?];
+        let mut is_whole = pages[0].length() == 0;
+        for number in 2..=self.sample_pages {
+            if is_whole {
+                break;
+            }
+            // What a later page lacks is the business of other checks.
+            let Ok(page) = self.page(&ListQuery::page(stream, number)) else {
+                break;
+            };
+            let repeats = pages.last().is_some_and(|last| last.ids() == page.ids());
+            is_whole = page.length() == 0;
+            if is_whole || repeats {
+                break;
+            }
+            pages.push(page);
+        }
+        Ok(Sample { pages, is_whole })
+    }
+}
+
+impl ListPage {
+    /// How many elements it has.
+    pub fn length(&self) -> usize {
+        self.records.len() + self.unusable.len()
+    }
+
+    /// The ids of its records.
+    pub fn ids(&self) -> Vec<&str> {
+        self.records.iter().map(|record| &*record.id).collect()
+    }
+
+    /// Its elements as the service wrote them.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let usable = self.records.iter().map(|record| &*record.json);
+        usable.chain(self.unusable.iter().map(|one| &*one.json))
+    }
+
+    /// How many records it has and how they begin, for a verdict.
+    pub fn in_words(&self) -> String {
+        match self.records.first() {
+            Some(first) => format!("{} records from {:?}", self.length(), escaped(&first.id)),
+            None => format!("{} records", self.length()),
+        }
+    }
+}
+
+impl Sample {
+    /// Its records, in the order of the list.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.pages.iter().flat_map(|page| &page.records)
+    }
+
+    /// Its elements as the service wrote them, each with the number of its exchange.
+    pub fn texts(&self) -> impl Iterator<Item = (usize, &str)> {
+        let pages = self.pages.iter();
+        pages.flat_map(|page| page.texts().map(|text| (page.exchange, text)))
+    }
+
+    /// The number of its elements.
+    pub fn length(&self) -> usize {
+        self.pages.iter().map(|page| page.length()).sum()
+    }
+}

@@ -1,0 +1,179 @@
+//! The command `check`, asked about Integration Services: good ones, and some with one thing wrong.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::support::{FakePsp, KEY, Manners, Place, Ran, Reply, run};
+
+/// The ids of the checks with one of these results in the JSON of a run.
+pub fn ids(document: &Value, results: &[&str]) -> BTreeSet<String> {
+    let checks = document["checks"].as_array().unwrap().iter();
+    let wanted = checks.filter(|check| results.contains(&check["result"].as_str().unwrap()));
+    wanted
+        .map(|check| check["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// The JSON that `check --json` prints, after it was compared with its schema.
+pub fn document(place: &Place, options: &str) -> (Value, Ran) {
+    let ran = run(place.command(format!("check --json {options}").trim()));
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran}"));
+    let schema = include_str!("../packaging/check.schema.json");
+    conforms(&document, &serde_json::from_str(schema).unwrap(), "$");
+    assert!(!ran.to_string().contains(KEY), "{ran}");
+    (document, ran)
+}
+
+/// Compares a value with a schema that has the keywords of `check.schema.json`.
+fn conforms(value: &Value, schema: &Value, place: &str) {
+    let is = |name: &str| match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "integer" => value.is_u64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        other => panic!("{other} in the schema"),
+    };
+    match &schema["type"] {
+        Value::Null => {}
+        Value::String(name) => assert!(is(name), "{place} is no {name}: {value}"),
+        names => {
+            let mut names = names.as_array().unwrap().iter();
+            assert!(
+                names.any(|name| is(name.as_str().unwrap())),
+                "{place}: {value}"
+            );
+        }
+    }
+    if let Some(allowed) = schema["enum"].as_array() {
+        assert!(allowed.contains(value), "{place}: {value}");
+    }
+    if !schema["const"].is_null() {
+        assert_eq!(value, &schema["const"], "{place}");
+    }
+    for required in schema["required"].as_array().into_iter().flatten() {
+        assert!(
+            !value[required.as_str().unwrap()].is_null()
+                || value.get(required.as_str().unwrap()).is_some(),
+            "{place} lacks {required}"
+        );
+    }
+    for (name, member) in value.as_object().into_iter().flatten() {
+        let known = &schema["properties"][name];
+        let schema = if known.is_null() {
+            &schema["additionalProperties"]
+        } else {
+            known
+        };
+        assert_ne!(schema, &json!(false), "{place}.{name} is not in the schema");
+        conforms(member, schema, &format!("{place}.{name}"));
+    }
+    for (number, element) in value.as_array().into_iter().flatten().enumerate() {
+        conforms(element, &schema["items"], &format!("{place}[{number}]"));
+    }
+}
+
+fn service(manners: Manners) -> (FakePsp, Place) {
+    let psp = FakePsp::with_a_bank();
+    psp.behave(Manners {
+        knows_its_accounts: true,
+        ..manners
+    });
+    let place = Place::new(&psp.url(), json!({}));
+    (psp, place)
+}
+
+/// A service with that quirk fails that check, and no other must.
+fn fails_only(manners: Manners, id: &str) {
+    let (_psp, place) = service(manners);
+    let (document, ran) = document(&place, "");
+    let failed: Vec<String> = ids(&document, &["fail"]).into_iter().collect();
+    assert_eq!(failed, [id], "{ran}");
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert_eq!(document["verdict"], "not conformant");
+}
+
+cases! { fails_only;
+    a_cap(Manners { cap: Some(50), ..Manners::default() }, "P1");
+    newest_first(Manners { newest_first: true, ..Manners::default() }, "O1");
+    no_order(Manners { shuffles: true, ..Manners::default() }, "O1");
+    no_filter(Manners { ignores_filter: true, ..Manners::default() }, "F2");
+    an_excluded_bound(Manners { excludes_bound: true, ..Manners::default() }, "F1");
+    a_bound_in_another_zone(Manners { shifts_bound: 5 * 3_600, ..Manners::default() }, "F4");
+    a_bound_of_a_day(Manners { coarse: 86_400, ..Manners::default() }, "F3");
+    no_pages(Manners { ignores_page: true, ..Manners::default() }, "P2");
+    an_end_that_is_refused(Manners { refuses_past_end: true, ..Manners::default() }, "P3");
+}
+
+#[test]
+fn a_good_service_passes_and_nothing_is_written() {
+    let (psp, place) = service(Manners::default());
+    let (document, ran) = document(&place, "");
+    assert_eq!(ids(&document, &["fail"]), BTreeSet::new(), "{ran}");
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let mut files = std::fs::read_dir(place.path()).unwrap();
+    assert!(files.all(|file| file.unwrap().file_name() == "generic.json"));
+    let requests = psp.requests();
+    let of = |list: &str| {
+        requests
+            .iter()
+            .filter(|path| path.split(['?', '/']).nth(1) == Some(list))
+            .count()
+    };
+    assert!(
+        requests.len() < 200 && of("transactions") < 70,
+        "{} requests",
+        requests.len()
+    );
+    // Nothing but a request without a key may change anything.
+    assert_eq!(psp.posts(), []);
+}
+
+#[test]
+fn what_cannot_be_tested_is_an_error_of_its_own() {
+    let (psp, place) = service(Manners::default());
+    psp.always("/", Reply::status(401));
+    let (document, ran) = document(&place, "");
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert_eq!(document["verdict"], "not tested");
+    assert_eq!(document["checks"].as_array().unwrap().len(), 1);
+    let nowhere = Place::new("http://127.0.0.1:9", json!({}));
+    let ran = run(nowhere.command("check"));
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(
+        ran.stdout
+            .contains("Nothing could be tested: the service does not answer: "),
+        "{ran}"
+    );
+    assert_eq!(run(nowhere.command("check --offline")).code, Some(0));
+}
+
+#[test]
+fn checks_can_be_selected_and_skipped() {
+    let (_psp, place) = service(Manners {
+        cap: Some(50),
+        ..Manners::default()
+    });
+    let (document, ran) = document(&place, "--only P1,Key");
+    let found = ids(&document, &["pass", "fail", "warn", "skip"]);
+    assert_eq!(
+        found.into_iter().collect::<Vec<_>>(),
+        ["A1", "A2", "A3", "A4", "A5", "A6", "P1"],
+        "{ran}"
+    );
+    let mut command = place.command("check --only P1");
+    command.args(["--skip", "P1=the bank allows 50"]);
+    let skipped = run(command);
+    assert_eq!(skipped.code, Some(0), "{skipped}");
+    assert!(
+        skipped.stdout.contains("skip  P1") && skipped.stdout.contains("asked: the bank allows 50"),
+        "{skipped}"
+    );
+    let mut command = place.command("check --strict --only P1");
+    command.args(["--skip", "P1=the bank allows 50"]);
+    assert_eq!(run(command).code, Some(2));
+    assert_eq!(run(place.command("check --only X9")).code, Some(64));
+}
