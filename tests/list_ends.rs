@@ -138,6 +138,52 @@ fn what_changes_is_found_where_the_filter_compares_another_date() {
     place.poll_well();
     assert_eq!(place.ids("transactions").len(), 33);
     assert_eq!(quirk_ids(&place, "transactions"), ["F10"], "it is still so");
+
+    // What the filter shows is read at once, but says nothing about what it hides.
+    psp.script(|path| match path {
+        path if path.contains("From=") => Reply::Usual,
+        _ => Reply::status(503),
+    });
+    let until = read_until(&place);
+    psp.add_transaction("last", &at(900));
+    place.poll();
+    assert_eq!(place.ids("transactions").len(), 34);
+    assert_eq!(read_until(&place), until);
+    psp.heal();
+    place.poll();
+    assert_eq!(read_until(&place), at(900));
+}
+
+/// Three transactions of one second as a page.
+fn tie(first: usize) -> Reply {
+    let records = (first..first + 3).map(|number| transaction(&format!("tie-{number}"), &at(0)));
+    Reply::body(&json!(records.collect::<Vec<Value>>()).to_string())
+}
+
+/// What the filter leaves out is no evidence if it may be on the next page, or was deleted meanwhile.
+fn is_no_evidence(filtered: Reply, afterwards: Reply) {
+    let psp = FakePsp::start();
+    let mut is_asked = false;
+    psp.script(move |path| {
+        is_asked |= path.contains("updatedAtFrom=");
+        match path {
+            path if !path.starts_with("/transactions") => Reply::Usual,
+            path if path.contains("page=0&") => Reply::status(500),
+            path if path.contains("page=2&") => Reply::body("[]"),
+            path if path.contains("updatedAtFrom=") => filtered.clone(),
+            _ if is_asked => afterwards.clone(),
+            _ => tie(0),
+        }
+    });
+    let place = Place::new(&psp.url(), json!({ "pageSize": 3 }));
+    place.poll();
+    let ids = quirk_ids(&place, "transactions");
+    assert!(!ids.contains(&"F10".to_owned()), "{ids:?}");
+}
+
+cases! { is_no_evidence;
+    a_full_page_of_a_tie_is_no_evidence(tie(3), tie(0));
+    a_record_that_was_deleted_is_no_evidence(Reply::body("[]"), tie(3));
 }
 
 /// A question that gets no answer is none.
