@@ -143,7 +143,7 @@ impl ShownBatch {
             (None, Some(version)) if version.parent.is_none() => {
                 let mut known = ShownTransactions::new();
                 match self.fold(connection, previous(connection, seq)?, seq)? {
-                    Known::Nothing if !self.is_foreign(&version) => {}
+                    Known::Nothing if !self.is_foreign(seq, &version) => {}
                     Known::Shown { shown, .. } => {
                         known.insert(record.id.clone(), *shown);
                     }
@@ -183,7 +183,7 @@ impl ShownBatch {
             release(connection, &version)?;
             let mut next = VecDeque::from(waiting_for(connection, &version.id)?);
             let polled = version.json.as_deref().and_then(PolledVersion::read);
-            if let Some(polled) = polled.filter(|polled| !self.is_foreign(polled)) {
+            if let Some(polled) = polled.filter(|polled| !self.is_foreign(version.seq, polled)) {
                 let mut known = ShownTransactions::new();
                 shown::show_as_sent(&mut known, &parent, &polled);
                 for (id, shown) in &known {
@@ -278,7 +278,7 @@ impl ShownBatch {
         };
         match self.known(connection, &version.id, version.seq)? {
             Known::Foreign => return Ok(None),
-            Known::Nothing if self.is_foreign(polled) => return Ok(None),
+            Known::Nothing if self.is_foreign(version.seq, polled) => return Ok(None),
             Known::Shown {
                 shown, versions, ..
             } => {
@@ -355,11 +355,11 @@ impl ShownBatch {
                 versions.push(version);
             }
         }
-        let is_foreign = |version: &ListedVersion| {
-            let foreign = self.foreign.as_ref();
-            foreign.is_some_and(|(last, _)| version.seq <= *last)
-        };
-        if versions.last().is_some_and(is_foreign) {
+        // The first one may be damaged.
+        let first = versions.last().map(|version| version.seq);
+        if let (Some(first), Some((last, _))) = (first, self.foreign)
+            && first <= last
+        {
             return Ok(Known::Foreign);
         }
         let count = versions.len();
@@ -370,7 +370,9 @@ impl ShownBatch {
                 continue;
             };
             // A relative that was shown otherwise has a row.
-            if newest.is_none() && (polled.parent.is_some() || self.is_foreign(&polled)) {
+            if newest.is_none()
+                && (polled.parent.is_some() || self.is_foreign(version.seq, &polled))
+            {
                 return Ok(Known::Foreign);
             }
             if shown::show(&mut known, &polled).is_ok() {
@@ -388,11 +390,12 @@ impl ShownBatch {
         })
     }
 
-    /// Whether Connectivity may have read a transaction from the service itself, to judge by when it was created.
-    fn is_foreign(&self, version: &PolledVersion) -> bool {
-        let until = self.foreign.as_ref().and_then(|(_, until)| *until);
-        let created_at = version.created_at().map(Timestamp::second);
-        until.zip(created_at).is_some_and(|(until, at)| at <= until)
+    /// Whether Connectivity may have read a transaction from the service itself, to judge by its first version.
+    fn is_foreign(&self, seq: i64, first: &PolledVersion) -> bool {
+        self.foreign.is_some_and(|(last, until)| {
+            let created_at = first.created_at().map(Timestamp::second);
+            seq <= last || until.zip(created_at).is_some_and(|(until, at)| at <= until)
+        })
     }
 }
 

@@ -239,6 +239,9 @@ fn what_formance_may_have_read_itself_is_shown_as_it_was_sent() {
     let service = FakePsp::start();
     service.add_raw_transaction(transaction("old", "2024-02-01T00:00:00Z", "CAPTURE"));
     service.add_raw_transaction(transaction("open", "2024-02-01T00:00:01Z", "AUTHORISATION"));
+    let mut held = transaction("held", "2024-02-01T00:00:02Z", "REFUNDED");
+    held["relatedTransactionID"] = json!("coming");
+    service.add_raw_transaction(held);
     let mut poller = Poller::new(&service.url(), KEY);
     poller.run(Stream::Transactions).unwrap();
     let listening = listening(&service);
@@ -248,7 +251,12 @@ fn what_formance_may_have_read_itself_is_shown_as_it_was_sent() {
     assert!(poller.run(Stream::Transactions).is_err());
     listening.place.age();
     poller.run(Stream::Transactions).unwrap();
-    // One appears late, one changes, and one is new.
+    // One appears late, one changes, one is new, and one had to come before another.
+    service.add_raw_transaction(transaction(
+        "coming",
+        "2024-02-02T00:00:02Z",
+        "AUTHORISATION",
+    ));
     service.add_raw_transaction(transaction("late", "2024-01-31T00:00:00Z", "CAPTURE"));
     service.add_raw_transaction(transaction("new", "2024-02-02T00:00:00Z", "CAPTURE"));
     service.change_transaction(
@@ -266,6 +274,8 @@ fn what_formance_may_have_read_itself_is_shown_as_it_was_sent() {
             entry("new", "AUTHORISATION"),
             entry("new", "CAPTURE"),
             entry("open", "SUCCEEDED"),
+            entry("coming", "AUTHORISATION"),
+            entry("held", "REFUNDED"),
         ]
     );
     let payments = folded(&poller);
@@ -357,4 +367,34 @@ fn what_relates_to_a_payout_is_part_of_its_payment() {
     assert_eq!(poller.ids(Stream::Transactions).len(), 3);
     let payments: Vec<&(String, String)> = poller.payments().keys().collect();
     assert_eq!(payments, [&("key-1".to_owned(), "PAYOUT".to_owned())]);
+}
+
+/// What is added belongs to the version, also when it is repaired and listed again.
+#[test]
+fn a_capture_that_is_repaired_is_counted_once() {
+    let service = FakePsp::start();
+    service.add_raw_transaction(transaction("tx", "2025-01-01T00:00:00Z", "CAPTURE"));
+    let mut refund = transaction("refund", "2025-01-01T00:00:01Z", "REFUNDED");
+    refund["relatedTransactionID"] = json!("tx");
+    refund["amount"] = json!("130");
+    service.add_raw_transaction(refund);
+    let listening = listening(&service);
+    let file = listening.place.state().join("state.sqlite3");
+    let damage = "UPDATE version SET json = replace(json, '2025', '2024')";
+    let connection = rusqlite::Connection::open(file).unwrap();
+    assert_eq!(connection.execute(damage, []).unwrap(), 2);
+    let mut poller = poller_on(&listening);
+    // Both are left out, and read again.
+    poller.run(Stream::Transactions).unwrap();
+    assert_eq!(poller.received(Stream::Transactions).len(), 0);
+    listening.poll();
+    listening.wait_for_line("sweep 1 complete");
+    for _ in 0..2 {
+        poller.run(Stream::Transactions).unwrap();
+        let payments = folded(&poller);
+        let payment = &payments[&("tx".to_owned(), "PAYIN".to_owned())];
+        assert_eq!(payment.initial_amount, number(100));
+        assert_eq!(payment.amount, number(0), "{payment:?}");
+        poller = poller_on(&listening);
+    }
 }

@@ -177,11 +177,13 @@ fn histories() -> impl Strategy<Value = Vec<String>> {
         let mut parents = BTreeMap::new();
         let version = |(id, status, amount, parent, kind): (usize, usize, i64, usize, usize)| {
             let parent = *parents.entry(id).or_insert(parent);
+            // Neither a payment's type nor its date ever changes for Formance.
+            let second = 10 * kind + id;
             let kind = ["PAYIN", "PAYOUT", "PAYIN"][kind];
             let mut version = json!({
                 "id": format!("tx-{id}"), "status": STATUSES[status], "amount": (50 * amount).to_string(),
                 "type": kind, "currency": "EUR/2",
-                "createdAt": format!("2024-05-01T12:00:0{id}Z"), "updatedAt": "2024-05-01T12:00:00Z",
+                "createdAt": format!("2024-05-01T12:00:{second:02}Z"), "updatedAt": "2024-05-01T12:00:00Z",
             });
             if id > 2 && parent < 6 {
                 version["relatedTransactionID"] = json!(format!("tx-{parent}"));
