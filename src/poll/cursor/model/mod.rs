@@ -216,5 +216,6 @@ fn needs_sweep(quirks: &ModelQuirks, changes: &[ModelChange]) -> bool {
         quirks.filter,
         ModelFilter::Hides(_) | ModelFilter::ByCreation
     );
-    !sorted || hides || changes.iter().any(behind)
+    // What changes between the questions of the first walk leaves them open until the sweep asks them again.
+    !sorted || hides || quirks.from_zero || changes.iter().any(behind)
 }
