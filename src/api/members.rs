@@ -139,7 +139,8 @@ pub fn is_other_spelling(name: &str, fields: &[&str]) -> bool {
 
 /// Whether a name is that of the field, which is in ASCII, but for case.
 pub(super) fn folds_to(name: &str, field: &str) -> bool {
-    if name.is_ascii() {
+    // A letter outside ASCII has more bytes than the one of the field.
+    if name.len() <= field.len() || name.is_ascii() {
         return name.eq_ignore_ascii_case(field);
     }
     let fold = |character| match character {

@@ -10,6 +10,9 @@ use crate::api::{Amount, Members, Record, Stream};
 /// twice in the id of an adjustment.
 const SHORT: usize = 800;
 
+/// Bytes of ids that are not too long, even if each byte is escaped with six.
+const SHORT_IDS: usize = 250;
+
 /// What the listener leaves out of its lists, because Formance cannot take it and would ask for its page forever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeftOut {
@@ -95,7 +98,7 @@ impl fmt::Display for LeftOut {
 
 /// Whether Formance can store a transaction that names an account of that id.
 pub(super) fn can_be_named(account_id: &str) -> bool {
-    ConnectorId::of_any().account(account_id).is_some()
+    account_id.len() <= SHORT_IDS || ConnectorId::of_any().account(account_id).is_some()
 }
 
 /// Whether Formance can store a transaction of that id that has a payment of its own.
@@ -105,7 +108,7 @@ pub fn can_be_payment(id: &str) -> bool {
 
 /// Whether Formance can store a transaction of that id as a part of that payment.
 pub(super) fn can_be_part(payment: &str, id: &str) -> bool {
-    ConnectorId::of_any().can_index_adjustment(payment, id)
+    payment.len() + id.len() <= SHORT_IDS || ConnectorId::of_any().can_index_adjustment(payment, id)
 }
 
 /// Whether PostgreSQL can store the `amount` of an object.
@@ -232,6 +235,14 @@ mod tests {
         for stream in Stream::LISTED {
             assert_eq!(too_long(stream, &json), None);
         }
+    }
+
+    #[test]
+    fn short_ids_are_not_too_long() {
+        let id = "\u{1}".repeat(SHORT_IDS);
+        let connector = ConnectorId::of_any();
+        assert!(connector.account(&id).is_some());
+        assert!(connector.can_index_adjustment(&id, ""));
     }
 
     #[test]

@@ -32,10 +32,13 @@ pub(super) fn fields(stream: Stream) -> &'static [&'static str] {
 ///
 /// Go matches names without regard to case, and the last match wins, so that `"ID"` would replace `"id"`.
 pub(super) fn drop_unreadable(object: &mut Members, fields: &[&'static str]) {
-    for field in fields {
-        object.respell(field);
+    if object.other_spelling(fields).is_some() {
+        for field in fields {
+            object.respell(field);
+        }
+        object.retain(|name, _| !is_other_spelling(name, fields));
     }
-    object.retain(|name, json| !is_other_spelling(name, fields) && !is_deeper_than(json, DEEPEST));
+    object.retain(|_, json| !is_deeper_than(json, DEEPEST));
 }
 
 fn is_deeper_than(json: &str, most: usize) -> bool {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures the listener while a first import runs, and with 1,000 idle connections. Run by hand:
+"""Measures the listener while a first import runs, with 1,000 idle connections, and page by page. Run by hand:
 
     tests/bench/serve.py BINARY DIR [CLIENTS]
 
@@ -17,6 +17,12 @@ def memory(process):
     with open(f"/proc/{process.pid}/status") as status:
         found = dict(line.split(":", 1) for line in status)
     return f"{found['VmRSS'].strip()}, highest {found['VmHWM'].strip()}"
+
+
+def processor_seconds(process):
+    with open(f"/proc/{process.pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def connect(address):
@@ -84,10 +90,20 @@ with tempfile.TemporaryDirectory() as place:
             ask(connection, "GET", "/beneficiaries?pageSize=1")
         print(f"memory with 1,000 idle connections: {memory(connector)}")
         again = connect(address)
-        start = time.perf_counter()
-        for _ in range(1000):
+        start, used = time.perf_counter(), processor_seconds(connector)
+        for _ in range(2000):
             ask(again, "GET", "/transactions?pageSize=100")
-        print(f"one client beside them: {1000 / (time.perf_counter() - start):.0f} requests/s")
+        print(f"one client beside them: {2000 / (time.perf_counter() - start):.0f} pages of 100 a second, "
+              f"{500 * (processor_seconds(connector) - used):.0f} µs of CPU each")
+        walked, page, body = [], 0, b"-"
+        while body != b"[]":
+            page += 1
+            start = time.perf_counter()
+            body = ask(again, "GET", f"/transactions?page={page}&pageSize=100&sort=updatedAt%3Aasc")[1]
+            walked.append(1000 * (time.perf_counter() - start))
+        tenth = max(1, len(walked) // 10)
+        print(f"{page - 1} pages by number: {sum(walked[:tenth]) / tenth:.2f} ms in the first tenth of them, "
+              f"{sum(walked[-tenth:]) / tenth:.2f} ms in the last")
     finally:
         connector.terminate()
         sandbox.terminate()
