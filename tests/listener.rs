@@ -78,6 +78,64 @@ fn what_a_query_must_not_say_is_named() {
 }
 
 #[test]
+fn pages_in_any_order_make_the_same_list() {
+    let service = FakePsp::with_a_bank();
+    let listening = Listening::start(&service.url(), json!({}));
+    listening.poll();
+    let page = |query: &str| {
+        let (status, page) = listening.get(&format!("/transactions?{query}"));
+        assert_eq!(status, 200, "{query}: {page}");
+        page.as_array().unwrap().clone()
+    };
+    for from in ["", "&updatedAtFrom=2024-02-01T00:00:20Z"] {
+        let all = page(&format!("pageSize=1000{from}"));
+        assert!(all.len() > 30, "{}", all.len());
+        // One after the other, one again, one farther on, with another size, and past the end.
+        let asked = [
+            (1, 7),
+            (2, 7),
+            (2, 7),
+            (3, 7),
+            (4, 10),
+            (3, 10),
+            (4, 7),
+            (5, 8),
+            (99, 7),
+            (3, 7),
+        ];
+        for order in ["", "&sort=updatedAt:desc"] {
+            let mut ordered = all.clone();
+            if !order.is_empty() {
+                ordered.reverse();
+            }
+            for (number, size) in asked {
+                let expected = ordered.iter().skip((number - 1) * size).take(size);
+                let found = page(&format!("page={number}&pageSize={size}{from}{order}"));
+                assert!(
+                    found.iter().eq(expected),
+                    "page {number} of {size}{from}{order}"
+                );
+            }
+        }
+        // A short page becomes longer.
+        let last = all.len() / 7 + 1;
+        page(&format!("page={}&pageSize=7{from}", last - 1));
+        let before = page(&format!("page={last}&pageSize=7{from}")).len();
+        service.add_transaction(&format!("new{}", from.len()), "2024-03-01T00:00:00Z");
+        listening.poll();
+        assert!(before < 7);
+        assert_eq!(
+            page(&format!("page={last}&pageSize=7{from}")).len(),
+            before + 1
+        );
+        assert_eq!(
+            page(&format!("page={}&pageSize=7{from}", last + 1)).len(),
+            0
+        );
+    }
+}
+
+#[test]
 fn a_page_of_any_size_and_the_order_of_the_specifications_example_are_answered() {
     let service = FakePsp::with_a_bank();
     for number in 0..800 {

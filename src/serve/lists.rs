@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use serde_json::json;
 
 use super::bounds::{Bounds, being_dated};
+use super::last_pages::LastPages;
 use super::list_error::{ListError, bad_request, not_ready};
 use crate::api::{ListRequest, Stream, Timestamp, escaped};
 use crate::formance::{readable, storable_text};
@@ -22,6 +23,7 @@ pub(super) struct Lists {
     idle: Mutex<Vec<Listing>>,
     /// What Connectivity asks each list for.
     bounds: Bounds,
+    last_pages: LastPages,
 }
 
 impl Lists {
@@ -31,6 +33,7 @@ impl Lists {
             bounds: Bounds::new(state_directory.clone()),
             state_directory,
             idle: Mutex::default(),
+            last_pages: LastPages::default(),
         }
     }
 
@@ -40,7 +43,8 @@ impl Lists {
             Ok(asked) => asked,
             Err(invalid) => return bad_request(&invalid.to_string()),
         };
-        let selection = selection(&asked);
+        let mut selection = selection(&asked);
+        selection.after = self.last_pages.before(stream, &selection);
         // Connectivity always names this order, which a person with curl need not, and begins each run with a first page.
         let is_run = asked.names_order && !asked.newest_first && !asked.by_creation;
         self.answer(|listing| {
@@ -51,10 +55,11 @@ impl Lists {
                 return Err(ListError::Answer(being_dated()));
             };
             if is_run {
-                self.bounds.show(listing, stream, &page)?;
+                self.bounds.show(listing, stream, &page.versions)?;
             }
+            self.last_pages.note(stream, &selection, page.last);
             let mut body = String::from("[");
-            for version in &page {
+            for version in &page.versions {
                 if body.len() > 1 {
                     body.push(',');
                 }
@@ -137,6 +142,7 @@ fn selection(asked: &ListRequest) -> Selection {
         page_size: u32::try_from(page_size).unwrap_or(LARGEST_PAGE),
         from: asked.from.map(Timestamp::second),
         newest_first: asked.newest_first,
+        after: None,
     }
 }
 

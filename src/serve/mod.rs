@@ -30,13 +30,14 @@
 //! | `routes` | the paths, who may use them, and the small answers |
 //! | `keys` | the keys of which requests must carry one |
 //! | `wrong_keys` | the count of requests without one of them |
-//! | `lists` | accounts, balances, beneficiaries and transactions |
+//! | `lists`, `last_pages` | accounts, balances, beneficiaries and transactions; where the next page begins |
 //! | `bounds` | whether Connectivity has read further than a list was shown |
 //! | `initiations` | payouts and transfers, journalled and forwarded |
 
 mod bounds;
 mod initiations;
 mod keys;
+mod last_pages;
 mod list_error;
 mod lists;
 mod routes;

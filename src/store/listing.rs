@@ -45,6 +45,18 @@ pub struct Selection {
     pub from: Option<Second>,
     /// Whether the newest ones come first.
     pub newest_first: bool,
+    /// The last place of the page before, if it is known: the page begins behind it, and nothing is counted. Only if the
+    /// newest ones come last.
+    pub after: Option<i64>,
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub struct ListedPage {
+    /// What is shown on it.
+    pub versions: Vec<ShownVersion>,
+    /// Its last place in the list, if it is full: the next page begins behind it.
+    pub last: Option<i64>,
 }
 
 impl Listing {
@@ -77,18 +89,22 @@ impl Listing {
         stream: Stream,
         selection: &Selection,
         is_first: bool,
-    ) -> Result<Option<Vec<ShownVersion>>, Error> {
+    ) -> Result<Option<ListedPage>, Error> {
         const LEAVE_OUT: &str = "DELETE FROM listed WHERE stream = ?1 AND place = ?2";
         loop {
             let entries = || self.entries(stream, selection);
             let Some(entries) = journal_copy::repairing(&self.0, entries)? else {
                 return Ok(None);
             };
-            let mut page = Vec::with_capacity(entries.len());
+            let is_full = entries.len() == selection.page_size as usize;
+            let mut page = ListedPage {
+                versions: Vec::with_capacity(entries.len()),
+                last: entries.last().map(|entry| entry.place).filter(|_| is_full),
+            };
             let mut damaged = Vec::new();
             for entry in entries {
                 match entry.version {
-                    Some(version) => page.push(version),
+                    Some(version) => page.versions.push(version),
                     None => damaged.push(entry),
                 }
             }
@@ -127,7 +143,10 @@ impl Listing {
              LEFT JOIN version ON version.seq = listed.seq AND version.stream = ?1
              ORDER BY listed.place {order}"
         );
-        let skipped = (selection.page - 1).saturating_mul(selection.page_size.into());
+        let skipped = match selection.after {
+            Some(_) => 0,
+            None => (selection.page - 1).saturating_mul(selection.page_size.into()),
+        };
         let skipped = i64::try_from(skipped).unwrap_or(i64::MAX);
         // One transaction, so that the page and what is held back belong together.
         self.0.read("read a list", |connection| {
@@ -141,9 +160,10 @@ impl Listing {
                 i64::MAX
             };
             let has_keys = is_initiated && initiation::are_any(connection)?;
-            let from = match selection.from {
-                Some(from) => place_of(connection, stream, from)?,
-                None => i64::MIN,
+            let from = match (selection.after, selection.from) {
+                (Some(after), _) => after.saturating_add(1),
+                (None, Some(from)) => place_of(connection, stream, from)?,
+                (None, None) => i64::MIN,
             };
             let page = all(
                 connection,
