@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, KEY, Manners, Place, Ran, Reply, run};
+use crate::support::{FakePsp, KEY, LISTEN_KEY, Listening, Manners, Place, Ran, Reply, run};
 
 /// The ids of the checks with one of these results in the JSON of a run.
 pub fn ids(document: &Value, results: &[&str]) -> BTreeSet<String> {
@@ -149,6 +149,19 @@ fn what_cannot_be_tested_is_an_error_of_its_own() {
         "{ran}"
     );
     assert_eq!(run(nowhere.command("check --offline")).code, Some(0));
+}
+
+#[test]
+fn the_own_listener_fails_no_must() {
+    let psp = FakePsp::with_a_bank();
+    let listening = Listening::start(&psp.url(), json!({}));
+    listening.poll();
+    let keys = json!({ "apiKey": LISTEN_KEY });
+    let place = Place::new(&listening.url, keys);
+    let (document, ran) = document(&place, "");
+    assert_eq!(ids(&document, &["fail"]), BTreeSet::new(), "{ran}");
+    assert!(document["requests"].as_u64().unwrap() < 200, "{ran}");
+    assert_eq!(listening.get("/transactions").0, 200);
 }
 
 #[test]

@@ -20,6 +20,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// The wait before the next try, if the service says nothing about it.
 const USUAL_WAIT: Duration = Duration::from_millis(200);
 
+/// What a check of a bound needs that lies above all that a list has shown.
+const LISTENER: &str =
+    "another service: generic-connector itself refuses bounds that it has not shown";
+
 /// Bytes. A shorter key is in answers by chance.
 pub(super) const SHORTEST_KEY: usize = 6;
 
@@ -134,6 +138,7 @@ impl Asker {
             tries += 1;
             let is_last = tries == MOST_TRIES;
             match self.ask_once(ask)? {
+                Ok(asked) if asked.is_of_a_listener() => return Err(needs(LISTENER)),
                 Ok(asked) if matches!(asked.status, 429 | 503) && !is_last => {
                     let wait = self.retry_after(&asked).unwrap_or(USUAL_WAIT);
                     self.probe.hold(wait.min(LONGEST_WAIT));
@@ -270,6 +275,12 @@ impl Asker {
 }
 
 impl Asked {
+    /// Whether it is how this program's listener refuses a bound above all that it has shown.
+    fn is_of_a_listener(&self) -> bool {
+        let is_refusal = self.status == 503;
+        is_refusal && String::from_utf8_lossy(&self.body).contains("asks with the bound")
+    }
+
     /// The answer in a few words, for a verdict.
     pub fn in_words(&self) -> String {
         let body = super::exchange::shown(&self.body);
