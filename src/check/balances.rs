@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::asker::{Asked, Asker};
+use super::account_balances::AccountBalances;
 use super::session::Session;
 use super::verdict::{NotPassed, Verdict, needs, wrong};
 use crate::api::object::Balances;
-use crate::api::{Record, Stream, Timestamp, balances_record, same_balances};
+use crate::api::{Record, Stream};
 
 /// How many accounts are asked for unless all are.
 const SAMPLE: usize = 20;
@@ -17,52 +17,6 @@ const AGAIN: usize = 5;
 const TIMES: usize = 4;
 /// Between two looks at an amount.
 const APART: Duration = Duration::from_secs(2);
-
-/// One answer about an account's balances.
-pub(super) struct AccountBalances {
-    /// The number of its exchange.
-    pub exchange: usize,
-    record: Record,
-}
-
-impl AccountBalances {
-    /// Asks for them. An answer that is not a record is wrong.
-    pub fn ask(asker: &Asker, account_id: &str) -> Result<AccountBalances, NotPassed> {
-        let asked = asker.balances(account_id)?;
-        AccountBalances::read(account_id, &asked)
-    }
-
-    /// Reads an answer as a poll does.
-    pub fn read(account_id: &str, asked: &Asked) -> Result<AccountBalances, NotPassed> {
-        let exchange = asked.exchange;
-        let account = super::exchange::text(account_id);
-        if asked.status != 200 {
-            return Err(wrong(
-                format!("{account:?}: {}", asked.in_words()),
-                &[exchange],
-            ));
-        }
-        let reason = match balances_record(account_id, &asked.body) {
-            Ok(Ok(record)) => return Ok(AccountBalances { exchange, record }),
-            Ok(Err(unusable)) => unusable.reason,
-            Err(invalid) => invalid.to_string(),
-        };
-        Err(wrong(format!("{account:?}: {reason}"), &[exchange]))
-    }
-
-    /// Whether two answers differ although they have one date.
-    pub fn contradicts(&self, other: &AccountBalances) -> bool {
-        self.at() == other.at() && !self.has_amounts_of(other)
-    }
-
-    fn at(&self) -> Timestamp {
-        self.record.timestamp
-    }
-
-    fn has_amounts_of(&self, other: &AccountBalances) -> bool {
-        same_balances(&self.record.json, &other.record.json)
-    }
-}
 
 pub(super) fn are_there(session: &Session, _: Stream) -> Verdict {
     let most = if session.all_balances {

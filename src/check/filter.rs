@@ -6,11 +6,10 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::catalogue::Level;
 use super::order::created;
 use super::query::ListQuery;
 use super::session::{ListPage, Sample, Session};
-use super::verdict::{NotPassed, Verdict, needs, wrong, wrong_at};
+use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
 use crate::api::{Record, Second, Stream, Timestamp};
 
 /// Seconds.

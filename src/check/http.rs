@@ -3,13 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
+use super::account_balances::AccountBalances;
 use super::asker::{Ask, Asked};
-use super::balances::AccountBalances;
-use super::catalogue::Level;
 use super::exchange::{Exchange, ShownAnswer};
 use super::query::ListQuery;
 use super::session::Session;
-use super::verdict::{NotPassed, Verdict, needs, wrong, wrong_at};
+use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
 use crate::api::{Stream, Timestamp};
 
 /// Bytes. A shorter body fits into a packet anyway, and nobody compresses it.

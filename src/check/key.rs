@@ -3,10 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::asker::{Ask, SHORTEST_KEY};
-use super::catalogue::Level;
 use super::query::ListQuery;
 use super::session::Session;
-use super::verdict::{NotPassed, Verdict, needs, wrong, wrong_at};
+use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
 use crate::api::{Stream, balances_path};
 use crate::psp::ProbeKey;
 use crate::secret::Secret;

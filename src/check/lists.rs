@@ -1,9 +1,8 @@
 //! The lists as a whole.
 
-use super::catalogue::Level;
 use super::query::ListQuery;
 use super::session::Session;
-use super::verdict::{Verdict, wrong, wrong_at};
+use super::verdict::{Level, Verdict, wrong, wrong_at};
 use crate::api::Stream;
 
 pub(super) fn is_an_array(session: &Session, stream: Stream) -> Verdict {

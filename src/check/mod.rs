@@ -16,11 +16,13 @@
 //! | `catalogue` | every check with its texts |
 //! | `runner` | the order, the needs, what is asked once more |
 //! | `session` | what was read so far: samples and pages |
+//! | `account_balances` | one answer about balances |
 //! | `asker` | sends requests, within their limits |
 //! | `exchange` | what was exchanged, without secrets |
 //! | `report` | what is shown |
 //! | the others | the checks of one group each |
 
+mod account_balances;
 mod asker;
 mod balances;
 pub mod catalogue;
@@ -43,3 +45,4 @@ mod verdict;
 
 pub use exchange::Exchange;
 pub use runner::{CheckResult, CheckRun, Choice, Finding, Settings, run};
+pub use verdict::Level;

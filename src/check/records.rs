@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::catalogue::Level;
 use super::session::{Sample, Session};
-use super::verdict::{Verdict, needs, wrong, wrong_at};
+use super::verdict::{Level, Verdict, needs, wrong, wrong_at};
 use crate::api::{
     Amount, Asset, Members, Stream, Timestamp, check_id, check_metadata, escaped, is_other_spelling,
 };

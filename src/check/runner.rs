@@ -2,10 +2,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::asker::Asker;
-use super::catalogue::{Entry, Level, Scope, entries, find};
+use super::catalogue::{Entry, Scope, entries, find};
 use super::exchange::Exchange;
 use super::session::Session;
-use super::verdict::NotPassed;
+use super::verdict::{Level, NotPassed};
 use crate::api::{PerStream, Stream, Timestamp};
 use crate::psp::{self, Probe};
 use crate::stop::Stop;

@@ -2,8 +2,8 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::account_balances::AccountBalances;
 use super::asker::Asker;
-use super::balances::AccountBalances;
 use super::query::ListQuery;
 use super::verdict::{NotPassed, needs, wrong};
 use crate::api::{Page, PerStream, Record, Stream, Timestamp, Unusable, escaped};

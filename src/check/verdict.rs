@@ -1,4 +1,13 @@
-use super::catalogue::Level;
+/// How much a failure of a check matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Something is lost or wrong.
+    Must,
+    /// Something is slow, fragile or hard to diagnose.
+    Should,
+    /// Worth knowing.
+    Info,
+}
 
 /// What a check found: that all is right, or something else.
 pub(super) type Verdict = Result<(), NotPassed>;

@@ -2,6 +2,7 @@
 
 mod copies;
 mod listening;
+mod manners;
 mod psp;
 mod receiver;
 mod server;
@@ -18,7 +19,8 @@ use serde_json::{Value, json};
 
 pub use copies::{STATE_FILE, StateCopy};
 pub use listening::{LISTEN_KEY, Listening};
-pub use psp::{FakePsp, Manners, Reply, transaction};
+pub use manners::{Manners, Reply};
+pub use psp::{FakePsp, transaction};
 pub use receiver::{Batch, Receiver, TARGET_KEY, TARGET_TOKEN};
 pub use server::{Greeting, Mishap, TestAnswer, TestRequest, TestServer, http_date};
 

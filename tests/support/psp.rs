@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use generic_connector::Timestamp;
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response};
 
 use super::KEY;
+use super::manners::{Manners, Reply};
 use super::server::http_date;
 use super::tiny::HttpServer;
 
@@ -20,46 +20,6 @@ pub struct FakePsp {
     _holding: Sender<()>,
     server: HttpServer,
     inner: Arc<Mutex<Inner>>,
-}
-
-/// The quirks of the service.
-#[derive(Clone, Default)]
-pub struct Manners {
-    /// The most records that it puts on a page.
-    pub cap: Option<usize>,
-    /// It lists the newest records first.
-    pub newest_first: bool,
-    /// It lists records in an order unrelated to their dates.
-    pub shuffles: bool,
-    pub ignores_filter: bool,
-    pub excludes_bound: bool,
-    /// It shifts the filter's bound by this many seconds.
-    pub shifts_bound: i64,
-    /// It compares whole units of this many seconds; 0 compares instants.
-    pub coarse: i64,
-    pub ignores_page: bool,
-    /// It answers an empty page with `null`.
-    pub null_pages: bool,
-    /// It answers 404 to a page past the last one.
-    pub refuses_past_end: bool,
-    /// It answers 404 to a page past this one.
-    pub deepest_page: Option<usize>,
-    /// Its filter gives nothing.
-    pub hides_all: bool,
-    /// Its filter compares `createdAt`.
-    pub filters_by_creation: bool,
-    /// Its first page is number 0, also if the request names no page.
-    pub counts_from_zero: bool,
-    /// It fails if a request names no page.
-    pub needs_page: bool,
-    /// It redirects a path without a slash at its end to the same one with a slash.
-    pub redirects: bool,
-    /// Its clock, as `Date` shows it, is ahead by this many seconds.
-    pub clock_ahead: i64,
-    /// It answers 404 to a request for the balances of an account that it does not list.
-    pub knows_its_accounts: bool,
-    /// It does not list the payouts and transfers that it has made.
-    pub hides_initiations: bool,
 }
 
 /// A transaction that keeps the rules.
@@ -89,37 +49,6 @@ struct Inner {
     initiations: BTreeMap<(String, String), (Value, Value)>,
     /// Disconnected when the service ends.
     held: Receiver<()>,
-}
-
-/// What the script decides about a request. A payout or transfer is made at once, except by [`With`](Reply::With).
-#[derive(Clone)]
-pub enum Reply {
-    /// Answer it from the data.
-    Usual,
-    /// Answer with this status, these headers and this body.
-    With(u16, Vec<(&'static str, String)>, Vec<u8>),
-    /// Answer it from the data after this time.
-    After(Duration),
-    /// Answer it from the data when the test sends something, or has dropped the sender.
-    When(Receiver<()>),
-    /// Hold the connection without an answer.
-    Never,
-    /// Close the connection instead of answering.
-    Cut,
-}
-
-impl Reply {
-    pub fn status(status: u16) -> Reply {
-        Reply::With(
-            status,
-            vec![],
-            br#"{"Title":"Told so","Detail":"by the test"}"#.to_vec(),
-        )
-    }
-
-    pub fn body(body: &str) -> Reply {
-        Reply::With(200, vec![], body.as_bytes().to_vec())
-    }
 }
 
 impl FakePsp {

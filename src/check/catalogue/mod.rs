@@ -16,19 +16,8 @@ use std::fmt;
 
 use super::layout::wrapped;
 use super::session::Session;
-use super::verdict::Verdict;
+use super::verdict::{Level, Verdict};
 use crate::api::Stream;
-
-/// How much a failure of a check matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// Something is lost or wrong.
-    Must,
-    /// Something is slow, fragile or hard to diagnose.
-    Should,
-    /// Worth knowing.
-    Info,
-}
 
 /// What a check looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{percentile, reason, verdict, word};
 use crate::api::Stream;
-use crate::check::catalogue::Level;
+use crate::check::Level;
 use crate::check::{CheckResult, CheckRun, Exchange, Finding};
 
 /// The report for a program. Its form is that of `packaging/check.schema.json`.

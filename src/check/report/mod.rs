@@ -5,8 +5,8 @@ mod terminal;
 
 use std::time::Duration;
 
-use super::catalogue::Level;
 use super::runner::{CheckRun, Finding, Skipped};
+use super::verdict::Level;
 
 pub use json::in_json;
 pub use terminal::{Style, in_words};

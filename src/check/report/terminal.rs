@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use super::{percentile, reason, verdict, word};
 use crate::api::{Stream, escaped};
-use crate::check::catalogue::{Entry, GROUPS, Group, Level};
+use crate::check::Level;
+use crate::check::catalogue::{Entry, GROUPS, Group};
 use crate::check::layout::{counted, grouped, wrapped};
 use crate::check::{CheckResult, CheckRun, Finding};
 
