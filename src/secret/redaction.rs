@@ -195,17 +195,29 @@ impl Needle {
         let runs = self
             .text
             .chunk_by(|one, next| (*one, *next) == (b'\\', b'\\'));
-        let mut length = 0;
+        let mut lengths = vec![0];
         for byte in runs.map(|run| run[0]) {
-            length += spelled(byte, &text[length..])?;
-            while byte == b'\\'
-                && let Some(more) = spelled(byte, &text[length..])
-            {
-                length += more;
+            let ways = |length: usize| {
+                let ways = spelled_both_ways(byte, &text[length..]);
+                ways.map(move |more| length + more)
+            };
+            lengths = lengths.into_iter().flat_map(ways).collect();
+            lengths.sort_unstable();
+            lengths.dedup();
+            for length in lengths.iter_mut().filter(|_| byte == b'\\') {
+                while let Some(more) = spelled(byte, &text[*length..]) {
+                    *length += more;
+                }
             }
         }
-        Some(length)
+        lengths.into_iter().max()
     }
+}
+
+/// How many bytes of the text spell that byte. `%25` is an escape of `%`, or the three characters themselves.
+fn spelled_both_ways(byte: u8, text: &[u8]) -> impl Iterator<Item = usize> {
+    let is_plain = matches!(byte, b'%' | b'&') && text.first() == Some(&byte);
+    spelled(byte, text).into_iter().chain(is_plain.then_some(1))
 }
 
 /// How many bytes of the text spell that byte, if it begins with it: plain, or with an escape of JSON (several backslashes
@@ -325,6 +337,15 @@ mod tests {
         assert_eq!(without("/abcdefg", r#"["\/abcdefg"]"#), r#"["[redacted]"]"#);
         // The first of two overlapping runs is not the secret.
         assert_eq!(without("aaaa-bbbb", "aaaaaa-bbbb"), "aa[redacted]");
+    }
+
+    #[test]
+    fn a_key_that_contains_escapes_is_found() {
+        for key in [r"!aa0%25\A", r"k0&amp;\b%5c&#38;", r"a1%%2525\u0025"] {
+            for spelled in spellings(key) {
+                assert_eq!(without(key, &spelled), MARK, "{key}: {spelled}");
+            }
+        }
     }
 
     #[test]
