@@ -202,13 +202,18 @@ impl Needle {
                 ways.map(move |more| length + more)
             };
             lengths = lengths.into_iter().flat_map(ways).collect();
-            lengths.sort_unstable();
-            lengths.dedup();
-            for length in lengths.iter_mut().filter(|_| byte == b'\\') {
-                while let Some(more) = spelled(byte, &text[*length..]) {
-                    *length += more;
+            if byte == b'\\' {
+                // More of the run, or what comes after it.
+                for start in 0..lengths.len() {
+                    let mut length = lengths[start];
+                    while let Some(more) = spelled(byte, &text[length..]) {
+                        length += more;
+                        lengths.push(length);
+                    }
                 }
             }
+            lengths.sort_unstable();
+            lengths.dedup();
         }
         lengths.into_iter().max()
     }
@@ -341,7 +346,12 @@ mod tests {
 
     #[test]
     fn a_key_that_contains_escapes_is_found() {
-        for key in [r"!aa0%25\A", r"k0&amp;\b%5c&#38;", r"a1%%2525\u0025"] {
+        for key in [
+            r"!aa0%25\A",
+            r"k0&amp;\b%5c&#38;",
+            r"a1%%2525\u0025",
+            r#"\%5c0"Aa0!"#,
+        ] {
             for spelled in spellings(key) {
                 assert_eq!(without(key, &spelled), MARK, "{key}: {spelled}");
             }
