@@ -112,11 +112,13 @@ fn one_exchange(
     let is_question = ran
         .stderr
         .contains("it was a question about the service only");
+    // Nothing listens until this test has read the log, so the request after the question may be refused as well.
+    let may_retry = expected.said == "connection refused";
     let expected = if is_question { &retried("") } else { expected };
     let (said, lasts) = (expected.said, expected.lasts);
     assert_eq!(ran.code, Some(expected.code), "exchange {number}: {ran}");
     assert!(
-        !is_question || ran.stderr.contains(" 0 retries"),
+        !is_question || may_retry || ran.stderr.contains(" 0 retries"),
         "exchange {number}: {ran}"
     );
     assert!(
