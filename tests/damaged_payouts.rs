@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::formance::payout;
+use crate::support::old_state::polled_with_layout;
 use crate::support::{FakePsp, LISTEN_KEY, Listening, Place, Reply, run};
-use crate::upgrade::polled_with_layout;
 
 /// A listener on a service that answers this to payouts.
 fn listening(psp: &FakePsp, payouts: Reply) -> Listening {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::formance::Connectivity;
 use crate::formance::push::{history, is_post, number, publisher, with_status};
+use crate::support::old_state::{columns, polled_with_layout};
 use crate::support::{FakePsp, LISTEN_KEY, Listening, Place, Reply, run, transaction};
 
 /// The service whose records `layouts/4.sql` has.
@@ -92,7 +93,7 @@ fn a_state_of_layout_4_is_brought_up_to_date_and_its_figures_stay() {
     let stack = Connectivity::start();
     let place = state_of_layout_4(&psp, &stack);
     let ran = place.poll_well();
-    assert!(ran.stderr.contains("the state from layout 4 to 6"), "{ran}");
+    assert!(ran.stderr.contains("the state from layout 4 to 7"), "{ran}");
     assert!(place.state().join("state.sqlite3.layout-4").exists());
     // What `status` showed before, in the words of the version that skipped them.
     let mut shown = publisher(&place);
@@ -199,74 +200,34 @@ fn what_formance_has_is_known_after_the_upgrade() {
     }));
 }
 
-/// The names of a table's columns, by table.
-fn columns(state: &rusqlite::Connection) -> Vec<(String, Vec<String>)> {
-    let names = |sql: &str| -> Vec<String> {
-        let mut statement = state.prepare(sql).unwrap();
-        let names = statement.query_map([], |row| row.get(0)).unwrap();
-        names.map(Result::unwrap).collect()
-    };
-    let tables = names("SELECT name FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name");
-    let columns = |table: &String| {
-        let mut columns = names(&format!("SELECT name FROM pragma_table_info('{table}')"));
-        columns.sort();
-        columns
-    };
-    tables
-        .iter()
-        .map(|table| (table.clone(), columns(table)))
-        .collect()
-}
-
-/// A place whose state has this older layout. What that had is there, as the program of today has filled it.
-pub fn polled_with_layout(psp: &FakePsp, layout: &str) -> Place {
-    let place = Place::new(&psp.url(), json!({}));
-    place.poll_well();
-    let file = place.state().join("state.sqlite3");
-    let fresh = fs::read(&file).unwrap();
-    fs::remove_file(&file).unwrap();
-    // Older versions had none, and it tells of another state.
-    fs::remove_file(place.state().join("witness")).unwrap();
-    let old = rusqlite::Connection::open(&file).unwrap();
-    old.execute_batch(layout).unwrap();
-    let filled = place.path().join("filled.sqlite3");
-    fs::write(&filled, fresh).unwrap();
-    old.execute("ATTACH ?1 AS filled", [filled.to_str().unwrap()])
-        .unwrap();
-    for (table, columns) in columns(&old) {
-        // Indices have no columns here.
-        if columns.is_empty() || table == "sqlite_sequence" {
-            continue;
-        }
-        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        let columns = columns.join(", ");
-        // As layout 5 calls it.
-        let filled = columns.replace("traits", "quirks");
-        old.execute_batch(&format!(
-            "INSERT INTO main.{table} ({columns}) SELECT {filled} FROM filled.{table}"
-        ))
-        .unwrap();
-    }
-    // Older versions did not say so.
-    old.execute_batch("DELETE FROM state WHERE key IN ('generation', 'open', 'born')")
-        .unwrap();
-    place
-}
-
 #[test]
-fn a_state_of_layout_3_or_5_is_brought_up_to_date_and_its_publishers_go_on() {
+fn a_state_of_layout_3_5_or_6_is_brought_up_to_date_and_its_publishers_go_on() {
     for (layout, sql) in [
         (3, include_str!("layouts/3.sql")),
         (5, include_str!("layouts/5.sql")),
+        (6, include_str!("layouts/6.sql")),
     ] {
         let psp = FakePsp::with_a_bank();
+        let open_at = "2024-02-20T00:00:00Z";
+        psp.add_raw_transaction(with_status("open", open_at, "AUTHORISATION", "100"));
         let place = polled_with_layout(&psp, sql);
         let before = place.changes().len();
         psp.add_transaction("new", "2024-03-01T00:00:00Z");
+        let succeeded = json!({ "status": "SUCCEEDED", "updatedAt": "2024-03-01T00:00:01Z" });
+        psp.change_transaction("open", succeeded);
         let ran = place.poll_well();
-        let migrated = format!("the state from layout {layout} to 6");
+        let migrated = format!("the state from layout {layout} to 7");
         assert!(ran.stderr.contains(&migrated), "{ran}");
-        assert_eq!(place.changes().len(), before + 1);
+        assert_eq!(place.changes().len(), before + 2);
+        // It was shown as it was sent before, and goes on so: no capture is added.
+        let shown = open(&place).query_row(
+            "SELECT count(*) FROM listed JOIN version USING (seq) WHERE id = 'open' AND number = 2",
+            [],
+            |row| row.get(0),
+        );
+        assert_eq!(shown, Ok(1), "layout {layout}");
+        let ran = run(place.command("verify"));
+        assert_eq!(ran.code, Some(0), "{ran}");
         let new = Place::new(&psp.url(), json!({}));
         new.poll_well();
         assert_eq!(columns(&open(&place)), columns(&open(&new)));
@@ -310,7 +271,7 @@ fn a_state_of_layout_1_is_brought_up_to_date_and_a_copy_of_it_is_kept() {
     );
     let ran = place.poll_well();
     assert!(
-        ran.stderr.contains("the state from layout 1 to 6")
+        ran.stderr.contains("the state from layout 1 to 7")
             && ran.stderr.contains("poll 8 complete: "),
         "{ran}"
     );
@@ -447,7 +408,7 @@ fn a_state_of_layout_2_is_listed_after_the_upgrade() {
     service.always("/", Reply::status(401));
     let listening = Listening::on(place, &[]);
     assert!(
-        listening.log().contains("the state from layout 2 to 6"),
+        listening.log().contains("the state from layout 2 to 7"),
         "{}",
         listening.log()
     );

@@ -15,7 +15,7 @@ struct LayoutStep {
 }
 
 /// The steps from layout 1 to today's.
-const STEPS: [LayoutStep; 5] = [
+const STEPS: [LayoutStep; 6] = [
     LayoutStep {
         changes: "
             ALTER TABLE version ADD COLUMN previous INTEGER;
@@ -67,6 +67,11 @@ const STEPS: [LayoutStep; 5] = [
             "TABLE older_balances",
             "TABLE missing",
             "TABLE unlisted",
+        ],
+    },
+    LayoutStep {
+        changes: "",
+        new: &[
             "TABLE shown",
             "INDEX shown_alone",
             "TABLE held",
@@ -76,13 +81,23 @@ const STEPS: [LayoutStep; 5] = [
 ];
 
 /// Layouts 3 to 5 had lists without places. What the lists have shown is not known, so that it may have been everything.
-/// They have shown transactions as the service sent them, and go on with those.
 const LISTS_OF_5: &str = "
     INSERT INTO listing (stream, asked_at, above, shown)
     SELECT stream, asked_at, above, max(coalesce(above, 0), coalesce(
         (SELECT max(stamp) FROM listed_before WHERE listed_before.stream = listing_before.stream), 0))
     FROM listing_before;
     DROP TABLE listing_before;
+";
+
+/// Layout 6 had lists that showed every version as it was sent.
+const LISTS_OF_6: &str = "
+    ALTER TABLE listed ADD COLUMN shown TEXT;
+    ALTER TABLE listing ADD COLUMN foreign_seq INTEGER;
+    ALTER TABLE listing ADD COLUMN foreign_until TEXT;
+";
+
+/// The lists of layouts 3 to 6 have shown transactions as the service sent them, and go on with those.
+const SHOWN_AS_SENT: &str = "
     INSERT INTO listing (stream, foreign_seq) SELECT 'transactions', coalesce(max(seq), 0) FROM version WHERE true
     ON CONFLICT (stream) DO UPDATE SET foreign_seq = excluded.foreign_seq;
 ";
@@ -135,7 +150,10 @@ pub(super) fn prepare(database: &Database) -> Result<(), Error> {
 /// Takes every step that follows layout `found`, and notes what is left to be done in slices.
 fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     let has_lists = found >= 3;
-    if has_lists {
+    let has_places = found >= 6;
+    if has_places {
+        connection.execute_batch(LISTS_OF_6)?;
+    } else if has_lists {
         connection.execute_batch(
             "ALTER TABLE listed RENAME TO listed_before; ALTER TABLE listing RENAME TO listing_before;",
         )?;
@@ -146,21 +164,24 @@ fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
         ]))?;
         connection.execute_batch(LISTS_OF_5)?;
     }
+    if has_lists {
+        connection.execute_batch(SHOWN_AS_SENT)?;
+    }
     for (from, LayoutStep { changes, new }) in (1..).zip(&STEPS) {
         if from >= found {
             connection.execute_batch(changes)?;
             connection.execute_batch(&statements(new))?;
         }
     }
-    if found >= 3 {
+    if has_lists && !has_places {
         connection.execute_batch(SETTLE_INITIATIONS)?;
         connection.execute_batch(&statements(&["INDEX unsettled"]))?;
         journal_row::seal_all(connection)?;
     }
-    let lists: &[SliceWork] = if has_lists {
-        &[SliceWork::Places, SliceWork::Unlist]
-    } else {
-        &[SliceWork::Stamps]
+    let lists: &[SliceWork] = match (has_lists, has_places) {
+        (_, true) => &[],
+        (true, false) => &[SliceWork::Places, SliceWork::Unlist],
+        (false, false) => &[SliceWork::Stamps],
     };
     let previous = (found == 1).then_some(SliceWork::Previous);
     let memory =

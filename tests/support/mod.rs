@@ -3,6 +3,7 @@
 mod copies;
 mod listening;
 mod manners;
+pub mod old_state;
 mod psp;
 mod receiver;
 mod server;

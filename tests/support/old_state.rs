@@ -1,0 +1,61 @@
+//! States of older layouts.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::{FakePsp, Place};
+
+/// The names of a table's columns, by table.
+pub fn columns(state: &rusqlite::Connection) -> Vec<(String, Vec<String>)> {
+    let names = |sql: &str| -> Vec<String> {
+        let mut statement = state.prepare(sql).unwrap();
+        let names = statement.query_map([], |row| row.get(0)).unwrap();
+        names.map(Result::unwrap).collect()
+    };
+    let tables = names("SELECT name FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name");
+    let columns = |table: &String| {
+        let mut columns = names(&format!("SELECT name FROM pragma_table_info('{table}')"));
+        columns.sort();
+        columns
+    };
+    tables
+        .iter()
+        .map(|table| (table.clone(), columns(table)))
+        .collect()
+}
+
+/// A place whose state has this older layout. What that had is there, as the program of today has filled it.
+pub fn polled_with_layout(psp: &FakePsp, layout: &str) -> Place {
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    let file = place.state().join("state.sqlite3");
+    let fresh = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    // Older versions had none, and it tells of another state.
+    fs::remove_file(place.state().join("witness")).unwrap();
+    let old = rusqlite::Connection::open(&file).unwrap();
+    old.execute_batch(layout).unwrap();
+    let filled = place.path().join("filled.sqlite3");
+    fs::write(&filled, fresh).unwrap();
+    old.execute("ATTACH ?1 AS filled", [filled.to_str().unwrap()])
+        .unwrap();
+    for (table, columns) in columns(&old) {
+        // Indices have no columns here.
+        if columns.is_empty() || table == "sqlite_sequence" {
+            continue;
+        }
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let columns = columns.join(", ");
+        // As layout 5 calls it.
+        let filled = columns.replace("traits", "quirks");
+        old.execute_batch(&format!(
+            "INSERT INTO main.{table} ({columns}) SELECT {filled} FROM filled.{table}"
+        ))
+        .unwrap();
+    }
+    // Older versions did not say so.
+    old.execute_batch("DELETE FROM state WHERE key IN ('generation', 'open', 'born')")
+        .unwrap();
+    place
+}
