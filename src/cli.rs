@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::api::Stream;
-use crate::check::catalogue::{self, Entry, Group};
+use crate::check::catalogue::{self, CatalogueEntry, CheckGroup};
 use crate::config;
 use crate::exit::EXIT_CODES;
 use crate::sandbox::Fault;
@@ -109,7 +109,7 @@ pub struct CheckOptions {
     pub config: ConfigFile,
     /// Run only these checks, named by id or group, or only look at the targets; repeatable
     #[arg(long, value_name = "ID|GROUP|targets", value_delimiter = ',', value_parser = selection)]
-    pub only: Vec<Selection>,
+    pub only: Vec<CheckSelection>,
     /// Leave a check out; the report shows the reason; repeatable
     #[arg(long, value_name = "ID=REASON", value_parser = skipped)]
     pub skip: Vec<SkippedCheck>,
@@ -133,16 +133,16 @@ pub struct CheckOptions {
     pub list: bool,
     /// Explain a check: what is asked, what is right, what it costs and how to fix it
     #[arg(long, value_name = "ID", value_parser = known_check, conflicts_with_all = ["offline", "only", "json"])]
-    pub explain: Option<&'static Entry>,
+    pub explain: Option<&'static CatalogueEntry>,
 }
 
 /// What `--only` selects.
 #[derive(Debug, Clone, Copy)]
-pub enum Selection {
+pub enum CheckSelection {
     /// A check.
-    Check(&'static Entry),
+    Check(&'static CatalogueEntry),
     /// All checks of a group.
-    Group(&'static Group),
+    Group(&'static CheckGroup),
     /// The targets.
     Targets,
 }
@@ -151,18 +151,18 @@ pub enum Selection {
 #[derive(Debug, Clone)]
 pub struct SkippedCheck {
     /// The check.
-    pub entry: &'static Entry,
+    pub entry: &'static CatalogueEntry,
     /// The reason.
     pub reason: String,
 }
 
-fn selection(text: &str) -> Result<Selection, &'static str> {
+fn selection(text: &str) -> Result<CheckSelection, &'static str> {
     if text == "targets" {
-        return Ok(Selection::Targets);
+        return Ok(CheckSelection::Targets);
     }
-    let check = catalogue::find(text).map(Selection::Check);
+    let check = catalogue::find(text).map(CheckSelection::Check);
     check
-        .or_else(|| catalogue::find_group(text).map(Selection::Group))
+        .or_else(|| catalogue::find_group(text).map(CheckSelection::Group))
         .ok_or("write targets, or an id or a group that `check --list` shows, such as F1 or Filter")
 }
 
@@ -177,7 +177,7 @@ fn skipped(text: &str) -> Result<SkippedCheck, &'static str> {
     })
 }
 
-fn known_check(text: &str) -> Result<&'static Entry, &'static str> {
+fn known_check(text: &str) -> Result<&'static CatalogueEntry, &'static str> {
     catalogue::find(text).ok_or("write an id that `check --list` shows, such as F1")
 }
 

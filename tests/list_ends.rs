@@ -7,24 +7,14 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use crate::support::{
-    FakePsp, Manners, Place, Reply, Running, binary, quirk_ids, run, transaction,
+    FakePsp, Manners, Place, Reply, Running, at_second, binary, quirk_ids, run, transaction,
 };
-
-/// This many seconds after the start of 2024-02-01.
-fn at(second: usize) -> String {
-    format!(
-        "2024-02-01T{:02}:{:02}:{:02}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
-}
 
 /// A service of this many transactions, a second apart.
 fn service(count: usize, manners: Manners) -> FakePsp {
     let psp = FakePsp::start();
     for number in 0..count {
-        psp.add_transaction(&format!("tx-{number:03}"), &at(number));
+        psp.add_transaction(&format!("tx-{number:03}"), &at_second(number));
     }
     psp.behave(manners);
     psp
@@ -70,7 +60,7 @@ fn what_a_filter_hides_is_found_between_two_polls() {
     assert_eq!(place.ids("transactions").len(), 30);
     assert_eq!(quirk_ids(&place, "transactions"), ["F10"]);
     let until = read_until(&place);
-    psp.add_transaction("new-1", &at(40));
+    psp.add_transaction("new-1", &at_second(40));
     let ran = place.poll_well();
     assert!(!ran.stderr.contains("WARN"), "said once: {ran}");
     assert!(ran.stderr.contains("only sweeps find them"), "{ran}");
@@ -80,10 +70,10 @@ fn what_a_filter_hides_is_found_between_two_polls() {
     );
     assert_eq!(
         until,
-        at(29),
+        at_second(29),
         "the poll has read the list without the filter"
     );
-    assert_eq!(read_until(&place), at(40), "the sweep has");
+    assert_eq!(read_until(&place), at_second(40), "the sweep has");
 
     psp.forget_requests();
     place.poll_well();
@@ -123,16 +113,16 @@ fn what_changes_is_found_where_the_filter_compares_another_date() {
     );
     psp.change_transaction(
         "tx-003",
-        json!({ "status": "SUCCEEDED", "updatedAt": at(600) }),
+        json!({ "status": "SUCCEEDED", "updatedAt": at_second(600) }),
     );
-    psp.add_transaction("later", &at(700));
+    psp.add_transaction("later", &at_second(700));
     place.poll_well();
     assert_eq!(place.ids("transactions").len(), 31, "it is hidden");
     run(place.command("poll --sweep"));
     assert_eq!(quirk_ids(&place, "transactions"), ["F10"]);
     psp.change_transaction(
         "tx-004",
-        json!({ "status": "SUCCEEDED", "updatedAt": at(800) }),
+        json!({ "status": "SUCCEEDED", "updatedAt": at_second(800) }),
     );
     place.poll_well();
     place.poll_well();
@@ -145,18 +135,19 @@ fn what_changes_is_found_where_the_filter_compares_another_date() {
         _ => Reply::status(503),
     });
     let until = read_until(&place);
-    psp.add_transaction("last", &at(900));
+    psp.add_transaction("last", &at_second(900));
     place.poll();
     assert_eq!(place.ids("transactions").len(), 34);
     assert_eq!(read_until(&place), until);
     psp.heal();
     place.poll();
-    assert_eq!(read_until(&place), at(900));
+    assert_eq!(read_until(&place), at_second(900));
 }
 
 /// Three transactions of one second as a page.
 fn tie(first: usize) -> Reply {
-    let records = (first..first + 3).map(|number| transaction(&format!("tie-{number}"), &at(0)));
+    let records =
+        (first..first + 3).map(|number| transaction(&format!("tie-{number}"), &at_second(0)));
     Reply::body(&json!(records.collect::<Vec<Value>>()).to_string())
 }
 
@@ -222,7 +213,7 @@ fn pages_from_zero(count: usize, manners: Manners) {
     assert_eq!(place.ids("transactions").len(), count, "{first}");
     let is_known = || quirk_ids(&place, "transactions").contains(&"P8".to_owned());
     assert!(is_known());
-    psp.add_transaction("new", &at(count));
+    psp.add_transaction("new", &at_second(count));
     place.poll_well();
     let swept = run(place.command("poll --sweep"));
     assert_eq!(swept.code, Some(0), "{swept}");
@@ -236,7 +227,7 @@ fn pages_from_zero(count: usize, manners: Manners) {
             .contains("resolved: the service counts pages from 0"),
         "{better}"
     );
-    psp.add_transaction("newer", &at(count + 1));
+    psp.add_transaction("newer", &at_second(count + 1));
     place.poll_well();
     assert_eq!(place.ids("transactions").len(), count + 2);
     assert!(quirk_ids(&place, "transactions").is_empty());
@@ -253,7 +244,7 @@ cases! { pages_from_zero;
 #[test]
 fn a_good_service_is_not_asked_for_page_0() {
     let psp = service(35, Manners::default());
-    psp.add_account("acc-1", &at(0));
+    psp.add_account("acc-1", &at_second(0));
     let place = Place::new(&psp.url(), json!({ "pageSize": 10 }));
     place.poll_well();
     run(place.command("poll --sweep"));
@@ -306,8 +297,8 @@ fn again_and_again(psp: &FakePsp, answers: impl Fn(&str) -> bool + Send + 'stati
             return Reply::Usual;
         }
         answered += 1;
-        let again =
-            (0..10).map(|number| transaction(&format!("tx-{number:03}"), &at(100 + answered)));
+        let again = (0..10)
+            .map(|number| transaction(&format!("tx-{number:03}"), &at_second(100 + answered)));
         Reply::body(&json!(again.collect::<Vec<Value>>()).to_string())
     });
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{self, FakePsp, Manners, Place, Reply, run};
+use crate::support::{self, FakePsp, Manners, Place, Reply, at_second, run};
 
 /// Records on a page.
 const PAGE: usize = 10;
@@ -16,20 +16,10 @@ fn service(manners: Manners) -> FakePsp {
     let mut second = 0;
     for number in 0..200 {
         second += [1, 0, 0, 1, 40, 1, 200][number % 7];
-        psp.add_transaction(&format!("tx-{number:03}"), &at(second));
+        psp.add_transaction(&format!("tx-{number:03}"), &at_second(second));
     }
     psp.behave(manners);
     psp
-}
-
-/// This many seconds after the start of 2024-02-01.
-fn at(second: usize) -> String {
-    format!(
-        "2024-02-01T{:02}:{:02}:{:02}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
 }
 
 fn quirks(place: &Place) -> Vec<String> {
@@ -157,7 +147,7 @@ cases! { found;
 fn ends_with_a_full_page(count: usize, in_a_second: usize, manners: Manners) {
     let psp = FakePsp::start();
     for number in 0..count {
-        psp.add_transaction(&format!("tx-{number:03}"), &at(number / in_a_second));
+        psp.add_transaction(&format!("tx-{number:03}"), &at_second(number / in_a_second));
     }
     psp.behave(manners);
     let place = Place::new(&psp.url(), json!({ "pageSize": PAGE }));
@@ -263,9 +253,9 @@ fn found_with_old_records(manners: Manners, name: &str, cost: Cost) {
 #[test]
 fn a_service_of_one_record_that_ignores_every_parameter() {
     let psp = FakePsp::start();
-    psp.add_account("acc-1", &at(0));
-    psp.add_beneficiary("ben-1", &at(0));
-    psp.add_transaction("tx-1", &at(0));
+    psp.add_account("acc-1", &at_second(0));
+    psp.add_beneficiary("ben-1", &at_second(0));
+    psp.add_transaction("tx-1", &at_second(0));
     psp.behave(Manners {
         ignores_filter: true,
         ignores_page: true,
@@ -316,7 +306,7 @@ fn a_service_that_ignores_page() {
     let psp = FakePsp::start();
     for number in 0..100 {
         // Ties that are larger than a page.
-        psp.add_transaction(&format!("tx-{number:03}"), &at(number / 35 * 60));
+        psp.add_transaction(&format!("tx-{number:03}"), &at_second(number / 35 * 60));
     }
     psp.behave(Manners {
         ignores_page: true,
@@ -332,7 +322,7 @@ fn a_service_that_ignores_page() {
     let quiet = requests(&psp);
     assert!(quiet <= 12, "{quiet}");
     psp.behave(Manners::default());
-    psp.add_transaction("tx-100", &at(180));
+    psp.add_transaction("tx-100", &at_second(180));
     place.poll_well();
     assert_eq!(place.ids("transactions").len(), 101);
     run(place.command("poll --sweep"));
@@ -382,7 +372,7 @@ fn a_list_that_ascends_for_a_page_and_then_does_not_is_swept_at_once() {
         } else {
             100 + (number * 37) % 600
         };
-        psp.add_transaction(&format!("tx-{number:02}"), &at(second));
+        psp.add_transaction(&format!("tx-{number:02}"), &at_second(second));
     }
     psp.behave(Manners {
         shuffles: true,

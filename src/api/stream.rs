@@ -65,6 +65,29 @@ impl Stream {
             Stream::Transactions => "updatedAt",
         }
     }
+
+    /// The fields of a record, as the API names them.
+    pub fn fields(self) -> &'static [&'static str] {
+        match self {
+            Stream::Accounts => &["id", "accountName", "createdAt", "metadata"],
+            Stream::Balances => &["id", "accountID", "at", "balances"],
+            Stream::Beneficiaries => &["id", "ownerName", "createdAt", "metadata"],
+            Stream::Transactions => &[
+                "id",
+                "relatedTransactionID",
+                "createdAt",
+                "updatedAt",
+                "currency",
+                "scheme",
+                "type",
+                "status",
+                "amount",
+                "sourceAccountID",
+                "destinationAccountID",
+                "metadata",
+            ],
+        }
+    }
 }
 
 impl fmt::Display for Stream {

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::exchange::{Exchange, ShownAnswer, ShownKey};
+use super::exchange::{ShownAnswer, ShownExchange, ShownKey};
 use super::query::ListQuery;
 use super::verdict::{NotPassed, needs, wrong};
 use crate::api::{PerStream, Stream, Timestamp, balances_path};
@@ -30,7 +30,7 @@ pub(super) const SHORTEST_KEY: usize = 6;
 /// Sends the requests of the checks, counts them, and keeps what was exchanged.
 pub(super) struct Asker {
     probe: Probe,
-    exchanges: Mutex<Vec<Exchange>>,
+    exchanges: Mutex<Vec<ShownExchange>>,
     /// How many more requests each stream may cost.
     left: PerStream<AtomicUsize>,
     /// How many requests stayed without an answer.
@@ -55,7 +55,7 @@ pub(super) struct Asked {
 }
 
 /// A request whose parts are usual unless they are named.
-pub(super) struct Ask<'a> {
+pub(super) struct CheckRequest<'a> {
     /// The path and the query, behind the endpoint.
     pub path: &'a str,
     /// What it authenticates with.
@@ -68,10 +68,10 @@ pub(super) struct Ask<'a> {
     pub call: Option<Stream>,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> CheckRequest<'a> {
     /// A GET with the configured key, outside the API.
-    pub fn path(path: &'a str) -> Ask<'a> {
-        Ask {
+    pub fn path(path: &'a str) -> CheckRequest<'a> {
+        CheckRequest {
             path,
             key: ProbeKey::Own,
             accept_encoding: "gzip",
@@ -100,7 +100,7 @@ impl Asker {
     }
 
     /// What was exchanged so far.
-    pub fn exchanges(&self) -> std::sync::MutexGuard<'_, Vec<Exchange>> {
+    pub fn exchanges(&self) -> std::sync::MutexGuard<'_, Vec<ShownExchange>> {
         lock(&self.exchanges)
     }
 
@@ -112,9 +112,9 @@ impl Asker {
     /// Asks for a page of a list.
     pub fn list(&self, query: &ListQuery) -> Result<Asked, NotPassed> {
         let path = query.path();
-        self.ask(&Ask {
+        self.ask(&CheckRequest {
             call: Some(query.stream()),
-            ..Ask::path(&path)
+            ..CheckRequest::path(&path)
         })
     }
 
@@ -125,14 +125,14 @@ impl Asker {
 
     /// Asks for balances at that path.
     pub fn balances_at(&self, path: &str) -> Result<Asked, NotPassed> {
-        self.ask(&Ask {
+        self.ask(&CheckRequest {
             call: Some(Stream::Balances),
-            ..Ask::path(path)
+            ..CheckRequest::path(path)
         })
     }
 
     /// Sends a request, again if the service asks to wait or does not answer.
-    pub fn ask(&self, ask: &Ask) -> Result<Asked, NotPassed> {
+    pub fn ask(&self, ask: &CheckRequest) -> Result<Asked, NotPassed> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -162,7 +162,10 @@ impl Asker {
     }
 
     /// Sends a request once. The inner error is why there is no answer, with the number of the exchange.
-    pub fn ask_once(&self, ask: &Ask) -> Result<Result<Asked, (usize, String)>, NotPassed> {
+    pub fn ask_once(
+        &self,
+        ask: &CheckRequest,
+    ) -> Result<Result<Asked, (usize, String)>, NotPassed> {
         if let Some(stream) = ask.call {
             let taken =
                 self.left[stream].fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
@@ -200,7 +203,7 @@ impl Asker {
         };
         let mut exchanges = lock(&self.exchanges);
         let number = exchanges.len();
-        exchanges.push(Exchange {
+        exchanges.push(ShownExchange {
             url: format!("{}{}", self.probe.endpoint(), ask.path),
             key: ShownKey::of(&ask.key),
             accept_encoding: ask.accept_encoding.to_owned(),
@@ -245,10 +248,12 @@ impl Asker {
         } else {
             self.kept
         };
+        let redacted = redaction::in_message(&body);
+        let shown = redacted.as_deref().unwrap_or(&body);
         let answer = ShownAnswer {
             status: asked.status,
             headers: asked.headers.all().collect(),
-            body: body[..body.len().min(kept)].to_vec(),
+            body: shown[..shown.len().min(kept)].to_vec(),
             length: body.len(),
             redirects,
             header_bytes: asked.headers.bytes(),

@@ -1,6 +1,6 @@
 //! What errors say.
 
-use super::exchange::{Exchange, ShownAnswer};
+use super::exchange::{ShownAnswer, ShownExchange};
 use super::session::Session;
 use super::verdict::{Verdict, needs, wrong};
 use crate::api::{ErrorBody, Stream};
@@ -36,7 +36,7 @@ pub(super) fn are_no_traces(session: &Session, _: Stream) -> Verdict {
 }
 
 pub(super) fn say_how_long(session: &Session, _: Stream) -> Verdict {
-    let is_busy = |exchange: &Exchange| matches!(exchange.status(), Some(429 | 503));
+    let is_busy = |exchange: &ShownExchange| matches!(exchange.status(), Some(429 | 503));
     if !session.asker.exchanges().iter().any(is_busy) {
         return Err(needs("an answer 429 or 503"));
     }

@@ -9,7 +9,7 @@ pub(super) const SHOWN: usize = 200;
 
 /// A request and what came back, as the report shows it. It has no secret of this program.
 #[derive(Debug, Clone)]
-pub struct Exchange {
+pub struct ShownExchange {
     /// The whole URL.
     pub url: String,
     /// What the request was authenticated with.
@@ -28,7 +28,7 @@ pub struct Exchange {
     pub answer: Result<ShownAnswer, String>,
 }
 
-/// The answer of an [`Exchange`].
+/// The answer of an [`ShownExchange`].
 #[derive(Debug, Clone)]
 pub struct ShownAnswer {
     /// The status code.
@@ -78,7 +78,7 @@ impl ShownKey {
     }
 }
 
-impl Exchange {
+impl ShownExchange {
     /// The status, if there is an answer.
     pub fn status(&self) -> Option<u16> {
         Some(self.answer.as_ref().ok()?.status)
@@ -96,7 +96,7 @@ impl Exchange {
         if let Some(json) = &self.json {
             line += &format!(" -d '{json}'");
         }
-        let url = escaped_url(&self.url).replace('\'', "%27");
+        let url = with_quotes(&self.url).replace('\'', "%27");
         line + &format!(" '{url}'")
     }
 
@@ -115,20 +115,13 @@ impl Exchange {
 
 /// The first 200 bytes of what a service sent, safe for a terminal and without a secret.
 pub(super) fn shown(bytes: &[u8]) -> String {
+    // A secret that the cut would split is replaced before.
+    let whole = redaction::in_message(bytes);
+    let bytes = whole.as_deref().unwrap_or(bytes);
     // What is cut off with the last character is replaced by nothing.
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
     let text = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
-    let text = redaction::message(text.to_owned());
-    let safe = text.trim().chars().flat_map(|character| {
-        // Quotes stay as they are: JSON is full of them.
-        let plain = matches!(character, '"' | '\'' | '\\');
-        let escaped = (!plain).then(|| character.escape_debug());
-        escaped
-            .into_iter()
-            .flatten()
-            .chain(plain.then_some(character))
-    });
-    safe.collect()
+    with_quotes(text.trim())
 }
 
 /// A short text of the service, such as an id, safe for a terminal and without a secret.
@@ -136,8 +129,9 @@ pub(super) fn text(text: &str) -> String {
     escaped(&redaction::message(text.to_owned()))
 }
 
-fn escaped_url(url: &str) -> String {
-    let safe = url.chars().flat_map(|character| {
+/// A text that is safe for a terminal. Quotes stay as they are: JSON is full of them.
+fn with_quotes(text: &str) -> String {
+    let safe = text.chars().flat_map(|character| {
         let plain = matches!(character, '"' | '\'' | '\\');
         let escaped = (!plain).then(|| character.escape_debug());
         escaped
@@ -151,6 +145,15 @@ fn escaped_url(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::redaction::KnownText;
+
+    #[test]
+    fn no_part_of_a_secret_is_left_by_the_cut() {
+        // Digits stay in records, where they may be an amount.
+        let _known = KnownText::new("90817263544536".to_owned());
+        let shown = shown(format!("{}90817263544536", "x".repeat(SHOWN - 5)).as_bytes());
+        assert!(!shown.contains("9081"), "{shown}");
+    }
 
     #[test]
     fn what_a_service_sends_is_cut_and_cannot_move_the_cursor() {

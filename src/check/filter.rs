@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::order::created;
 use super::query::ListQuery;
-use super::session::{ListPage, Sample, Session};
+use super::session::{Sample, SampledPage, Session};
 use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
 use crate::api::{Record, Second, Stream, Timestamp};
 
@@ -187,7 +187,7 @@ pub(super) fn hides_nothing(session: &Session, stream: Stream) -> Verdict {
 struct Filtered {
     stream: Stream,
     bound: Second,
-    page: Rc<ListPage>,
+    page: Rc<SampledPage>,
     /// The id and second of each record that should be on it and is not.
     missing: Vec<(String, Second)>,
     /// How many records of the sample should be on it before the first one that is.
@@ -303,7 +303,7 @@ fn middle(sample: &Sample, is_wanted: impl Fn(Second) -> bool) -> Option<Second>
 }
 
 /// The earliest second of a page that lies before the bound.
-fn earliest(page: &ListPage, bound: Second) -> Option<Second> {
+fn earliest(page: &SampledPage, bound: Second) -> Option<Second> {
     let seconds = page.records.iter().map(|record| record.timestamp.second());
     seconds.filter(|second| *second < bound).min()
 }

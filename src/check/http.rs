@@ -4,8 +4,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::account_balances::AccountBalances;
-use super::asker::{Ask, Asked};
-use super::exchange::{Exchange, ShownAnswer};
+use super::asker::{Asked, CheckRequest};
+use super::exchange::{ShownAnswer, ShownExchange};
 use super::query::ListQuery;
 use super::session::Session;
 use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
@@ -67,7 +67,7 @@ pub(super) fn length(session: &Session, _: Stream) -> Verdict {
 }
 
 pub(super) fn gzip(session: &Session, _: Stream) -> Verdict {
-    let is_large = |exchange: &Exchange| {
+    let is_large = |exchange: &ShownExchange| {
         let large = exchange.answer.as_ref();
         exchange.call.is_some()
             && large.is_ok_and(|answer| answer.status == 200 && answer.length >= LEAST_COMPRESSED)
@@ -83,9 +83,9 @@ pub(super) fn gzip(session: &Session, _: Stream) -> Verdict {
     let path = exchange
         .url
         .replacen(session.asker.probe().endpoint(), "", 1);
-    let plain = session.asker.ask(&Ask {
+    let plain = session.asker.ask(&CheckRequest {
         accept_encoding: "identity",
-        ..Ask::path(&path)
+        ..CheckRequest::path(&path)
     })?;
     if let Some(coding) = coding_of(&plain) {
         return Err(wrong(
@@ -216,12 +216,14 @@ pub(super) fn size(session: &Session, _: Stream) -> Verdict {
 }
 
 pub(super) fn unknown_path(session: &Session, _: Stream) -> Verdict {
-    let unknown = session.asker.ask(&Ask::path("/generic-connector-check"))?;
+    let unknown = session
+        .asker
+        .ask(&CheckRequest::path("/generic-connector-check"))?;
     if unknown.status != 404 {
         return Err(wrong(unknown.in_words(), &[unknown.exchange]));
     }
     let path = format!("/{}", ListQuery::page(Stream::Accounts, 1).path());
-    let doubled = session.asker.ask(&Ask::path(&path))?;
+    let doubled = session.asker.ask(&CheckRequest::path(&path))?;
     if doubled.status >= 500 {
         return Err(wrong(doubled.in_words(), &[doubled.exchange]));
     }

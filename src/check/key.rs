@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::asker::{Ask, SHORTEST_KEY};
+use super::asker::{CheckRequest, SHORTEST_KEY};
 use super::query::ListQuery;
 use super::session::Session;
 use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
@@ -36,9 +36,9 @@ pub(super) fn without_a_key(session: &Session, _: Stream) -> Verdict {
     ];
     let mut other_status = None;
     for path in &paths {
-        let asked = session.asker.ask(&Ask {
+        let asked = session.asker.ask(&CheckRequest {
             key: ProbeKey::None,
-            ..Ask::path(path)
+            ..CheckRequest::path(path)
         })?;
         let got = || format!("{path} without a key: {}", asked.in_words());
         match asked.status {
@@ -50,10 +50,10 @@ pub(super) fn without_a_key(session: &Session, _: Stream) -> Verdict {
     if let Some(other_status) = other_status {
         return Err(other_status);
     }
-    let asked = session.asker.ask(&Ask {
+    let asked = session.asker.ask(&CheckRequest {
         key: ProbeKey::None,
         json: Some("{}"),
-        ..Ask::path("/payouts")
+        ..CheckRequest::path("/payouts")
     })?;
     match asked.status {
         // A service that makes no payouts does not have the path.
@@ -76,9 +76,9 @@ pub(super) fn with_a_wrong_key(session: &Session, _: Stream) -> Verdict {
         ),
         ("the key and a letter", longer),
     ] {
-        let asked = session.asker.ask(&Ask {
+        let asked = session.asker.ask(&CheckRequest {
             key: ProbeKey::Other(key),
-            ..Ask::path(&path)
+            ..CheckRequest::path(&path)
         })?;
         let got = || format!("{what}: {}", asked.in_words());
         match asked.status {

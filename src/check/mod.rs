@@ -14,7 +14,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `catalogue` | every check with its texts |
-//! | `runner` | the order, the needs, what is asked once more |
+//! | `runner` | the order, the needs, what is repeated |
 //! | `session` | what was read so far: samples and pages |
 //! | `account_balances` | one answer about balances |
 //! | `asker` | sends requests, within their limits |
@@ -43,6 +43,6 @@ mod runner;
 mod session;
 mod verdict;
 
-pub use exchange::Exchange;
-pub use runner::{CheckResult, CheckRun, Choice, Finding, Settings, run};
+pub use exchange::ShownExchange;
+pub use runner::{CheckFinding, CheckResult, CheckRun, Choice, Settings, run};
 pub use verdict::Level;

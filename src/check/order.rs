@@ -160,7 +160,7 @@ fn descent(
 }
 
 fn exchange_of(sample: &Sample, wanted: &Record) -> usize {
-    let has_it = |page: &&std::rc::Rc<super::session::ListPage>| {
+    let has_it = |page: &&std::rc::Rc<super::session::SampledPage>| {
         page.records
             .iter()
             .any(|record| std::ptr::eq(record, wanted))

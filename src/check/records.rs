@@ -324,7 +324,7 @@ fn json_problem(stream: Stream, record: &Members) -> Option<String> {
             super::exchange::text(name)
         ));
     }
-    let fields = fields(stream);
+    let fields = stream.fields();
     let other = record.other_spelling(fields)?;
     let field = fields
         .iter()
@@ -333,29 +333,6 @@ fn json_problem(stream: Stream, record: &Members) -> Option<String> {
         "\"{}\" is spelt \"{field}\" in the API",
         super::exchange::text(other)
     ))
-}
-
-/// The fields of the API.
-fn fields(stream: Stream) -> &'static [&'static str] {
-    match stream {
-        Stream::Accounts => &["id", "accountName", "createdAt", "metadata"],
-        Stream::Balances => &["id", "accountID", "at", "balances"],
-        Stream::Beneficiaries => &["id", "ownerName", "createdAt", "metadata"],
-        Stream::Transactions => &[
-            "id",
-            "relatedTransactionID",
-            "createdAt",
-            "updatedAt",
-            "currency",
-            "scheme",
-            "type",
-            "status",
-            "amount",
-            "sourceAccountID",
-            "destinationAccountID",
-            "metadata",
-        ],
-    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::asker::Asker;
-use super::catalogue::{Entry, Scope, entries, find};
-use super::exchange::Exchange;
+use super::catalogue::{CatalogueEntry, Scope, entries, find};
+use super::exchange::ShownExchange;
 use super::session::Session;
 use super::verdict::{Level, NotPassed};
 use crate::api::{PerStream, Stream, Timestamp};
@@ -33,9 +33,9 @@ pub struct Settings {
 #[derive(Debug, Default)]
 pub struct Choice {
     /// Only these; all if there are none.
-    pub only: Vec<&'static Entry>,
+    pub only: Vec<&'static CatalogueEntry>,
     /// Not these, each with the reason.
-    pub skip: Vec<(&'static Entry, String)>,
+    pub skip: Vec<(&'static CatalogueEntry, String)>,
 }
 
 /// What a run found.
@@ -49,7 +49,7 @@ pub struct CheckRun {
     /// The result of each check that was to run, for each list, in the order of the catalogue.
     pub results: Vec<CheckResult>,
     /// Everything that was exchanged.
-    pub exchanges: Vec<Exchange>,
+    pub exchanges: Vec<ShownExchange>,
     /// How many accounts the service has, and whether there may be more.
     pub accounts: (usize, bool),
     /// How many requests a poll sends at once.
@@ -62,16 +62,16 @@ pub struct CheckRun {
 #[derive(Debug, Clone)]
 pub struct CheckResult {
     /// The check.
-    pub entry: &'static Entry,
+    pub entry: &'static CatalogueEntry,
     /// The list; none if it looks at the service as a whole.
     pub stream: Option<Stream>,
     /// What it found.
-    pub finding: Finding,
+    pub finding: CheckFinding,
 }
 
 /// What a check found.
 #[derive(Debug, Clone)]
-pub enum Finding {
+pub enum CheckFinding {
     /// All is right.
     Passed,
     /// The service does something else.
@@ -123,7 +123,7 @@ pub fn run(settings: Settings, stop: Stop) -> CheckRun {
 struct Runner {
     session: Session,
     choice: Choice,
-    found: HashMap<(&'static str, Stream), Finding>,
+    found: HashMap<(&'static str, Stream), CheckFinding>,
 }
 
 impl Runner {
@@ -131,7 +131,7 @@ impl Runner {
     fn untestable(&mut self) -> Option<String> {
         let key = find("A3")?;
         let finding = self.find(key, Stream::Accounts);
-        let Finding::Wrong { got, .. } = finding else {
+        let CheckFinding::Wrong { got, .. } = finding else {
             return None;
         };
         let exchanges = self.session.asker.exchanges();
@@ -144,7 +144,7 @@ impl Runner {
     }
 
     fn run_all(&mut self) {
-        let mut wanted: Vec<&'static Entry> =
+        let mut wanted: Vec<&'static CatalogueEntry> =
             entries().filter(|entry| self.is_wanted(entry)).collect();
         wanted.sort_by_key(|entry| phase(entry));
         let (early, late): (Vec<_>, Vec<_>) = wanted
@@ -155,7 +155,7 @@ impl Runner {
         self.run_each(&late);
     }
 
-    fn run_each(&mut self, entries: &[&'static Entry]) {
+    fn run_each(&mut self, entries: &[&'static CatalogueEntry]) {
         for entry in entries {
             for &stream in entry.streams() {
                 self.find(entry, stream);
@@ -163,13 +163,13 @@ impl Runner {
         }
     }
 
-    /// Runs what failed about order, paging and filter once more from the beginning: the list may have changed meanwhile.
-    fn run_again(&mut self, entries: &[&'static Entry]) {
+    /// Repeats what failed about order, paging and filter from the beginning: the list may have changed meanwhile.
+    fn run_again(&mut self, entries: &[&'static CatalogueEntry]) {
         let is_of_a_list = |id: &str| id.starts_with(['O', 'P', 'F']);
         for stream in Stream::LISTED {
             let has_failed = self.found.iter().any(|((id, of), finding)| {
                 let failed =
-                    matches!(finding, Finding::Wrong { level, .. } if *level != Level::Info);
+                    matches!(finding, CheckFinding::Wrong { level, .. } if *level != Level::Info);
                 *of == stream && is_of_a_list(id) && failed
             });
             if !has_failed {
@@ -177,7 +177,7 @@ impl Runner {
             }
             self.session.forget(stream);
             self.found.retain(|(id, of), finding| {
-                let is_final = matches!(finding, Finding::Passed);
+                let is_final = matches!(finding, CheckFinding::Passed);
                 *of != stream || is_final || !(is_of_a_list(id) || *id == "L2")
             });
         }
@@ -185,7 +185,7 @@ impl Runner {
     }
 
     /// What the check finds, after what it needs. It is run once.
-    fn find(&mut self, entry: &'static Entry, stream: Stream) -> Finding {
+    fn find(&mut self, entry: &'static CatalogueEntry, stream: Stream) -> CheckFinding {
         if let Some(found) = self.found.get(&(entry.id, stream)) {
             return found.clone();
         }
@@ -194,21 +194,21 @@ impl Runner {
         finding
     }
 
-    fn look(&mut self, entry: &'static Entry, stream: Stream) -> Finding {
+    fn look(&mut self, entry: &'static CatalogueEntry, stream: Stream) -> CheckFinding {
         let skips = self.choice.skip.iter();
         if let Some((_, reason)) = skips.clone().find(|(skipped, _)| skipped.id == entry.id) {
-            return Finding::Skipped(Skipped::Asked(reason.clone()));
+            return CheckFinding::Skipped(Skipped::Asked(reason.clone()));
         }
         for needed in entry.needs.iter().filter_map(|id| find(id)) {
             if let Some(cause) = self.blocked_by(needed, entry, stream) {
-                return Finding::Skipped(Skipped::Because(cause));
+                return CheckFinding::Skipped(Skipped::Because(cause));
             }
         }
         match (entry.test)(&self.session, stream) {
-            Ok(()) => Finding::Passed,
-            Err(NotPassed::Needs(what)) => Finding::Skipped(Skipped::Needs(what)),
-            Err(NotPassed::Because(id)) => Finding::Skipped(Skipped::Because(id)),
-            Err(NotPassed::Wrong(wrong)) => Finding::Wrong {
+            Ok(()) => CheckFinding::Passed,
+            Err(NotPassed::Needs(what)) => CheckFinding::Skipped(Skipped::Needs(what)),
+            Err(NotPassed::Because(id)) => CheckFinding::Skipped(Skipped::Because(id)),
+            Err(NotPassed::Wrong(wrong)) => CheckFinding::Wrong {
                 level: wrong.level.unwrap_or(entry.level),
                 got: wrong.got,
                 exchanges: wrong.exchanges,
@@ -219,8 +219,8 @@ impl Runner {
     /// The failed check because of which `entry` would say nothing new, if there is one.
     fn blocked_by(
         &mut self,
-        needed: &'static Entry,
-        entry: &'static Entry,
+        needed: &'static CatalogueEntry,
+        entry: &'static CatalogueEntry,
         stream: Stream,
     ) -> Option<&'static str> {
         let streams: Vec<Stream> = match (needed.scope, entry.scope) {
@@ -235,14 +235,14 @@ impl Runner {
         for stream in streams {
             match self.find(needed, stream) {
                 // A failure that matters less than usual blocks nothing.
-                Finding::Wrong { level, .. } if level == needed.level => {
+                CheckFinding::Wrong { level, .. } if level == needed.level => {
                     cause.get_or_insert(needed.id);
                 }
-                Finding::Skipped(Skipped::Because(id)) => {
+                CheckFinding::Skipped(Skipped::Because(id)) => {
                     cause.get_or_insert(id);
                 }
                 // What this list is too short for, another one may show: the same code serves them all.
-                Finding::Skipped(Skipped::Needs(_)) if self.fails_elsewhere(needed) => {
+                CheckFinding::Skipped(Skipped::Needs(_)) if self.fails_elsewhere(needed) => {
                     cause.get_or_insert(needed.id);
                 }
                 _ => return None,
@@ -252,14 +252,14 @@ impl Runner {
     }
 
     /// Whether a check fails on one of its lists.
-    fn fails_elsewhere(&mut self, entry: &'static Entry) -> bool {
+    fn fails_elsewhere(&mut self, entry: &'static CatalogueEntry) -> bool {
         entry.streams().iter().any(|&stream| {
             let finding = self.find(entry, stream);
-            matches!(finding, Finding::Wrong { level, .. } if level == entry.level)
+            matches!(finding, CheckFinding::Wrong { level, .. } if level == entry.level)
         })
     }
 
-    fn is_wanted(&self, entry: &Entry) -> bool {
+    fn is_wanted(&self, entry: &CatalogueEntry) -> bool {
         let mut only = self.choice.only.iter();
         self.choice.only.is_empty() || only.any(|wanted| wanted.id == entry.id)
     }
@@ -303,7 +303,7 @@ impl Runner {
 const LAST_OF_LISTS: u8 = 5;
 
 /// In which order checks run. What judges all answers comes last.
-fn phase(entry: &Entry) -> u8 {
+fn phase(entry: &CatalogueEntry) -> u8 {
     match (entry.id, entry.id.chars().next()) {
         ("A3" | "A5" | "A6" | "L1", _) => 0,
         ("A4", _) => 9,
@@ -323,9 +323,9 @@ impl CheckRun {
     /// The checks that failed at that level, each once, in the order in which to repair them.
     pub fn failed(&self, wanted: Level) -> Vec<&'static str> {
         let failed = self.results.iter().filter(
-            |result| matches!(result.finding, Finding::Wrong { level, .. } if level == wanted),
+            |result| matches!(result.finding, CheckFinding::Wrong { level, .. } if level == wanted),
         );
-        let mut failed: Vec<&'static Entry> = failed.map(|result| result.entry).collect();
+        let mut failed: Vec<&'static CatalogueEntry> = failed.map(|result| result.entry).collect();
         failed.dedup_by_key(|entry| entry.id);
         failed.sort_by_key(|entry| phase(entry));
         failed.into_iter().map(|entry| entry.id).collect()
@@ -339,10 +339,10 @@ impl CheckRun {
                 .results
                 .iter()
                 .filter(|other| other.entry.id == result.entry.id);
-            let is_open = |finding: &Finding| {
+            let is_open = |finding: &CheckFinding| {
                 matches!(
                     finding,
-                    Finding::Skipped(Skipped::Needs(_) | Skipped::Asked(_))
+                    CheckFinding::Skipped(Skipped::Needs(_) | Skipped::Asked(_))
                 )
             };
             let nothing = same.all(|other| is_open(&other.finding));

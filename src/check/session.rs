@@ -17,14 +17,14 @@ pub(super) struct Session {
     pub all_balances: bool,
     samples: PerStream<OnceCell<Result<Rc<Sample>, NotPassed>>>,
     /// Pages that were read, by their path.
-    pages: RefCell<HashMap<String, Rc<ListPage>>>,
+    pages: RefCell<HashMap<String, Rc<SampledPage>>>,
     /// The first answer about each account, by its id.
     balances: RefCell<HashMap<String, Rc<AccountBalances>>>,
 }
 
 /// A page as the service answered it.
 #[derive(Debug)]
-pub(super) struct ListPage {
+pub(super) struct SampledPage {
     /// The number of its exchange.
     pub exchange: usize,
     /// The records that a poll accepts, in the order of the answer.
@@ -43,7 +43,7 @@ pub(super) struct ListPage {
 #[derive(Debug)]
 pub(super) struct Sample {
     /// Its pages, without the empty one behind the last one.
-    pub pages: Vec<Rc<ListPage>>,
+    pub pages: Vec<Rc<SampledPage>>,
     /// It is the whole list.
     pub is_whole: bool,
 }
@@ -71,7 +71,7 @@ impl Session {
     }
 
     /// A page; the one that was read before, if it was.
-    pub fn page(&self, query: &ListQuery) -> Result<Rc<ListPage>, NotPassed> {
+    pub fn page(&self, query: &ListQuery) -> Result<Rc<SampledPage>, NotPassed> {
         let path = query.path();
         if let Some(page) = self.pages.borrow().get(&path) {
             return Ok(page.clone());
@@ -82,14 +82,14 @@ impl Session {
     }
 
     /// A page that is asked for now. Anything but 200 and an array is wrong.
-    pub fn fresh_page(&self, query: &ListQuery) -> Result<ListPage, NotPassed> {
+    pub fn fresh_page(&self, query: &ListQuery) -> Result<SampledPage, NotPassed> {
         let asked = self.asker.list(query)?;
         if asked.status != 200 {
             return Err(wrong(asked.in_words(), &[asked.exchange]));
         }
         let page = Page::read(query.stream(), &asked.body)
             .map_err(|invalid| wrong(format!("200, but {invalid}"), &[asked.exchange]))?;
-        Ok(ListPage {
+        Ok(SampledPage {
             exchange: asked.exchange,
             records: page.records,
             unusable: page.unusable,
@@ -148,7 +148,7 @@ impl Session {
     }
 }
 
-impl ListPage {
+impl SampledPage {
     /// How many elements it has.
     pub fn length(&self) -> usize {
         self.records.len() + self.unusable.len()

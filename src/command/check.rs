@@ -8,10 +8,10 @@ use super::targets::findings;
 use super::{CommandError, Exit, print};
 use crate::api::escaped;
 use crate::check::Level;
-use crate::check::catalogue::{Entry, GROUPS};
+use crate::check::catalogue::{CatalogueEntry, GROUPS};
 use crate::check::report::{self, Style};
 use crate::check::{self, CheckRun, Choice};
-use crate::cli::{CheckOptions, Selection};
+use crate::cli::{CheckOptions, CheckSelection};
 use crate::config::Config;
 use crate::publish::TargetFinding;
 use crate::signals;
@@ -32,7 +32,7 @@ pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
         return Ok(Exit::Done);
     }
     let config = Config::read(&options.config.config)?;
-    let mut lines = Lines::default();
+    let mut lines = TargetLines::default();
     lines.configuration(&options.config.config.display().to_string(), &config);
     let asks_service = !options.offline && asks_service(&options.only);
     if !options.json {
@@ -73,9 +73,9 @@ pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
 fn check_service(options: &CheckOptions, config: &Config) -> Result<CheckRun, CommandError> {
     let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
     let only = options.only.iter().flat_map(|selection| match selection {
-        Selection::Check(entry) => std::slice::from_ref(*entry),
-        Selection::Group(group) => group.entries,
-        Selection::Targets => &[],
+        CheckSelection::Check(entry) => std::slice::from_ref(*entry),
+        CheckSelection::Group(group) => group.entries,
+        CheckSelection::Targets => &[],
     });
     let skip = options.skip.iter();
     let settings = check::Settings {
@@ -98,8 +98,8 @@ fn check_service(options: &CheckOptions, config: &Config) -> Result<CheckRun, Co
 }
 
 /// Whether a selection has more than the targets.
-fn asks_service(only: &[Selection]) -> bool {
-    let is_check = |selection: &Selection| !matches!(selection, Selection::Targets);
+fn asks_service(only: &[CheckSelection]) -> bool {
+    let is_check = |selection: &CheckSelection| !matches!(selection, CheckSelection::Targets);
     only.is_empty() || only.iter().any(is_check)
 }
 
@@ -130,7 +130,7 @@ fn list() -> String {
     ];
     let mut table = Table::new(&columns);
     for entry in GROUPS.iter().flat_map(|group| group.entries) {
-        let Entry {
+        let CatalogueEntry {
             id,
             level,
             scope,
@@ -154,13 +154,13 @@ fn style() -> Style {
 
 /// What is said about the configuration and the targets, line by line.
 #[derive(Default)]
-struct Lines {
+struct TargetLines {
     text: String,
     findings: Vec<serde_json::Value>,
     has_failures: bool,
 }
 
-impl Lines {
+impl TargetLines {
     fn configuration(&mut self, file: &str, config: &Config) {
         self.line("ok", "configuration", file);
         for warning in &config.warnings {

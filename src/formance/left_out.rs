@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::ids::ConnectorId;
 use super::limits::{Unfit, check_account, check_amount};
-use super::members::{drop_unreadable, fields};
+use super::members::drop_unreadable;
 use super::texts::{non_empty_text, storable};
 use crate::api::{Amount, Members, Record, Stream};
 
@@ -122,7 +122,7 @@ fn too_long(stream: Stream, json: &str) -> Option<LeftOut> {
     let json = storable(json);
     // Never none: it was read before.
     let mut record = Members::read(&json).ok()?;
-    drop_unreadable(&mut record, fields(stream));
+    drop_unreadable(&mut record, stream.fields());
     let id = non_empty_text(&record, "id").unwrap_or_default();
     match stream {
         Stream::Accounts | Stream::Beneficiaries if !can_be_named(&id) => Some(LeftOut::LongId),

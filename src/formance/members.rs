@@ -1,31 +1,8 @@
-use crate::api::{Members, Stream, is_other_spelling};
+use crate::api::{Members, is_other_spelling};
 
 /// Go's encoding/json refuses a text that is nested deeper than 10,000, even in a member that it ignores. No field of the
 /// API needs more than three levels.
 const DEEPEST: usize = 1_000;
-
-/// The fields that the Go client reads.
-pub(super) fn fields(stream: Stream) -> &'static [&'static str] {
-    match stream {
-        Stream::Accounts => &["id", "accountName", "createdAt", "metadata"],
-        Stream::Balances => &["id", "accountID", "at", "balances"],
-        Stream::Beneficiaries => &["id", "ownerName", "createdAt", "metadata"],
-        Stream::Transactions => &[
-            "id",
-            "relatedTransactionID",
-            "createdAt",
-            "updatedAt",
-            "currency",
-            "scheme",
-            "type",
-            "status",
-            "amount",
-            "sourceAccountID",
-            "destinationAccountID",
-            "metadata",
-        ],
-    }
-}
 
 /// Removes the members of an object that Go would misread, if it reads `fields` from it, and writes the others under the
 /// names of their fields.

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use super::dates::rewritten;
 use super::left_out::{can_be_named, can_be_part, has_storable_amount};
-use super::members::{drop_unreadable, fields};
+use super::members::drop_unreadable;
 use super::shown::ShownAs;
 use super::texts::{non_empty_text, storable, text};
 use super::values::{status, transaction_type};
@@ -23,7 +23,7 @@ pub fn readable(
         // Never taken: it was read when it was stored.
         return json.to_owned();
     };
-    drop_unreadable(&mut record, fields(stream));
+    drop_unreadable(&mut record, stream.fields());
     rewrite_date(&mut record, stream.date_field(), Some(stamp));
     for field in unchecked_texts(stream) {
         rewrite_text(&mut record, field);
@@ -54,7 +54,7 @@ pub fn relation(json: &str, shown_as: Option<&ShownAs>) -> Option<String> {
     }
     let json = storable(json);
     let mut record = Members::read(&json).ok()?;
-    drop_unreadable(&mut record, fields(Stream::Transactions));
+    drop_unreadable(&mut record, Stream::Transactions.fields());
     non_empty_text(&record, RELATED)
 }
 

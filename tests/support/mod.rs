@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 pub use copies::{STATE_FILE, StateCopy};
 pub use listening::{LISTEN_KEY, Listening};
 pub use manners::{Manners, Reply};
-pub use psp::{FakePsp, transaction};
+pub use psp::{FakePsp, at_second, transaction};
 pub use receiver::{Batch, Receiver, TARGET_KEY, TARGET_TOKEN};
 pub use server::{Greeting, Mishap, TestAnswer, TestRequest, TestServer, http_date};
 

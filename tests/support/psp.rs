@@ -22,6 +22,16 @@ pub struct FakePsp {
     inner: Arc<Mutex<Inner>>,
 }
 
+/// This many seconds after the start of 2024-02-01.
+pub fn at_second(second: usize) -> String {
+    format!(
+        "2024-02-01T{:02}:{:02}:{:02}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
 /// A transaction that keeps the rules.
 pub fn transaction(id: &str, updated_at: &str) -> Value {
     json!({

@@ -1,11 +1,11 @@
-use super::{Entry, Group, Level, Scope};
+use super::{CatalogueEntry, CheckGroup, Level, Scope};
 use crate::check::balances;
 
-pub(super) const GROUP: Group = Group {
+pub(super) const GROUP: CheckGroup = CheckGroup {
     letter: 'B',
     name: "Balances",
     entries: &[
-        Entry {
+        CatalogueEntry {
             id: "B1",
             name: "accounts have balances",
             level: Level::Must,
@@ -18,7 +18,7 @@ pub(super) const GROUP: Group = Group {
             example: "{\"id\":\"b-1\",\"accountID\":\"acc-1\",\"at\":\"2026-11-26T08:00:00Z\",\"balances\":[{\"amount\":\"1050\",\"currency\":\"EUR/2\"}]}",
             test: balances::are_there,
         },
-        Entry {
+        CatalogueEntry {
             id: "B2",
             name: "ids in paths are decoded",
             level: Level::Must,
@@ -31,7 +31,7 @@ pub(super) const GROUP: Group = Group {
             example: "GET /accounts/%61%63%63/balances is GET /accounts/acc/balances",
             test: balances::decode_ids,
         },
-        Entry {
+        CatalogueEntry {
             id: "B3",
             name: "an unknown account is not found",
             level: Level::Must,
@@ -44,7 +44,7 @@ pub(super) const GROUP: Group = Group {
             example: "HTTP/1.1 404 Not Found\n{\"Title\":\"Not Found\",\"Detail\":\"There is no account \\\"x\\\".\"}",
             test: balances::unknown_account,
         },
-        Entry {
+        CatalogueEntry {
             id: "B4",
             name: "a changed amount has a later at",
             level: Level::Must,
@@ -57,7 +57,7 @@ pub(super) const GROUP: Group = Group {
             example: "\"at\":\"2026-11-26T08:00:02Z\"",
             test: balances::dates_follow_amounts,
         },
-        Entry {
+        CatalogueEntry {
             id: "B5",
             name: "at does not go back",
             level: Level::Should,

@@ -1,11 +1,11 @@
-use super::{Entry, Group, Level, Scope};
+use super::{CatalogueEntry, CheckGroup, Level, Scope};
 use crate::check::errors;
 
-pub(super) const GROUP: Group = Group {
+pub(super) const GROUP: CheckGroup = CheckGroup {
     letter: 'E',
     name: "Errors",
     entries: &[
-        Entry {
+        CatalogueEntry {
             id: "E1",
             name: "errors say what is wrong",
             level: Level::Should,
@@ -18,7 +18,7 @@ pub(super) const GROUP: Group = Group {
             example: "{\"Title\":\"Not Found\",\"Detail\":\"There is no account \\\"x\\\".\"}",
             test: errors::have_a_body,
         },
-        Entry {
+        CatalogueEntry {
             id: "E2",
             name: "errors show nothing internal",
             level: Level::Should,
@@ -31,7 +31,7 @@ pub(super) const GROUP: Group = Group {
             example: "{\"Title\":\"Internal Server Error\",\"Detail\":\"See the log, request 4711.\"}",
             test: errors::are_no_traces,
         },
-        Entry {
+        CatalogueEntry {
             id: "E3",
             name: "a busy service says how long to wait",
             level: Level::Should,

@@ -1,4 +1,4 @@
-use super::{Entry, Group, Level, Scope};
+use super::{CatalogueEntry, CheckGroup, Level, Scope};
 use crate::check::filter;
 
 /// The filter can be judged in a list that is in order and whose pages can be asked for.
@@ -6,11 +6,11 @@ const IN_ORDER: &[&str] = &["L1", "P8", "O1", "O3"];
 /// And where no record is hidden whatever the bound is.
 const SHOWN: &[&str] = &["L1", "P8", "O1", "O3", "F10"];
 
-pub(super) const GROUP: Group = Group {
+pub(super) const GROUP: CheckGroup = CheckGroup {
     letter: 'F',
     name: "Filter",
     entries: &[
-        Entry {
+        CatalogueEntry {
             id: "F1",
             name: "the bound is included",
             level: Level::Must,
@@ -24,7 +24,7 @@ pub(super) const GROUP: Group = Group {
             example: "WHERE updated_at >= :updatedAtFrom",
             test: filter::includes_the_bound,
         },
-        Entry {
+        CatalogueEntry {
             id: "F2",
             name: "the filter filters",
             level: Level::Must,
@@ -37,7 +37,7 @@ pub(super) const GROUP: Group = Group {
             example: "WHERE updated_at >= :updatedAtFrom",
             test: filter::filters,
         },
-        Entry {
+        CatalogueEntry {
             id: "F3",
             name: "the bound has a time",
             level: Level::Must,
@@ -50,7 +50,7 @@ pub(super) const GROUP: Group = Group {
             example: "WHERE updated_at >= '2026-11-26T08:00:00Z'",
             test: filter::compares_times,
         },
-        Entry {
+        CatalogueEntry {
             id: "F4",
             name: "the bound is read as UTC",
             level: Level::Must,
@@ -63,7 +63,7 @@ pub(super) const GROUP: Group = Group {
             example: "WHERE updated_at >= '2026-11-26T08:00:00Z'::timestamptz",
             test: filter::reads_utc,
         },
-        Entry {
+        CatalogueEntry {
             id: "F5",
             name: "a bound in the future gives an empty list",
             level: Level::Must,
@@ -76,7 +76,7 @@ pub(super) const GROUP: Group = Group {
             example: "[]",
             test: filter::future_bound,
         },
-        Entry {
+        CatalogueEntry {
             id: "F6",
             name: "a bound in 1970 gives the whole list",
             level: Level::Must,
@@ -89,7 +89,7 @@ pub(super) const GROUP: Group = Group {
             example: "WHERE updated_at >= '1970-01-01T00:00:00Z'",
             test: filter::bound_in_1970,
         },
-        Entry {
+        CatalogueEntry {
             id: "F7",
             name: "other spellings of a bound are understood",
             level: Level::Info,
@@ -102,7 +102,7 @@ pub(super) const GROUP: Group = Group {
             example: "updatedAtFrom=2026-11-26T08:00:00.000Z",
             test: filter::other_spellings,
         },
-        Entry {
+        CatalogueEntry {
             id: "F8",
             name: "changed transactions pass the filter",
             level: Level::Must,
@@ -115,7 +115,7 @@ pub(super) const GROUP: Group = Group {
             example: "WHERE updated_at >= :updatedAtFrom",
             test: filter::lists_changed,
         },
-        Entry {
+        CatalogueEntry {
             id: "F9",
             name: "a wrong bound is refused",
             level: Level::Should,
@@ -128,7 +128,7 @@ pub(super) const GROUP: Group = Group {
             example: "HTTP/1.1 400 Bad Request\n{\"Title\":\"Bad Request\",\"Detail\":\"updatedAtFrom is not a date.\"}",
             test: filter::wrong_bound,
         },
-        Entry {
+        CatalogueEntry {
             id: "F10",
             name: "the filter hides nothing",
             level: Level::Must,

@@ -1,11 +1,11 @@
-use super::{Entry, Group, Level, Scope};
+use super::{CatalogueEntry, CheckGroup, Level, Scope};
 use crate::check::http;
 
-pub(super) const GROUP: Group = Group {
+pub(super) const GROUP: CheckGroup = CheckGroup {
     letter: 'H',
     name: "HTTP",
     entries: &[
-        Entry {
+        CatalogueEntry {
             id: "H1",
             name: "answers say that they are JSON",
             level: Level::Should,
@@ -18,7 +18,7 @@ pub(super) const GROUP: Group = Group {
             example: "Content-Type: application/json",
             test: http::content_type,
         },
-        Entry {
+        CatalogueEntry {
             id: "H2",
             name: "connections stay open",
             level: Level::Should,
@@ -31,7 +31,7 @@ pub(super) const GROUP: Group = Group {
             example: "no \"Connection: close\"",
             test: http::keep_alive,
         },
-        Entry {
+        CatalogueEntry {
             id: "H3",
             name: "answers have a length",
             level: Level::Should,
@@ -44,7 +44,7 @@ pub(super) const GROUP: Group = Group {
             example: "Content-Length: 512",
             test: http::length,
         },
-        Entry {
+        CatalogueEntry {
             id: "H4",
             name: "gzip where it is accepted, and only there",
             level: Level::Should,
@@ -57,7 +57,7 @@ pub(super) const GROUP: Group = Group {
             example: "Content-Encoding: gzip\nVary: Accept-Encoding",
             test: http::gzip,
         },
-        Entry {
+        CatalogueEntry {
             id: "H5",
             name: "answers have the right Date",
             level: Level::Should,
@@ -70,7 +70,7 @@ pub(super) const GROUP: Group = Group {
             example: "Date: Thu, 26 Nov 2026 08:00:00 GMT",
             test: http::date,
         },
-        Entry {
+        CatalogueEntry {
             id: "H6",
             name: "answers are fast",
             level: Level::Must,
@@ -83,7 +83,7 @@ pub(super) const GROUP: Group = Group {
             example: "p95 below 2 s",
             test: http::latency,
         },
-        Entry {
+        CatalogueEntry {
             id: "H7",
             name: "answers do not depend on other requests",
             level: Level::Must,
@@ -96,7 +96,7 @@ pub(super) const GROUP: Group = Group {
             example: "{\"id\":\"b-1\",\"accountID\":\"acc-1\",\"at\":\"2026-11-26T08:00:00Z\",\"balances\":[]}",
             test: http::at_once,
         },
-        Entry {
+        CatalogueEntry {
             id: "H8",
             name: "answers are not too large",
             level: Level::Must,
@@ -109,7 +109,7 @@ pub(super) const GROUP: Group = Group {
             example: "100 records in 60 KB",
             test: http::size,
         },
-        Entry {
+        CatalogueEntry {
             id: "H9",
             name: "an unknown path is not found",
             level: Level::Info,

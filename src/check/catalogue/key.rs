@@ -1,11 +1,11 @@
-use super::{Entry, Group, Level, Scope};
+use super::{CatalogueEntry, CheckGroup, Level, Scope};
 use crate::check::key;
 
-pub(super) const GROUP: Group = Group {
+pub(super) const GROUP: CheckGroup = CheckGroup {
     letter: 'A',
     name: "Key",
     entries: &[
-        Entry {
+        CatalogueEntry {
             id: "A1",
             name: "no key, no answer",
             level: Level::Must,
@@ -18,7 +18,7 @@ pub(super) const GROUP: Group = Group {
             example: "HTTP/1.1 401 Unauthorized\n{\"Title\":\"Unauthorized\",\"Detail\":\"The request has no Authorization header.\"}",
             test: key::without_a_key,
         },
-        Entry {
+        CatalogueEntry {
             id: "A2",
             name: "a wrong key is refused",
             level: Level::Must,
@@ -31,7 +31,7 @@ pub(super) const GROUP: Group = Group {
             example: "HTTP/1.1 401 Unauthorized\n{\"Title\":\"Unauthorized\",\"Detail\":\"The key is not valid.\"}",
             test: key::with_a_wrong_key,
         },
-        Entry {
+        CatalogueEntry {
             id: "A3",
             name: "the key is accepted",
             level: Level::Must,
@@ -44,7 +44,7 @@ pub(super) const GROUP: Group = Group {
             example: "HTTP/1.1 200 OK",
             test: key::is_accepted,
         },
-        Entry {
+        CatalogueEntry {
             id: "A4",
             name: "the key is in no answer",
             level: Level::Must,
@@ -57,7 +57,7 @@ pub(super) const GROUP: Group = Group {
             example: "{\"Title\":\"Unauthorized\",\"Detail\":\"The key is not valid.\"}",
             test: key::is_not_repeated,
         },
-        Entry {
+        CatalogueEntry {
             id: "A5",
             name: "the connection is encrypted",
             level: Level::Must,
@@ -70,7 +70,7 @@ pub(super) const GROUP: Group = Group {
             example: "https://integration.example.com",
             test: key::is_encrypted,
         },
-        Entry {
+        CatalogueEntry {
             id: "A6",
             name: "no redirects",
             level: Level::Must,

@@ -1,11 +1,11 @@
-use super::{Entry, Group, Level, Scope};
+use super::{CatalogueEntry, CheckGroup, Level, Scope};
 use crate::check::lists;
 
-pub(super) const GROUP: Group = Group {
+pub(super) const GROUP: CheckGroup = CheckGroup {
     letter: 'L',
     name: "Lists",
     entries: &[
-        Entry {
+        CatalogueEntry {
             id: "L1",
             name: "a list is a JSON array",
             level: Level::Must,
@@ -18,7 +18,7 @@ pub(super) const GROUP: Group = Group {
             example: "[{\"id\":\"acc-1\",\"accountName\":\"Main\",\"createdAt\":\"2026-11-26T08:00:00Z\"}]",
             test: lists::is_an_array,
         },
-        Entry {
+        CatalogueEntry {
             id: "L2",
             name: "parameters have their defaults",
             level: Level::Should,

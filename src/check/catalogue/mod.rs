@@ -34,18 +34,18 @@ pub enum Scope {
 
 /// Checks of one kind.
 #[derive(Debug)]
-pub struct Group {
+pub struct CheckGroup {
     /// With which each of its ids begins.
     pub letter: char,
     /// What it is about, as a heading.
     pub name: &'static str,
     /// Its checks, in the order of the report.
-    pub entries: &'static [Entry],
+    pub entries: &'static [CatalogueEntry],
 }
 
 /// One check.
 #[derive(Debug)]
-pub struct Entry {
+pub struct CatalogueEntry {
     /// Its id, such as `F1`.
     pub id: &'static str,
     /// What holds if it passes, in a few words.
@@ -71,7 +71,7 @@ pub struct Entry {
 }
 
 /// Every check, in the order of the report.
-pub const GROUPS: [Group; 9] = [
+pub const GROUPS: [CheckGroup; 9] = [
     key::GROUP,
     http::GROUP,
     lists::GROUP,
@@ -84,23 +84,23 @@ pub const GROUPS: [Group; 9] = [
 ];
 
 /// Every check, in the order of the report.
-pub fn entries() -> impl Iterator<Item = &'static Entry> {
+pub fn entries() -> impl Iterator<Item = &'static CatalogueEntry> {
     GROUPS.iter().flat_map(|group| group.entries)
 }
 
 /// The check of that id, in any case.
-pub fn find(id: &str) -> Option<&'static Entry> {
+pub fn find(id: &str) -> Option<&'static CatalogueEntry> {
     entries().find(|entry| entry.id.eq_ignore_ascii_case(id))
 }
 
 /// The group of that letter or name, in any case.
-pub fn find_group(name: &str) -> Option<&'static Group> {
+pub fn find_group(name: &str) -> Option<&'static CheckGroup> {
     GROUPS.iter().find(|group| {
         group.name.eq_ignore_ascii_case(name) || group.letter.to_string().eq_ignore_ascii_case(name)
     })
 }
 
-impl Entry {
+impl CatalogueEntry {
     /// The streams that it looks at, each on its own. A check of the service as a whole has one, which says nothing.
     pub fn streams(&self) -> &'static [Stream] {
         match self.scope {
@@ -114,7 +114,7 @@ impl Entry {
     pub fn explained(&self, width: usize) -> String {
         /// Characters before a paragraph.
         const BEFORE: usize = 9;
-        let Entry {
+        let CatalogueEntry {
             id, name, level, ..
         } = self;
         let mut text = format!("{id}  {name} ({level}, {})\n", self.scope);

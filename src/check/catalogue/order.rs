@@ -1,11 +1,11 @@
-use super::{Entry, Group, Level, Scope};
+use super::{CatalogueEntry, CheckGroup, Level, Scope};
 use crate::check::order;
 
-pub(super) const GROUP: Group = Group {
+pub(super) const GROUP: CheckGroup = CheckGroup {
     letter: 'O',
     name: "Order",
     entries: &[
-        Entry {
+        CatalogueEntry {
             id: "O1",
             name: "oldest first",
             level: Level::Must,
@@ -19,7 +19,7 @@ pub(super) const GROUP: Group = Group {
             example: "ORDER BY updated_at, id",
             test: order::ascends,
         },
-        Entry {
+        CatalogueEntry {
             id: "O2",
             name: "ties are paged without loss",
             level: Level::Must,
@@ -34,7 +34,7 @@ pub(super) const GROUP: Group = Group {
             example: "ORDER BY updated_at, id LIMIT 100 OFFSET 100",
             test: order::keeps_ties,
         },
-        Entry {
+        CatalogueEntry {
             id: "O3",
             name: "the same request, the same page",
             level: Level::Must,
@@ -47,7 +47,7 @@ pub(super) const GROUP: Group = Group {
             example: "ORDER BY updated_at, id",
             test: order::is_stable,
         },
-        Entry {
+        CatalogueEntry {
             id: "O4",
             name: "updatedAt decides the order",
             level: Level::Must,

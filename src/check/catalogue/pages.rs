@@ -1,11 +1,11 @@
-use super::{Entry, Group, Level, Scope};
+use super::{CatalogueEntry, CheckGroup, Level, Scope};
 use crate::check::pages;
 
-pub(super) const GROUP: Group = Group {
+pub(super) const GROUP: CheckGroup = CheckGroup {
     letter: 'P',
     name: "Paging",
     entries: &[
-        Entry {
+        CatalogueEntry {
             id: "P1",
             name: "pageSize up to 100 is honoured",
             level: Level::Must,
@@ -19,7 +19,7 @@ pub(super) const GROUP: Group = Group {
             example: "pageSize=2: [{\"id\":\"a\",…},{\"id\":\"b\",…}]",
             test: pages::sizes,
         },
-        Entry {
+        CatalogueEntry {
             id: "P2",
             name: "page is honoured",
             level: Level::Must,
@@ -32,7 +32,7 @@ pub(super) const GROUP: Group = Group {
             example: "page=2&pageSize=2: [{\"id\":\"c\",…},{\"id\":\"d\",…}]",
             test: pages::numbers,
         },
-        Entry {
+        CatalogueEntry {
             id: "P3",
             name: "a page past the end is empty",
             level: Level::Must,
@@ -45,7 +45,7 @@ pub(super) const GROUP: Group = Group {
             example: "[]",
             test: pages::past_the_end,
         },
-        Entry {
+        CatalogueEntry {
             id: "P4",
             name: "pages adjoin",
             level: Level::Must,
@@ -58,7 +58,7 @@ pub(super) const GROUP: Group = Group {
             example: "LIMIT 2 OFFSET 2 for page=2&pageSize=2",
             test: pages::adjoin,
         },
-        Entry {
+        CatalogueEntry {
             id: "P5",
             name: "a wrong page is refused",
             level: Level::Should,
@@ -71,7 +71,7 @@ pub(super) const GROUP: Group = Group {
             example: "HTTP/1.1 400 Bad Request\n{\"Title\":\"Bad Request\",\"Detail\":\"page is 0; it must be 1 or greater.\"}",
             test: pages::wrong_numbers,
         },
-        Entry {
+        CatalogueEntry {
             id: "P6",
             name: "pageSize over 100 is honoured",
             level: Level::Info,
@@ -84,7 +84,7 @@ pub(super) const GROUP: Group = Group {
             example: "pageSize=1000: 1000 records",
             test: pages::large_size,
         },
-        Entry {
+        CatalogueEntry {
             id: "P7",
             name: "deep pages are answered",
             level: Level::Should,
@@ -97,7 +97,7 @@ pub(super) const GROUP: Group = Group {
             example: "page=300&pageSize=1: [{\"id\":\"tx-300\",…}]",
             test: pages::deep,
         },
-        Entry {
+        CatalogueEntry {
             id: "P8",
             name: "pages count from 1",
             level: Level::Must,
@@ -110,7 +110,7 @@ pub(super) const GROUP: Group = Group {
             example: "OFFSET (page - 1) * pageSize",
             test: pages::from_one,
         },
-        Entry {
+        CatalogueEntry {
             id: "P9",
             name: "the list ends",
             level: Level::Should,

@@ -1,11 +1,11 @@
-use super::{Entry, Group, Level, Scope};
+use super::{CatalogueEntry, CheckGroup, Level, Scope};
 use crate::check::{records, references};
 
-pub(super) const GROUP: Group = Group {
+pub(super) const GROUP: CheckGroup = CheckGroup {
     letter: 'R',
     name: "Records",
     entries: &[
-        Entry {
+        CatalogueEntry {
             id: "R1",
             name: "ids are texts",
             level: Level::Must,
@@ -19,7 +19,7 @@ pub(super) const GROUP: Group = Group {
             example: "\"id\":\"tx-1\"",
             test: records::ids,
         },
-        Entry {
+        CatalogueEntry {
             id: "R2",
             name: "dates are RFC 3339",
             level: Level::Must,
@@ -32,7 +32,7 @@ pub(super) const GROUP: Group = Group {
             example: "\"createdAt\":\"2026-11-26T08:00:00Z\"",
             test: records::dates,
         },
-        Entry {
+        CatalogueEntry {
             id: "R3",
             name: "ids are unique",
             level: Level::Must,
@@ -45,7 +45,7 @@ pub(super) const GROUP: Group = Group {
             example: "\"id\":\"tx-1\" … \"id\":\"tx-2\"",
             test: records::unique_ids,
         },
-        Entry {
+        CatalogueEntry {
             id: "R4",
             name: "no date lies in the future",
             level: Level::Must,
@@ -58,7 +58,7 @@ pub(super) const GROUP: Group = Group {
             example: "\"updatedAt\":\"2026-11-26T08:00:00Z\"",
             test: records::future_dates,
         },
-        Entry {
+        CatalogueEntry {
             id: "R5",
             name: "amounts are texts of digits",
             level: Level::Must,
@@ -71,7 +71,7 @@ pub(super) const GROUP: Group = Group {
             example: "\"amount\":\"1050\"",
             test: records::amounts,
         },
-        Entry {
+        CatalogueEntry {
             id: "R6",
             name: "assets have their decimals",
             level: Level::Must,
@@ -84,7 +84,7 @@ pub(super) const GROUP: Group = Group {
             example: "\"currency\":\"EUR/2\"",
             test: records::assets,
         },
-        Entry {
+        CatalogueEntry {
             id: "R7",
             name: "type and status are known",
             level: Level::Must,
@@ -97,7 +97,7 @@ pub(super) const GROUP: Group = Group {
             example: "\"type\":\"PAYIN\",\"status\":\"SUCCEEDED\"",
             test: records::values,
         },
-        Entry {
+        CatalogueEntry {
             id: "R8",
             name: "metadata has texts",
             level: Level::Must,
@@ -110,7 +110,7 @@ pub(super) const GROUP: Group = Group {
             example: "\"metadata\":{\"branch\":\"12\"}",
             test: records::metadata,
         },
-        Entry {
+        CatalogueEntry {
             id: "R9",
             name: "nothing changes before it exists",
             level: Level::Should,
@@ -123,7 +123,7 @@ pub(super) const GROUP: Group = Group {
             example: "\"createdAt\":\"2026-11-26T08:00:00Z\",\"updatedAt\":\"2026-11-26T08:00:00Z\"",
             test: records::dates_in_order,
         },
-        Entry {
+        CatalogueEntry {
             id: "R10",
             name: "what a transaction names exists",
             level: Level::Should,
@@ -136,7 +136,7 @@ pub(super) const GROUP: Group = Group {
             example: "\"sourceAccountID\":\"acc-1\"",
             test: references::exist,
         },
-        Entry {
+        CatalogueEntry {
             id: "R11",
             name: "dates have a time",
             level: Level::Info,
@@ -149,7 +149,7 @@ pub(super) const GROUP: Group = Group {
             example: "\"updatedAt\":\"2026-11-26T08:15:42Z\"",
             test: records::midnights,
         },
-        Entry {
+        CatalogueEntry {
             id: "R12",
             name: "records are clean JSON",
             level: Level::Must,
@@ -162,7 +162,7 @@ pub(super) const GROUP: Group = Group {
             example: "{\"sourceAccountID\":\"acc-1\"}",
             test: records::json,
         },
-        Entry {
+        CatalogueEntry {
             id: "R13",
             name: "Formance can ask for an account's balances",
             level: Level::Should,
@@ -175,7 +175,7 @@ pub(super) const GROUP: Group = Group {
             example: "\"id\":\"acc-1\"",
             test: references::accounts_can_be_asked_for,
         },
-        Entry {
+        CatalogueEntry {
             id: "R14",
             name: "records are accepted",
             level: Level::Must,

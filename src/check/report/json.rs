@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{percentile, reason, verdict, word};
 use crate::api::Stream;
 use crate::check::Level;
-use crate::check::{CheckResult, CheckRun, Exchange, Finding};
+use crate::check::{CheckFinding, CheckResult, CheckRun, ShownExchange};
 
 /// The report for a program. Its form is that of `packaging/check.schema.json`.
 pub fn in_json(run: &CheckRun) -> Value {
@@ -54,7 +54,7 @@ fn latency(times: &[Duration]) -> Option<Value> {
     }))
 }
 
-fn check(result: &CheckResult, exchanges: &[Exchange]) -> Value {
+fn check(result: &CheckResult, exchanges: &[ShownExchange]) -> Value {
     let CheckResult {
         entry,
         stream,
@@ -63,9 +63,9 @@ fn check(result: &CheckResult, exchanges: &[Exchange]) -> Value {
     let (mut got, mut asked, mut skipped) = (None, Vec::new(), None);
     let mut level = entry.level;
     match finding {
-        Finding::Passed => {}
-        Finding::Skipped(why) => skipped = Some(reason(why)),
-        Finding::Wrong {
+        CheckFinding::Passed => {}
+        CheckFinding::Skipped(why) => skipped = Some(reason(why)),
+        CheckFinding::Wrong {
             level: of_finding,
             got: seen,
             exchanges: numbers,
@@ -92,6 +92,6 @@ fn check(result: &CheckResult, exchanges: &[Exchange]) -> Value {
     })
 }
 
-fn request(exchange: &Exchange) -> Value {
+fn request(exchange: &ShownExchange) -> Value {
     json!({ "curl": exchange.curl(), "answer": exchange.answered() })
 }

@@ -5,27 +5,27 @@ mod terminal;
 
 use std::time::Duration;
 
-use super::runner::{CheckRun, Finding, Skipped};
+use super::runner::{CheckFinding, CheckRun, Skipped};
 use super::verdict::Level;
 
 pub use json::in_json;
 pub use terminal::{Style, in_words};
 
 /// A result in a word.
-pub(super) fn word(finding: &Finding) -> &'static str {
+pub(super) fn word(finding: &CheckFinding) -> &'static str {
     match finding {
-        Finding::Passed => "pass",
-        Finding::Wrong {
+        CheckFinding::Passed => "pass",
+        CheckFinding::Wrong {
             level: Level::Must, ..
         } => "FAIL",
-        Finding::Wrong {
+        CheckFinding::Wrong {
             level: Level::Should,
             ..
         } => "warn",
-        Finding::Wrong {
+        CheckFinding::Wrong {
             level: Level::Info, ..
         } => "info",
-        Finding::Skipped(_) => "skip",
+        CheckFinding::Skipped(_) => "skip",
     }
 }
 

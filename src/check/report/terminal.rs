@@ -4,9 +4,9 @@ use std::time::Duration;
 use super::{percentile, reason, verdict, word};
 use crate::api::{Stream, escaped};
 use crate::check::Level;
-use crate::check::catalogue::{Entry, GROUPS, Group};
+use crate::check::catalogue::{CatalogueEntry, CheckGroup, GROUPS};
 use crate::check::layout::{counted, grouped, wrapped};
-use crate::check::{CheckResult, CheckRun, Finding};
+use crate::check::{CheckFinding, CheckResult, CheckRun};
 
 /// How a report looks.
 #[derive(Debug, Clone, Copy)]
@@ -55,13 +55,13 @@ pub fn in_words(run: &CheckRun, polling_period: Duration, style: Style) -> Strin
 
 /// The same result of one check on one or several lists.
 struct Row<'a> {
-    entry: &'static Entry,
+    entry: &'static CatalogueEntry,
     results: Vec<&'a CheckResult>,
     /// The lists have different results.
     is_partial: bool,
 }
 
-fn rows<'a>(group: &Group, run: &'a CheckRun) -> Vec<Row<'a>> {
+fn rows<'a>(group: &CheckGroup, run: &'a CheckRun) -> Vec<Row<'a>> {
     let mut rows: Vec<Row> = Vec::new();
     for entry in group.entries {
         let results = run.results.iter();
@@ -90,9 +90,9 @@ fn rows<'a>(group: &Group, run: &'a CheckRun) -> Vec<Row<'a>> {
     rows
 }
 
-fn is_alike(one: &Finding, other: &Finding) -> bool {
+fn is_alike(one: &CheckFinding, other: &CheckFinding) -> bool {
     match (one, other) {
-        (Finding::Skipped(one), Finding::Skipped(other)) => reason(one) == reason(other),
+        (CheckFinding::Skipped(one), CheckFinding::Skipped(other)) => reason(one) == reason(other),
         _ => word(one) == word(other),
     }
 }
@@ -106,14 +106,14 @@ impl Row<'_> {
             right.push(self.lists());
         }
         match finding {
-            Finding::Skipped(skipped) => right.push(escaped(&reason(skipped))),
-            Finding::Wrong { level, .. } => right.push(level.to_string()),
-            Finding::Passed => {}
+            CheckFinding::Skipped(skipped) => right.push(escaped(&reason(skipped))),
+            CheckFinding::Wrong { level, .. } => right.push(level.to_string()),
+            CheckFinding::Passed => {}
         }
-        let Entry { id, name, .. } = self.entry;
+        let CatalogueEntry { id, name, .. } = self.entry;
         let line = format!("  {word}  {id:<4}  {name:<NAME$}{}", right.join("; "));
         let mut text = format!("{}\n", line.trim_end());
-        if let Finding::Wrong { .. } = finding {
+        if let CheckFinding::Wrong { .. } = finding {
             text += &self.details(run, style);
         }
         text
@@ -130,7 +130,7 @@ impl Row<'_> {
             .results
             .iter()
             .filter_map(|result| match &result.finding {
-                Finding::Wrong { got, exchanges, .. } => Some((result.stream, got, exchanges)),
+                CheckFinding::Wrong { got, exchanges, .. } => Some((result.stream, got, exchanges)),
                 _ => None,
             });
         let wrongs: Vec<_> = wrongs.collect();

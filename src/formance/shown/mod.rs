@@ -23,7 +23,7 @@ use num_bigint::BigInt;
 use serde::{Deserialize, Serialize};
 
 use super::left_out::can_be_part;
-use super::members::{drop_unreadable, fields};
+use super::members::drop_unreadable;
 use super::payment::{self, Part, PaymentEvent, PaymentState};
 use super::texts::{non_empty_text, storable};
 use super::values::{status, transaction_type};
@@ -210,7 +210,7 @@ impl PolledVersion {
     pub fn read(json: &str) -> Option<PolledVersion> {
         let json = storable(json);
         let mut record = Members::read(&json).ok()?;
-        drop_unreadable(&mut record, fields(Stream::Transactions));
+        drop_unreadable(&mut record, Stream::Transactions.fields());
         let id = non_empty_text(&record, "id")?;
         let amount = Amount::parse(&record.text("amount").ok()?).ok()?;
         Some(PolledVersion {

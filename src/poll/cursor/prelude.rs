@@ -30,7 +30,7 @@ pub(super) enum Prelude {
 
 /// What an answer has shown.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum PreludeFinding {
     /// There is one more question.
     Asking,
     /// Whether the first page is number 0, which was not known.
@@ -89,7 +89,7 @@ enum Question {
     PageAgain,
     /// Page 0 of the filter.
     FilteredZero,
-    /// The filter once more, if it has shown another record at its date; else at a bound that no shift reaches.
+    /// The filter again, if it has shown another record at its date; else at a bound that no shift reaches.
     FilteredAgain,
 }
 
@@ -186,7 +186,7 @@ impl Inquiry {
     }
 
     /// Takes the answer to that request; none if it failed.
-    pub fn take(&mut self, view: Option<&PageView>) -> Finding {
+    pub fn take(&mut self, view: Option<&PageView>) -> PreludeFinding {
         match (self.question, view) {
             (
                 Question::Unnumbered
@@ -199,7 +199,7 @@ impl Inquiry {
         }
     }
 
-    fn take_numbering(&mut self, view: Option<&PageView>) -> Finding {
+    fn take_numbering(&mut self, view: Option<&PageView>) -> PreludeFinding {
         let Some(view) = view else {
             return match self.question {
                 Question::Unnumbered => self.ask(Question::Zero),
@@ -212,18 +212,18 @@ impl Inquiry {
                 self.ask(Question::UnnumberedAgain)
             }
             Question::UnnumberedAgain if view.hashes == self.compared => self.ask(Question::Zero),
-            Question::Zero if self.is_before(view) => Finding::CountsFromZero(true),
+            Question::Zero if self.is_before(view) => PreludeFinding::CountsFromZero(true),
             Question::AfterZero if !view.is_empty() && !is_disjoint(view, &self.hashes) => {
-                Finding::CountsFromZero(false)
+                PreludeFinding::CountsFromZero(false)
             }
             Question::AfterZero if !view.is_empty() && self.hashes.is_empty() => {
-                Finding::CountsFromZero(false)
+                PreludeFinding::CountsFromZero(false)
             }
             _ => self.ask_filter(),
         }
     }
 
-    fn take_filtered(&mut self, view: Option<&PageView>) -> Finding {
+    fn take_filtered(&mut self, view: Option<&PageView>) -> PreludeFinding {
         let Some(candidate) = self.candidates.front() else {
             return self.end(false);
         };
@@ -253,10 +253,12 @@ impl Inquiry {
                 })
             }
             (Question::FilteredZero, Some(view)) if shown && is_disjoint(view, &self.compared) => {
-                Finding::CountsFromZero(true)
+                PreludeFinding::CountsFromZero(true)
             }
             (Question::FilteredZero, _) => self.ask(Question::FilteredAgain),
-            (Question::FilteredAgain, _) if !shown && hidden.is_some() => Finding::Hides(record),
+            (Question::FilteredAgain, _) if !shown && hidden.is_some() => {
+                PreludeFinding::Hides(record)
+            }
             (Question::Filtered, _) => self.next_candidate(),
             _ => self.end(false),
         }
@@ -284,25 +286,25 @@ impl Inquiry {
         view.length() < self.full || in_order && view.seconds.is_some_and(|(_, last)| last > dated)
     }
 
-    fn ask(&mut self, question: Question) -> Finding {
+    fn ask(&mut self, question: Question) -> PreludeFinding {
         self.question = question;
-        Finding::Asking
+        PreludeFinding::Asking
     }
 
-    fn ask_filter(&mut self) -> Finding {
+    fn ask_filter(&mut self) -> PreludeFinding {
         if self.candidates.is_empty() {
             return self.end(false);
         }
         self.ask(Question::Filtered)
     }
 
-    fn next_candidate(&mut self) -> Finding {
+    fn next_candidate(&mut self) -> PreludeFinding {
         self.candidates.pop_front();
         self.ask_filter()
     }
 
-    fn end(&self, hides_known: bool) -> Finding {
-        Finding::Nothing {
+    fn end(&self, hides_known: bool) -> PreludeFinding {
+        PreludeFinding::Nothing {
             shows: self.shows,
             hides_known,
         }

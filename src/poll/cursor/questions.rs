@@ -2,7 +2,7 @@
 
 use super::page_view::PageView;
 use super::phase::Phase;
-use super::prelude::{Finding, Inquiry, Prelude};
+use super::prelude::{Inquiry, Prelude, PreludeFinding};
 use super::{Step, Walk};
 use crate::api::{Page, Query, Record, Second};
 use crate::store::{Cursor, HiddenRecord, SweepPlace};
@@ -106,16 +106,16 @@ impl Walk {
             return Step::Ask;
         };
         let finding = inquiry.take(view);
-        if finding == Finding::Asking {
+        if finding == PreludeFinding::Asking {
             return Step::Ask;
         }
         self.prelude = Prelude::Over;
         match finding {
-            Finding::CountsFromZero(counts) => {
+            PreludeFinding::CountsFromZero(counts) => {
                 self.count_from_zero(counts);
                 return Step::Ask;
             }
-            Finding::Hides(record) => {
+            PreludeFinding::Hides(record) => {
                 self.cursor.quirks.hides = Some(record);
                 if self
                     .note_in_sweep(|place| place.found.hides = true)
@@ -125,13 +125,13 @@ impl Walk {
                     return Step::Ask;
                 }
             }
-            Finding::Nothing { shows, hides_known } => {
+            PreludeFinding::Nothing { shows, hides_known } => {
                 self.note_in_sweep(|place| {
                     place.found.shows |= shows;
                     place.found.hides_known |= hides_known;
                 });
             }
-            Finding::Asking => {}
+            PreludeFinding::Asking => {}
         }
         self.latest.map_or(Step::Ask, |(_, step)| step)
     }
