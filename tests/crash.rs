@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::support::{FakePsp, Place, run, transaction};
 
-/// Everything that a batch can hold: versions of all streams, a record in quarantine, one released from it, a sweep.
+/// Everything that a batch can hold: versions of all streams, a record in quarantine, one released from it, a
+/// transaction that waits for another one, a sweep.
 fn service() -> FakePsp {
     let psp = FakePsp::start();
     psp.add_account("acc-1", "2024-01-01T00:00:00Z");
@@ -17,6 +18,9 @@ fn service() -> FakePsp {
             &format!("2024-02-01T00:00:0{number}Z"),
         );
     }
+    let mut orphan = transaction("orphan", "2024-02-01T00:00:02Z");
+    orphan["relatedTransactionID"] = json!("not listed");
+    psp.add_raw_transaction(orphan);
     let mut bad = transaction("bad", "2024-02-01T00:00:02Z");
     bad["amount"] = json!(12);
     psp.add_raw_transaction(bad);
@@ -84,9 +88,16 @@ fn crashes_at(step: usize, words: &str, before: bool) -> bool {
     );
     let ids: BTreeSet<String> = place.ids("transactions").into_iter().collect();
     let expected = [
-        "bad", "late", "tx-0", "tx-1", "tx-2", "tx-3", "tx-4", "tx-5",
+        "bad", "late", "orphan", "tx-0", "tx-1", "tx-2", "tx-3", "tx-4", "tx-5",
     ];
     assert_eq!(ids, expected.map(str::to_owned).into(), "step {step}");
+    let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    let shown = state.query_row(
+        "SELECT (SELECT count(*) FROM listed JOIN version USING (seq) WHERE id = 'orphan') + (SELECT count(*) FROM held)",
+        [],
+        |row| row.get(0),
+    );
+    assert_eq!(shown, Ok(1), "step {step}: it is listed once, or waits");
     let newest = changes.iter().rfind(|change| change["id"] == "tx-2");
     assert_eq!(newest.unwrap()["record"]["type"], "ACH", "step {step}");
     let quarantine = run(place.command("quarantine list"));

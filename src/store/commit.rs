@@ -109,14 +109,16 @@ impl Store {
         })?;
         self.stamped = appended.stamped;
         appended.unlisted.iter().for_each(UnlistedLine::warn);
-        if appended.orphans > 0 {
-            log::warn!(
-                "transactions: {} versions have waited for a transaction that the service does not list, so they are \
-                 listed without it, as it has sent them; status names one",
-                appended.orphans
+        self.write_witness();
+        let has_read = batch.sweep.and_then(SweepRow::has_read_transactions);
+        if has_read.is_some()
+            && let Err(error) = self.list_orphans()
+        {
+            // The batch is committed.
+            log::error!(
+                "{error}; the transactions that wait for others are listed at the next start"
             );
         }
-        self.write_witness();
         Ok(())
     }
 }
@@ -126,8 +128,6 @@ struct Appended {
     stamped: Stamped,
     /// What the lists leave out for the first time.
     unlisted: Vec<UnlistedLine>,
-    /// Versions that were listed although what they relate to is not.
-    orphans: usize,
 }
 
 /// Appends the versions to the change log, and lists them.
@@ -146,15 +146,9 @@ fn append(connection: &Connection, batch: &Batch, stamped: Stamped) -> rusqlite:
         crash::point();
         write_again(connection, &mut stamping, repair)?;
     }
-    let mut orphans = 0;
-    if let Some(began_at) = batch.sweep.and_then(SweepRow::has_read_transactions) {
-        crash::point();
-        orphans = stamping.stamp_orphans(began_at)?;
-    }
     Ok(Appended {
         stamped: stamping.stamped(),
         unlisted,
-        orphans,
     })
 }
 

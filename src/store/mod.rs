@@ -26,7 +26,7 @@
 //! | `quarantine` | records that are not accepted |
 //! | `publisher`, `memory`, `refusal` | how far a target has the change log, and what it did not take |
 //! | `listing`, `stamping`, `stamp` | the lists as Connectivity sees them, and how versions get into them |
-//! | `shown`, `relatives` | how transactions are listed such that Formance ends with the right amounts; what waits for that |
+//! | `shown`, `relatives`, `orphans` | how transactions are listed such that Formance ends with the right amounts; what waits for that, and no longer does |
 //! | `unlisted` | what the lists leave out |
 //! | `adoption` | how a list is dated again, for a Connectivity that has read further than it was shown |
 //! | `initiation`, `unsettled` | the journal of payouts and transfers; what an operator settles in it |
@@ -55,6 +55,7 @@ mod missing;
 mod older_balances;
 mod open;
 mod open_files;
+mod orphans;
 mod overview;
 mod owner_only;
 mod poll;

@@ -4,8 +4,8 @@ use rusqlite::{Connection, Row};
 use serde::Serialize;
 
 use super::damage;
-use super::database::{all, execute, value};
-use crate::api::{Record, Stream, Timestamp};
+use super::database::{all, execute, limit, value};
+use crate::api::{Record, Second, Stream, Timestamp};
 use crate::formance::LeftOut;
 use crate::formance::shown::PolledVersion;
 
@@ -101,10 +101,35 @@ pub(super) fn parent_of_held(connection: &Connection, id: &str) -> rusqlite::Res
     )
 }
 
-/// Lets a version wait no longer.
-pub(super) fn release(connection: &Connection, version: &ListedVersion) -> rusqlite::Result<()> {
+/// Lets a version wait no longer. False if it did not wait.
+pub(super) fn release(connection: &Connection, version: &ListedVersion) -> rusqlite::Result<bool> {
     const RELEASE: &str = "DELETE FROM held WHERE id = ?1 AND seq = ?2";
-    execute(connection, RELEASE, (&version.id, version.seq))
+    let released = connection
+        .prepare_cached(RELEASE)?
+        .execute((&version.id, version.seq))?;
+    Ok(released > 0)
+}
+
+/// The condition for versions that wait for a transaction of which no version waits.
+pub(super) const WAITS_FOR_NOTHING_WAITING: &str =
+    "NOT EXISTS (SELECT 1 FROM held AS other WHERE other.id = held.parent)";
+
+/// Versions that have waited since before that moment, and what they wait for. The first versions of each transaction come
+/// first.
+pub(super) fn orphans(
+    connection: &Connection,
+    before: Second,
+    most: usize,
+    condition: &str,
+) -> rusqlite::Result<Vec<(String, ListedVersion)>> {
+    let sql = format!(
+        "SELECT held.parent, version.seq, version.id, version.timestamp, version.hash, version.json
+         FROM held JOIN version ON version.seq = held.seq
+         WHERE version.observed_at < ?1 AND {condition} ORDER BY held.parent, held.seq LIMIT ?2"
+    );
+    all(connection, &sql, (before, limit(most)), |row| {
+        Ok((row.get(0)?, ListedVersion::read(row, 1)?))
+    })
 }
 
 /// Takes the versions that wait for a transaction, in their order.

@@ -14,7 +14,10 @@ use rusqlite::Connection;
 use super::columns::AsJson;
 use super::database::{execute, optional, value};
 use super::journal_row::is_key;
-use super::relatives::{ListedVersion, hold, is_held, parent_of_held, release, waiting_for};
+use super::relatives::{
+    ListedVersion, WAITS_FOR_NOTHING_WAITING, hold, is_held, orphans, parent_of_held, release,
+    waiting_for,
+};
 use crate::api::{Record, Second, Timestamp};
 use crate::formance::can_be_payment;
 use crate::formance::shown::{
@@ -158,29 +161,28 @@ impl ShownBatch {
         Ok(entries(newest, seq, record.timestamp))
     }
 
-    /// The entries of the versions that have waited since before that moment, at which a sweep began that has read
-    /// everything: what they wait for does not come. Also, how many they are.
+    /// The entries of some versions that have waited since before that moment, at which a sweep began that has read
+    /// everything: what they wait for does not come. Also, how many they are; none if no more wait.
     pub fn list_orphans(
         &mut self,
         connection: &Connection,
         before: Second,
+        most: usize,
     ) -> rusqlite::Result<(Vec<NewEntry>, usize)> {
-        // First those that wait for nothing that waits itself.
-        const NEXT: &str = "
-            SELECT held.parent, version.seq, version.id, version.timestamp, version.hash, version.json
-            FROM held JOIN version ON version.seq = held.seq WHERE version.observed_at < ?1
-            ORDER BY held.parent IN (SELECT id FROM held), held.seq LIMIT 1";
-        let mut listed = Vec::new();
-        let mut orphans = 0;
-        if !self.has_held {
-            return Ok((listed, orphans));
-        }
         self.until = i64::MAX;
-        while let Some((parent, version)) = optional(connection, NEXT, [before], |row| {
-            Ok((row.get::<_, String>(0)?, ListedVersion::read(row, 1)?))
-        })? {
-            orphans += 1;
-            release(connection, &version)?;
+        let mut waiting = orphans(connection, before, most, WAITS_FOR_NOTHING_WAITING)?;
+        if waiting.is_empty() {
+            // Those that are left wait for each other.
+            waiting = orphans(connection, before, most, "true")?;
+        }
+        let mut listed = Vec::new();
+        let mut count = 0;
+        for (parent, version) in waiting {
+            // One that was listed before it may have led to it.
+            if !release(connection, &version)? {
+                continue;
+            }
+            count += 1;
             let mut next = VecDeque::from(waiting_for(connection, &version.id)?);
             let polled = version.json.as_deref().and_then(PolledVersion::read);
             if let Some(polled) = polled.filter(|polled| !self.is_foreign(version.seq, polled)) {
@@ -196,7 +198,7 @@ impl ShownBatch {
             listed.push(NewEntry::as_sent(version.seq, version.own));
             listed.extend(self.list_all(connection, next)?);
         }
-        Ok((listed, orphans))
+        Ok((listed, count))
     }
 
     /// Whether relatives of a transaction are listed, and it is not.

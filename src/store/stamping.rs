@@ -84,11 +84,17 @@ impl<'a> Stamping<'a> {
         self.list(record.stream, &record.id, &NewEntry::of(record, seq))
     }
 
-    /// Lists the transactions that wait for one that the service does not list, as a sweep has found that began at that
-    /// moment. How many they are.
-    pub fn stamp_orphans(&mut self, sweep_began_at: Second) -> rusqlite::Result<usize> {
+    /// Lists some of the transactions that wait for one that the service does not list, as a sweep has found that began at
+    /// that moment. How many they are.
+    pub fn stamp_orphans(
+        &mut self,
+        sweep_began_at: Second,
+        most: usize,
+    ) -> rusqlite::Result<usize> {
         let connection = self.connection;
-        let (entries, orphans) = self.shown()?.list_orphans(connection, sweep_began_at)?;
+        let (entries, orphans) = self
+            .shown()?
+            .list_orphans(connection, sweep_began_at, most)?;
         self.list_all(&entries)?;
         Ok(orphans)
     }

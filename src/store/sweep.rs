@@ -257,6 +257,13 @@ pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Option<SweepRo
     optional(connection, &sql, [], read)
 }
 
+/// When the last sweep began that has read the transactions to their end.
+pub(super) fn last_of_transactions(connection: &Connection) -> rusqlite::Result<Option<Second>> {
+    let sql = format!("SELECT {COLUMNS} FROM sweep ORDER BY number DESC");
+    let sweeps: Vec<SweepRow> = all(connection, &sql, [], read)?;
+    Ok(sweeps.iter().find_map(SweepRow::has_read_transactions))
+}
+
 fn read(row: &Row) -> rusqlite::Result<SweepRow> {
     let AsJson(place) = row.get(4)?;
     let AsJson(unread) = row.get(10)?;

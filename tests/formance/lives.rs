@@ -306,7 +306,7 @@ fn a_relative_waits_for_its_payment_until_a_sweep_has_not_found_it() {
     crate::support::wait_a_second();
     run(listening.place.command("sweep"));
     listening.poll();
-    listening.wait_for_line("so they are listed without it");
+    listening.wait_for_line("that waited for it are listed");
     let refunded = entry(">after-its-refund", "REFUNDED");
     assert_eq!(entries(&listening), [entry("other", "PENDING"), refunded]);
     let warned = || {
@@ -340,7 +340,7 @@ fn transactions_that_relate_to_each_other_are_listed_after_a_sweep() {
     crate::support::wait_a_second();
     run(listening.place.command("sweep"));
     listening.poll();
-    listening.wait_for_line("so they are listed without it");
+    listening.wait_for_line("that waited for it are listed");
     let mut listed: Vec<String> = entries(&listening).into_iter().map(|(id, _)| id).collect();
     listed.sort();
     assert_eq!(listed, ["one", "three", "two"]);
