@@ -387,16 +387,18 @@ pub struct SandboxOptions {
     /// Delay each answer by this time, such as 50ms
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub latency: Duration,
-    /// Depart from the API: past404 (404 past the last page), pastnull (null for an empty page), redirect (to the path with a
-    /// slash), hides (nothing for a filter), pages0 (page 0 is the first one), deep (400 past page 2), replicas (older balances
-    /// every second time) or endless (accounts without an end)
-    #[arg(long, value_name = "NAME", value_parser = fault)]
+    /// Depart from the API in one way; --help lists the names
+    #[arg(long, value_name = "NAME", value_parser = fault, long_help = fault_help())]
     pub fault: Option<Fault>,
 }
 
 fn fault(text: &str) -> Result<Fault, &'static str> {
-    let known = "write past404, pastnull, redirect, hides, pages0, deep, replicas or endless";
-    Fault::from_name(text).ok_or(known)
+    Fault::from_name(text).ok_or("write a name that `sandbox --help` lists, such as past404")
+}
+
+fn fault_help() -> String {
+    let faults = Fault::help();
+    format!("Depart from the API in one way, so that one check of `check` fails:\n\n{faults}")
 }
 
 fn listed(text: &str) -> Result<Stream, &'static str> {

@@ -19,6 +19,7 @@ mod support;
 mod atomic;
 mod bounded;
 mod check;
+mod check_faults;
 mod check_service;
 mod clock;
 mod cmd;

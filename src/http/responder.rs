@@ -39,10 +39,6 @@ impl Responder {
     ///
     /// This is how a test service breaks the protocol on purpose: a body that is cut short, a false `Content-Length`, a
     /// connection that is closed without an answer.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the sandbox will imitate faulty services with it")
-    )]
     pub fn answer_raw(mut self, bytes: Vec<u8>) {
         self.reply = Some(Reply::Raw(bytes));
     }

@@ -10,7 +10,7 @@ const LEAST_COMPRESSED: usize = 1_024;
 
 /// An answer.
 ///
-/// The server adds `Date`, `Content-Length` and `Connection`.
+/// The server adds `Date`, unless it is there, `Content-Length` and `Connection`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     pub(super) status: u16,
@@ -89,9 +89,40 @@ impl Response {
         self
     }
 
-    /// The same with a compressed body, if that is shorter.
-    pub(super) fn compressed(self) -> Response {
-        if self.body.len() < LEAST_COMPRESSED {
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The body, which is not compressed yet.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The same with that `Date`, instead of the server's clock.
+    pub fn dated(self, date: jiff::Timestamp) -> Response {
+        let date = http_date(&date);
+        self.with_header("Date", date.unwrap_or_default())
+    }
+
+    /// The whole answer, which says that the connection ends behind it.
+    pub fn closing_bytes(self) -> Vec<u8> {
+        let terms = Terms {
+            without_body: false,
+            keep_open: false,
+            old: false,
+        };
+        let (head, body) = self.into_bytes(terms, jiff::Timestamp::now());
+        [head, body].concat()
+    }
+
+    fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|(known, _)| *known == name)
+    }
+
+    /// The same with a compressed body, if that is shorter and the handler has not chosen a coding.
+    pub fn compressed(self) -> Response {
+        if self.body.len() < LEAST_COMPRESSED || self.has_header("Content-Encoding") {
             return self;
         }
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -131,9 +162,9 @@ impl Response {
         for (name, value) in &self.headers {
             header(name, value);
         }
-        // Formatting fails only for a negative year; the answer then goes without a date.
-        let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
-        if let Ok(date) = printer.timestamp_to_rfc9110_string(&date) {
+        if !self.has_header("Date")
+            && let Some(date) = http_date(&date)
+        {
             header("Date", &date);
         }
         // RFC 9110: these two never have a body.
@@ -156,6 +187,12 @@ impl Response {
         };
         (head.into_bytes(), body)
     }
+}
+
+/// None for a negative year; the answer then goes without a date.
+fn http_date(date: &jiff::Timestamp) -> Option<String> {
+    let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+    printer.timestamp_to_rfc9110_string(date).ok()
 }
 
 #[cfg(test)]

@@ -36,6 +36,16 @@ impl Handler for Answers {
         } else {
             unauthorised(request.head.authorization.is_some())
         };
+        let response = match self.fault {
+            Some(fault) => fault.spoiled(&self.memory, &request.head, response),
+            None => response,
+        };
+        let raw = self
+            .fault
+            .and_then(|fault| fault.raw(&request.head, &response));
+        if let Some(bytes) = raw {
+            return responder.answer_raw(bytes);
+        }
         match &self.latency {
             Some(latency) => latency.answer(since, responder, response),
             None => responder.answer(response),
@@ -46,11 +56,13 @@ impl Handler for Answers {
 impl Answers {
     fn is_authorised(&self, head: &RequestHead) -> bool {
         let credentials = head.authorization.as_deref();
-        credentials
-            .and_then(|value| value.split_once(' '))
-            .is_some_and(|(scheme, key)| {
-                scheme.eq_ignore_ascii_case("bearer") && key.trim() == self.api_key
-            })
+        let credentials = credentials.and_then(|value| value.split_once(' '));
+        let bearer = credentials.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let key = bearer.map(|(_, key)| key.trim());
+        match self.fault {
+            Some(fault) => fault.accepts(key.unwrap_or_default(), &self.api_key),
+            None => key == Some(&self.api_key),
+        }
     }
 }
 
@@ -62,7 +74,7 @@ enum SandboxRoute {
 }
 
 impl SandboxRoute {
-    fn of(path: &str) -> Option<SandboxRoute> {
+    fn of(path: &str, fault: Option<Fault>) -> Option<SandboxRoute> {
         let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
         match segments[..] {
             [name] => Stream::LISTED
@@ -70,9 +82,13 @@ impl SandboxRoute {
                 .find(|stream| stream.name() == name)
                 .map(SandboxRoute::List)
                 .or_else(|| Initiation::from_name(name).map(SandboxRoute::Initiate)),
+            ["accounts", id, "balances"] if fault == Some(Fault::NoDecode) => {
+                Some(SandboxRoute::Balances(id.to_owned()))
+            }
             ["accounts", id, "balances"] => {
-                let id = percent_decode_str(id).decode_utf8().ok()?;
-                Some(SandboxRoute::Balances(id.into_owned()))
+                let id = percent_decode_str(id).decode_utf8().ok()?.into_owned();
+                let id = fault.map_or(id.clone(), |fault| fault.account(id));
+                Some(SandboxRoute::Balances(id))
             }
             _ => None,
         }
@@ -90,7 +106,7 @@ impl Answers {
             _ => &head.path,
         };
         let shown = escaped(path);
-        let Some(route) = SandboxRoute::of(path) else {
+        let Some(route) = SandboxRoute::of(path, self.fault) else {
             return Response::error(404, "Not Found", &format!("There is no {shown} here."));
         };
         let (allowed, detail) = match route {
@@ -112,12 +128,18 @@ impl Answers {
     }
 
     fn list(&self, stream: Stream, query: &str) -> Response {
-        let query = self.fault.map_or(query.into(), |fault| fault.query(query));
+        let sent = query;
+        let query = self
+            .fault
+            .map_or(sent.into(), |fault| fault.query(stream, sent));
         match ListRequest::read(stream, &query) {
             Ok(asked) => {
-                let page = self.state.read().data.list(stream).page(&asked);
-                let fault = self.fault;
-                let spoiled = fault.and_then(|fault| fault.page(stream, &asked, &page));
+                let state = self.state.read();
+                let list = state.data.list(stream);
+                let page = list.page(&asked);
+                let spoiled = self.fault.and_then(|fault| {
+                    fault.page(&self.memory, list, (stream, sent), &asked, &page)
+                });
                 spoiled.unwrap_or_else(|| json(200, page))
             }
             Err(invalid) => Response::error(400, "Bad Request", &invalid.to_string()),

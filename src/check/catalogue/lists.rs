@@ -23,7 +23,7 @@ pub(super) const GROUP: CheckGroup = CheckGroup {
             name: "parameters have their defaults",
             level: Level::Should,
             scope: Scope::EachList,
-            needs: &["L1", "P8", "P2", "O1", "O3"],
+            needs: &["L1", "P8", "P1", "P2", "O1", "O3"],
             asked: "the list without parameters",
             right: "the same as page=1&pageSize=100",
             cost: "people who try the service by hand see something else than its clients",

@@ -63,7 +63,7 @@ pub(super) const GROUP: CheckGroup = CheckGroup {
             name: "a wrong page is refused",
             level: Level::Should,
             scope: Scope::Service,
-            needs: &["L1", "P8"],
+            needs: &["L1", "P8", "P1", "P2"],
             asked: "page 0, page x, pageSize 0",
             right: "400",
             cost: "a mistake looks like an empty list",

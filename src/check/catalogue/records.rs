@@ -128,7 +128,7 @@ pub(super) const GROUP: CheckGroup = CheckGroup {
             name: "what a transaction names exists",
             level: Level::Should,
             scope: Scope::Transactions,
-            needs: &["L1", "O3", "R1"],
+            needs: &["L1", "O3", "R1", "P8"],
             asked: "the records of all lists, as far as they were read whole",
             right: "accounts and related transactions are listed",
             cost: "payments without accounts",
