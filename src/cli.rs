@@ -38,7 +38,7 @@ pub enum Command {
     Sweep(ConfigFile),
     /// Show how far polling and delivery have come
     Status(StatusOptions),
-    /// Check the Integration Service, the configuration and its targets; this writes and delivers nothing
+    /// Check the Integration Service, the configuration and its targets; this delivers nothing
     Check(CheckOptions),
     /// Show, retry or drop quarantined records and versions that a target refuses
     Quarantine(QuarantineOptions),
@@ -119,8 +119,14 @@ pub struct CheckOptions {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Also write the results as JUnit XML, for CI servers
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Also write every request and answer as an HTTP Archive, without the key
+    #[arg(long, value_name = "FILE")]
+    pub har: Option<PathBuf>,
     /// Check only the configuration and its files, without the network
-    #[arg(long, conflicts_with_all = ["only", "skip", "strict"])]
+    #[arg(long, conflicts_with_all = ["only", "skip", "strict", "junit", "har"])]
     pub offline: bool,
     /// Records of each list to look at, in pages of 100
     #[arg(long, value_name = "RECORDS", default_value = "1000", value_parser = clap::value_parser!(u64).range(100..))]
@@ -128,12 +134,38 @@ pub struct CheckOptions {
     /// Look at all records of each list, and at the balances of all accounts
     #[arg(long, conflicts_with = "sample")]
     pub all: bool,
+    /// Check step by step up to the first failed must, again and again, and show what changed: while you write a service
+    #[arg(
+        long, value_name = "DURATION", value_parser = duration, num_args = 0..=1, default_missing_value = "2s",
+        conflicts_with_all = ["only", "json", "junit", "har", "offline", "strict"],
+    )]
+    pub watch: Option<Duration>,
     /// List all checks
     #[arg(long, conflicts_with_all = ["explain", "offline", "only", "json"])]
     pub list: bool,
     /// Explain a check: what is asked, what is right, what it costs and how to fix it
     #[arg(long, value_name = "ID", value_parser = known_check, conflicts_with_all = ["offline", "only", "json"])]
     pub explain: Option<&'static CatalogueEntry>,
+}
+
+impl CheckOptions {
+    /// The checks that `--only` names.
+    pub fn selected(&self) -> Vec<&'static CatalogueEntry> {
+        let selected = self.only.iter().flat_map(|selection| match selection {
+            CheckSelection::Check(entry) => std::slice::from_ref(*entry),
+            CheckSelection::Group(group) => group.entries,
+            CheckSelection::Targets => &[],
+        });
+        selected.collect()
+    }
+
+    /// The checks that are left out, each with the reason.
+    pub fn skipped(&self) -> Vec<(&'static CatalogueEntry, String)> {
+        let skipped = self.skip.iter();
+        skipped
+            .map(|skipped| (skipped.entry, skipped.reason.clone()))
+            .collect()
+    }
 }
 
 /// What `--only` selects.

@@ -1,10 +1,15 @@
 //! The command `check`, asked about Integration Services: good ones, and some with one thing wrong.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, KEY, LISTEN_KEY, Listening, Manners, Place, Ran, Reply, run};
+use crate::support::{
+    FakePsp, KEY, LISTEN_KEY, Listening, Manners, Place, Ran, Reply, Running, run,
+};
 
 /// The ids of the checks with one of these results in the JSON of a run.
 pub fn ids(document: &Value, results: &[&str]) -> BTreeSet<String> {
@@ -165,6 +170,52 @@ fn the_own_listener_fails_no_must() {
 }
 
 #[test]
+fn files_have_every_exchange_and_no_key() {
+    let (psp, place) = service(Manners {
+        cap: Some(50),
+        ..Manners::default()
+    });
+    psp.change_account("acc-1", json!({ "accountName": format!("key {KEY}") }));
+    let file = |name: &str| place.path().join(name).display().to_string();
+    let mut command = place.command("check --json");
+    command.args(["--junit", &file("check.xml"), "--har", &file("check.har")]);
+    let ran = run(command);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(ids(&document, &["fail"]).contains("A4"), "{ran}");
+    let [xml, har] =
+        ["check.xml", "check.har"].map(|name| std::fs::read_to_string(file(name)).unwrap());
+    for text in [&ran.to_string(), &xml, &har] {
+        assert!(!text.contains(KEY), "{text}");
+    }
+    let har: Value = serde_json::from_str(&har).unwrap();
+    let entries = har["log"]["entries"].as_array().unwrap();
+    assert_eq!(entries.len() as u64, document["requests"].as_u64().unwrap());
+    assert!(
+        entries
+            .iter()
+            .any(|entry| entry["response"]["content"]["text"].as_str().unwrap().len() > 1_000)
+    );
+    let failure = "<testcase classname=\"check.P1\" name=\"P1 pageSize up to 100 is honoured (transactions)\">\n      <failure";
+    assert!(xml.contains(failure), "{xml}");
+    for mark in ["<testsuite ", "<testcase ", "<failure "] {
+        let name = mark.trim_start_matches('<').trim_end();
+        let closed = xml.matches(&format!("</{name}>")).count();
+        let empty = xml
+            .lines()
+            .filter(|line| line.trim_start().starts_with(mark) && line.ends_with("/>"))
+            .count();
+        assert_eq!(xml.matches(mark).count(), closed + empty, "{mark}");
+    }
+    let mut command = place.command("check --only A5");
+    command.args(["--har", "/nowhere/check.har"]);
+    let ran = run(command);
+    assert!(
+        ran.code == Some(1) && ran.stderr.contains("cannot write /nowhere/check.har"),
+        "{ran}"
+    );
+}
+
+#[test]
 fn checks_can_be_selected_and_skipped() {
     let (_psp, place) = service(Manners {
         cap: Some(50),
@@ -189,4 +240,28 @@ fn checks_can_be_selected_and_skipped() {
     command.args(["--skip", "P1=the bank allows 50"]);
     assert_eq!(run(command).code, Some(2));
     assert_eq!(run(place.command("check --only X9")).code, Some(64));
+}
+
+#[test]
+fn a_watch_shows_what_changed() {
+    let (psp, place) = service(Manners {
+        cap: Some(50),
+        ..Manners::default()
+    });
+    let mut command = place.command("check --watch 10ms");
+    command.stdout(Stdio::piped());
+    let mut running = Running::start(command);
+    let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
+    let mut until = |text: &str| {
+        let found = lines.by_ref().any(|line| line.unwrap().contains(text));
+        assert!(found, "no {text}");
+    };
+    until("step 4 of 8, pages and order: ");
+    until("Next: P1");
+    psp.behave(Manners::default());
+    until("P1 of transactions: FAIL, now pass");
+    until("step 6 of 8, balances: ");
+    until("FAIL  B3");
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.ended().0, Some(0));
 }

@@ -1,4 +1,6 @@
+use std::fs;
 use std::io::IsTerminal;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -15,13 +17,17 @@ use crate::cli::{CheckOptions, CheckSelection};
 use crate::config::Config;
 use crate::publish::TargetFinding;
 use crate::signals;
+use crate::stop::Stop;
 
 /// Bytes of each body that are kept for the report.
 const KEPT: usize = 200;
 /// Characters of a line where there is no terminal.
 const USUAL_WIDTH: usize = 100;
 
-/// Checks the service, the configuration and each target. Nothing is written anywhere.
+/// Bytes of each body that are kept for an HTTP Archive.
+const KEPT_FOR_ARCHIVE: usize = 256 * 1024;
+
+/// Checks the service, the configuration and each target. Nothing is written but the files that are asked for.
 pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
     if options.list {
         print(&list());
@@ -32,15 +38,24 @@ pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
         return Ok(Exit::Done);
     }
     let config = Config::read(&options.config.config)?;
+    let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
+    if let Some(every) = options.watch {
+        return super::check_watch::watch(options, &config, every, &stop);
+    }
     let mut lines = TargetLines::default();
     lines.configuration(&options.config.config.display().to_string(), &config);
     let asks_service = !options.offline && asks_service(&options.only);
     if !options.json {
         print(&std::mem::take(&mut lines.text));
     }
-    let service = asks_service
-        .then(|| check_service(options, &config))
-        .transpose()?;
+    let choice = Choice {
+        only: options.selected(),
+        skip: options.skipped(),
+    };
+    let service = asks_service.then(|| check_service(options, &config, choice, stop));
+    if let Some(run) = &service {
+        write_files(options, run)?;
+    }
     if let Some(run) = &service
         && !options.json
     {
@@ -70,31 +85,42 @@ pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
     Ok(exit(service.as_ref(), options.strict, lines.has_failures))
 }
 
-fn check_service(options: &CheckOptions, config: &Config) -> Result<CheckRun, CommandError> {
-    let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
-    let only = options.only.iter().flat_map(|selection| match selection {
-        CheckSelection::Check(entry) => std::slice::from_ref(*entry),
-        CheckSelection::Group(group) => group.entries,
-        CheckSelection::Targets => &[],
-    });
-    let skip = options.skip.iter();
+pub(super) fn check_service(
+    options: &CheckOptions,
+    config: &Config,
+    choice: Choice,
+    stop: Stop,
+) -> CheckRun {
     let settings = check::Settings {
         service: config.service.clone(),
-        choice: Choice {
-            only: only.collect(),
-            skip: skip
-                .map(|skipped| (skipped.entry, skipped.reason.clone()))
-                .collect(),
-        },
+        choice,
         sample_pages: if options.all {
             u64::MAX
         } else {
             options.sample.div_ceil(100)
         },
         all_balances: options.all,
-        kept: KEPT,
+        kept: match options.har {
+            Some(_) => KEPT_FOR_ARCHIVE,
+            None => KEPT,
+        },
     };
-    Ok(check::run(settings, stop))
+    check::run(settings, stop)
+}
+
+fn write_files(options: &CheckOptions, run: &CheckRun) -> Result<(), CommandError> {
+    let write = |file: &Path, text: String| {
+        fs::write(file, text).map_err(|error| {
+            CommandError::failed(format!("cannot write {}: {error}", file.display()))
+        })
+    };
+    if let Some(file) = &options.junit {
+        write(file, report::in_junit(run))?;
+    }
+    if let Some(file) = &options.har {
+        write(file, format!("{:#}\n", report::in_har(run)))?;
+    }
+    Ok(())
 }
 
 /// Whether a selection has more than the targets.
@@ -142,7 +168,7 @@ fn list() -> String {
     table.text()
 }
 
-fn style() -> Style {
+pub(super) fn style() -> Style {
     let stdout = std::io::stdout();
     let width = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));
     let asked = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

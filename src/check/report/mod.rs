@@ -1,6 +1,8 @@
 //! What a run found, as people and programs read it.
 
+mod har;
 mod json;
+mod junit;
 mod terminal;
 
 use std::time::Duration;
@@ -8,11 +10,13 @@ use std::time::Duration;
 use super::runner::{CheckFinding, CheckRun, Skipped};
 use super::verdict::Level;
 
+pub use har::in_har;
 pub use json::in_json;
+pub use junit::in_junit;
 pub use terminal::{Style, in_words};
 
 /// A result in a word.
-pub(super) fn word(finding: &CheckFinding) -> &'static str {
+pub fn word(finding: &CheckFinding) -> &'static str {
     match finding {
         CheckFinding::Passed => "pass",
         CheckFinding::Wrong {

@@ -1,0 +1,103 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::check::{check_service, style};
+use super::{CommandError, Exit, print};
+use crate::check::catalogue::{CatalogueEntry, GROUPS, find};
+use crate::check::report::{self, word};
+use crate::check::{CheckRun, Choice, Level};
+use crate::cli::CheckOptions;
+use crate::config::Config;
+use crate::stop::Stop;
+
+/// What whoever writes a service builds one after the other: a name, and the checks by ids or letters of groups.
+const STEPS: [(&str, &[&str]); 8] = [
+    ("answers", &["A3", "A6", "L1"]),
+    ("records", &["R"]),
+    ("the key", &["A"]),
+    ("pages and order", &["P", "O", "L2"]),
+    ("the filter", &["F"]),
+    ("balances", &["B"]),
+    (
+        "errors and HTTP",
+        &["E", "H1", "H2", "H3", "H4", "H5", "H8", "H9"],
+    ),
+    ("load", &["H6", "H7"]),
+];
+
+/// The result of each check, by its id and its list.
+type Words = BTreeMap<(&'static str, &'static str), &'static str>;
+
+/// Checks the service step by step, up to the first one with a failed must, again and again until stopped.
+pub(super) fn watch(
+    options: &CheckOptions,
+    config: &Config,
+    every: Duration,
+    stop: &Stop,
+) -> Result<Exit, CommandError> {
+    let mut before = Words::new();
+    loop {
+        let mut words = Words::new();
+        let mut last = None;
+        for (number, (name, selection)) in (1..).zip(STEPS) {
+            let choice = Choice {
+                only: checks(selection),
+                skip: options.skipped(),
+            };
+            let run = check_service(options, config, choice, stop.clone());
+            words.extend(results(&run));
+            let is_stuck = run.untestable.is_some() || !run.failed(Level::Must).is_empty();
+            last = Some((number, name, run));
+            if is_stuck || stop.requested() {
+                break;
+            }
+        }
+        if stop.requested() {
+            return Ok(Exit::Done);
+        }
+        if words != before
+            && let Some((number, name, run)) = last
+        {
+            print(&changes(&before, &words));
+            print(&format!("\nstep {number} of {}, {name}: ", STEPS.len()));
+            print(&report::in_words(&run, config.polling.period, style()));
+            before = words;
+        }
+        if stop.wait(every) {
+            return Ok(Exit::Done);
+        }
+    }
+}
+
+fn checks(selection: &[&str]) -> Vec<&'static CatalogueEntry> {
+    let mut checks: Vec<&'static CatalogueEntry> =
+        selection.iter().filter_map(|id| find(id)).collect();
+    for group in &GROUPS {
+        if selection.contains(&group.letter.to_string().as_str()) {
+            checks.extend(group.entries);
+        }
+    }
+    checks
+}
+
+fn results(run: &CheckRun) -> Words {
+    let results = run.results.iter();
+    let words = results.map(|result| {
+        let list = result.stream.map_or("the service", |stream| stream.name());
+        ((result.entry.id, list), word(&result.finding))
+    });
+    words.collect()
+}
+
+/// What changed since the last look, a line each. Nothing at the first one.
+fn changes(before: &Words, now: &Words) -> String {
+    let mut text = String::new();
+    for ((id, list), word) in now {
+        if let Some(was) = before.get(&(*id, *list))
+            && was != word
+        {
+            text += &format!("{id} of {list}: {was}, now {word}\n");
+        }
+    }
+    text
+}
