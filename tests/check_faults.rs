@@ -47,6 +47,7 @@ fn a_good_service_passes_everything() {
     assert_eq!(document["verdict"], "conformant", "{ran}");
     assert_eq!(ran.code, Some(0), "{ran}");
     assert!(document["seconds"].as_f64().unwrap() < 20.0, "{ran}");
+    assert!(document["requests"].as_u64().unwrap() <= 200, "{ran}");
 }
 
 #[test]
