@@ -34,6 +34,7 @@ mod figures;
 mod formance;
 mod isolated;
 mod keys;
+mod larger_pages;
 mod list_ends;
 mod listener;
 mod ndjson;

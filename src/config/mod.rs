@@ -206,16 +206,21 @@ fn service(
     })
 }
 
+/// Records asked for on a page of a list that is known to be long, at most a batch. Their texts have about a megabyte.
+const LARGER_PAGE: u32 = 1_000;
+
 fn polling(file: &File) -> poll::Settings {
     // Filters have whole seconds, so a part of one counts as one.
     let seconds =
         |Span(lookback): Span| lookback.as_secs() + u64::from(lookback.subsec_nanos() > 0);
+    let batch_records = file
+        .batch_records
+        .map_or(20_000, |Whole(versions)| versions);
     poll::Settings {
         page_size: file.page_size.map_or(100, |Whole(records)| records),
+        larger_page_size: LARGER_PAGE.min(batch_records),
         workers: workers(file),
-        batch_records: file
-            .batch_records
-            .map_or(20_000, |Whole(versions)| versions as usize),
+        batch_records: batch_records as usize,
         lookback: file.lookback.map_or(60, seconds),
         period: polling_period(file),
         share: polling_period(file),

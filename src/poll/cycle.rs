@@ -80,7 +80,7 @@ impl Cycle {
             return Ok(Some(Job::ListPage {
                 stream: reading.stream,
                 query: reading.request(),
-                is_question: reading.is_question(),
+                one_try: reading.gets_one_try(),
             }));
         }
         let account = self.accounts.next(store)?.cloned();
@@ -158,7 +158,7 @@ impl Cycle {
         let listed = match answer {
             Ok(listed) => listed,
             Err(error) => {
-                if reading.recovers(&error).is_none() {
+                if reading.recovers(&error, true).is_none() {
                     reading.fail();
                     self.fail(stream, &error);
                 }

@@ -75,6 +75,7 @@ mod workers;
 use std::time::Duration;
 
 use crate::store;
+use cursor::PageSizes;
 
 pub use crate::store::PollOutcome;
 pub use main_loop::{Poller, Watch};
@@ -90,6 +91,8 @@ type StoreResult<T> = Result<T, store::Error>;
 pub struct Settings {
     /// Records asked for on a page.
     pub page_size: u32,
+    /// Records asked for on a page of a list that is known to be long. No more than `page_size`: the same as there.
+    pub larger_page_size: u32,
     /// How many requests run at once.
     pub workers: usize,
     /// New versions after which a batch is committed.
@@ -102,6 +105,15 @@ pub struct Settings {
     pub share: Duration,
     /// From the start of one sweep to the start of the next.
     pub sweep_period: Duration,
+}
+
+impl Settings {
+    fn page_sizes(&self) -> PageSizes {
+        PageSizes {
+            configured: self.page_size,
+            larger: self.larger_page_size,
+        }
+    }
 }
 
 /// Why polling cannot go on.

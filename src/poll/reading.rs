@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::cursor::{AnswerTime, Step, Walk};
+use super::cursor::{AnswerTime, LargerPageFailure, PageSizes, Step, Walk};
 use super::pending::{Judged, Pending};
 use super::share::Share;
 use super::workers::JobError;
@@ -8,7 +8,7 @@ use super::{Settings, StoreResult};
 use crate::api::{Query, Record, Second, Stream, Timestamp, Unusable};
 use crate::health::Alarm;
 use crate::psp::{self, ListPage};
-use crate::store::{Cursor, QuarantineKind, Quirks, Store, SweepPlace};
+use crate::store::{Cursor, QuarantineKind, Quirks, Store, SweepPlace, SweepRow};
 
 /// The reading of one list, page by page, by a poll or by a sweep.
 #[derive(Debug)]
@@ -73,28 +73,30 @@ impl Reading {
             purpose: Purpose::Poll {
                 began_at: stored.position,
             },
-            walk: Walk::new(stored.clone(), settings.page_size, settings.lookback, now),
+            walk: Walk::new(
+                stored.clone(),
+                settings.page_sizes(),
+                settings.lookback,
+                now,
+            ),
             state: ReadingState::Ready,
             stored,
-            share: Share::new(0),
+            share: Share::new(0, settings.page_size),
         })
     }
 
-    /// Begins to read a list from that place on, for a sweep.
-    pub fn sweep(
-        store: &Store,
-        stream: Stream,
-        place: SweepPlace,
-        began_at: Second,
-    ) -> StoreResult<Reading> {
+    /// Begins to read the list that a sweep is at, from its place on.
+    pub fn sweep(store: &Store, sweep: &SweepRow, sizes: PageSizes) -> StoreResult<Reading> {
+        let (stream, place) = (sweep.stream, sweep.place.clone());
         let stored = store.cursor(stream)?;
         let now = Timestamp::now().second();
-        let page_size = place.page_size;
-        let share = Share::new(place.known);
+        let share = Share::new(place.known, sizes.configured);
         Ok(Reading {
             stream,
-            purpose: Purpose::Sweep { began_at },
-            walk: Walk::sweep(stored.clone(), page_size, place, now),
+            purpose: Purpose::Sweep {
+                began_at: sweep.started_at,
+            },
+            walk: Walk::sweep(stored.clone(), sizes, place, now),
             state: ReadingState::Ready,
             stored,
             share,
@@ -154,10 +156,17 @@ impl Reading {
 
     /// How the reading goes on in spite of this error, if it does: with a smaller page after one that was too large or too
     /// much for the service, with another one after one that was refused, because the list may have ended, or without the
-    /// answer to a mere question.
-    pub fn recovers(&mut self, error: &JobError) -> Option<Step> {
+    /// answer to a mere question. `persists`: the same request has failed before.
+    pub fn recovers(&mut self, error: &JobError, persists: bool) -> Option<Step> {
         use psp::Error::{NoAnswer, NotFound, Refused, Stopped, TooLarge, Unavailable};
         let is_stopped = matches!(error, JobError::Request(Stopped { .. }));
+        if self.walk.is_trying_larger_page() && !is_stopped {
+            self.walk.larger_page_failed(failure_of_larger_page(error));
+            let size = self.request().page_size;
+            log::info!("{}: {error}; pages of {size} are requested", self.stream);
+            self.answered();
+            return Some(Step::Ask);
+        }
         if self.walk.is_question() && !is_stopped {
             log::debug!(
                 "{}: {error}; it was a question about the service only",
@@ -171,7 +180,10 @@ impl Reading {
             return None;
         };
         let recovers = match error {
-            TooLarge { .. } | NoAnswer { .. } | Unavailable { .. } => self.walk.shrink(),
+            TooLarge { .. } => self.walk.shrink(),
+            NoAnswer { .. } | Unavailable { .. } => {
+                (persists || !self.walk.would_begin_again()) && self.walk.shrink()
+            }
             NotFound { .. }
             | Refused {
                 status: 400 | 413 | 414 | 422,
@@ -186,9 +198,14 @@ impl Reading {
         })
     }
 
-    /// Whether the request that is due only asks how the service behaves. It gets one try.
+    /// Whether the request that is due only asks how the service behaves.
     pub fn is_question(&self) -> bool {
         self.walk.is_question()
+    }
+
+    /// Whether the request that is due gets one try: there is a way on without its answer.
+    pub fn gets_one_try(&self) -> bool {
+        self.walk.is_question() || self.walk.is_trying_larger_page()
     }
 
     /// Whether the records of the page that is due belong to pages that are read as well.
@@ -227,6 +244,9 @@ impl Reading {
             judged.iter().map(|judged| Some(judged.before?.0)).collect();
         self.share.take(&judged);
         self.walk.note_redirect(listed.redirected);
+        if listed.large.is_some() && self.walk.is_trying_larger_page() {
+            self.walk.halve_larger_pages();
+        }
         let step = self.walk.step(page, &stored, time);
         self.go_on_with(step);
         Ok(PageRead {
@@ -348,6 +368,18 @@ impl Reading {
             );
         }
         self.stored = cursor;
+    }
+}
+
+/// What an error means for a larger page.
+fn failure_of_larger_page(error: &JobError) -> LargerPageFailure {
+    use psp::Error::{NotFound, Refused, TooLarge, Unavailable};
+    match error {
+        JobError::Request(TooLarge { .. } | NotFound { .. } | Refused { .. }) => {
+            LargerPageFailure::TooMuch
+        }
+        JobError::Request(Unavailable { wait: Some(_), .. }) => LargerPageFailure::AskedToWait,
+        _ => LargerPageFailure::MayPass,
     }
 }
 

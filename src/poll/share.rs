@@ -20,6 +20,8 @@ const MORE_RECORDS: u64 = 1_000;
 #[derive(Debug)]
 pub struct Share {
     began: Instant,
+    page_size: u32,
+    /// In pages of that size.
     pages: u64,
     /// Records that were known already.
     pub known: u64,
@@ -31,9 +33,10 @@ pub struct Share {
 
 impl Share {
     /// A reading begins. `known`: what an earlier process has read of the same sweep.
-    pub fn new(known: u64) -> Share {
+    pub fn new(known: u64, page_size: u32) -> Share {
         Share {
             began: Instant::now(),
+            page_size,
             pages: 0,
             known,
             fresh: 0,
@@ -47,7 +50,9 @@ impl Share {
         let known = known.count() as u64;
         self.known += known;
         self.fresh += judged.len() as u64 - known;
-        self.pages += 1;
+        self.pages += (judged.len() as u64)
+            .div_ceil(u64::from(self.page_size))
+            .max(1);
     }
 
     /// Why the list is left to the next poll, if it is. `resumes`: that one continues where this one stops.

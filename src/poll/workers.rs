@@ -11,11 +11,11 @@ use crate::psp::{self, ListPage, ServiceClient};
 /// One request to the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Job {
-    /// A page of a list, for the poll. It gets one try if it is only a question about the service.
+    /// A page of a list, for the poll. It gets one try if there is a way on without the answer.
     ListPage {
         stream: Stream,
         query: Query,
-        is_question: bool,
+        one_try: bool,
     },
     /// The balances of one account, for the poll.
     Balances { account: String },
@@ -102,11 +102,11 @@ impl Job {
             Job::ListPage {
                 stream,
                 query,
-                is_question,
+                one_try,
             } => Outcome::ListPage {
                 stream,
                 answer: caught(|| {
-                    if is_question {
+                    if one_try {
                         client.list_in_passing(stream, &query)
                     } else {
                         client.list(stream, &query)

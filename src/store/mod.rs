@@ -96,7 +96,7 @@ pub use overview::{Overview, PublisherLine, Snapshot};
 pub use poll::{PollOutcome, PollRow};
 pub use publisher::{Delivered, PublisherState, Publishers};
 pub use quarantine::{Quarantine, QuarantineEntry, QuarantineKind, Quarantined};
-pub use quirks::{FARTHEST_SHIFT, HiddenRecord, Quirk, Quirks};
+pub use quirks::{FARTHEST_SHIFT, HiddenRecord, LargerPages, Quirk, Quirks};
 pub use records::StoredVersion;
 pub use refusal::TargetRefusal;
 pub use restored::Restored;

@@ -56,6 +56,20 @@ pub struct PagingQuirks {
     pub null_pages: bool,
     /// When a poll left the list before its end, because it had taken its share of the poll.
     pub endless_since: Option<Second>,
+    /// What has become of larger pages than the configuration says. No quirk: nobody has to fix it.
+    pub larger_pages: Option<LargerPages>,
+}
+
+/// A limit for the pages that long lists are read on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LargerPages {
+    /// The most elements that are asked for on a page, if that is more than the configuration says.
+    pub most: u32,
+    /// How long that holds.
+    pub until: Second,
+    /// How long that was when it began. Seconds.
+    pub seconds: u64,
 }
 
 /// A record that the filter hides.

@@ -9,6 +9,8 @@ use crossbeam_channel::Receiver;
 pub struct Manners {
     /// The most records that it puts on a page.
     pub cap: Option<usize>,
+    /// It puts the second number of records on pages that are asked for with more than the first one.
+    pub shortens: Option<(usize, usize)>,
     /// It lists the newest records first.
     pub newest_first: bool,
     /// It lists records in an order unrelated to their dates.

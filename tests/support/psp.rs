@@ -456,6 +456,10 @@ fn usual(inner: &Inner, target: &str) -> Said {
         page => page.unwrap_or(1),
     };
     let size = size.unwrap_or(100).min(manners.cap.unwrap_or(usize::MAX));
+    let size = match manners.shortens {
+        Some((most, length)) if size > most => length,
+        _ => size,
+    };
     if size == 0 {
         return refusal(400, "pageSize is 0");
     }

@@ -36,7 +36,7 @@ pub(super) struct Horizon {
     /// How late records may appear. Seconds.
     pub lookback: u64,
     /// Of the latest answer.
-    time: AnswerTime,
+    pub time: AnswerTime,
     /// When the first answer was asked for.
     pub began: Option<Second>,
     /// The newest second of the first answer that reached what was still being written. What appears after it may be dated

@@ -53,7 +53,7 @@
 //! | part | knows |
 //! |---|---|
 //! | [`OpenList`] | the list that is being read: its bound, the page that is due, the elements seen |
-//! | [`PageSize`] | how many elements to ask for, and whether more would help |
+//! | [`PageSize`] | how many elements to ask for, and whether more would help (`larger_pages`: where the list is long) |
 //! | [`FilterEvidence`] | whether the filter begins where it was asked to |
 //! | [`Prelude`] | what the first page makes doubtful, and how to find out |
 //! | [`Reread`] | what was read by page number, and what of it has to be read again |
@@ -62,6 +62,7 @@
 
 mod filter;
 mod horizon;
+mod larger_pages;
 #[cfg(test)]
 mod model;
 mod open_list;
@@ -80,8 +81,10 @@ use crate::store::{Cursor, SweepPlace};
 use filter::FilterEvidence;
 pub use horizon::AnswerTime;
 use horizon::Horizon;
+pub use larger_pages::LargerPageFailure;
 use open_list::OpenList;
 use page_size::PageSize;
+pub use page_size::PageSizes;
 use page_view::PageView;
 use phase::{Goal, Phase, Proof};
 use prelude::Prelude;
@@ -121,7 +124,7 @@ pub struct Walk {
 
 impl Walk {
     /// A walk from the cursor on. `lookback` is in seconds, `now` is our clock.
-    pub fn new(cursor: Cursor, page_size: u32, lookback: u64, now: Second) -> Walk {
+    pub fn new(cursor: Cursor, sizes: PageSizes, lookback: u64, now: Second) -> Walk {
         let hides = cursor.quirks.hides.is_some();
         let is_first = cursor.position.is_none();
         let plainly = cursor.quirks.read_plainly() || hides && is_first;
@@ -141,8 +144,8 @@ impl Walk {
         };
         Walk {
             phase,
-            list: OpenList::new(proof.map(Proof::from), page_size),
-            size: PageSize::new(page_size, cursor.quirks.refuses_pages_above),
+            list: OpenList::new(proof.map(Proof::from), sizes.configured),
+            size: PageSize::new(sizes, cursor.quirks.refuses_pages_above),
             filter: FilterEvidence::new(&cursor.quirks, proof.map(|proof| proof.back)),
             reread: Reread::new(plainly),
             horizon: Horizon::new(now, lookback),
@@ -161,7 +164,7 @@ impl Walk {
 
     /// A sweep: the whole list, plainly, from `place` on. `cursor` is that of the polls. The sweep adds to it what it finds
     /// out about the service, and what the next poll has to read again.
-    pub fn sweep(cursor: Cursor, page_size: u32, place: SweepPlace, now: Second) -> Walk {
+    pub fn sweep(cursor: Cursor, sizes: PageSizes, place: SweepPlace, now: Second) -> Walk {
         let mut cursor = Cursor {
             position: place.position.filter(|_| place.anchored),
             ..cursor
@@ -171,11 +174,11 @@ impl Walk {
             // The service may have improved.
             cursor.quirks.refuses_pages_above = None;
         }
-        let mut walk = Walk::new(cursor, page_size, 0, now);
+        let mut walk = Walk::new(cursor, sizes, 0, now);
         if !place.anchored {
             walk.phase = Phase::Plain { unproven: None };
             walk.size.resume(place.size);
-            walk.list = OpenList::at(&place, page_size);
+            walk.list = OpenList::at(&place, sizes.configured);
         }
         if !is_start {
             walk.prelude = Prelude::Over;
@@ -216,7 +219,8 @@ impl Walk {
 
     /// Whether the request only asks how the service behaves: its records belong to pages that are read as well.
     pub fn is_asking_about_service(&self) -> bool {
-        self.confirming || self.is_in_prelude()
+        let plainly = matches!(self.phase, Phase::Plain { .. });
+        self.confirming || self.is_in_prelude() || plainly && self.size.is_on_approval()
     }
 
     /// How far the stream is known to be complete, to be committed with the records of the pages given to `step`.
@@ -237,9 +241,11 @@ impl Walk {
     /// Where a sweep has come to.
     pub fn place(&self) -> Option<SweepPlace> {
         let mut place = self.sweep.as_ref()?.place.clone();
-        place.size = self.size.present;
         place.position = self.cursor.position;
-        self.list.note_in(&mut place);
+        // A larger page that is on approval has not been reached yet.
+        let mark = self.size.approval().unwrap_or(&self.list.mark);
+        self.list.note_in(&mut place, mark);
+        place.size = self.size.proven();
         Some(place)
     }
 
@@ -252,6 +258,7 @@ impl Walk {
             sweep.place = place;
         }
         if may_have_shifted && let Phase::Plain { .. } = self.phase {
+            self.return_to_configured_size(self.size.larger);
             self.rejoin();
         }
     }
@@ -311,7 +318,7 @@ impl Walk {
         self.cursor.position = Some(moved_at.earlier(lookback));
         self.cursor.set_back_at = Some(latest);
         let cursor = std::mem::take(&mut self.cursor);
-        *self = Walk::new(cursor, self.size.configured, lookback, came);
+        *self = Walk::new(cursor, self.size.sizes(), lookback, came);
         true
     }
 
@@ -331,6 +338,9 @@ impl Walk {
     }
 
     fn take(&mut self, view: &PageView) -> Step {
+        if !self.accepts_size(view) {
+            return Step::Ask;
+        }
         let is_check = matches!(self.phase, Phase::Checking(_));
         if !is_check && let Some(step) = self.look_at(view) {
             return step;

@@ -134,11 +134,11 @@ impl OpenList {
         self.repeats = 0;
     }
 
-    /// Writes down where a sweep has come to in this list.
-    pub fn note_in(&self, place: &mut SweepPlace) {
-        place.page = self.mark.page;
-        place.longest = self.mark.longest;
-        place.first = self.mark.first;
+    /// Writes down where a sweep has come to in this list: to `mark`.
+    pub fn note_in(&self, place: &mut SweepPlace, mark: &Bookmark) {
+        place.page = mark.page;
+        place.longest = mark.longest;
+        place.first = mark.first;
         place.last.clone_from(&self.previous.hashes);
     }
 
@@ -279,7 +279,8 @@ impl OpenList {
 }
 
 impl Bookmark {
-    fn new(from: Option<Second>, size: u32) -> Bookmark {
+    /// The beginning of a list.
+    pub fn new(from: Option<Second>, size: u32) -> Bookmark {
         Bookmark {
             from,
             size,

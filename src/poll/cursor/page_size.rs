@@ -1,7 +1,18 @@
 //! How many elements the walk asks for.
 
+use super::open_list::Bookmark;
+
 /// The largest page that is asked for where a smaller one will not do. Elements.
 const LARGEST_PAGE: u32 = 10_000;
+
+/// The sizes to choose from. Elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageSizes {
+    /// What the configuration says.
+    pub configured: u32,
+    /// What is asked for once so much was read. A list is not read on larger pages if this is no more than `configured`.
+    pub larger: u32,
+}
 
 /// The size of the pages, and what larger ones have brought.
 #[derive(Debug)]
@@ -16,11 +27,18 @@ pub(super) struct PageSize {
     limit: u32,
     /// The longest page of the list before it was enlarged, until the first larger page has shown whether that helps.
     enlarged_over: Option<usize>,
+    /// What is asked for where the list is long, as far as larger pages have proved to be of use.
+    pub larger: u32,
+    /// Elements on full pages since the walk began, or since a larger page was of no use.
+    read: usize,
+    /// The first page of the larger size is due. Where the walk returns to if that is of no use.
+    approval: Option<Bookmark>,
 }
 
 impl PageSize {
     /// The configured size. `most`: the largest one that the service is known not to refuse.
-    pub fn new(configured: u32, most: Option<u32>) -> PageSize {
+    pub fn new(sizes: PageSizes, most: Option<u32>) -> PageSize {
+        let PageSizes { configured, larger } = sizes;
         let largest = LARGEST_PAGE
             .min(most.unwrap_or(LARGEST_PAGE))
             .max(configured);
@@ -30,6 +48,17 @@ impl PageSize {
             largest,
             limit: largest,
             enlarged_over: None,
+            larger: larger.min(largest),
+            read: 0,
+            approval: None,
+        }
+    }
+
+    /// What another walk over the same list chooses from.
+    pub fn sizes(&self) -> PageSizes {
+        PageSizes {
+            configured: self.configured,
+            larger: self.larger,
         }
     }
 
@@ -66,8 +95,58 @@ impl PageSize {
         self.resume(self.present / 2);
         self.limit = self.present;
         self.largest = self.present;
+        self.larger = self.larger.min(self.present);
         self.enlarged_over = None;
         true
+    }
+
+    /// A full page of that length was read.
+    pub fn note_full(&mut self, length: usize) {
+        self.read += length;
+    }
+
+    /// Whether so much was read that pages of `larger` elements are worth a try.
+    pub fn has_read(&self, larger: u32) -> bool {
+        larger > self.configured && self.read >= larger as usize
+    }
+
+    /// Asks for `larger` elements. Without success, the walk returns to `mark`.
+    pub fn try_larger(&mut self, larger: u32, mark: Bookmark) {
+        self.present = larger;
+        self.approval = Some(mark);
+    }
+
+    /// Where the walk returns to if the larger page that is due is of no use.
+    pub fn approval(&self) -> Option<&Bookmark> {
+        self.approval.as_ref()
+    }
+
+    /// Whether the first page of the larger size is due.
+    pub fn is_on_approval(&self) -> bool {
+        self.approval.is_some()
+    }
+
+    /// The present size, or the one before if that is on approval.
+    pub fn proven(&self) -> u32 {
+        if self.is_on_approval() {
+            self.configured
+        } else {
+            self.present
+        }
+    }
+
+    /// The larger size is of use.
+    pub fn approve(&mut self) {
+        self.approval = None;
+    }
+
+    /// The larger size is of no use for now. Where to go back to, if it was on approval. The next try comes after as many
+    /// elements as before the first one, with pages of at most `larger`.
+    pub fn decline(&mut self, larger: u32) -> Option<Bookmark> {
+        self.reset();
+        self.larger = self.larger.min(larger);
+        self.read = 0;
+        self.approval.take()
     }
 
     pub fn can_enlarge(&self, cap: Option<usize>) -> bool {

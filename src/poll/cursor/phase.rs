@@ -97,12 +97,13 @@ impl Walk {
     pub(super) fn anchor(&mut self, target: Second) -> Step {
         self.reread.moved.clear();
         self.filter.anchor = Some(target);
-        self.size.reset();
-        self.open_to_prove(Proof {
+        let proof = Proof {
             target,
             back: self.filter.late,
             goal: Goal::GoOn(self.list.mark),
-        })
+        };
+        self.choose_size(proof);
+        self.open_to_prove(proof)
     }
 
     fn prove(&mut self, proof: Proof, view: &PageView) -> Step {
@@ -126,7 +127,7 @@ impl Walk {
 
     /// Whether the page shows that the bound of its list is right: it begins before the bound, or holds a record of the
     /// target or before that was read earlier. At an anchor that has to be a record of the page before.
-    fn is_proven(&self, proof: Proof, view: &PageView) -> bool {
+    pub(super) fn is_proven(&self, proof: Proof, view: &PageView) -> bool {
         match proof.goal {
             Goal::Begin | Goal::ReadAgain(_) => {
                 self.list.early_by(view) > 0 || view.holds_known(proof.target)
@@ -188,6 +189,9 @@ impl Walk {
         let is_later = self.filter.is_later(last, self.list.mark.from);
         let can_anchor = is_later && self.list.spans_seconds(view);
         let full = self.is_full(view);
+        if full {
+            self.size.note_full(view.length());
+        }
         let unstable_tie = !can_anchor && full && self.cursor.quirks.unstable_since.is_some();
         if unstable_tie && self.enlarge(view) {
             return Step::Ask;
@@ -222,7 +226,12 @@ impl Walk {
         if self.list.repeats > 0 {
             return self.repeated(view);
         }
-        self.next_page(view)
+        if self.is_full(view) {
+            self.size.note_full(view.length());
+        }
+        self.list.next_page(view);
+        self.read_plain_list_on_larger_pages();
+        Step::Ask
     }
 
     fn read_beyond(&mut self, tie: Second, length: usize, view: &PageView) -> Step {

@@ -148,13 +148,13 @@ impl Walk {
             position: self.cursor.position.filter(|_| !self.filter.unbounded),
             ..std::mem::take(&mut self.cursor)
         };
-        let (size, now) = (self.size.configured, self.horizon.now);
+        let (sizes, now) = (self.size.sizes(), self.horizon.now);
         *self = match &self.sweep {
             Some(sweep) => {
                 let size = sweep.place.page_size;
-                Walk::sweep(cursor, size, SweepPlace::start(size), now)
+                Walk::sweep(cursor, sizes, SweepPlace::start(size), now)
             }
-            None => Walk::new(cursor, size, self.horizon.lookback, now),
+            None => Walk::new(cursor, sizes, self.horizon.lookback, now),
         };
         self.prelude = Prelude::Over;
     }

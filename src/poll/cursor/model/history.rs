@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::LOOKBACK;
-use super::service::{ModelChange, ModelFilter, ModelOrder, ModelPaging, ModelQuirks};
+use super::service::{
+    ModelChange, ModelFilter, ModelLargerPages, ModelOrder, ModelPaging, ModelQuirks,
+};
 
 /// What happens at a service. `wild`: its cap may change, and its clock may jump.
 pub fn changes(wild: bool) -> impl Strategy<Value = Vec<ModelChange>> {
@@ -55,30 +57,48 @@ pub fn quirks() -> impl Strategy<Value = ModelQuirks> {
         filters(),
         paging,
         numbers,
+        larger_pages(),
     )
         .prop_map(
-            |(whole_seconds, cap, refuses_larger, order, filter, paging, numbers)| ModelQuirks {
-                from_zero: numbers.0,
-                needs_page: numbers.1,
-                null_pages: numbers.2,
-                whole_seconds,
-                cap,
-                refuses_larger: refuses_larger && cap.is_some(),
-                order,
-                filter,
-                // With two such quirks there is nothing to go by: the first page looks new in every answer, or what the filter
-                // hides lies on pages that are not given.
-                paging: match (order, filter, paging) {
-                    (ModelOrder::UnstableTies, ..) => ModelPaging::Honoured,
-                    (
-                        _,
-                        ModelFilter::Hides(_) | ModelFilter::ByCreation,
-                        ModelPaging::Ignored | ModelPaging::RefusesPast(_),
-                    ) => ModelPaging::Honoured,
-                    _ => paging,
-                },
+            |(whole_seconds, cap, refuses_larger, order, filter, paging, numbers, larger_pages)| {
+                ModelQuirks {
+                    larger_pages: match paging {
+                        // It asks for larger pages on purpose.
+                        ModelPaging::Honoured if order != ModelOrder::UnstableTies => larger_pages,
+                        _ => ModelLargerPages::Honoured,
+                    },
+                    from_zero: numbers.0,
+                    needs_page: numbers.1,
+                    null_pages: numbers.2,
+                    whole_seconds,
+                    cap,
+                    refuses_larger: refuses_larger && cap.is_some(),
+                    order,
+                    filter,
+                    // With two such quirks there is nothing to go by: the first page looks new in every answer, or what the filter
+                    // hides lies on pages that are not given.
+                    paging: match (order, filter, paging) {
+                        (ModelOrder::UnstableTies, ..) => ModelPaging::Honoured,
+                        (
+                            _,
+                            ModelFilter::Hides(_) | ModelFilter::ByCreation,
+                            ModelPaging::Ignored | ModelPaging::RefusesPast(_),
+                        ) => ModelPaging::Honoured,
+                        _ => paging,
+                    },
+                }
             },
         )
+}
+
+fn larger_pages() -> impl Strategy<Value = ModelLargerPages> {
+    prop_oneof![
+        4 => Just(ModelLargerPages::Honoured),
+        1 => (1usize..60).prop_map(ModelLargerPages::Shortened),
+        1 => (1usize..60).prop_map(ModelLargerPages::ShortenedInPlace),
+        1 => Just(ModelLargerPages::TooMuch),
+        1 => Just(ModelLargerPages::SometimesTooMuch),
+    ]
 }
 
 fn filters() -> impl Strategy<Value = ModelFilter> {
@@ -110,4 +130,9 @@ pub fn past() -> impl Strategy<Value = Vec<(i64, usize)>> {
 
 pub fn page_size() -> impl Strategy<Value = u32> {
     prop_oneof![4 => 1u32..12, 1 => 12u32..=200]
+}
+
+/// What long lists are read on, in pages of the configured size; 1 is that size.
+pub fn larger() -> impl Strategy<Value = u32> {
+    prop::sample::select(vec![1, 2, 3, 10])
 }

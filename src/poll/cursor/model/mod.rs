@@ -13,7 +13,7 @@ use proptest::test_runner::RngSeed;
 
 use crate::api::Second;
 use crate::store::Cursor;
-use history::{changes, page_size, past, quirks};
+use history::{changes, larger, page_size, past, quirks};
 use service::{ModelChange, ModelFilter, ModelOrder, ModelPaging, ModelQuirks, ModelService};
 use store::ModelStore;
 
@@ -25,14 +25,14 @@ proptest! {
 
     /// Complete: whatever the history and the service, every record's last version is read, each version once.
     #[test]
-    fn no_record_is_lost(past in past(), quirks in quirks(), page_size in page_size(), changes in changes(true)) {
-        check(&past, &quirks, page_size, &changes);
+    fn no_record_is_lost(past in past(), quirks in quirks(), page_size in page_size(), larger in larger(), changes in changes(true)) {
+        check(&past, &quirks, page_size, larger, &changes);
     }
 
     /// The same for a service without quirks.
     #[test]
-    fn no_record_of_a_good_service_is_lost(past in past(), whole_seconds: bool, page_size in page_size(), changes in changes(false)) {
-        check(&past, &ModelQuirks { whole_seconds, ..ModelQuirks::default() }, page_size, &changes);
+    fn no_record_of_a_good_service_is_lost(past in past(), whole_seconds: bool, page_size in page_size(), larger in larger(), changes in changes(false)) {
+        check(&past, &ModelQuirks { whole_seconds, ..ModelQuirks::default() }, page_size, larger, &changes);
     }
 
     /// Anchors work on every history of a service that keeps the rules: it is never read plainly, its cursor moves while it
@@ -67,9 +67,16 @@ fn cases() -> u32 {
         .unwrap_or(200)
 }
 
-fn check(past: &[(i64, usize)], quirks: &ModelQuirks, page_size: u32, changes: &[ModelChange]) {
+/// `larger`: what long lists are read on, in pages of `page_size`.
+fn check(
+    past: &[(i64, usize)],
+    quirks: &ModelQuirks,
+    page_size: u32,
+    larger: u32,
+    changes: &[ModelChange],
+) {
     let mut service = ModelService::new(quirks.clone(), past);
-    let mut store = ModelStore::default();
+    let mut store = ModelStore::with(larger);
     let mut history = changes.iter().cloned().peekable();
     store.poll(&mut service, page_size, &mut history);
     while history.peek().is_some() {

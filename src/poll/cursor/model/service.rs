@@ -75,12 +75,27 @@ pub enum ModelPaging {
     RefusesPast(usize),
 }
 
+/// What a service does with pages that are larger than its reader is configured to ask for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ModelLargerPages {
+    Honoured,
+    /// It puts this many elements on them.
+    Shortened(usize),
+    /// As before, but counts pages as if they were not.
+    ShortenedInPlace(usize),
+    /// It fails.
+    TooMuch,
+    /// It fails every other time.
+    SometimesTooMuch,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelQuirks {
     pub whole_seconds: bool,
     pub cap: Option<usize>,
     /// It refuses a larger page than the cap allows, if the configured one is within it.
     pub refuses_larger: bool,
+    pub larger_pages: ModelLargerPages,
     pub order: ModelOrder,
     pub filter: ModelFilter,
     pub paging: ModelPaging,
@@ -98,6 +113,7 @@ impl Default for ModelQuirks {
             whole_seconds: true,
             cap: None,
             refuses_larger: false,
+            larger_pages: ModelLargerPages::Honoured,
             order: ModelOrder::Sorted,
             filter: ModelFilter::Honoured,
             paging: ModelPaging::Honoured,
@@ -234,6 +250,14 @@ impl ModelService {
         (page_size as usize).min(self.longest_page())
     }
 
+    /// Whether a larger page than configured may fail although it would have been answered at another time.
+    pub fn fails_by_size(&self) -> bool {
+        matches!(
+            self.quirks.larger_pages,
+            ModelLargerPages::TooMuch | ModelLargerPages::SometimesTooMuch
+        )
+    }
+
     fn longest_page(&self) -> usize {
         let cap = self.quirks.cap.unwrap_or(usize::MAX);
         if self.quirks.refuses_larger {
@@ -266,6 +290,9 @@ impl ModelService {
         if self.quirks.refuses_larger && query.page_size as usize > self.longest_page() {
             return None;
         }
+        if self.fails_at(query.page_size) {
+            return None;
+        }
         let mut listed: Vec<ModelRecord> = self
             .records
             .iter()
@@ -273,20 +300,8 @@ impl ModelService {
             .copied()
             .collect();
         listed.sort();
-        match self.quirks.order {
-            ModelOrder::Sorted => {}
-            ModelOrder::NewestFirst => listed.reverse(),
-            ModelOrder::Shuffled => listed.sort_by_key(|record| shuffled(record.id, 0)),
-            ModelOrder::SortedAtFirst(count) => {
-                let count = count.min(listed.len());
-                listed[count..].sort_by_key(|record| shuffled(record.id, 0));
-            }
-            ModelOrder::UnstableTies => {
-                let salt = self.answers;
-                listed.sort_by_key(|record| (record.date, shuffled(record.id, salt)));
-            }
-        }
-        let size = self.page_length(query.page_size);
+        self.rearrange(&mut listed);
+        let (size, length) = self.lengths(query.page_size);
         let pages = listed.len().div_ceil(size).max(1);
         let page = match (query.page, self.quirks.from_zero) {
             (None, _) if self.quirks.needs_page => return None,
@@ -308,7 +323,8 @@ impl ModelService {
             (ModelPaging::RepeatsTheLast, page) => page.min(pages),
             (ModelPaging::WrapsAround, page) => (page - 1) % pages + 1,
         };
-        let records = listed.iter().skip((page - 1) * size).take(size);
+        let records = listed.iter().skip((page - 1) * size);
+        let records = records.take(length);
         let records: Vec<String> = records.map(ModelRecord::json).collect();
         let body = if records.is_empty() && self.quirks.null_pages {
             "null".to_owned()
@@ -316,6 +332,46 @@ impl ModelService {
             format!("[{}]", records.join(","))
         };
         Some(Page::read(Stream::Transactions, body.as_bytes()).unwrap())
+    }
+}
+
+impl ModelService {
+    /// Puts sorted records into the order in which they are listed.
+    fn rearrange(&self, listed: &mut [ModelRecord]) {
+        match self.quirks.order {
+            ModelOrder::Sorted => {}
+            ModelOrder::NewestFirst => listed.reverse(),
+            ModelOrder::Shuffled => listed.sort_by_key(|record| shuffled(record.id, 0)),
+            ModelOrder::SortedAtFirst(count) => {
+                let count = count.min(listed.len());
+                listed[count..].sort_by_key(|record| shuffled(record.id, 0));
+            }
+            ModelOrder::UnstableTies => {
+                let salt = self.answers;
+                listed.sort_by_key(|record| (record.date, shuffled(record.id, salt)));
+            }
+        }
+    }
+
+    /// In how many elements it counts pages of that size, and how many it puts on one.
+    fn lengths(&self, page_size: u32) -> (usize, usize) {
+        let size = self.page_length(page_size);
+        match self.quirks.larger_pages {
+            ModelLargerPages::Shortened(length) if page_size > self.configured => (length, length),
+            ModelLargerPages::ShortenedInPlace(length) if page_size > self.configured => {
+                (size, length.min(size))
+            }
+            _ => (size, size),
+        }
+    }
+
+    fn fails_at(&self, page_size: u32) -> bool {
+        let fails = match self.quirks.larger_pages {
+            ModelLargerPages::TooMuch => true,
+            ModelLargerPages::SometimesTooMuch => self.answers.is_multiple_of(2),
+            _ => false,
+        };
+        fails && page_size > self.configured
     }
 }
 

@@ -1,9 +1,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::super::{AnswerTime, Step, Walk};
+use super::super::{AnswerTime, LargerPageFailure, PageSizes, Step, Walk};
 use super::LOOKBACK;
-use super::service::{ModelChange, ModelPaging, ModelService};
+use super::service::{ModelChange, ModelLargerPages, ModelPaging, ModelService};
 use crate::api::{Page, Timestamp};
 use crate::store::{Cursor, SweepPlace};
 
@@ -16,6 +16,7 @@ pub struct ModelStore {
     /// The newest version of each record.
     pub records: HashMap<String, (Timestamp, Arc<str>)>,
     pub cursor: Cursor,
+    larger: u32,
     delivered: BTreeSet<(String, Arc<str>)>,
     /// The last poll did not come to its end, because a page was refused.
     pub poll_failed: bool,
@@ -24,6 +25,14 @@ pub struct ModelStore {
 }
 
 impl ModelStore {
+    /// Nothing yet. `larger`: what long lists are read on, in pages of the configured size.
+    pub fn with(larger: u32) -> ModelStore {
+        ModelStore {
+            larger,
+            ..ModelStore::default()
+        }
+    }
+
     /// One walk from the stored cursor to its end. Returns the number of requests.
     pub fn poll(
         &mut self,
@@ -33,7 +42,7 @@ impl ModelStore {
     ) -> usize {
         service.configured = page_size;
         let now = service.clock().second();
-        let mut walk = Walk::new(self.cursor.clone(), page_size, LOOKBACK, now);
+        let mut walk = Walk::new(self.cursor.clone(), self.sizes(page_size), LOOKBACK, now);
         // The cap may fall meanwhile, which costs requests.
         let mut most = far_too_many(service, page_size);
         for requests in 1.. {
@@ -42,12 +51,19 @@ impl ModelStore {
             let page = service.answer(&walk.request());
             let Some(page) = page else {
                 service.live(changes);
+                if walk.is_trying_larger_page() {
+                    walk.larger_page_failed(failure_of_larger_page(service));
+                    continue;
+                }
                 if walk.is_question() {
                     if walk.question_failed() == Step::End {
                         self.cursor = walk.cursor().clone();
                         self.poll_failed = false;
                         return requests;
                     }
+                    continue;
+                }
+                if service.fails_by_size() && walk.shrink() {
                     continue;
                 }
                 self.poll_failed = !walk.refused();
@@ -92,15 +108,11 @@ impl ModelStore {
             }
             let page = service.answer(&walk.request());
             let Some(page) = page else {
-                if walk.is_question() {
-                    walk.question_failed();
-                    continue;
-                }
-                self.sweep_failed = !walk.refused();
+                service.live(changes);
+                self.sweep_failed = !goes_on_without_page(&mut walk, service, requests);
                 if self.sweep_failed {
                     return;
                 }
-                service.live(changes);
                 continue;
             };
             let stored = self.take(&page);
@@ -141,7 +153,14 @@ impl ModelStore {
 
     fn sweep_from(&self, place: SweepPlace, service: &ModelService, page_size: u32) -> Walk {
         let now = service.clock().second();
-        Walk::sweep(self.cursor.clone(), page_size, place, now)
+        Walk::sweep(self.cursor.clone(), self.sizes(page_size), place, now)
+    }
+
+    fn sizes(&self, configured: u32) -> PageSizes {
+        PageSizes {
+            configured,
+            larger: configured * self.larger.max(1),
+        }
     }
 
     /// Takes a page. Returns the dates that were stored before.
@@ -167,6 +186,35 @@ impl ModelStore {
             }
         }
         stored
+    }
+}
+
+/// A page of a sweep was refused, or has failed. Whether there is a way on.
+fn goes_on_without_page(walk: &mut Walk, service: &ModelService, requests: usize) -> bool {
+    if walk.is_trying_larger_page() {
+        walk.larger_page_failed(failure_of_larger_page(service));
+        return true;
+    }
+    if walk.is_question() {
+        walk.question_failed();
+        return true;
+    }
+    if walk.would_begin_again() && service.fails_by_size() {
+        // Either the next slice tries again, or the list begins again with smaller pages.
+        if requests.is_multiple_of(2) {
+            walk.shrink();
+        }
+        return true;
+    }
+    walk.refused()
+}
+
+fn failure_of_larger_page(service: &ModelService) -> LargerPageFailure {
+    match service.quirks.larger_pages {
+        ModelLargerPages::TooMuch | ModelLargerPages::SometimesTooMuch => {
+            LargerPageFailure::MayPass
+        }
+        _ => LargerPageFailure::TooMuch,
     }
 }
 
