@@ -21,7 +21,7 @@ impl AccountBalances {
     pub fn read(account_id: &str, asked: &Asked) -> Result<AccountBalances, NotPassed> {
         let exchange = asked.exchange;
         let account = super::exchange::text(account_id);
-        if asked.status != 200 {
+        if asked.status != 200 || asked.is_too_large {
             return Err(wrong(
                 format!("{account:?}: {}", asked.in_words()),
                 &[exchange],

@@ -50,8 +50,10 @@ pub(super) struct Asked {
     pub date: Option<Timestamp>,
     /// The headers.
     pub headers: AnswerHeaders,
-    /// The whole body, decompressed.
+    /// The whole body, decompressed; empty if it is too large.
     pub body: Vec<u8>,
+    /// The body has more bytes than "maxBodyBytes" allows.
+    pub is_too_large: bool,
 }
 
 /// A request whose parts are usual unless they are named.
@@ -77,6 +79,15 @@ impl<'a> CheckRequest<'a> {
             accept_encoding: "gzip",
             json: None,
             call: None,
+        }
+    }
+
+    fn of_probe(&self) -> ProbeRequest<'a> {
+        ProbeRequest {
+            path: self.path,
+            key: self.key.clone(),
+            accept_encoding: self.accept_encoding,
+            json: self.json,
         }
     }
 }
@@ -156,6 +167,15 @@ impl Asker {
         }
     }
 
+    /// Sends a request and cuts the connection before the answer.
+    pub fn cut(&self, ask: &CheckRequest) -> Result<(), NotPassed> {
+        let started = Timestamp::now();
+        let elapsed = self.probe.cut(&ask.of_probe()).ok_or_else(stopped)?;
+        let answer = Err("the connection was cut on purpose".to_owned());
+        self.remember(ask, started, elapsed, answer);
+        Ok(())
+    }
+
     /// Whether the service has left too many requests without an answer.
     fn is_silent(&self) -> bool {
         self.silences.load(Relaxed) >= MOST_SILENCES
@@ -176,14 +196,8 @@ impl Asker {
         if self.is_silent() {
             return Err(needs("a service that answers"));
         }
-        let request = ProbeRequest {
-            path: ask.path,
-            key: ask.key.clone(),
-            accept_encoding: ask.accept_encoding,
-            json: ask.json,
-        };
         let started = Timestamp::now();
-        let (answer, elapsed) = self.probe.send(&request).ok_or_else(stopped)?;
+        let (answer, elapsed) = self.probe.send(&ask.of_probe()).ok_or_else(stopped)?;
         let (read, answer) = match answer {
             Ok(answer) => {
                 let has_key = self.has_key(&answer);
@@ -193,6 +207,7 @@ impl Asker {
                     date: answer.date,
                     headers: answer.headers,
                     body: Vec::new(),
+                    is_too_large: matches!(answer.body, Err(Unread::TooLarge)),
                 };
                 self.read(asked, answer.body, answer.redirects, has_key)
             }
@@ -201,8 +216,25 @@ impl Asker {
                 (Err(error.cause.clone()), Err(error.cause))
             }
         };
+        let number = self.remember(ask, started, elapsed, answer);
+        Ok(match read {
+            Ok(asked) => Ok(Asked {
+                exchange: number,
+                ..asked
+            }),
+            Err(error) => Err((number, error)),
+        })
+    }
+
+    /// Keeps an exchange for the report, and returns its number.
+    fn remember(
+        &self,
+        ask: &CheckRequest,
+        started: Timestamp,
+        elapsed: Duration,
+        answer: Result<ShownAnswer, String>,
+    ) -> usize {
         let mut exchanges = lock(&self.exchanges);
-        let number = exchanges.len();
         exchanges.push(ShownExchange {
             url: format!("{}{}", self.probe.endpoint(), ask.path),
             key: ShownKey::of(&ask.key),
@@ -213,13 +245,7 @@ impl Asker {
             elapsed,
             answer,
         });
-        Ok(match read {
-            Ok(asked) => Ok(Asked {
-                exchange: number,
-                ..asked
-            }),
-            Err(error) => Err((number, error)),
-        })
+        exchanges.len() - 1
     }
 
     fn read(
@@ -231,16 +257,8 @@ impl Asker {
     ) -> (Result<Asked, String>, Result<ShownAnswer, String>) {
         let body = match body {
             Ok(body) => body,
-            Err(unread) => {
-                let error = match unread {
-                    Unread::TooLarge => format!(
-                        "{} with a body of more bytes than \"maxBodyBytes\" allows",
-                        asked.status
-                    ),
-                    Unread::Cut(cut) => cut.cause,
-                };
-                return (Err(error.clone()), Err(error));
-            }
+            Err(Unread::TooLarge) => Vec::new(),
+            Err(Unread::Cut(cut)) => return (Err(cut.cause.clone()), Err(cut.cause)),
         };
         // What errors say is judged in the end.
         let kept = if asked.status >= 400 {
@@ -289,7 +307,12 @@ impl Asked {
     /// The answer in a few words, for a verdict.
     pub fn in_words(&self) -> String {
         let body = super::exchange::shown(&self.body);
-        if body.is_empty() {
+        if self.is_too_large {
+            format!(
+                "{} with more bytes than \"maxBodyBytes\" allows",
+                self.status
+            )
+        } else if body.is_empty() {
             format!("{} without a body", self.status)
         } else {
             format!("{} {body}", self.status)

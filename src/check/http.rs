@@ -222,6 +222,11 @@ pub(super) fn unknown_path(session: &Session, _: Stream) -> Verdict {
     if unknown.status != 404 {
         return Err(wrong(unknown.in_words(), &[unknown.exchange]));
     }
+    let wrong_method = session.asker.ask(&CheckRequest::path("/payouts"))?;
+    // A service may list its payouts, or make none.
+    if !matches!(wrong_method.status, 200..300 | 404 | 405) {
+        return Err(wrong(wrong_method.in_words(), &[wrong_method.exchange]));
+    }
     let path = format!("/{}", ListQuery::page(Stream::Accounts, 1).path());
     let doubled = session.asker.ask(&CheckRequest::path(&path))?;
     if doubled.status >= 500 {

@@ -120,6 +120,10 @@ pub(super) fn is_not_repeated(session: &Session, _: Stream) -> Verdict {
 
 pub(super) fn is_encrypted(session: &Session, _: Stream) -> Verdict {
     let endpoint = session.asker.probe().endpoint();
+    if let Some(expiry) = session.asker.probe().certificate_expiry() {
+        let got = format!("the certificate expires at {}", expiry.second());
+        return Err(wrong_at(Level::Should, got, &[]));
+    }
     if is_safe(endpoint) {
         return Ok(());
     }

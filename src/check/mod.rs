@@ -1,7 +1,8 @@
 //! The conformance test of the Integration Service, as `check` runs it.
 //!
-//! It only reads: GETs with the key, and requests without one, which must be refused. It sends them with the client that polls use
-//! and reads the answers with the same reader, so that what passes here is not put into quarantine there.
+//! It only reads, unless payouts are asked for: GETs with the key, and requests without one, which must be refused. It sends
+//! them with the client that polls use and reads the answers with the same reader, so that what passes here is not put into
+//! quarantine there.
 //!
 //! ```text
 //!  catalogue ─► runner ─► group files (key, http, lists, …) ─► session ─► asker ─► psp::Probe
@@ -17,6 +18,7 @@
 //! | `runner` | the order, the needs, what is repeated |
 //! | `session` | what was read so far: samples and pages |
 //! | `account_balances` | one answer about balances |
+//! | `observation` | what was seen of lists and balances over some time |
 //! | `asker` | sends requests, within their limits |
 //! | `exchange` | what was exchanged, without secrets |
 //! | `report` | what is shown |
@@ -26,6 +28,7 @@ mod account_balances;
 mod asker;
 mod balances;
 pub mod catalogue;
+mod changes;
 mod errors;
 mod exchange;
 mod filter;
@@ -33,8 +36,11 @@ mod http;
 mod key;
 mod layout;
 mod lists;
+mod observation;
+mod observed;
 mod order;
 mod pages;
+mod payouts;
 mod query;
 mod records;
 mod references;
@@ -44,5 +50,6 @@ mod session;
 mod verdict;
 
 pub use exchange::ShownExchange;
-pub use runner::{CheckFinding, CheckResult, CheckRun, Choice, Settings, run};
+pub use payouts::PayPlan;
+pub use runner::{AskPerson, CheckFinding, CheckResult, CheckRun, Choice, Modes, Settings, run};
 pub use verdict::Level;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use super::asker::Asker;
 use super::catalogue::{CatalogueEntry, Scope, entries, find};
 use super::exchange::ShownExchange;
+use super::payouts::PayPlan;
 use super::session::Session;
 use super::verdict::{Level, NotPassed};
 use crate::api::{PerStream, Stream, Timestamp};
@@ -15,18 +16,57 @@ const REQUESTS: usize = 50;
 /// Requests for balances, unless those of all accounts are asked for.
 const BALANCES_REQUESTS: usize = 64;
 
+/// How to ask a person for changes at the PSP.
+#[derive(Debug, Clone, Copy)]
+pub struct AskPerson {
+    /// Asks for something. Returns what they answered; none if nobody can answer any more.
+    pub ask: fn(&str) -> Option<String>,
+    /// How long a change may take to appear.
+    pub patience: Duration,
+}
+
 /// What to check, and how.
 pub struct Settings {
     /// How to reach the service.
     pub service: psp::Settings,
     /// Which checks to run.
     pub choice: Choice,
+    /// What is done beside that.
+    pub modes: Modes,
     /// How many pages of 100 records of each list to look at.
     pub sample_pages: u64,
     /// Whether to ask for the balances of all accounts.
     pub all_balances: bool,
     /// Bytes of each body that are kept for the report.
     pub kept: usize,
+}
+
+/// What is done only if it is asked for.
+#[derive(Debug, Default)]
+pub struct Modes {
+    /// The payouts to make.
+    pub pay: Option<PayPlan>,
+    /// How long to look at the lists again and again.
+    pub observe: Option<Duration>,
+    /// How to ask a person for changes at the PSP.
+    pub change: Option<AskPerson>,
+}
+
+impl Modes {
+    /// Whether they have the checks of the group with that letter. The other groups need no mode.
+    fn include(&self, letter: Option<char>) -> bool {
+        match letter {
+            Some('I') => self.pay.is_some(),
+            Some('V') => self.observe.is_some(),
+            Some('X') => self.change.is_some(),
+            _ => true,
+        }
+    }
+
+    /// Whether lists are looked at for longer than a limit of requests would allow.
+    fn take_long(&self) -> bool {
+        self.pay.is_some() || self.observe.is_some() || self.change.is_some()
+    }
 }
 
 /// Which checks to run.
@@ -56,6 +96,8 @@ pub struct CheckRun {
     pub workers: usize,
     /// Why nothing could be tested, if that is so.
     pub untestable: Option<String>,
+    /// Payouts were asked for.
+    pub pays: bool,
 }
 
 /// The result of one check on one list.
@@ -102,22 +144,33 @@ pub enum Skipped {
 pub fn run(settings: Settings, stop: Stop) -> CheckRun {
     let started = (Timestamp::now(), Instant::now());
     let sample = usize::try_from(settings.sample_pages).unwrap_or(usize::MAX);
+    let modes = settings.modes;
     let most = PerStream::from_fn(|stream| match stream {
+        _ if modes.take_long() => usize::MAX,
         Stream::Balances if settings.all_balances => usize::MAX,
         Stream::Balances => BALANCES_REQUESTS,
         _ => REQUESTS.saturating_add(sample),
     });
     let asker = Asker::new(Probe::new(settings.service, stop), most, settings.kept);
+    let usual = entries().filter(|entry| modes.include(entry.id.chars().next()));
+    let mut choice = settings.choice;
+    if choice.only.is_empty() {
+        choice.only = usual.collect();
+    }
+    let pays = modes.pay.is_some();
     let mut runner = Runner {
-        session: Session::new(asker, settings.sample_pages, settings.all_balances),
-        choice: settings.choice,
+        session: Session::new(asker, settings.sample_pages, settings.all_balances, modes),
+        choice,
         found: HashMap::new(),
     };
     let untestable = runner.untestable();
     if untestable.is_none() {
         runner.run_all();
     }
-    runner.end(started, untestable)
+    CheckRun {
+        pays,
+        ..runner.end(started, untestable)
+    }
 }
 
 struct Runner {
@@ -261,7 +314,7 @@ impl Runner {
 
     fn is_wanted(&self, entry: &CatalogueEntry) -> bool {
         let mut only = self.choice.only.iter();
-        self.choice.only.is_empty() || only.any(|wanted| wanted.id == entry.id)
+        only.any(|wanted| wanted.id == entry.id)
     }
 
     fn end(
@@ -295,6 +348,7 @@ impl Runner {
             workers: asker.probe().workers(),
             exchanges: std::mem::take(&mut *asker.exchanges()),
             untestable,
+            pays: false,
         }
     }
 }
@@ -306,8 +360,8 @@ const LAST_OF_LISTS: u8 = 5;
 fn phase(entry: &CatalogueEntry) -> u8 {
     match (entry.id, entry.id.chars().next()) {
         ("A3" | "A5" | "A6" | "L1", _) => 0,
-        ("A4", _) => 9,
-        ("H7", _) => 8,
+        ("A4", _) => 10,
+        ("H7", _) => 9,
         ("H9", _) => 6,
         (_, Some('R')) => 1,
         (_, Some('A')) => 2,
@@ -315,7 +369,8 @@ fn phase(entry: &CatalogueEntry) -> u8 {
         (_, Some('P' | 'L')) => 4,
         (_, Some('F')) => LAST_OF_LISTS,
         (_, Some('B')) => 6,
-        _ => 7,
+        (_, Some('V' | 'X' | 'I')) => 7,
+        _ => 8,
     }
 }
 

@@ -1,10 +1,14 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::account_balances::AccountBalances;
 use super::asker::Asker;
+use super::observation::{Observed, observe};
+use super::payouts::Payments;
 use super::query::ListQuery;
+use super::runner::{AskPerson, Modes};
 use super::verdict::{NotPassed, needs, wrong};
 use crate::api::{Page, PerStream, Record, Stream, Timestamp, Unusable, escaped};
 
@@ -15,11 +19,28 @@ pub(super) struct Session {
     pub sample_pages: u64,
     /// Whether the balances of all accounts are asked for.
     pub all_balances: bool,
+    /// The payouts of this run, if it may make some.
+    pub payments: Option<Payments>,
+    /// How to ask a person, if there is one.
+    pub ask_person: Option<AskPerson>,
+    /// How long to observe the lists, if that is wanted.
+    observe: Option<Duration>,
+    observed: OnceCell<Result<Rc<Observed>, NotPassed>>,
+    /// What a person changed, as it appeared.
+    changes: RefCell<Vec<ChangeSeen>>,
     samples: PerStream<OnceCell<Result<Rc<Sample>, NotPassed>>>,
     /// Pages that were read, by their path.
     pages: RefCell<HashMap<String, Rc<SampledPage>>>,
     /// The first answer about each account, by its id.
     balances: RefCell<HashMap<String, Rc<AccountBalances>>>,
+}
+
+/// A transaction that somebody made or changed, when it appeared.
+#[derive(Debug, Clone)]
+pub(super) struct ChangeSeen {
+    pub id: String,
+    /// From its date to its appearance.
+    pub lateness: Duration,
 }
 
 /// A page as the service answered it.
@@ -50,11 +71,16 @@ pub(super) struct Sample {
 
 impl Session {
     /// Nothing is read yet.
-    pub fn new(asker: Asker, sample_pages: u64, all_balances: bool) -> Session {
+    pub fn new(asker: Asker, sample_pages: u64, all_balances: bool, modes: Modes) -> Session {
         Session {
             asker,
             sample_pages,
             all_balances,
+            payments: modes.pay.map(Payments::new),
+            ask_person: modes.change,
+            observe: modes.observe,
+            observed: OnceCell::new(),
+            changes: RefCell::default(),
             samples: PerStream::from_fn(|_| OnceCell::new()),
             pages: RefCell::default(),
             balances: RefCell::default(),
@@ -84,7 +110,7 @@ impl Session {
     /// A page that is asked for now. Anything but 200 and an array is wrong.
     pub fn fresh_page(&self, query: &ListQuery) -> Result<SampledPage, NotPassed> {
         let asked = self.asker.list(query)?;
-        if asked.status != 200 {
+        if asked.status != 200 || asked.is_too_large {
             return Err(wrong(asked.in_words(), &[asked.exchange]));
         }
         let page = Page::read(query.stream(), &asked.body)
@@ -113,6 +139,23 @@ impl Session {
             return Err(needs("a record"));
         }
         Ok(sample)
+    }
+
+    /// What was seen of lists and balances over some time; none if that is not wanted. It is observed once.
+    pub fn observed(&self) -> Option<Result<Rc<Observed>, NotPassed>> {
+        let time = self.observe?;
+        let observed = self.observed.get_or_init(|| observe(self, time));
+        Some(observed.clone())
+    }
+
+    /// Remembers a change that appeared.
+    pub fn remember_change(&self, seen: ChangeSeen) {
+        self.changes.borrow_mut().push(seen);
+    }
+
+    /// The changes that appeared.
+    pub fn changes_seen(&self) -> Vec<ChangeSeen> {
+        self.changes.borrow().clone()
     }
 
     /// An account's balances; those that were read first, if they were.

@@ -1,5 +1,5 @@
 use std::fs;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use serde_json::json;
@@ -7,12 +7,12 @@ use serde_json::json;
 use super::table::Column::Left;
 use super::table::Table;
 use super::targets::findings;
-use super::{CommandError, Exit, print};
+use super::{CommandError, Exit, check_pay, print};
 use crate::api::escaped;
 use crate::check::Level;
 use crate::check::catalogue::{CatalogueEntry, GROUPS};
 use crate::check::report::{self, Style};
-use crate::check::{self, CheckRun, Choice};
+use crate::check::{self, AskPerson, CheckRun, Choice, Modes};
 use crate::cli::{CheckOptions, CheckSelection};
 use crate::config::Config;
 use crate::publish::TargetFinding;
@@ -23,6 +23,9 @@ use crate::stop::Stop;
 const KEPT: usize = 200;
 /// Characters of a line where there is no terminal.
 const USUAL_WIDTH: usize = 100;
+
+/// Characters before what is said about the configuration or a target.
+const BEFORE_LINE: usize = 9;
 
 /// Bytes of each body that are kept for an HTTP Archive.
 const KEPT_FOR_ARCHIVE: usize = 256 * 1024;
@@ -44,15 +47,23 @@ pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
     }
     let mut lines = TargetLines::default();
     lines.configuration(&options.config.config.display().to_string(), &config);
-    let asks_service = !options.offline && asks_service(&options.only);
+    let asks_service = !options.offline && asks_service(&options.part.only);
     if !options.json {
         print(&std::mem::take(&mut lines.text));
     }
     let choice = Choice {
-        only: options.selected(),
-        skip: options.skipped(),
+        only: options.part.selected(),
+        skip: options.part.skipped(),
     };
-    let service = asks_service.then(|| check_service(options, &config, choice, stop));
+    let modes = Modes {
+        pay: check_pay::confirmed(&options.modes.pay, &config.service.endpoint)?,
+        observe: options.modes.observe,
+        change: options
+            .modes
+            .change
+            .map(|patience| AskPerson { ask, patience }),
+    };
+    let service = asks_service.then(|| check_service(options, &config, choice, modes, stop));
     if let Some(run) = &service {
         write_files(options, run)?;
     }
@@ -64,7 +75,7 @@ pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
             report::in_words(run, config.polling.period, style())
         ));
     }
-    let is_about_targets = options.only.is_empty() || !asks_service;
+    let is_about_targets = options.part.only.is_empty() || !asks_service;
     for target in config.publish.iter().flatten().filter(|_| is_about_targets) {
         let name = escaped(&target.name);
         for TargetFinding { what, result } in findings(&target.kind, options.offline) {
@@ -89,23 +100,35 @@ pub(super) fn check_service(
     options: &CheckOptions,
     config: &Config,
     choice: Choice,
+    modes: Modes,
     stop: Stop,
 ) -> CheckRun {
     let settings = check::Settings {
         service: config.service.clone(),
         choice,
-        sample_pages: if options.all {
+        modes,
+        sample_pages: if options.part.all {
             u64::MAX
         } else {
-            options.sample.div_ceil(100)
+            options.part.sample.div_ceil(100)
         },
-        all_balances: options.all,
+        all_balances: options.part.all,
         kept: match options.har {
             Some(_) => KEPT_FOR_ARCHIVE,
             None => KEPT,
         },
     };
     check::run(settings, stop)
+}
+
+/// Asks on the terminal, beside the report.
+pub(super) fn ask(request: &str) -> Option<String> {
+    let mut stderr = std::io::stderr();
+    // A closed terminal ends the answers, too.
+    let _ = stderr.write_all(request.as_bytes());
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line);
+    read.is_ok_and(|bytes| bytes > 0).then_some(line)
 }
 
 fn write_files(options: &CheckOptions, run: &CheckRun) -> Result<(), CommandError> {
@@ -213,6 +236,13 @@ impl TargetLines {
     }
 
     fn line(&mut self, verdict: &str, what: &str, text: &str) {
-        self.text += &format!("{verdict:<8} {what}: {text}\n");
+        let line = format!("{what}: {text}");
+        // What is not read on a terminal is not broken: programs look for it.
+        let lines = if std::io::stdout().is_terminal() {
+            report::wrapped(&line, style().width.saturating_sub(BEFORE_LINE))
+        } else {
+            vec![line]
+        };
+        self.text += &format!("{verdict:<BEFORE_LINE$}{}\n", lines.join("\n         "));
     }
 }

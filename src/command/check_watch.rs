@@ -5,7 +5,7 @@ use super::check::{check_service, style};
 use super::{CommandError, Exit, print};
 use crate::check::catalogue::{CatalogueEntry, GROUPS, find};
 use crate::check::report::{self, word};
-use crate::check::{CheckRun, Choice, Level};
+use crate::check::{CheckRun, Choice, Level, Modes};
 use crate::cli::CheckOptions;
 use crate::config::Config;
 use crate::stop::Stop;
@@ -42,9 +42,9 @@ pub(super) fn watch(
         for (number, (name, selection)) in (1..).zip(STEPS) {
             let choice = Choice {
                 only: checks(selection),
-                skip: options.skipped(),
+                skip: options.part.skipped(),
             };
-            let run = check_service(options, config, choice, stop.clone());
+            let run = check_service(options, config, choice, Modes::default(), stop.clone());
             words.extend(results(&run));
             let is_stuck = run.untestable.is_some() || !run.failed(Level::Must).is_empty();
             last = Some((number, name, run));

@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod check_pay;
 mod check_watch;
 mod connector;
 mod demo;

@@ -65,30 +65,55 @@ impl Probe {
         }
         let own = self.settings.api_key.current();
         let url = format!("{}{}", self.settings.endpoint, request.path);
+        let headers = headers(request);
+        let since = Instant::now();
+        let answer = self
+            .transport
+            .exchange(self.outgoing(request, &url, &own, &headers));
+        Some((answer, since.elapsed()))
+    }
+
+    /// Sends a request when its turn has come, and cuts the connection before the answer. Returns how long that took. None if
+    /// stopping is requested.
+    pub fn cut(&self, request: &ProbeRequest) -> Option<Duration> {
+        if !self.pace.wait_for_turn(&self.stop) {
+            return None;
+        }
+        let own = self.settings.api_key.current();
+        let url = format!("{}{}", self.settings.endpoint, request.path);
+        let headers = headers(request);
+        let since = Instant::now();
+        self.transport
+            .send_and_cut(&self.outgoing(request, &url, &own, &headers));
+        Some(since.elapsed())
+    }
+
+    fn outgoing<'a>(
+        &self,
+        request: &'a ProbeRequest<'a>,
+        url: &'a str,
+        own: &'a Secret,
+        headers: &'a [(&'static str, &'a str)],
+    ) -> OutgoingRequest<'a> {
         let method = match request.json {
             Some(_) => Method::POST,
             None => Method::GET,
         };
-        let since = Instant::now();
-        let answer = self.transport.exchange(OutgoingRequest {
+        OutgoingRequest {
             name: format!("{method} {}", api::escaped(&url)),
             method,
-            url: &url,
+            url,
             credential: match &request.key {
-                ProbeKey::Own => Credential::Bearer(&own),
+                ProbeKey::Own => Credential::Bearer(own),
                 ProbeKey::None => Credential::None,
                 ProbeKey::Other(key) => Credential::Bearer(key),
             },
-            headers: &[
-                ("Accept-Encoding", request.accept_encoding),
-                ("Content-Type", "application/json"),
-            ][..1 + usize::from(request.json.is_some())],
+            headers,
             body: request.json.map(str::as_bytes),
             timeout: None,
             body_limit: self.settings.max_body_bytes,
             error_body_limit: ERROR_BODY_LIMIT,
-        });
-        Some((answer, since.elapsed()))
+        }
     }
 
     /// Makes every request wait that long from now, as the service asked.
@@ -99,6 +124,11 @@ impl Probe {
     /// Waits. False if stopping is requested first.
     pub fn wait(&self, time: Duration) -> bool {
         !self.stop.wait(time)
+    }
+
+    /// When the certificate of the service expires, if that is soon.
+    pub fn certificate_expiry(&self) -> Option<api::Timestamp> {
+        self.settings.transport.trust.expires_soon()
     }
 
     /// How many connections to the service were made so far.
@@ -120,4 +150,10 @@ impl Probe {
     pub fn workers(&self) -> usize {
         self.settings.transport.connections
     }
+}
+
+fn headers<'a>(request: &ProbeRequest<'a>) -> Vec<(&'static str, &'a str)> {
+    let mut headers = vec![("Accept-Encoding", request.accept_encoding)];
+    headers.extend(request.json.map(|_| ("Content-Type", "application/json")));
+    headers
 }

@@ -31,6 +31,9 @@ impl Handler for Answers {
 
     fn handle(&self, request: Request, responder: Responder) {
         let since = Instant::now();
+        if self.fault.is_some_and(|fault| fault.cuts(&request.body)) {
+            return responder.answer_raw(Vec::new());
+        }
         let response = if self.is_authorised(&request.head) {
             self.answer(&request)
         } else {
@@ -162,8 +165,14 @@ impl Answers {
     }
 
     fn initiate(&self, kind: Initiation, body: &[u8]) -> Response {
+        if let Some(refusal) = self.fault.and_then(Fault::no_initiation) {
+            return refusal;
+        }
+        let body = self.fault.map_or(body.into(), |fault| fault.body(body));
+        let knows_key = || self.state.read().initiations.knows(kind, &body);
+        let makes_again = self.fault.is_some_and(|fault| fault.makes_again(knows_key));
         let SandboxState { data, initiations } = &mut *self.state.write();
-        match initiations.initiate(data, kind, body) {
+        match initiations.initiate(data, kind, &body, self.fault, makes_again) {
             Ok(object) => json(201, object),
             Err(InitiationRefusal::Invalid(detail)) => Response::error(400, "Bad Request", &detail),
             Err(InitiationRefusal::Conflict(detail)) => Response::error(409, "Conflict", &detail),

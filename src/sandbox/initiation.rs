@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::Fault;
 use super::data::Data;
 use crate::api::{Amount, Asset, Initiation, Stream, Timestamp, escaped};
 
@@ -46,7 +47,7 @@ pub(super) enum InitiationRefusal {
 
 impl BankInitiations {
     /// Makes a payout or transfer and returns the Payout or Transfer object. If the idempotency key is known, returns
-    /// the object made before, as it is now.
+    /// the object made before, as it is now, unless the sandbox `makes_again` what it knows.
     ///
     /// Adds a pending transaction with the same id to the data.
     pub fn initiate(
@@ -54,11 +55,16 @@ impl BankInitiations {
         data: &mut Data,
         kind: Initiation,
         body: &[u8],
+        fault: Option<Fault>,
+        makes_again: bool,
     ) -> Result<String, InitiationRefusal> {
         let body = InitiationBody::read(body).map_err(InitiationRefusal::Invalid)?;
         let key = (kind, body.idempotency_key.clone());
         match self.made.get(&key) {
-            Some(made) if made.body == body => return made.object(data),
+            _ if makes_again => {}
+            Some(made) if made.body == body || fault == Some(Fault::AnyAmount) => {
+                return made.object(data);
+            }
             Some(_) => {
                 return Err(InitiationRefusal::Conflict(format!(
                     "The idempotencyKey {:?} was already used in {kind} with another body.",
@@ -66,6 +72,23 @@ impl BankInitiations {
                 )));
             }
             None => {}
+        }
+        for (field, id, lists) in [
+            (
+                "sourceAccountId",
+                &body.source_account_id,
+                &[Stream::Accounts][..],
+            ),
+            (
+                "destinationAccountId",
+                &body.destination_account_id,
+                &[Stream::Accounts, Stream::Beneficiaries],
+            ),
+        ] {
+            if !lists.iter().any(|list| data.list(*list).get(id).is_some()) {
+                let detail = format!("{field:?} is {:?}, which is not listed.", escaped(id));
+                return Err(InitiationRefusal::Invalid(detail));
+            }
         }
         let created_at = Timestamp::now().to_string();
         let digits: String = created_at.chars().filter(char::is_ascii_digit).collect();
@@ -75,12 +98,18 @@ impl BankInitiations {
             body,
         };
         data.list_mut(Stream::Transactions)
-            .put(&made.transaction(kind))
+            .put(&made.transaction(kind, fault != Some(Fault::Unrelated)))
             .map_err(InitiationRefusal::Invalid)?;
         let object = made.object(data)?;
         self.new.push(made.id.clone());
         self.made.insert(key, made);
         Ok(object)
+    }
+
+    /// Whether there is one under the key of that body.
+    pub fn knows(&self, kind: Initiation, body: &[u8]) -> bool {
+        let body = InitiationBody::read(body);
+        body.is_ok_and(|body| self.made.contains_key(&(kind, body.idempotency_key)))
     }
 
     /// Returns the ids made since the last call, oldest first.
@@ -90,7 +119,8 @@ impl BankInitiations {
 }
 
 impl MadeInitiation {
-    fn transaction(&self, kind: Initiation) -> String {
+    /// Formance takes it for the payout's own transaction if it is related to the key.
+    fn transaction(&self, kind: Initiation, is_related: bool) -> String {
         let body = &self.body;
         json!({
             "id": self.id,
@@ -103,6 +133,7 @@ impl MadeInitiation {
             "scheme": "OTHER",
             "sourceAccountID": body.source_account_id,
             "destinationAccountID": body.destination_account_id,
+            "relatedTransactionID": is_related.then_some(&body.idempotency_key),
             "metadata": body.metadata,
         })
         .to_string()

@@ -256,11 +256,17 @@ mod tests {
 
     #[test]
     fn an_initiation_is_answered_with_its_present_status() {
-        let mut state = state(Data::empty());
+        let mut data = Data::empty();
+        for id in ["a", "b"] {
+            let account =
+                format!(r#"{{"id":"{id}","accountName":"","createdAt":"2024-01-01T00:00:00Z"}}"#);
+            data.list_mut(Stream::Accounts).put(&account).unwrap();
+        }
+        let mut state = state(data);
         let mut live = Live::new(&state.data);
         let body = br#"{"idempotencyKey":"k","amount":"5","currency":"JPY","sourceAccountId":"a","destinationAccountId":"b"}"#;
         let ask = |SandboxState { data, initiations }: &mut SandboxState| {
-            let object = initiations.initiate(data, Initiation::Transfer, body);
+            let object = initiations.initiate(data, Initiation::Transfer, body, None, false);
             let object = object.ok().unwrap();
             serde_json::from_str::<Value>(&object).unwrap()
         };

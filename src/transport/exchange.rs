@@ -36,6 +36,15 @@ pub struct OutgoingRequest<'a> {
     pub error_body_limit: u64,
 }
 
+/// How a request is sent.
+#[derive(Debug, Clone, Copy, Default)]
+struct SendingManner {
+    /// On a new connection. The idle ones are closed: they are as old as one that has failed.
+    afresh: bool,
+    /// How long to wait for the answer when the request is sent, if not until its deadline. The connection is closed then.
+    answer_within: Option<Duration>,
+}
+
 /// What a request authenticates with.
 #[derive(Debug, Clone, Copy)]
 pub enum Credential<'a> {
@@ -107,27 +116,44 @@ impl Transport {
         }
     }
 
+    /// Sends a request on a connection of its own and cuts that when all of the request is sent. What becomes of the request is
+    /// not known.
+    pub fn send_and_cut(&self, request: &OutgoingRequest) {
+        /// Too short for an answer.
+        const PATIENCE: Duration = Duration::from_millis(1);
+        let manner = SendingManner {
+            afresh: true,
+            answer_within: Some(PATIENCE),
+        };
+        if let Err(error) = self.send_once(request, request.url, manner) {
+            log::debug!("{}: {error}, as it was to be", request.name);
+        }
+    }
+
     /// Sends a request. If its pooled connection turns out to have been closed by the server, which servers may do at any
     /// time, it goes out on a new one; not so a request that must not be made twice.
     fn send(&self, request: &OutgoingRequest, url: &str) -> Result<Response<Body>, ureq::Error> {
         if let Some(problem) = too_long(request, url) {
             return Err(ureq::Error::Other(Box::new(problem)));
         }
-        match self.send_once(request, url, false) {
+        match self.send_once(request, url, SendingManner::default()) {
             Err(error) if is_stale(&error) && may_be_repeated(request) => {
                 log::debug!("{}: {error}; sent again on a new one", request.name);
-                self.send_once(request, url, true)
+                let manner = SendingManner {
+                    afresh: true,
+                    ..SendingManner::default()
+                };
+                self.send_once(request, url, manner)
             }
             sent => sent,
         }
     }
 
-    /// `afresh`: on a new connection. The idle ones are closed: they are as old as the one that failed.
     fn send_once(
         &self,
         request: &OutgoingRequest,
         url: &str,
-        afresh: bool,
+        manner: SendingManner,
     ) -> Result<Response<Body>, ureq::Error> {
         let mut builder = Request::builder().method(&request.method).uri(url);
         if let Credential::Bearer(key) = request.credential {
@@ -138,8 +164,8 @@ impl Transport {
             builder = builder.header(*name, *value);
         }
         match request.body {
-            Some(body) => self.run(builder.body(body), request.timeout, afresh),
-            None => self.run(builder.body(()), request.timeout, afresh),
+            Some(body) => self.run(builder.body(body), request.timeout, manner),
+            None => self.run(builder.body(()), request.timeout, manner),
         }
     }
 
@@ -147,18 +173,21 @@ impl Transport {
         &self,
         request: http::Result<Request<B>>,
         timeout: Option<Duration>,
-        afresh: bool,
+        manner: SendingManner,
     ) -> Result<Response<Body>, ureq::Error> {
         let request = request?;
-        if timeout.is_none() && !afresh {
+        if timeout.is_none() && !manner.afresh {
             return self.agent.run(request);
         }
         let mut request = self.agent.configure_request(request);
         if timeout.is_some() {
             request = request.timeout_global(timeout);
         }
-        if afresh {
+        if manner.afresh {
             request = request.max_idle_age(Duration::ZERO);
+        }
+        if manner.answer_within.is_some() {
+            request = request.timeout_recv_response(manner.answer_within);
         }
         self.agent.run(request.build())
     }

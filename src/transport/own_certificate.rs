@@ -1,4 +1,6 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -15,7 +17,12 @@ pub(super) struct OwnCertificate {
     pub usual: Arc<WebPkiServerVerifier>,
     /// The certificates that are trusted themselves.
     pub trusted: Vec<CertificateDer<'static>>,
+    /// When a certificate that was accepted expires, if that is soon. Unix seconds; 0 if it is not.
+    pub expiry: Arc<AtomicU64>,
 }
+
+/// A certificate is renewed two weeks before it expires, or forgotten.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 impl ServerCertVerifier for OwnCertificate {
     fn verify_server_cert(
@@ -26,23 +33,17 @@ impl ServerCertVerifier for OwnCertificate {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.usual.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
-        match verified {
-            Err(Error::InvalidCertificate(error))
-                if lacks_authority(&error) && self.trusted.contains(end_entity) =>
-            {
-                let certificate = ParsedCertificate::try_from(end_entity)?;
-                verify_server_name(&certificate, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            verified => verified,
+        let verify =
+            |when| self.verify_at(end_entity, intermediates, server_name, ocsp_response, when);
+        let verified = verify(now)?;
+        let later = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + SOON);
+        if let Err(Error::InvalidCertificate(CertificateError::ExpiredContext {
+            not_after, ..
+        })) = verify(later)
+        {
+            self.expiry.store(not_after.as_secs(), Relaxed);
         }
+        Ok(verified)
     }
 
     fn verify_tls12_signature(
@@ -67,6 +68,35 @@ impl ServerCertVerifier for OwnCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.usual.supported_verify_schemes()
+    }
+}
+
+impl OwnCertificate {
+    fn verify_at(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.usual.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        match verified {
+            Err(Error::InvalidCertificate(error))
+                if lacks_authority(&error) && self.trusted.contains(end_entity) =>
+            {
+                let certificate = ParsedCertificate::try_from(end_entity)?;
+                verify_server_name(&certificate, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
     }
 }
 

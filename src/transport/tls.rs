@@ -1,6 +1,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
@@ -14,10 +15,14 @@ use ureq::unversioned::transport::{
 };
 
 use super::own_certificate::OwnCertificate;
+use crate::api::Timestamp;
 
 /// Whose certificates are trusted.
 #[derive(Debug, Clone)]
-pub struct Trust(Arc<ClientConfig>);
+pub struct Trust {
+    config: Arc<ClientConfig>,
+    expiry: Arc<AtomicU64>,
+}
 
 impl Trust {
     /// Trusts the authorities that Mozilla trusts.
@@ -49,15 +54,33 @@ impl Trust {
         roots: RootCertStore,
         trusted: Vec<CertificateDer<'static>>,
     ) -> Result<Trust, Box<dyn std::error::Error>> {
+        let expiry = Arc::new(AtomicU64::new(0));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
             .build()?;
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(OwnCertificate { usual, trusted }))
+            .with_custom_certificate_verifier(Arc::new(OwnCertificate {
+                usual,
+                trusted,
+                expiry: expiry.clone(),
+            }))
             .with_no_client_auth();
-        Ok(Trust(Arc::new(config)))
+        Ok(Trust {
+            config: Arc::new(config),
+            expiry,
+        })
+    }
+
+    /// When a certificate expires that a server has shown, if that is within two weeks.
+    pub fn expires_soon(&self) -> Option<Timestamp> {
+        let seconds = i64::try_from(self.expiry.load(Relaxed))
+            .ok()
+            .filter(|seconds| *seconds > 0)?;
+        Some(Timestamp::from_nanoseconds(
+            seconds.checked_mul(1_000_000_000)?,
+        ))
     }
 }
 
@@ -85,7 +108,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
         let name = ServerName::try_from(host.trim_matches(['[', ']']))
             .map_err(|_| Error::Tls("the host is neither a name nor an address"))?
             .to_owned();
-        let conn = ClientConnection::new(self.trust.0.clone(), name);
+        let conn = ClientConnection::new(self.trust.config.clone(), name);
         let mut conn = conn.map_err(|error| Error::Other(Box::new(error)))?;
         let mut sock = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         sock.set_timeout(left(details));

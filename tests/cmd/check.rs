@@ -13,7 +13,7 @@ fn the_catalogue() {
     let mut session = Session::new();
     session.runs("check --list");
     session.runs("check --explain f1");
-    session.runs("check --explain X1");
+    session.runs("check --explain Z1");
     session.runs("check --only Nothing");
     session.runs("check --skip P6");
     session.is("check-catalogue");

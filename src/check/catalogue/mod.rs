@@ -3,13 +3,16 @@
 //! An id never changes its meaning and is never used again: reports, `status` and the documentation refer to it.
 
 mod balances;
+mod changes;
 mod errors;
 mod filter;
 mod http;
 mod key;
 mod lists;
+mod observed;
 mod order;
 mod pages;
+mod payouts;
 mod records;
 
 use std::fmt;
@@ -71,7 +74,7 @@ pub struct CatalogueEntry {
 }
 
 /// Every check, in the order of the report.
-pub const GROUPS: [CheckGroup; 9] = [
+pub const GROUPS: [CheckGroup; 12] = [
     key::GROUP,
     http::GROUP,
     lists::GROUP,
@@ -81,6 +84,9 @@ pub const GROUPS: [CheckGroup; 9] = [
     records::GROUP,
     balances::GROUP,
     errors::GROUP,
+    observed::GROUP,
+    changes::GROUP,
+    payouts::GROUP,
 ];
 
 /// Every check, in the order of the report.

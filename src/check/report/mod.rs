@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::runner::{CheckFinding, CheckRun, Skipped};
 use super::verdict::Level;
 
+pub use super::layout::wrapped;
 pub use har::in_har;
 pub use json::in_json;
 pub use junit::in_junit;

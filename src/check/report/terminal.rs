@@ -29,9 +29,14 @@ const MOST_REQUESTS: usize = 3;
 /// The report for a person. `polling_period` is how often the service is polled.
 pub fn in_words(run: &CheckRun, polling_period: Duration, style: Style) -> String {
     let mut text = format!(
-        "generic-connector {} checking {}, read-only\n",
+        "generic-connector {} checking {}, {}\n",
         env!("CARGO_PKG_VERSION"),
-        escaped(&run.endpoint)
+        escaped(&run.endpoint),
+        if run.pays {
+            "making payouts"
+        } else {
+            "read-only"
+        }
     );
     for group in &GROUPS {
         let rows = rows(group, run);
@@ -111,8 +116,17 @@ impl Row<'_> {
             CheckFinding::Passed => {}
         }
         let CatalogueEntry { id, name, .. } = self.entry;
-        let line = format!("  {word}  {id:<4}  {name:<NAME$}{}", right.join("; "));
-        let mut text = format!("{}\n", line.trim_end());
+        let right = right.join("; ");
+        let is_short = BEFORE_NAME + NAME + right.chars().count() <= style.width;
+        let mut text = if is_short {
+            let line = format!("  {word}  {id:<4}  {name:<NAME$}{right}");
+            format!("{}\n", line.trim_end())
+        } else {
+            let width = style.width.saturating_sub(BEFORE_NAME).max(BEFORE_NAME);
+            let below = wrapped(&right, width).into_iter();
+            let below = below.map(|line| format!("{:<BEFORE_NAME$}{line}\n", ""));
+            format!("  {word}  {id:<4}  {name}\n{}", below.collect::<String>())
+        };
         if let CheckFinding::Wrong { .. } = finding {
             text += &self.details(run, style);
         }

@@ -9,6 +9,8 @@ use crate::sandbox::data::SampleList;
 
 /// The last page that a service with deep pages refused gives.
 const DEEPEST: u64 = 2;
+/// Nanoseconds.
+const HOUR: i64 = 3_600_000_000_000;
 /// With what the ids of invented accounts begin.
 const INVENTED: &str = "endless-";
 
@@ -45,6 +47,11 @@ impl Fault {
             )),
             Fault::OffByOne if asked.page > 1 => Some(early(list, asked)),
             Fault::Ties if asked.page > 1 => Some(behind_the_last_date(list, stream, asked, page)),
+            Fault::Late | Fault::GoBack | Fault::Vanish
+                if stream == Stream::Accounts && memory.is_asked_often(query) =>
+            {
+                self.changed(page)
+            }
             Fault::Unstable => Some(rotated(memory, stream, page)),
             Fault::FilterByCreation if stream == Stream::Transactions => {
                 let from = asked.from?;
@@ -55,6 +62,28 @@ impl Fault {
             Fault::NoFuture | Fault::NoEpoch | Fault::OnlyZulu => self.bound(query, asked),
             _ => self.records(list, stream, page),
         }
+    }
+
+    /// The page with one account changed in a way that no service should. It has a page of its own: the one behind is empty.
+    fn changed(self, page: &str) -> Option<Response> {
+        let mut accounts = values(page);
+        let last = accounts.last()?.clone();
+        let earlier = date(&last, "createdAt")?
+            .plus_nanoseconds(-HOUR)
+            .to_string();
+        match self {
+            Fault::Late => {
+                let mut late = last.clone();
+                late["id"] = json!("acc-late");
+                late["createdAt"] = json!(earlier);
+                accounts.insert(accounts.len() - 1, late);
+            }
+            Fault::GoBack => accounts.last_mut()?["createdAt"] = json!(earlier),
+            _ => {
+                accounts.pop();
+            }
+        }
+        Some(array(&accounts))
     }
 
     /// What is answered because of the bound of the filter.

@@ -6,17 +6,19 @@
 //! | `list` | the pages of a list |
 //! | `record` | a record on a page |
 //! | `balances` | an account's balances |
+//! | `initiation` | payouts and transfers |
 //! | `answer` | the key, the headers, the errors |
 
 mod answer;
 mod balances;
+mod initiation;
 mod list;
 mod query;
 mod record;
 
-use std::collections::HashSet;
-use std::sync::Mutex;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Mutex, PoisonError};
 
 /// Makes the faults and their table. The comment of a fault is its help; the id is that of the check that fails.
 macro_rules! faults {
@@ -170,6 +172,28 @@ faults! {
     Trace "trace" "E2";
     /// answers every 15th request with 429, without Retry-After
     Busy "busy" "E3";
+    /// lists one more account, created an hour before the newest, when it is asked again and again
+    Late "late" "V1";
+    /// moves the date of an account back when it is asked again and again
+    GoBack "goback" "V2";
+    /// no longer lists an account when it is asked again and again
+    Vanish "vanish" "V3";
+    /// changes an amount and not its date when it is asked again and again
+    LateStaleAt "latestaleat" "V4";
+    /// makes no payouts
+    NoPayouts "nopayouts" "I1";
+    /// pays again when a request is repeated
+    PayAgain "payagain" "I2";
+    /// ignores that a repeated request has another amount
+    AnyAmount "anyamount" "I3";
+    /// pays several times when equal requests come at once
+    Race "race" "I4";
+    /// takes the amount 0 for 1
+    ZeroAmount "zeroamount" "I6";
+    /// closes the connection when a request for a payout is long
+    LongCut "longcut" "I7";
+    /// lists payouts without relatedTransactionID
+    Unrelated "unrelated" "I8";
 }
 
 /// What the answers so far mean for the next one.
@@ -181,6 +205,21 @@ pub(super) struct FaultMemory {
     requests: AtomicU64,
     /// How many balances are asked for at the moment.
     under_way: AtomicUsize,
+    /// How often each path was asked for.
+    asked: Mutex<HashMap<String, u64>>,
+}
+
+/// Only who observes a service asks so often for the same.
+const OFTEN: u64 = 10;
+
+impl FaultMemory {
+    /// Counts a request. Whether there were many for the same.
+    fn is_asked_often(&self, path: &str) -> bool {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = asked.entry(path.to_owned()).or_default();
+        *count += 1;
+        *count > OFTEN
+    }
 }
 
 impl Fault {

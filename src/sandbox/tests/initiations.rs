@@ -61,7 +61,7 @@ fn a_payout_is_made_once_and_listed() {
         "id": payout["id"], "createdAt": payout["createdAt"], "updatedAt": payout["createdAt"],
         "currency": "EUR/2", "type": "PAYOUT", "status": "PENDING", "amount": "1050",
         "scheme": "OTHER", "sourceAccountID": "acc-eur-operating",
-        "destinationAccountID": "ben-vauban", "metadata": { "invoice": "7" },
+        "destinationAccountID": "ben-vauban", "relatedTransactionID": "k", "metadata": { "invoice": "7" },
     });
     assert_eq!(listed, expected);
     assert_eq!(transaction(&sandbox, &transfer["id"])["type"], "TRANSFER");
@@ -81,6 +81,16 @@ fn an_initiation_that_breaks_a_rule_is_refused() {
         ("currency", json!("euro"), ": \"euro\" is not an asset"),
         ("sourceAccountId", Value::Null, " is missing or empty"),
         ("destinationAccountId", json!(""), " is missing or empty"),
+        (
+            "destinationAccountId",
+            json!("nobody"),
+            " is \"nobody\", which is not listed",
+        ),
+        (
+            "sourceAccountId",
+            json!("ben-vauban"),
+            " is \"ben-vauban\", which is not listed",
+        ),
         ("description", json!(1), " is 1, not a string"),
         ("metadata", json!({ "a": 1 }), ", not an object of strings"),
         ("metadata", json!([]), " is [], not an object of strings"),

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod check;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,10 +9,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::api::Stream;
-use crate::check::catalogue::{self, CatalogueEntry, CheckGroup};
 use crate::config;
 use crate::exit::EXIT_CODES;
 use crate::sandbox::Fault;
+
+pub use check::{CheckOptions, CheckSelection, PayOptions};
 
 /// Polls an Integration Service of Formance's Generic Connector API completely, keeps an exact copy, and delivers every
 /// new version of every record once.
@@ -39,7 +42,7 @@ pub enum Command {
     /// Show how far polling and delivery have come
     Status(StatusOptions),
     /// Check the Integration Service, the configuration and its targets; this delivers nothing
-    Check(CheckOptions),
+    Check(Box<CheckOptions>),
     /// Show, retry or drop quarantined records and versions that a target refuses
     Quarantine(QuarantineOptions),
     /// Replay or skip versions of a publisher, or remove it
@@ -99,118 +102,6 @@ pub struct StatusOptions {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// Options of `check`.
-#[derive(Debug, Args)]
-pub struct CheckOptions {
-    #[command(flatten)]
-    /// The configuration.
-    pub config: ConfigFile,
-    /// Run only these checks, named by id or group, or only look at the targets; repeatable
-    #[arg(long, value_name = "ID|GROUP|targets", value_delimiter = ',', value_parser = selection)]
-    pub only: Vec<CheckSelection>,
-    /// Leave a check out; the report shows the reason; repeatable
-    #[arg(long, value_name = "ID=REASON", value_parser = skipped)]
-    pub skip: Vec<SkippedCheck>,
-    /// End with 2 also after a warning, or if a must could not be verified
-    #[arg(long)]
-    pub strict: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Also write the results as JUnit XML, for CI servers
-    #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
-    /// Also write every request and answer as an HTTP Archive, without the key
-    #[arg(long, value_name = "FILE")]
-    pub har: Option<PathBuf>,
-    /// Check only the configuration and its files, without the network
-    #[arg(long, conflicts_with_all = ["only", "skip", "strict", "junit", "har"])]
-    pub offline: bool,
-    /// Records of each list to look at, in pages of 100
-    #[arg(long, value_name = "RECORDS", default_value = "1000", value_parser = clap::value_parser!(u64).range(100..))]
-    pub sample: u64,
-    /// Look at all records of each list, and at the balances of all accounts
-    #[arg(long, conflicts_with = "sample")]
-    pub all: bool,
-    /// Check step by step up to the first failed must, again and again, and show what changed: while you write a service
-    #[arg(
-        long, value_name = "DURATION", value_parser = duration, num_args = 0..=1, default_missing_value = "2s",
-        conflicts_with_all = ["only", "json", "junit", "har", "offline", "strict"],
-    )]
-    pub watch: Option<Duration>,
-    /// List all checks
-    #[arg(long, conflicts_with_all = ["explain", "offline", "only", "json"])]
-    pub list: bool,
-    /// Explain a check: what is asked, what is right, what it costs and how to fix it
-    #[arg(long, value_name = "ID", value_parser = known_check, conflicts_with_all = ["offline", "only", "json"])]
-    pub explain: Option<&'static CatalogueEntry>,
-}
-
-impl CheckOptions {
-    /// The checks that `--only` names.
-    pub fn selected(&self) -> Vec<&'static CatalogueEntry> {
-        let selected = self.only.iter().flat_map(|selection| match selection {
-            CheckSelection::Check(entry) => std::slice::from_ref(*entry),
-            CheckSelection::Group(group) => group.entries,
-            CheckSelection::Targets => &[],
-        });
-        selected.collect()
-    }
-
-    /// The checks that are left out, each with the reason.
-    pub fn skipped(&self) -> Vec<(&'static CatalogueEntry, String)> {
-        let skipped = self.skip.iter();
-        skipped
-            .map(|skipped| (skipped.entry, skipped.reason.clone()))
-            .collect()
-    }
-}
-
-/// What `--only` selects.
-#[derive(Debug, Clone, Copy)]
-pub enum CheckSelection {
-    /// A check.
-    Check(&'static CatalogueEntry),
-    /// All checks of a group.
-    Group(&'static CheckGroup),
-    /// The targets.
-    Targets,
-}
-
-/// A check that is left out, and why.
-#[derive(Debug, Clone)]
-pub struct SkippedCheck {
-    /// The check.
-    pub entry: &'static CatalogueEntry,
-    /// The reason.
-    pub reason: String,
-}
-
-fn selection(text: &str) -> Result<CheckSelection, &'static str> {
-    if text == "targets" {
-        return Ok(CheckSelection::Targets);
-    }
-    let check = catalogue::find(text).map(CheckSelection::Check);
-    check
-        .or_else(|| catalogue::find_group(text).map(CheckSelection::Group))
-        .ok_or("write targets, or an id or a group that `check --list` shows, such as F1 or Filter")
-}
-
-fn skipped(text: &str) -> Result<SkippedCheck, &'static str> {
-    let (id, reason) = text
-        .split_once('=')
-        .filter(|(_, reason)| !reason.trim().is_empty())
-        .ok_or("write the id and the reason, such as P6=the bank allows 100")?;
-    Ok(SkippedCheck {
-        entry: known_check(id)?,
-        reason: reason.trim().to_owned(),
-    })
-}
-
-fn known_check(text: &str) -> Result<&'static CatalogueEntry, &'static str> {
-    catalogue::find(text).ok_or("write an id that `check --list` shows, such as F1")
 }
 
 /// Options of `quarantine`.

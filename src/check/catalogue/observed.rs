@@ -1,0 +1,62 @@
+use super::{CatalogueEntry, CheckGroup, Level, Scope};
+use crate::check::observed;
+
+pub(super) const GROUP: CheckGroup = CheckGroup {
+    letter: 'V',
+    name: "Observation",
+    entries: &[
+        CatalogueEntry {
+            id: "V1",
+            name: "new records come last",
+            level: Level::Must,
+            scope: Scope::EachList,
+            needs: &["L1", "P8", "P2", "O1", "O3"],
+            asked: "--observe: the list again and again",
+            right: "new records are dated at most a minute before the newest one, and unchanged ones keep their places",
+            cost: "a record that comes late is lost to Formance, polling the service directly. generic-connector finds it if it is within \
+                \"lookback\", else in the next sweep",
+            fix: "date a record when it becomes visible, not when it was entered",
+            example: "updated_at = now(), set in the transaction that commits the record",
+            test: observed::drift,
+        },
+        CatalogueEntry {
+            id: "V2",
+            name: "dates do not go back",
+            level: Level::Must,
+            scope: Scope::EachList,
+            needs: &["L1", "P8", "P2", "O1", "O3"],
+            asked: "--observe: the list again and again",
+            right: "no record has an earlier date than before",
+            cost: "the older content is taken for the newer one, or the change is never seen",
+            fix: "set updatedAt to the time of the change, always",
+            example: "\"updatedAt\":\"2026-11-26T08:00:02Z\"",
+            test: observed::dates,
+        },
+        CatalogueEntry {
+            id: "V3",
+            name: "records stay",
+            level: Level::Must,
+            scope: Scope::EachList,
+            needs: &["L1", "P8", "P2", "O1", "O3"],
+            asked: "--observe: the list again and again",
+            right: "what was listed is listed",
+            cost: "Formance keeps what the service no longer has, and pages shift while they are read",
+            fix: "give a record another status instead of removing it",
+            example: "\"status\":\"CANCELLED\"",
+            test: observed::vanished,
+        },
+        CatalogueEntry {
+            id: "V4",
+            name: "balances follow their at",
+            level: Level::Must,
+            scope: Scope::Accounts,
+            needs: &["L1", "B1", "B4", "B5"],
+            asked: "--observe: the balances of some accounts again and again",
+            right: "at does not go back, and another amount has a later at",
+            cost: "Formance, polling the service directly, rejects or ignores the change",
+            fix: "set at to the time of the last change of any amount",
+            example: "\"at\":\"2026-11-26T08:00:02Z\"",
+            test: observed::balances,
+        },
+    ],
+};

@@ -1,0 +1,229 @@
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::account_balances::AccountBalances;
+use super::query::ListQuery;
+use super::session::Session;
+use super::verdict::{NotPassed, needs, wrong};
+use crate::api::{Record, Stream, Timestamp};
+
+/// Between two looks.
+const APART: Duration = Duration::from_secs(2);
+/// How far behind the newest record a new one may be dated. It is what polls read again.
+const LOOKBACK: Duration = Duration::from_secs(60);
+/// How many pages a look reads at most.
+const MOST_PAGES: u64 = 20;
+/// How many accounts are looked at.
+const ACCOUNTS: usize = 5;
+
+/// What was seen of a list over some time: the first of each thing that must not happen.
+#[derive(Debug, Default)]
+pub(super) struct Observation {
+    /// A record came in front of others, or others changed places.
+    pub drift: Option<NotPassed>,
+    /// A record's date went back.
+    pub back: Option<NotPassed>,
+    /// A record is no longer listed.
+    pub vanished: Option<NotPassed>,
+    /// The list was longer than what was looked at.
+    pub is_partial: bool,
+}
+
+/// What was seen of the balances over some time.
+pub(super) type ObservedBalances = Option<NotPassed>;
+
+/// One look at a list.
+struct Look {
+    /// The date of each record and its place.
+    records: HashMap<String, (Timestamp, usize)>,
+    newest: Option<Timestamp>,
+    is_whole: bool,
+    exchange: usize,
+}
+
+/// Looks at the lists and at some balances again and again.
+pub(super) fn observe(session: &Session, time: Duration) -> Result<Rc<Observed>, NotPassed> {
+    let since = Instant::now();
+    let mut lists: Vec<ListObserver> = Vec::new();
+    for stream in Stream::LISTED {
+        lists.push(ListObserver::begin(session, stream)?);
+    }
+    let accounts = super::balances::accounts(session, ACCOUNTS).unwrap_or_default();
+    let mut before: HashMap<String, AccountBalances> = HashMap::new();
+    let mut balances = None;
+    loop {
+        for account in &accounts {
+            let now = AccountBalances::ask(&session.asker, account)?;
+            if let Some(before) = before.get(account) {
+                balances = balances.or_else(|| balances_problem(account, before, &now));
+            }
+            before.insert(account.clone(), now);
+        }
+        if since.elapsed() >= time {
+            break;
+        }
+        if !session.asker.probe().wait(APART) {
+            return Err(needs("a run that is not stopped"));
+        }
+        for list in &mut lists {
+            list.look(session)?;
+        }
+    }
+    let mut lists = lists.into_iter();
+    Ok(Rc::new(Observed {
+        lists: crate::api::PerStream::from_fn(|stream| match stream {
+            Stream::Balances => Observation::default(),
+            _ => lists.next().map(|list| list.seen).unwrap_or_default(),
+        }),
+        balances,
+    }))
+}
+
+/// What was seen over some time.
+#[derive(Debug)]
+pub(super) struct Observed {
+    pub lists: crate::api::PerStream<Observation>,
+    pub balances: ObservedBalances,
+}
+
+struct ListObserver {
+    stream: Stream,
+    last: Look,
+    /// Every id that was ever listed.
+    known: HashSet<String>,
+    /// What the last look lacked. Only what two looks in a row lack is gone: records move between two pages.
+    lacking: HashSet<String>,
+    looks: usize,
+    seen: Observation,
+}
+
+impl ListObserver {
+    fn begin(session: &Session, stream: Stream) -> Result<ListObserver, NotPassed> {
+        let first = look(session, stream)?;
+        Ok(ListObserver {
+            stream,
+            known: first.records.keys().cloned().collect(),
+            seen: Observation {
+                is_partial: !first.is_whole,
+                ..Observation::default()
+            },
+            last: first,
+            lacking: HashSet::new(),
+            looks: 1,
+        })
+    }
+
+    fn look(&mut self, session: &Session) -> Result<(), NotPassed> {
+        let now = look(session, self.stream)?;
+        self.looks += 1;
+        let drift = self.drift(&now);
+        let seen = &mut self.seen;
+        seen.drift = seen.drift.take().or(drift);
+        for (id, (date, _)) in &now.records {
+            if let Some((before, _)) = self.last.records.get(id)
+                && date < before
+                && seen.back.is_none()
+            {
+                let got = format!(
+                    "{:?} is dated {} after {}",
+                    super::exchange::text(id),
+                    date.second(),
+                    before.second()
+                );
+                seen.back = Some(wrong(got, &[now.exchange]));
+            }
+        }
+        let lacks = |id: &&String| !now.records.contains_key(*id);
+        if now.is_whole {
+            let gone = self.lacking.iter().find(lacks);
+            if let Some(id) = gone.filter(|_| seen.vanished.is_none()) {
+                let got = format!("{:?} is no longer listed", super::exchange::text(id));
+                seen.vanished = Some(wrong(got, &[now.exchange]));
+            }
+            self.lacking = self.last.records.keys().filter(lacks).cloned().collect();
+        }
+        self.known.extend(now.records.keys().cloned());
+        self.last = now;
+        Ok(())
+    }
+
+    /// A record that is new and lies far behind the newest one, or two that have changed places and not their dates.
+    fn drift(&self, now: &Look) -> Option<NotPassed> {
+        let is_late = |date: &Timestamp| {
+            self.last
+                .newest
+                .is_some_and(|newest| newest.since(*date) > LOOKBACK)
+        };
+        // The second look completes the first one.
+        let late = now
+            .records
+            .iter()
+            .find(|(id, (date, _))| self.looks > 2 && !self.known.contains(*id) && is_late(date));
+        if let Some((id, (date, _))) = late {
+            let got = format!(
+                "{:?} is new and dated {}",
+                super::exchange::text(id),
+                date.second()
+            );
+            return Some(wrong(got, &[now.exchange]));
+        }
+        let mut unchanged: Vec<(usize, usize, &String)> = now
+            .records
+            .iter()
+            .filter_map(|(id, (date, place))| {
+                let (before, was) = self.last.records.get(id)?;
+                (before == date).then_some((*was, *place, id))
+            })
+            .collect();
+        unchanged.sort_unstable();
+        let swapped = unchanged.windows(2).find(|pair| pair[1].1 < pair[0].1)?;
+        let (one, other) = (
+            super::exchange::text(swapped[0].2),
+            super::exchange::text(swapped[1].2),
+        );
+        Some(wrong(
+            format!("{other:?} comes before {one:?}, and came behind it"),
+            &[now.exchange],
+        ))
+    }
+}
+
+fn look(session: &Session, stream: Stream) -> Result<Look, NotPassed> {
+    let mut records: Vec<Record> = Vec::new();
+    let (mut is_whole, mut exchange) = (false, 0);
+    for number in 1..=MOST_PAGES {
+        let page = session.fresh_page(&ListQuery::page(stream, number))?;
+        exchange = page.exchange;
+        is_whole = page.length() == 0;
+        if is_whole {
+            break;
+        }
+        records.extend(page.records);
+    }
+    let newest = records.iter().map(|record| record.timestamp).max();
+    let placed = records.into_iter().enumerate();
+    Ok(Look {
+        records: placed
+            .map(|(place, record)| (record.id, (record.timestamp, place)))
+            .collect(),
+        newest,
+        is_whole,
+        exchange,
+    })
+}
+
+fn balances_problem(
+    account: &str,
+    before: &AccountBalances,
+    now: &AccountBalances,
+) -> ObservedBalances {
+    let account = super::exchange::text(account);
+    let exchanges = [before.exchange, now.exchange];
+    let dates = format!("\"at\" is {} after {}", now.at(), before.at());
+    if now.at() < before.at() {
+        return Some(wrong(format!("{account:?}: {dates}"), &exchanges));
+    }
+    let is_changed = now.at() == before.at() && !now.has_amounts_of(before);
+    is_changed.then(|| wrong(format!("{account:?}: other amounts, {dates}"), &exchanges))
+}

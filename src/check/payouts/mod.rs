@@ -1,0 +1,257 @@
+//! Payouts and transfers, which `--pay` makes.
+//!
+//! Each check sends its requests once: a request that is sent again would be a payout too many where the service does not
+//! keep its keys. Between two checks, the transactions are looked at: a payout that no answer tells of is there.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `plan` | what may be paid |
+//! | `memory` | what was paid so far |
+
+mod memory;
+mod plan;
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::asker::{Asked, Asker, CheckRequest};
+use super::session::Session;
+use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
+use crate::api::Stream;
+use crate::psp::ProbeKey;
+use plan::AT_ONCE;
+
+pub(super) use memory::Payments;
+pub use plan::PayPlan;
+
+/// How long a payout may take to be listed.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Between two looks at the transactions.
+const APART: Duration = Duration::from_secs(5);
+/// Bytes.
+const LONG: usize = 10 * 1024;
+
+pub(super) fn is_made(session: &Session, _: Stream) -> Verdict {
+    let payments = payments(session)?;
+    payments.begin(session)?;
+    let asked = pay(session, &payments.plan.body(&payments.key("1")))?;
+    payments.read("1", &asked)?;
+    if asked.status != 201 {
+        let got = format!("{} instead of 201", asked.status);
+        return Err(wrong_at(Level::Should, got, &[asked.exchange]));
+    }
+    payments.prove_none_is_unknown(session)
+}
+
+pub(super) fn repeated(session: &Session, _: Stream) -> Verdict {
+    let payments = payments(session)?;
+    let first = payments.of_key("1").ok_or_else(no_payout)?;
+    let asked = pay(session, &payments.plan.body(&first.key))?;
+    let again = payments.read("1", &asked)?;
+    if again.id != first.id {
+        return Err(other_ids(
+            &[&first.id, &again.id],
+            &[first.exchange, again.exchange],
+        ));
+    }
+    payments.prove_none_is_unknown(session)
+}
+
+pub(super) fn other_amount(session: &Session, _: Stream) -> Verdict {
+    let payments = payments(session)?;
+    let first = payments.of_key("1").ok_or_else(no_payout)?;
+    let mut body = payments.plan.body(&first.key);
+    body["amount"] = json!(format!("{}0", payments.plan.amount));
+    let asked = pay(session, &body)?;
+    payments.prove_none_is_unknown(session)?;
+    match asked.status {
+        409 | 422 => Ok(()),
+        400 => Err(wrong_at(Level::Should, asked.in_words(), &[asked.exchange])),
+        _ => Err(wrong(asked.in_words(), &[first.exchange, asked.exchange])),
+    }
+}
+
+pub(super) fn at_once(session: &Session, _: Stream) -> Verdict {
+    let payments = payments(session)?;
+    let body = payments.plan.body(&payments.key("4"));
+    let kind = payments.plan.kind.name();
+    let asker = &session.asker;
+    let answers: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE)
+            .map(|_| scope.spawn(|| post(asker, kind, &body)))
+            .collect();
+        threads
+            .into_iter()
+            .map(thread::ScopedJoinHandle::join)
+            .collect()
+    });
+    let mut ids: Vec<(String, usize)> = Vec::new();
+    let mut other = None;
+    for answer in answers {
+        let answer = answer.map_err(|_| needs("a check without a bug: please report it"))?;
+        match answer.and_then(|asked| payments.read("4", &asked)) {
+            Ok(made) if ids.iter().any(|(id, _)| *id == made.id) => {}
+            Ok(made) => ids.push((made.id, made.exchange)),
+            Err(failed) => other = Some(failed),
+        }
+    }
+    if let [(one, first), (two, second), ..] = &ids[..] {
+        return Err(other_ids(&[one, two], &[*first, *second]));
+    }
+    payments.prove_none_is_unknown(session)?;
+    match (ids.first(), other) {
+        (Some(_), None) => Ok(()),
+        (Some(_), Some(NotPassed::Wrong(refused))) if is_refusal(session, &refused.exchanges) => {
+            Ok(())
+        }
+        // Whoever got no id asks again, and gets it then.
+        (Some(_), Some(NotPassed::Wrong(failed))) => {
+            Err(wrong_at(Level::Should, failed.got, &failed.exchanges))
+        }
+        (_, Some(failed)) => Err(failed),
+        (None, None) => Err(needs("an answer")),
+    }
+}
+
+pub(super) fn cut_off(session: &Session, _: Stream) -> Verdict {
+    let payments = payments(session)?;
+    let body = payments.plan.body(&payments.key("5"));
+    let (path, json) = (format!("/{}", payments.plan.kind), body.to_string());
+    session.asker.cut(&request(&path, &json))?;
+    let asked = pay(session, &body)?;
+    payments.read("5", &asked)?;
+    payments.prove_none_is_unknown(session)
+}
+
+pub(super) fn broken(session: &Session, _: Stream) -> Verdict {
+    let payments = payments(session)?;
+    let changes = [
+        ("amount", json!("0")),
+        ("amount", json!("-1")),
+        ("amount", json!("1.5")),
+        ("idempotencyKey", Value::Null),
+        (
+            "destinationAccountId",
+            json!("generic-connector-check-nobody"),
+        ),
+    ];
+    let changes: [_; plan::BROKEN] = changes;
+    for (number, (field, value)) in changes.into_iter().enumerate() {
+        let mut body = payments.plan.body(&payments.key(&format!("6-{number}")));
+        if let Some(object) = body.as_object_mut() {
+            object.remove(field);
+            object.extend((!value.is_null()).then(|| (field.to_owned(), value.clone())));
+        }
+        let asked = pay(session, &body)?;
+        if !(400..500).contains(&asked.status) {
+            let sent = if value.is_null() {
+                "missing".to_owned()
+            } else {
+                value.to_string()
+            };
+            let got = format!("{field} {sent}: {}", asked.in_words());
+            return Err(wrong(got, &[asked.exchange]));
+        }
+    }
+    payments.prove_none_is_unknown(session)
+}
+
+pub(super) fn long_texts(session: &Session, _: Stream) -> Verdict {
+    let payments = payments(session)?;
+    let mut body = payments.plan.body(&payments.key("7"));
+    body["description"] = json!("x".repeat(LONG));
+    body["metadata"] = (0..50)
+        .map(|number| (format!("key-{number}"), json!("value")))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let asked = pay(session, &body)?;
+    match asked.status {
+        400 | 413 | 422 => Ok(()),
+        200..300 => payments.read("7", &asked).map(|_| ()),
+        _ => Err(wrong(asked.in_words(), &[asked.exchange])),
+    }
+}
+
+pub(super) fn are_listed(session: &Session, _: Stream) -> Verdict {
+    let payments = payments(session)?;
+    let made = payments.made();
+    if made.is_empty() {
+        return Err(no_payout());
+    }
+    let mut waited = Duration::ZERO;
+    let listed = loop {
+        payments.prove_none_is_unknown(session)?;
+        let listed = payments.listed(session)?;
+        let missing = made
+            .iter()
+            .find(|one| !listed.iter().any(|other| other.id == one.id));
+        let Some(missing) = missing else {
+            break listed;
+        };
+        if waited >= PATIENCE {
+            let id = super::exchange::text(&missing.id);
+            let got = format!("{id:?} is not listed after {} s", waited.as_secs());
+            return Err(wrong(got, &[missing.exchange]));
+        }
+        if !session.asker.probe().wait(APART) {
+            return Err(needs("a run that is not stopped"));
+        }
+        waited += APART;
+    };
+    for transaction in listed {
+        let of = made.iter().find(|one| one.id == transaction.id);
+        if of.is_some_and(|one| one.key != transaction.related) {
+            let id = super::exchange::text(&transaction.id);
+            let got = format!("{id:?} has no relatedTransactionID with the idempotencyKey");
+            return Err(wrong_at(Level::Should, got, &[transaction.exchange]));
+        }
+    }
+    Ok(())
+}
+
+fn payments(session: &Session) -> Result<&Payments, NotPassed> {
+    session.payments.as_ref().ok_or_else(|| needs("--pay"))
+}
+
+fn no_payout() -> NotPassed {
+    needs("a payout that was made")
+}
+
+fn other_ids(ids: &[&str; 2], exchanges: &[usize; 2]) -> NotPassed {
+    let [one, two] = ids.map(super::exchange::text);
+    wrong(
+        format!("{one:?} and {two:?} under one idempotencyKey"),
+        exchanges,
+    )
+}
+
+/// Sends a request for a payout, once.
+fn pay(session: &Session, body: &Value) -> Result<Asked, NotPassed> {
+    let payments = payments(session)?;
+    post(&session.asker, payments.plan.kind.name(), body)
+}
+
+fn post(asker: &Asker, kind: &str, body: &Value) -> Result<Asked, NotPassed> {
+    let (path, json) = (format!("/{kind}"), body.to_string());
+    let sent = asker.ask_once(&request(&path, &json))?;
+    sent.map_err(|(exchange, error)| wrong(error, &[exchange]))
+}
+
+fn request<'a>(path: &'a str, json: &'a str) -> CheckRequest<'a> {
+    CheckRequest {
+        key: ProbeKey::Own,
+        json: Some(json),
+        ..CheckRequest::path(path)
+    }
+}
+
+/// Whether these are answers that ask to come again, because the payout is being made.
+fn is_refusal(session: &Session, exchanges: &[usize]) -> bool {
+    let all = session.asker.exchanges();
+    let mut statuses = exchanges
+        .iter()
+        .filter_map(|number| all.get(*number)?.status());
+    statuses.all(|status| matches!(status, 409 | 422 | 425 | 429))
+}
