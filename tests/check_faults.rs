@@ -23,7 +23,7 @@ const PAY: &str = "--pay payouts --from acc-eur-operating --to ben-vauban --amou
 const OBSERVE: &str = "--observe 16s";
 
 /// A sandbox process and a configuration for it.
-fn sandbox(options: &[&str]) -> (Running, Place) {
+pub fn sandbox(options: &[&str]) -> (Running, Place) {
     let mut command = binary();
     command.args(["sandbox", "--listen", "127.0.0.1:0", "--api-key", KEY]);
     command

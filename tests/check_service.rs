@@ -197,15 +197,6 @@ fn files_have_every_exchange_and_no_key() {
     );
     let failure = "<testcase classname=\"check.P1\" name=\"P1 pageSize up to 100 is honoured (transactions)\">\n      <failure";
     assert!(xml.contains(failure), "{xml}");
-    for mark in ["<testsuite ", "<testcase ", "<failure "] {
-        let name = mark.trim_start_matches('<').trim_end();
-        let closed = xml.matches(&format!("</{name}>")).count();
-        let empty = xml
-            .lines()
-            .filter(|line| line.trim_start().starts_with(mark) && line.ends_with("/>"))
-            .count();
-        assert_eq!(xml.matches(mark).count(), closed + empty, "{mark}");
-    }
     let mut command = place.command("check --only A5");
     command.args(["--har", "/nowhere/check.har"]);
     let ran = run(command);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use serde_json::json;
 
-use crate::support::Place;
+use crate::support::{Place, run};
 
 /// A server's certificate and key, and what `caFile` holds for it.
 struct TestCertificate {
@@ -193,6 +193,39 @@ fn a_private_authority_is_trusted_when_it_is_configured_and_not_before() {
         ran.stderr.contains("\"caFile\"") && ran.stderr.contains("no certificate"),
         "{ran}"
     );
+}
+
+/// Whether `check` warns of the certificate of a server.
+fn warns(certificate: &TestCertificate) -> bool {
+    let (address, _) = serve_tls(certificate);
+    let endpoint = format!("https://localhost:{}", address.port());
+    let place = Place::new(&endpoint, json!({ "caFile": "ca.pem" }));
+    fs::write(place.path().join("ca.pem"), &certificate.ca_file).unwrap();
+    let ran = run(place.command("check --only A5"));
+    assert_eq!(ran.code, Some(0), "{ran}");
+    ran.stdout.contains("warn  A5") && ran.stdout.contains("the certificate expires at 20")
+}
+
+#[test]
+fn a_certificate_that_expires_soon_is_a_warning() {
+    let expires_in = |days: i64| {
+        let mut certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+        let end = end.to_string();
+        let part = |range: std::ops::Range<usize>| end[range].parse::<u8>().unwrap();
+        let year = end[..4].parse().unwrap();
+        certificate.not_after = date_time_ymd(year, part(5..7), part(8..10));
+        let key = KeyPair::generate().unwrap();
+        let certificate = certificate.self_signed(&key).unwrap();
+        let ca_file = certificate.pem();
+        TestCertificate {
+            certificate,
+            key,
+            ca_file,
+        }
+    };
+    assert!(warns(&expires_in(10)));
+    assert!(!warns(&expires_in(30)));
 }
 
 /// A proxy that lets nothing but CONNECT pass.

@@ -10,7 +10,7 @@ use crate::api::object::Balances;
 use crate::api::{Record, Stream};
 
 /// How many accounts are asked for unless all are.
-const SAMPLE: usize = 20;
+pub(super) const SAMPLE: usize = 20;
 /// How many accounts are asked for again.
 const AGAIN: usize = 5;
 /// How often one account is asked for.

@@ -167,8 +167,9 @@ fn judge_latency(times: &[Duration]) -> Verdict {
 }
 
 pub(super) fn at_once(session: &Session, _: Stream) -> Verdict {
-    let accounts =
-        super::balances::accounts(session, MOST_AT_ONCE.min(session.asker.probe().workers()))?;
+    // Those that B1 has asked for.
+    let mut accounts = super::balances::accounts(session, super::balances::SAMPLE)?;
+    accounts.truncate(MOST_AT_ONCE.min(session.asker.probe().workers()));
     if accounts.len() < 2 {
         return Err(needs("two accounts"));
     }

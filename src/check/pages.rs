@@ -2,7 +2,7 @@
 
 use super::query::ListQuery;
 use super::session::Session;
-use super::verdict::{NotPassed, Verdict, needs, wrong};
+use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
 use crate::api::{Record, Stream};
 
 /// A page that no list has.
@@ -151,8 +151,10 @@ pub(super) fn wrong_numbers(session: &Session, stream: Stream) -> Verdict {
         usual.with_size(0),
     ] {
         let asked = session.asker.list(&query)?;
-        if asked.status != 400 {
-            return Err(wrong(asked.in_words(), &[asked.exchange]));
+        match asked.status {
+            400 => {}
+            422 => return Err(wrong_at(Level::Info, asked.in_words(), &[asked.exchange])),
+            _ => return Err(wrong(asked.in_words(), &[asked.exchange])),
         }
     }
     Ok(())

@@ -92,6 +92,8 @@ pub struct CheckRun {
     pub exchanges: Vec<ShownExchange>,
     /// How many accounts the service has, and whether there may be more.
     pub accounts: (usize, bool),
+    /// As many transactions.
+    pub transactions: (usize, bool),
     /// How many requests a poll sends at once.
     pub workers: usize,
     /// Why nothing could be tested, if that is so.
@@ -322,8 +324,11 @@ impl Runner {
         (started, since): (Timestamp, Instant),
         untestable: Option<String>,
     ) -> CheckRun {
-        let accounts = self.session.sample(Stream::Accounts).ok();
-        let accounts = accounts.filter(|_| untestable.is_none());
+        let count = |stream| {
+            let sample = self.session.known_sample(stream);
+            sample.map_or((0, false), |sample| (sample.length(), !sample.is_whole))
+        };
+        let (accounts, transactions) = (count(Stream::Accounts), count(Stream::Transactions));
         let mut results = Vec::new();
         for entry in entries() {
             if !self.is_wanted(entry) {
@@ -344,7 +349,8 @@ impl Runner {
             started,
             elapsed: since.elapsed(),
             results,
-            accounts: accounts.map_or((0, false), |sample| (sample.length(), !sample.is_whole)),
+            accounts,
+            transactions,
             workers: asker.probe().workers(),
             exchanges: std::mem::take(&mut *asker.exchanges()),
             untestable,

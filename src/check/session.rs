@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::account_balances::AccountBalances;
 use super::asker::Asker;
+use super::layout::counted;
 use super::observation::{Observed, observe};
 use super::payouts::Payments;
 use super::query::ListQuery;
@@ -132,6 +133,11 @@ impl Session {
             .clone()
     }
 
+    /// The beginning of a list, if it was read.
+    pub fn known_sample(&self, stream: Stream) -> Option<Rc<Sample>> {
+        self.samples[stream].get()?.clone().ok()
+    }
+
     /// As [`sample`](Session::sample), if it has a record.
     pub fn records(&self, stream: Stream) -> Result<Rc<Sample>, NotPassed> {
         let sample = self.sample(stream)?;
@@ -211,8 +217,12 @@ impl SampledPage {
     /// How many records it has and how they begin, for a verdict.
     pub fn in_words(&self) -> String {
         match self.records.first() {
-            Some(first) => format!("{} records from {:?}", self.length(), escaped(&first.id)),
-            None => format!("{} records", self.length()),
+            Some(first) => format!(
+                "{} from {:?}",
+                counted(self.length(), "record"),
+                escaped(&first.id)
+            ),
+            None => counted(self.length(), "record"),
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Cli {
 pub enum Command {
     /// Show a connector at work on a sample service
     Demo(DemoOptions),
+    /// Write a configuration, and ask the service for its lists
+    Init(InitOptions),
     /// Poll and deliver until stopped, as a service
     Run(ConfigFile),
     /// Poll until caught up, deliver everything and exit, as from cron
@@ -43,6 +45,8 @@ pub enum Command {
     Status(StatusOptions),
     /// Check the Integration Service, the configuration and its targets; this delivers nothing
     Check(Box<CheckOptions>),
+    /// Explain a check, a quirk, an alarm or another message, or how to write a service
+    Explain(ExplainOptions),
     /// Show, retry or drop quarantined records and versions that a target refuses
     Quarantine(QuarantineOptions),
     /// Replay or skip versions of a publisher, or remove it
@@ -77,6 +81,35 @@ pub struct DemoOptions {
     /// Stop after this time instead of on Ctrl-C, such as 10s
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
+}
+
+/// Options of `init`. What is not given is asked for.
+#[derive(Debug, Args)]
+pub struct InitOptions {
+    #[command(flatten)]
+    /// The configuration.
+    pub config: ConfigFile,
+    /// The connector's name, such as acme-bank
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The base URL of the service
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// A file that has the API key of the service, which is copied
+    #[arg(long, value_name = "FILE")]
+    pub api_key_file: Option<PathBuf>,
+}
+
+/// Options of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainOptions {
+    /// The id of a check, such as F1; the letter of a group; a message; or guide, which is how to write a service
+    #[arg(
+        required = true,
+        value_name = "ID|MESSAGE|guide",
+        allow_hyphen_values = true
+    )]
+    pub topic: Vec<String>,
 }
 
 /// Options of `poll`.

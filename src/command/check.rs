@@ -51,30 +51,9 @@ pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
     if !options.json {
         print(&std::mem::take(&mut lines.text));
     }
-    let choice = Choice {
-        only: options.part.selected(),
-        skip: options.part.skipped(),
-    };
-    let modes = Modes {
-        pay: check_pay::confirmed(&options.modes.pay, &config.service.endpoint)?,
-        observe: options.modes.observe,
-        change: options
-            .modes
-            .change
-            .map(|patience| AskPerson { ask, patience }),
-    };
-    let service = asks_service.then(|| check_service(options, &config, choice, modes, stop));
-    if let Some(run) = &service {
-        write_files(options, run)?;
-    }
-    if let Some(run) = &service
-        && !options.json
-    {
-        print(&format!(
-            "\n{}",
-            report::in_words(run, config.polling.period, style())
-        ));
-    }
+    let service = asks_service
+        .then(|| report_on_service(options, &config, stop))
+        .transpose()?;
     let is_about_targets = options.part.only.is_empty() || !asks_service;
     for target in config.publish.iter().flatten().filter(|_| is_about_targets) {
         let name = escaped(&target.name);
@@ -94,6 +73,51 @@ pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
         print(&format!("{gap}{}", lines.text));
     }
     Ok(exit(service.as_ref(), options.strict, lines.has_failures))
+}
+
+/// Checks the service and prints what was found, unless that is part of a document.
+fn report_on_service(
+    options: &CheckOptions,
+    config: &Config,
+    stop: Stop,
+) -> Result<CheckRun, CommandError> {
+    let choice = Choice {
+        only: options.part.selected(),
+        skip: options.part.skipped(),
+    };
+    let change = options.modes.change;
+    let modes = Modes {
+        pay: check_pay::confirmed(&options.modes.pay, &config.service.endpoint)?,
+        observe: options.modes.observe,
+        change: change.map(|patience| AskPerson { ask, patience }),
+    };
+    let run = check_service(options, config, choice, modes, stop);
+    write_files(options, &run)?;
+    if !options.json {
+        let report = report::in_words(&run, config.polling.period, style());
+        print(&format!("\n{report}"));
+    }
+    Ok(run)
+}
+
+/// Runs these checks and no others on the service of that configuration.
+pub(super) fn check_only(
+    config: &Config,
+    only: Vec<&'static CatalogueEntry>,
+    stop: Stop,
+) -> CheckRun {
+    let settings = check::Settings {
+        service: config.service.clone(),
+        choice: Choice {
+            only,
+            skip: Vec::new(),
+        },
+        modes: Modes::default(),
+        sample_pages: 1,
+        all_balances: false,
+        kept: KEPT,
+    };
+    check::run(settings, stop)
 }
 
 pub(super) fn check_service(
@@ -152,7 +176,7 @@ fn asks_service(only: &[CheckSelection]) -> bool {
     only.is_empty() || only.iter().any(is_check)
 }
 
-fn exit(service: Option<&CheckRun>, is_strict: bool, has_failures: bool) -> Exit {
+pub(super) fn exit(service: Option<&CheckRun>, is_strict: bool, has_failures: bool) -> Exit {
     let Some(run) = service else {
         return if has_failures {
             Exit::Findings

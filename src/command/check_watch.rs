@@ -3,27 +3,12 @@ use std::time::Duration;
 
 use super::check::{check_service, style};
 use super::{CommandError, Exit, print};
-use crate::check::catalogue::{CatalogueEntry, GROUPS, find};
+use crate::check::catalogue::BUILD_ORDER;
 use crate::check::report::{self, word};
 use crate::check::{CheckRun, Choice, Level, Modes};
 use crate::cli::CheckOptions;
 use crate::config::Config;
 use crate::stop::Stop;
-
-/// What whoever writes a service builds one after the other: a name, and the checks by ids or letters of groups.
-const STEPS: [(&str, &[&str]); 8] = [
-    ("answers", &["A3", "A6", "L1"]),
-    ("records", &["R"]),
-    ("the key", &["A"]),
-    ("pages and order", &["P", "O", "L2"]),
-    ("the filter", &["F"]),
-    ("balances", &["B"]),
-    (
-        "errors and HTTP",
-        &["E", "H1", "H2", "H3", "H4", "H5", "H8", "H9"],
-    ),
-    ("load", &["H6", "H7"]),
-];
 
 /// The result of each check, by its id and its list.
 type Words = BTreeMap<(&'static str, &'static str), &'static str>;
@@ -39,15 +24,15 @@ pub(super) fn watch(
     loop {
         let mut words = Words::new();
         let mut last = None;
-        for (number, (name, selection)) in (1..).zip(STEPS) {
+        for (number, step) in (1..).zip(&BUILD_ORDER) {
             let choice = Choice {
-                only: checks(selection),
+                only: step.checks(),
                 skip: options.part.skipped(),
             };
             let run = check_service(options, config, choice, Modes::default(), stop.clone());
             words.extend(results(&run));
             let is_stuck = run.untestable.is_some() || !run.failed(Level::Must).is_empty();
-            last = Some((number, name, run));
+            last = Some((number, step.name, run));
             if is_stuck || stop.requested() {
                 break;
             }
@@ -59,7 +44,10 @@ pub(super) fn watch(
             && let Some((number, name, run)) = last
         {
             print(&changes(&before, &words));
-            print(&format!("\nstep {number} of {}, {name}: ", STEPS.len()));
+            print(&format!(
+                "\nstep {number} of {}, {name}: ",
+                BUILD_ORDER.len()
+            ));
             print(&report::in_words(&run, config.polling.period, style()));
             before = words;
         }
@@ -67,17 +55,6 @@ pub(super) fn watch(
             return Ok(Exit::Done);
         }
     }
-}
-
-fn checks(selection: &[&str]) -> Vec<&'static CatalogueEntry> {
-    let mut checks: Vec<&'static CatalogueEntry> =
-        selection.iter().filter_map(|id| find(id)).collect();
-    for group in &GROUPS {
-        if selection.contains(&group.letter.to_string().as_str()) {
-            checks.extend(group.entries);
-        }
-    }
-    checks
 }
 
 fn results(run: &CheckRun) -> Words {

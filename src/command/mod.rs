@@ -7,6 +7,8 @@ mod check_watch;
 mod connector;
 mod demo;
 mod error;
+mod explain;
+mod init;
 mod initiation;
 mod listing;
 mod poll;
@@ -64,7 +66,9 @@ fn run(cli: Cli) -> Exit {
         Command::Poll(options) => poll::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Sweep(options) => sweep::run(&options),
+        Command::Init(options) => init::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Explain(options) => explain::run(&options),
         Command::Publisher(options) => publisher::run(&options),
         Command::Initiation(options) => initiation::run(&options),
         Command::Quarantine(options) => quarantine::run(&options),

@@ -100,7 +100,7 @@ impl Probe {
             None => Method::GET,
         };
         OutgoingRequest {
-            name: format!("{method} {}", api::escaped(&url)),
+            name: format!("{method} {}", api::escaped(url)),
             method,
             url,
             credential: match &request.key {

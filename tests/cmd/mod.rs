@@ -4,6 +4,7 @@
 mod check;
 mod configuration;
 mod demo;
+mod explain;
 mod help;
 mod initiation;
 mod listener;
@@ -12,6 +13,7 @@ mod publisher;
 mod quarantine;
 mod run;
 mod status;
+mod terminal;
 mod verify;
 
 use std::path::Path;
@@ -117,7 +119,7 @@ static VOLATILE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b[0-9a-f]{32}\b", "[ID]"),
         // How long a poll, a sweep and a wait took.
         (
-            r"(retries, |without a newer date, |requests in |checks? in |balances take about )\d+(\.\d)? s\b",
+            r"(retries, |without a newer date, |requests in |checks? in |balances take about |import takes about )\d+(\.\d)? s\b",
             "${1}[SECONDS] s",
         ),
         (r"\b\d+ ms\b", "[MS] ms"),

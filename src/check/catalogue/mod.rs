@@ -1,4 +1,4 @@
-//! The catalogue: every check with its texts, the same ones for the report, `--list` and `--explain`.
+//! The catalogue: every check with its texts, the same ones for the report, `--list` and `explain`, and what messages mean.
 //!
 //! An id never changes its meaning and is never used again: reports, `status` and the documentation refer to it.
 
@@ -6,9 +6,11 @@ mod balances;
 mod changes;
 mod errors;
 mod filter;
+mod guide;
 mod http;
 mod key;
 mod lists;
+mod messages;
 mod observed;
 mod order;
 mod pages;
@@ -21,6 +23,9 @@ use super::layout::wrapped;
 use super::session::Session;
 use super::verdict::{Level, Verdict};
 use crate::api::Stream;
+
+pub use guide::{BUILD_ORDER, guide};
+pub use messages::messages;
 
 /// What a check looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

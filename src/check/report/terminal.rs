@@ -23,6 +23,8 @@ const BEFORE_NAME: usize = 14;
 const NAME: usize = 46;
 /// Characters before the text of a detail.
 const BEFORE_TEXT: usize = 16;
+/// Transactions of a long list, to say how long an import takes.
+const MANY: usize = 10_000;
 /// Requests that a failure shows.
 const MOST_REQUESTS: usize = 3;
 
@@ -260,6 +262,18 @@ fn latency(run: &CheckRun, polling_period: Duration) -> Vec<String> {
             each.as_millis(),
             run.workers,
             polling_period.as_secs()
+        ));
+    }
+    let (transactions, more) = run.transactions;
+    if let Some(each) = percentile(&run.times(Stream::Transactions), 50)
+        && transactions > 100
+    {
+        let count = if more { MANY } else { transactions };
+        let seconds = each.as_secs_f64() * count.div_ceil(100) as f64;
+        let what = if more { "each " } else { "" };
+        lines.push(format!(
+            "A first import takes about {seconds:.1} s for {what}{} transactions.",
+            grouped(count)
         ));
     }
     lines

@@ -1,0 +1,154 @@
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use serde_json::json;
+
+use super::check::{ask, check_only, exit, style};
+use super::{CommandError, Exit, print};
+use crate::check::catalogue::BUILD_ORDER;
+use crate::check::report;
+use crate::cli::InitOptions;
+use crate::config::{self, Config};
+use crate::secret::Secret;
+use crate::signals;
+
+/// The file of the key, in the folder of the configuration.
+const KEY_FILE: &str = "keys/apiKey";
+
+/// Writes a configuration and the key's file, which must not exist, and asks the service for its lists.
+pub(super) fn run(options: &InitOptions) -> Result<Exit, CommandError> {
+    let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
+    let file = &options.config.config;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let key_file = folder.join(KEY_FILE);
+    if let Some(existing) = [file, &key_file].into_iter().find(|file| file.exists()) {
+        return Err(CommandError::failed(format!(
+            "{} exists already: edit it, or name another configuration with --config",
+            existing.display()
+        )));
+    }
+    let name = given(
+        options.name.as_ref(),
+        "The connector's name, such as acme-bank: ",
+    )?;
+    let endpoint = given(options.endpoint.as_ref(), "The service's URL: ")?;
+    let key = key(options)?;
+    // Nothing is written that cannot be used.
+    let whole = json!({ "name": name, "endpoint": endpoint, "apiKey": key.expose() });
+    let config = Config::parse(&whole.to_string(), file)?;
+    // There, systemd passes the key to the service, whose user cannot read the file.
+    let is_of_the_machine = file == Path::new(config::DEFAULT_FILE);
+    let mut written = json!({ "name": name, "endpoint": endpoint });
+    if !is_of_the_machine {
+        written["apiKeyFile"] = json!(KEY_FILE);
+    }
+    folder_for(&key_file, folder)?;
+    write(&key_file, key.expose(), 0o600)?;
+    let mode = if is_of_the_machine { 0o644 } else { 0o600 };
+    write(file, &format!("{written:#}"), mode)?;
+    print(&format!(
+        "wrote {} and {}\n\n",
+        file.display(),
+        key_file.display()
+    ));
+    let run = check_only(&config, BUILD_ORDER[0].checks(), stop);
+    print(&report::in_words(&run, config.polling.period, style()));
+    let exit = exit(Some(&run), false, false);
+    if exit == Exit::Done {
+        let credentials = if is_of_the_machine {
+            format!(
+                "CREDENTIALS_DIRECTORY={} ",
+                key_file.parent().unwrap_or(folder).display()
+            )
+        } else {
+            String::new()
+        };
+        print(&format!(
+            "\nThe service answers. Next: {credentials}generic-connector check --config {}\n",
+            file.display()
+        ));
+    }
+    Ok(exit)
+}
+
+fn given(option: Option<&String>, question: &str) -> Result<String, CommandError> {
+    let text = option
+        .cloned()
+        .or_else(|| ask(question))
+        .unwrap_or_default();
+    match text.trim() {
+        "" => Err(CommandError::new(
+            Exit::Usage,
+            "an answer is missing: give --name, --endpoint and --api-key-file, or answer on a terminal",
+        )),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// The key, from its file or from the terminal, which does not show it.
+fn key(options: &InitOptions) -> Result<Secret, CommandError> {
+    let text = match &options.api_key_file {
+        Some(file) => fs::read_to_string(file).map_err(|error| {
+            CommandError::failed(format!("cannot read {}: {error}", file.display()))
+        })?,
+        None => unseen(|| given(None, "The service's API key (it is not shown): "))?,
+    };
+    let key = Secret::new(text.trim().to_owned());
+    match key.problem() {
+        Some(problem) => Err(CommandError::new(
+            Exit::Usage,
+            format!("the API key {problem}"),
+        )),
+        None => Ok(key),
+    }
+}
+
+/// Does something while the terminal does not show what is typed.
+fn unseen<T>(act: impl FnOnce() -> T) -> T {
+    let stdin = std::io::stdin();
+    let Ok(shown) = tcgetattr(&stdin) else {
+        return act();
+    };
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    // Where this fails, the key is shown, as everything else is.
+    let _ = tcsetattr(&stdin, OptionalActions::Flush, &hidden);
+    let done = act();
+    let _ = tcsetattr(&stdin, OptionalActions::Flush, &shown);
+    // The line break was not shown either.
+    let _ = std::io::stderr().write_all(b"\n");
+    done
+}
+
+/// Makes the folder of the configuration, and in it the folder of the key.
+fn folder_for(key_file: &Path, folder: &Path) -> Result<(), CommandError> {
+    let failed = |path: &Path, error: std::io::Error| {
+        CommandError::failed(format!("cannot make {}: {error}", path.display()))
+    };
+    if !folder.as_os_str().is_empty() {
+        fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+    }
+    let keys = key_file.parent().unwrap_or(folder);
+    if keys.is_dir() {
+        return Ok(());
+    }
+    let made = DirBuilder::new().mode(0o700).create(keys);
+    made.map_err(|error| failed(keys, error))
+}
+
+fn write(file: &Path, text: &str, mode: u32) -> Result<(), CommandError> {
+    let opened = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(file);
+    let written = opened.and_then(|mut file| {
+        writeln!(file, "{text}")?;
+        file.sync_all()
+    });
+    written
+        .map_err(|error| CommandError::failed(format!("cannot write {}: {error}", file.display())))
+}

@@ -1,0 +1,152 @@
+//! `init`: a newcomer's first minute.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::{FakePsp, KEY, Ran, binary, run};
+
+fn init(folder: &Path, options: &[&str]) -> Command {
+    let mut command = binary();
+    command
+        .arg("init")
+        .arg("--config")
+        .arg(folder.join("conf/generic.json"));
+    command.args(options);
+    command
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// The configuration and the key that were written.
+fn written(folder: &Path) -> Value {
+    let (config, key) = (
+        folder.join("conf/generic.json"),
+        folder.join("conf/keys/apiKey"),
+    );
+    assert_eq!((mode(&config), mode(&key)), (0o600, 0o600));
+    assert_eq!(fs::read_to_string(key).unwrap(), format!("{KEY}\n"));
+    serde_json::from_str(&fs::read_to_string(config).unwrap()).unwrap()
+}
+
+fn is_without_key(ran: &Ran) {
+    assert!(!ran.to_string().contains(KEY), "{ran}");
+}
+
+#[test]
+fn it_writes_what_it_was_given_and_asks_the_service() {
+    let psp = FakePsp::with_a_bank();
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    fs::write(&key, format!("{KEY}\n")).unwrap();
+    let options = [
+        "--name",
+        "acme",
+        "--endpoint",
+        &psp.url(),
+        "--api-key-file",
+        key.to_str().unwrap(),
+    ];
+    let ran = run(init(folder.path(), &options));
+    assert_eq!(ran.code, Some(0), "{ran}");
+    is_without_key(&ran);
+    let expected = json!({ "name": "acme", "endpoint": psp.url(), "apiKeyFile": "keys/apiKey" });
+    assert_eq!(written(folder.path()), expected);
+    assert!(
+        ran.stdout.contains("pass  L1") && ran.stdout.contains("The service answers. Next: "),
+        "{ran}"
+    );
+    let mut check = binary();
+    check
+        .args(["check", "--offline", "--config"])
+        .arg(folder.path().join("conf/generic.json"));
+    assert_eq!(run(check).code, Some(0));
+    let again = run(init(folder.path(), &options));
+    assert!(
+        again.code == Some(1) && again.stderr.contains("exists already"),
+        "{again}"
+    );
+}
+
+#[test]
+fn it_asks_for_what_it_was_not_given() {
+    let psp = FakePsp::with_a_bank();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = init(folder.path(), &[]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let answers = format!("acme\n{}\n{KEY}\n", psp.url());
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(answers.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("The service's API key (it is not shown): ") && !said.contains(KEY),
+        "{said}"
+    );
+    assert_eq!(written(folder.path())["name"], "acme");
+}
+
+#[test]
+fn nothing_is_written_that_cannot_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    fs::write(&key, KEY).unwrap();
+    let key = key.to_str().unwrap();
+    for (endpoint, code) in [("integration.example.com", 78), ("", 64)] {
+        let ran = run(init(
+            folder.path(),
+            &[
+                "--name",
+                "acme",
+                "--endpoint",
+                endpoint,
+                "--api-key-file",
+                key,
+            ],
+        ));
+        assert_eq!(ran.code, Some(code), "{ran}");
+    }
+    let ran = run(init(
+        folder.path(),
+        &[
+            "--name",
+            "acme",
+            "--endpoint",
+            "https://a.example",
+            "--api-key-file",
+            "/nowhere",
+        ],
+    ));
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(!folder.path().join("conf").exists());
+    // A service that is not there yet is no reason to ask for everything again.
+    let ran = run(init(
+        folder.path(),
+        &[
+            "--name",
+            "acme",
+            "--endpoint",
+            "http://127.0.0.1:9",
+            "--api-key-file",
+            key,
+        ],
+    ));
+    assert_eq!(ran.code, Some(1), "{ran}");
+    written(folder.path());
+}
