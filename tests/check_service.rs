@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use generic_connector::Timestamp;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    FakePsp, KEY, LISTEN_KEY, Listening, Manners, Place, Ran, Reply, Running, run,
+    FakePsp, KEY, LISTEN_KEY, Listening, Manners, Place, Ran, Reply, Running, at_second, run,
 };
 
 /// The ids of the checks with one of these results in the JSON of a run.
@@ -135,6 +136,44 @@ fn a_good_service_passes_and_nothing_is_written() {
     );
     // Nothing but a request without a key may change anything.
     assert_eq!(psp.posts(), []);
+}
+
+/// It was read for eight pages, and what lies behind them was called lost.
+#[test]
+fn a_tie_of_many_pages_is_read_to_its_end() {
+    let (psp, place) = service(Manners::default());
+    psp.remove_transactions();
+    for number in 0..1_020 {
+        let second = if number < 950 { 0 } else { number - 900 };
+        psp.add_transaction(&format!("tx-{number:04}"), &at_second(second));
+    }
+    let (document, ran) = document(&place, "--only O2");
+    assert_eq!(ids(&document, &["fail"]), BTreeSet::new(), "{ran}");
+    assert!(ids(&document, &["pass"]).contains("O2"), "{ran}");
+}
+
+#[test]
+fn of_a_long_list_the_end_is_observed() {
+    let (psp, place) = service(Manners::default());
+    psp.remove_transactions();
+    for number in 0..2_010 {
+        psp.add_transaction(&format!("tx-{number:04}"), &at_second(number));
+    }
+    let now = Timestamp::now().to_string();
+    psp.add_transaction("tx-new", &now);
+    let (document, ran) = document(&place, "--only V1,V3 --observe 1s");
+    let checks = document["checks"].as_array().unwrap();
+    assert!(
+        checks.iter().all(|check| check["result"] == "pass"),
+        "{ran}"
+    );
+    let window = |path: &String| {
+        path.starts_with("/transactions?page=1&pageSize=100&sort=updatedAt%3Aasc&updatedAtFrom=")
+    };
+    assert!(
+        psp.requests().iter().filter(|path| window(path)).count() >= 2,
+        "{ran}"
+    );
 }
 
 #[test]

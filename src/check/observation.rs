@@ -6,7 +6,7 @@ use super::account_balances::AccountBalances;
 use super::query::ListQuery;
 use super::session::Session;
 use super::verdict::{NotPassed, needs, wrong};
-use crate::api::{Record, Stream, Timestamp};
+use crate::api::{PerStream, Record, Second, Stream, Timestamp};
 
 /// Between two looks.
 const APART: Duration = Duration::from_secs(2);
@@ -14,6 +14,8 @@ const APART: Duration = Duration::from_secs(2);
 const LOOKBACK: Duration = Duration::from_secs(60);
 /// How many pages a look reads at most.
 const MOST_PAGES: u64 = 20;
+/// Seconds. Of a longer list, the records from so long ago on are looked at.
+const WINDOWS: [u64; 3] = [30 * 86_400, 7 * 86_400, 86_400];
 /// How many accounts are looked at.
 const ACCOUNTS: usize = 5;
 
@@ -26,7 +28,7 @@ pub(super) struct Observation {
     pub back: Option<NotPassed>,
     /// A record is no longer listed.
     pub vanished: Option<NotPassed>,
-    /// The list was longer than what was looked at.
+    /// The list has too many new records to look at them all.
     pub is_partial: bool,
 }
 
@@ -72,7 +74,7 @@ pub(super) fn observe(session: &Session, time: Duration) -> Result<Rc<Observed>,
     }
     let mut lists = lists.into_iter();
     Ok(Rc::new(Observed {
-        lists: crate::api::PerStream::from_fn(|stream| match stream {
+        lists: PerStream::from_fn(|stream| match stream {
             Stream::Balances => Observation::default(),
             _ => lists.next().map(|list| list.seen).unwrap_or_default(),
         }),
@@ -83,12 +85,14 @@ pub(super) fn observe(session: &Session, time: Duration) -> Result<Rc<Observed>,
 /// What was seen over some time.
 #[derive(Debug)]
 pub(super) struct Observed {
-    pub lists: crate::api::PerStream<Observation>,
+    pub lists: PerStream<Observation>,
     pub balances: ObservedBalances,
 }
 
 struct ListObserver {
     stream: Stream,
+    /// Where it begins to look, if not at the beginning.
+    from: Option<Second>,
     last: Look,
     /// Every id that was ever listed.
     known: HashSet<String>,
@@ -100,9 +104,18 @@ struct ListObserver {
 
 impl ListObserver {
     fn begin(session: &Session, stream: Stream) -> Result<ListObserver, NotPassed> {
-        let first = look(session, stream)?;
+        let mut from = None;
+        let mut first = look(session, stream, from)?;
+        for window in WINDOWS {
+            if first.is_whole {
+                break;
+            }
+            from = Some(Timestamp::now().second().earlier(window));
+            first = look(session, stream, from)?;
+        }
         Ok(ListObserver {
             stream,
+            from,
             known: first.records.keys().cloned().collect(),
             seen: Observation {
                 is_partial: !first.is_whole,
@@ -115,7 +128,7 @@ impl ListObserver {
     }
 
     fn look(&mut self, session: &Session) -> Result<(), NotPassed> {
-        let now = look(session, self.stream)?;
+        let now = look(session, self.stream, self.from)?;
         self.looks += 1;
         let drift = self.drift(&now);
         let seen = &mut self.seen;
@@ -189,11 +202,13 @@ impl ListObserver {
     }
 }
 
-fn look(session: &Session, stream: Stream) -> Result<Look, NotPassed> {
+fn look(session: &Session, stream: Stream, from: Option<Second>) -> Result<Look, NotPassed> {
     let mut records: Vec<Record> = Vec::new();
     let (mut is_whole, mut exchange) = (false, 0);
     for number in 1..=MOST_PAGES {
-        let page = session.fresh_page(&ListQuery::page(stream, number))?;
+        let query = ListQuery::page(stream, number);
+        let query = from.into_iter().fold(query, ListQuery::from);
+        let page = session.fresh_page(&query)?;
         exchange = page.exchange;
         is_whole = page.length() == 0;
         if is_whole {

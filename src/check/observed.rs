@@ -1,13 +1,17 @@
 //! What `--observe` sees: lists and balances while they change.
 
-use super::observation::Observed;
+use std::rc::Rc;
+
+use super::observation::{Observation, Observed};
 use super::session::Session;
 use super::verdict::{NotPassed, Verdict, needs};
 use crate::api::Stream;
-use std::rc::Rc;
 
 pub(super) fn drift(session: &Session, stream: Stream) -> Verdict {
-    found(observed(session)?.lists[stream].drift.as_ref())
+    let observed = observed(session)?;
+    let list = &observed.lists[stream];
+    found(list.drift.as_ref())?;
+    is_seen(list)
 }
 
 pub(super) fn dates(session: &Session, stream: Stream) -> Verdict {
@@ -18,14 +22,19 @@ pub(super) fn vanished(session: &Session, stream: Stream) -> Verdict {
     let observed = observed(session)?;
     let list = &observed.lists[stream];
     found(list.vanished.as_ref())?;
-    if list.is_partial {
-        return Err(needs("a list of at most 20 pages"));
-    }
-    Ok(())
+    is_seen(list)
 }
 
 pub(super) fn balances(session: &Session, _: Stream) -> Verdict {
     found(observed(session)?.balances.as_ref())
+}
+
+/// Nothing can be said about the end of a list that was not looked at.
+fn is_seen(list: &Observation) -> Verdict {
+    if list.is_partial {
+        return Err(needs("a list with at most 2,000 records a day"));
+    }
+    Ok(())
 }
 
 fn observed(session: &Session) -> Result<Rc<Observed>, NotPassed> {

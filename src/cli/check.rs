@@ -16,7 +16,7 @@ pub struct CheckOptions {
     pub config: ConfigFile,
     #[command(flatten)]
     /// What is looked at.
-    pub part: CheckedPart,
+    pub part: CheckSubject,
     /// End with 2 also after a warning, or if a must could not be verified
     #[arg(long)]
     pub strict: bool,
@@ -51,7 +51,7 @@ pub struct CheckOptions {
 
 /// What `check` looks at.
 #[derive(Debug, Args)]
-pub struct CheckedPart {
+pub struct CheckSubject {
     /// Run only these checks, named by id or group, or only look at the targets; repeatable
     #[arg(long, value_name = "ID|GROUP|targets", value_delimiter = ',', value_parser = selection)]
     pub only: Vec<CheckSelection>,
@@ -109,7 +109,7 @@ pub struct PayOptions {
     pub yes: Option<String>,
 }
 
-impl CheckedPart {
+impl CheckSubject {
     /// The checks that `--only` names.
     pub fn selected(&self) -> Vec<&'static CatalogueEntry> {
         let selected = self.only.iter().flat_map(|selection| match selection {

@@ -50,10 +50,11 @@ fn announcement(plan: &PayPlan, endpoint: &str) -> String {
         currency,
         ..
     } = plan;
+    let other_amount = plan.other_amount();
     let (if_right, at_most) = (PayPlan::IF_RIGHT, PayPlan::AT_MOST);
     format!(
         "--pay makes {kind} at {endpoint} from {} to {}: {if_right} of {amount} {currency} each, {sum} {currency} in all, if the \
-        service is right.\nIf it is not, at most {at_most} {kind}; one of them may be of {amount}0. It ends at the first proof of one \
+        service is right.\nIf it is not, at most {at_most} {kind}; one of them may be of {other_amount}. It ends at the first proof of one \
         that should not be.",
         escaped(from),
         escaped(to)

@@ -63,7 +63,7 @@ pub(super) fn other_amount(session: &Session, _: Stream) -> Verdict {
     let payments = payments(session)?;
     let first = payments.of_key("1").ok_or_else(no_payout)?;
     let mut body = payments.plan.body(&first.key);
-    body["amount"] = json!(format!("{}0", payments.plan.amount));
+    body["amount"] = json!(payments.plan.other_amount());
     let asked = pay(session, &body)?;
     payments.prove_none_is_unknown(session)?;
     match asked.status {
@@ -88,30 +88,32 @@ pub(super) fn at_once(session: &Session, _: Stream) -> Verdict {
             .collect()
     });
     let mut ids: Vec<(String, usize)> = Vec::new();
-    let mut other = None;
+    let mut failures = Vec::new();
     for answer in answers {
         let answer = answer.map_err(|_| needs("a check without a bug: please report it"))?;
         match answer.and_then(|asked| payments.read("4", &asked)) {
             Ok(made) if ids.iter().any(|(id, _)| *id == made.id) => {}
             Ok(made) => ids.push((made.id, made.exchange)),
-            Err(failed) => other = Some(failed),
+            Err(failed) => failures.push(failed),
         }
     }
     if let [(one, first), (two, second), ..] = &ids[..] {
         return Err(other_ids(&[one, two], &[*first, *second]));
     }
     payments.prove_none_is_unknown(session)?;
-    match (ids.first(), other) {
-        (Some(_), None) => Ok(()),
-        (Some(_), Some(NotPassed::Wrong(refused))) if is_refusal(session, &refused.exchanges) => {
-            Ok(())
-        }
+    if ids.is_empty() {
+        return Err(failures.pop().unwrap_or_else(no_payout));
+    }
+    let failed = failures
+        .into_iter()
+        .find(|failed| !asks_to_wait(session, failed));
+    match failed {
         // Whoever got no id asks again, and gets it then.
-        (Some(_), Some(NotPassed::Wrong(failed))) => {
+        Some(NotPassed::Wrong(failed)) => {
             Err(wrong_at(Level::Should, failed.got, &failed.exchanges))
         }
-        (_, Some(failed)) => Err(failed),
-        (None, None) => Err(needs("an answer")),
+        Some(other) => Err(other),
+        None => Ok(()),
     }
 }
 
@@ -247,10 +249,14 @@ fn request<'a>(path: &'a str, json: &'a str) -> CheckRequest<'a> {
     }
 }
 
-/// Whether these are answers that ask to come again, because the payout is being made.
-fn is_refusal(session: &Session, exchanges: &[usize]) -> bool {
+/// Whether it is an answer that asks to come again, because the payout is being made.
+fn asks_to_wait(session: &Session, failed: &NotPassed) -> bool {
+    let NotPassed::Wrong(failed) = failed else {
+        return false;
+    };
     let all = session.asker.exchanges();
-    let mut statuses = exchanges
+    let mut statuses = failed
+        .exchanges
         .iter()
         .filter_map(|number| all.get(*number)?.status());
     statuses.all(|status| matches!(status, 409 | 422 | 425 | 429))

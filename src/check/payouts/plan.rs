@@ -1,3 +1,4 @@
+use num_bigint::BigInt;
 use serde_json::json;
 
 use crate::api::{Initiation, InitiationRequest, Invalid};
@@ -37,6 +38,12 @@ impl PayPlan {
     /// The request for one under that key.
     pub(super) fn request(&self, key: &str) -> Result<InitiationRequest, Invalid> {
         InitiationRequest::read(self.body(key).to_string().as_bytes())
+    }
+
+    /// An amount that is not that of the plan: one more.
+    pub fn other_amount(&self) -> String {
+        let amount: BigInt = self.amount.parse().unwrap_or_default();
+        (amount + 1u8).to_string()
     }
 
     /// The body of a request under that key, to be changed.
