@@ -13,7 +13,7 @@ use crate::support::{Place, run};
 
 /// Services that are run at the same time.
 const AT_ONCE: usize = 6;
-/// Faults of which a poll does not come to an end in the time of a test.
+/// Faults with which a poll does not end in the time of a test.
 const WITHOUT_END: [&str; 1] = ["endless"];
 
 /// The records that a poll puts into quarantine.

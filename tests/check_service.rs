@@ -283,7 +283,10 @@ fn a_watch_shows_what_changed() {
     let mut running = Running::start(command);
     let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
     let mut until = |text: &str| {
-        let found = lines.by_ref().any(|line| line.unwrap().contains(text));
+        let found = lines.by_ref().map(Result::unwrap).any(|line| {
+            assert!(!line.contains(KEY), "{line}");
+            line.contains(text)
+        });
         assert!(found, "no {text}");
     };
     until("step 4 of 8, pages and order: ");

@@ -15,7 +15,7 @@ const APART: Duration = Duration::from_secs(1);
 const STAYS: Duration = Duration::from_secs(10);
 /// How many pages a look reads at most.
 const MOST_PAGES: u64 = 20;
-/// Seconds. Of transactions, those are looked at that changed in the last day.
+/// Seconds. Transactions are looked at if they changed in that time.
 const BEFORE: u64 = 86_400;
 
 type Looked = HashMap<String, Record>;

@@ -14,7 +14,7 @@ const APART: Duration = Duration::from_secs(2);
 const LOOKBACK: Duration = Duration::from_secs(60);
 /// How many pages a look reads at most.
 const MOST_PAGES: u64 = 20;
-/// Seconds. Of a longer list, the records from so long ago on are looked at.
+/// Seconds. A longer list is looked at from so long ago on.
 const WINDOWS: [u64; 3] = [30 * 86_400, 7 * 86_400, 86_400];
 /// How many accounts are looked at.
 const ACCOUNTS: usize = 5;

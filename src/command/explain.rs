@@ -19,7 +19,7 @@ pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CommandError> {
     let words: Vec<&str> = topic
         .split(|character: char| !character.is_ascii_alphanumeric())
         .collect();
-    // A message has the id as it is written; who asks for one may write f1.
+    // A message has ids as they are written; a person may also write f1.
     let named = entries().filter(|entry| words.contains(&entry.id));
     let mut checks: Vec<&CatalogueEntry> = named.collect();
     if checks.is_empty() {

@@ -126,7 +126,7 @@ impl Transport {
             answer_within: Some(PATIENCE),
         };
         if let Err(error) = self.send_once(request, request.url, manner) {
-            log::debug!("{}: {error}, as it was to be", request.name);
+            log::debug!("{}: cut on purpose: {error}", request.name);
         }
     }
 

@@ -108,7 +108,7 @@ pub(super) fn at_once(session: &Session, _: Stream) -> Verdict {
         .into_iter()
         .find(|failed| !asks_to_wait(session, failed));
     match failed {
-        // Whoever got no id asks again, and gets it then.
+        // A client without an id asks again and gets it then.
         Some(NotPassed::Wrong(failed)) => {
             Err(wrong_at(Level::Should, failed.got, &failed.exchanges))
         }

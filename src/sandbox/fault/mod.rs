@@ -209,7 +209,7 @@ pub(super) struct FaultMemory {
     asked: Mutex<HashMap<String, u64>>,
 }
 
-/// Only who observes a service asks so often for the same.
+/// Only an observation asks so often for the same.
 const OFTEN: u64 = 10;
 
 impl FaultMemory {
