@@ -59,6 +59,15 @@ pub enum Alarm {
         /// The id of one.
         id: String,
     },
+    /// Transactions wait for others that they relate to, and no sweep can decide about them.
+    RelativesWaiting {
+        /// How many versions wait.
+        waiting: i64,
+        /// The id of a transaction that they wait for.
+        id: String,
+        /// Since when the first of them has waited.
+        since: Second,
+    },
     /// The text of a version is not the one that was stored.
     Damaged(DamagedVersion),
     /// What the journal has of a payout or transfer is not what was written down.
@@ -144,6 +153,9 @@ impl fmt::Display for Alarm {
             }
             Alarm::ListAhead { stream, bound } => f.write_str(&list_ahead(stream, *bound)),
             Alarm::RelativesAlone { missing, id } => f.write_str(&relatives_alone(*missing, id)),
+            Alarm::RelativesWaiting { waiting, id, since } => {
+                f.write_str(&relatives_waiting(*waiting, id, *since))
+            }
             Alarm::Damaged(version) => version.fmt(f),
             Alarm::DamagedInitiation(initiation) => initiation.fmt(f),
             Alarm::OutcomeUnknown { kind, key, reason } => {
@@ -187,6 +199,15 @@ fn relatives_alone(missing: i64, id: &str) -> String {
     format!(
         "transactions: the service lists others that relate to {missing} which it does not list, such as \"{}\", so Formance \
          shows only what relates to them, with amounts that may be wrong: have the service list them",
+        escaped(id)
+    )
+}
+
+fn relatives_waiting(waiting: i64, id: &str, since: Second) -> String {
+    format!(
+        "transactions: {waiting} versions are not in the list, the first of them since {since}: they relate to transactions \
+         such as \"{}\" that the service does not list, and no sweep has read the transactions to their end; the log says \
+         why a sweep skips them",
         escaped(id)
     )
 }

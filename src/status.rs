@@ -11,7 +11,7 @@ use crate::health::Alarm;
 use crate::publish::LedgerFigures;
 use crate::store::{
     self, DamagedInitiation, InitiationState, Overview, PollOutcome, PollRow, PublisherLine,
-    Snapshot, SweepRow, Unsettled,
+    Snapshot, SweepRow, SweepTimes, Unsettled,
 };
 
 /// How many polls are shown, the newest ones.
@@ -35,19 +35,19 @@ pub struct Status {
 }
 
 impl Status {
-    /// Reads the state in that directory. `period` and `sweep_period`: how often its connector polls and sweeps.
+    /// Reads the state in that directory. `period`: how often its connector polls.
     pub fn read(
         directory: &Path,
         period: Duration,
-        sweep_period: Duration,
+        times: SweepTimes,
     ) -> Result<Status, store::Error> {
         let snapshot = Snapshot::open(directory)?;
-        let overview = snapshot.overview(POLLS, sweep_period.as_secs())?;
+        let overview = snapshot.overview(POLLS, times)?;
         let ledgers = overview.publishers.iter();
         let ledgers = ledgers
             .map(|publisher| LedgerFigures::read(&snapshot.memory(&publisher.name)))
             .collect::<Result<_, _>>()?;
-        let alarms = alarms(&overview, period, Timestamp::now().second());
+        let alarms = alarms(&overview, period, times, Timestamp::now().second());
         Ok(Status {
             overview,
             ledgers,
@@ -131,7 +131,7 @@ fn poll_in_json(poll: &PollRow) -> Value {
 }
 
 /// The alarms of a state.
-fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
+fn alarms(overview: &Overview, period: Duration, times: SweepTimes, now: Second) -> Vec<Alarm> {
     let position = |text: &String| text.clone().try_into().ok();
     let cursors = overview.cursors.iter().filter_map(|cursor| {
         let position = cursor.position.as_ref().and_then(position);
@@ -159,6 +159,7 @@ fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
     let damaged = overview.damaged.iter().cloned().map(Alarm::Damaged);
     let relatives = &overview.lists.relatives;
     let missing = Alarm::of_missing(relatives.missing, relatives.missing_id.as_deref());
+    let waiting = relatives_waiting(overview, times, now);
     let room = overview.state.free_bytes.and_then(Alarm::of_room);
     silence(overview, period, now)
         .into_iter()
@@ -169,7 +170,22 @@ fn alarms(overview: &Overview, period: Duration, now: Second) -> Vec<Alarm> {
         .chain(initiations)
         .chain(damaged)
         .chain(missing)
+        .chain(waiting)
         .collect()
+}
+
+/// The alarm of transactions that wait although several sweeps could have decided about them.
+fn relatives_waiting(overview: &Overview, times: SweepTimes, now: Second) -> Option<Alarm> {
+    let line = &overview.lists.relatives;
+    let longest = times.lookback.saturating_add(2 * times.period);
+    let since = line
+        .waiting_since
+        .filter(|since| now.since(*since) > longest)?;
+    Some(Alarm::RelativesWaiting {
+        waiting: line.waiting,
+        id: line.waiting_for.clone()?,
+        since,
+    })
 }
 
 /// The alarm of a payout or transfer, if it is one.

@@ -93,7 +93,7 @@ fn a_state_of_layout_4_is_brought_up_to_date_and_its_figures_stay() {
     let stack = Connectivity::start();
     let place = state_of_layout_4(&psp, &stack);
     let ran = place.poll_well();
-    assert!(ran.stderr.contains("the state from layout 4 to 7"), "{ran}");
+    assert!(ran.stderr.contains("the state from layout 4 to 8"), "{ran}");
     assert!(place.state().join("state.sqlite3.layout-4").exists());
     // What `status` showed before, in the words of the version that skipped them.
     let mut shown = publisher(&place);
@@ -216,7 +216,7 @@ fn a_state_of_layout_3_5_or_6_is_brought_up_to_date_and_its_publishers_go_on() {
         let succeeded = json!({ "status": "SUCCEEDED", "updatedAt": "2024-03-01T00:00:01Z" });
         psp.change_transaction("open", succeeded);
         let ran = place.poll_well();
-        let migrated = format!("the state from layout {layout} to 7");
+        let migrated = format!("the state from layout {layout} to 8");
         assert!(ran.stderr.contains(&migrated), "{ran}");
         assert_eq!(place.changes().len(), before + 2);
         // It was shown as it was sent before, and goes on so: no capture is added.
@@ -232,6 +232,31 @@ fn a_state_of_layout_3_5_or_6_is_brought_up_to_date_and_its_publishers_go_on() {
         new.poll_well();
         assert_eq!(columns(&open(&place)), columns(&open(&new)));
     }
+}
+
+#[test]
+fn what_waits_in_a_state_of_layout_7_is_decided_by_the_next_sweep() {
+    let psp = FakePsp::with_a_bank();
+    let mut refund = with_status("refund", "2024-02-20T00:00:00Z", "REFUNDED", "100");
+    refund["relatedTransactionID"] = json!("unlisted");
+    psp.add_raw_transaction(refund);
+    let place = polled_with_layout(&psp, include_str!("layouts/7.sql"));
+    let held =
+        |place: &Place| open(place).query_row("SELECT count(*) FROM held", [], |row| row.get(0));
+    assert_eq!(held(&place), Ok(1));
+    let ran = place.poll_well();
+    assert!(ran.stderr.contains("the state from layout 7 to 8"), "{ran}");
+    assert_eq!(held(&place), Ok(1));
+    place.age();
+    let ran = place.poll_well();
+    assert!(
+        ran.stderr.contains("1 that waited for it are listed"),
+        "{ran}"
+    );
+    assert_eq!(held(&place), Ok(0));
+    let new = Place::new(&psp.url(), json!({}));
+    new.poll_well();
+    assert_eq!(columns(&open(&place)), columns(&open(&new)));
 }
 
 #[test]
@@ -271,7 +296,7 @@ fn a_state_of_layout_1_is_brought_up_to_date_and_a_copy_of_it_is_kept() {
     );
     let ran = place.poll_well();
     assert!(
-        ran.stderr.contains("the state from layout 1 to 7")
+        ran.stderr.contains("the state from layout 1 to 8")
             && ran.stderr.contains("poll 8 complete: "),
         "{ran}"
     );
@@ -408,7 +433,7 @@ fn a_state_of_layout_2_is_listed_after_the_upgrade() {
     service.always("/", Reply::status(401));
     let listening = Listening::on(place, &[]);
     assert!(
-        listening.log().contains("the state from layout 2 to 7"),
+        listening.log().contains("the state from layout 2 to 8"),
         "{}",
         listening.log()
     );

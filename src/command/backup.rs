@@ -1,7 +1,7 @@
 use super::{CommandError, Exit, print};
 use crate::cli::{BackupOptions, RestoreOptions};
 use crate::config::{Config, Outline};
-use crate::store::{self, Snapshot};
+use crate::store::{self, Snapshot, SweepTimes};
 
 /// Copies the state to a new file. The connector may be running.
 pub(super) fn backup(options: &BackupOptions) -> Result<Exit, CommandError> {
@@ -25,7 +25,7 @@ pub(super) fn restore(options: &RestoreOptions) -> Result<Exit, CommandError> {
     let config = Config::read(&options.config.config)?;
     let directory = &config.state_directory;
     let done = store::put_back(directory, &config.identity, &options.file)?;
-    let overview = Snapshot::open(directory)?.overview(0, 0)?;
+    let overview = Snapshot::open(directory)?.overview(0, SweepTimes::default())?;
     let mut text = format!("{} is the state now\n", options.file.display());
     if let Some(aside) = done.aside {
         text += &format!("the state before is {}\n", aside.display());

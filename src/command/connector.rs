@@ -55,7 +55,7 @@ impl<'a> Connector<'a> {
         }
         let client = Arc::new(ServiceClient::new(config.service, stop.clone()));
         let wakers = deliveries.wakers();
-        let (polling_period, sweep_period) = (config.polling.period, config.polling.sweep_period);
+        let (polling_period, sweep_times) = (config.polling.period, config.polling.sweep_times());
         let poller = Poller::new(store, client.clone(), config.polling, stop, wakers, watch)?;
         let listener = match config.listen {
             Some(settings) => {
@@ -63,7 +63,7 @@ impl<'a> Connector<'a> {
                     store: poller.store(),
                     state_directory: config.state_directory,
                     polling_period,
-                    sweep_period,
+                    sweep_times,
                     client,
                     ask: poller.ask(),
                 };

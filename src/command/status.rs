@@ -14,7 +14,7 @@ pub(super) fn run(options: &StatusOptions) -> Result<Exit, CommandError> {
     let status = Status::read(
         &outline.state_directory,
         outline.polling_period,
-        outline.sweep_period,
+        outline.sweep_times,
     )?;
     print(&if options.json {
         format!("{:#}\n", status.in_json())

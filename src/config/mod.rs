@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use crate::api::escaped;
 use crate::secret::Secret;
+use crate::store::SweepTimes;
 use crate::{poll, psp, serve, store, transport};
 use file::File;
 use secrets::SecretSource;
@@ -67,8 +68,8 @@ pub struct Outline {
     pub state_directory: PathBuf,
     /// The time from the start of one poll to the start of the next.
     pub polling_period: Duration,
-    /// The time from the start of one sweep to the start of the next.
-    pub sweep_period: Duration,
+    /// When the service is swept.
+    pub sweep_times: SweepTimes,
     /// The names of the publishers.
     pub publishers: Vec<String>,
 }
@@ -111,7 +112,7 @@ impl Outline {
             Ok(Outline {
                 polling_period: polling_period(&file),
                 publishers: entries.iter().filter_map(targets::name_of).collect(),
-                sweep_period: sweep_period(&file),
+                sweep_times: polling(&file).sweep_times(),
                 state_directory: state_directory(file.state_directory, path)?,
             })
         });

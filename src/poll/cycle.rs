@@ -13,7 +13,7 @@ use super::workers::{BalancesAnswer, Job, JobError, PageAnswer};
 use super::{PollReport, Settings, StoreResult};
 use crate::api::{Record, Stream, Timestamp, Unusable, escaped};
 use crate::psp::{self, ServiceClient};
-use crate::store::{Batch, Cursor, QuarantineKind, Store};
+use crate::store::{Batch, Cursor, QuarantineKind, ReadingReach, Store};
 
 /// A record that changes this often without a newer date is reported.
 const RESTLESS_VERSIONS: i64 = 5;
@@ -274,6 +274,22 @@ impl Cycle {
                 log_quirks(stream, &self.balances.quirks, &cursor.quirks);
                 self.balances = cursor;
             }
+        }
+        if ended {
+            self.decide(store)?;
+        }
+        Ok(())
+    }
+
+    /// Lists what waits for transactions that are not listed, if this poll has read them all.
+    fn decide(&self, store: &mut Store) -> StoreResult<()> {
+        let mut readings = self.readings.iter();
+        let transactions = readings.find(|reading| reading.stream == Stream::Transactions);
+        if let Some(since) = transactions.and_then(Reading::whole_since) {
+            store.decide(ReadingReach {
+                last_seq: store.last_seq()?,
+                settled_before: since.earlier(self.settings.lookback),
+            });
         }
         Ok(())
     }

@@ -74,7 +74,7 @@ mod workers;
 
 use std::time::Duration;
 
-use crate::store;
+use crate::store::{self, SweepTimes};
 use cursor::PageSizes;
 
 pub use crate::store::PollOutcome;
@@ -108,6 +108,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What decides when a sweep is due.
+    pub fn sweep_times(&self) -> SweepTimes {
+        SweepTimes {
+            period: self.sweep_period.as_secs(),
+            lookback: self.lookback,
+        }
+    }
+
     fn page_sizes(&self) -> PageSizes {
         PageSizes {
             configured: self.page_size,

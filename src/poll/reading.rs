@@ -351,6 +351,20 @@ impl Reading {
         (cursor != self.stored).then_some(cursor)
     }
 
+    /// Since when the whole list was read, if this poll has read it from its beginning to its end and nothing is in doubt.
+    /// Known once the cursor is committed.
+    pub fn whole_since(&self) -> Option<Second> {
+        let Purpose::Poll { began_at: None } = self.purpose else {
+            return None;
+        };
+        let is_complete = matches!(self.state, ReadingState::Complete { .. });
+        let quirks = &self.stored.quirks;
+        let is_sure = quirks.incomplete.is_none() && quirks.doubtful_since().is_none();
+        self.stored
+            .began_at
+            .filter(|_| is_complete && is_sure && quirks.hides.is_none())
+    }
+
     /// The cursor was committed.
     pub fn committed(&mut self, cursor: Cursor) {
         log_quirks(self.stream, &self.stored.quirks, &cursor.quirks);

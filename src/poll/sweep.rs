@@ -10,7 +10,7 @@ use super::workers::{Job, JobError, PageAnswer};
 use super::{Settings, StoreResult};
 use crate::api::{self, Query, Record, Second, Stream, Timestamp, escaped};
 use crate::psp::{self, ListPage};
-use crate::store::{Batch, Store, SweepPlace, SweepRow};
+use crate::store::{Batch, ReadingReach, Store, SweepPlace, SweepRow};
 
 /// A list is left out of the sweep after this many slices in a row that failed for a reason that may pass.
 const FAILED_SLICES: u32 = 10;
@@ -56,7 +56,7 @@ impl Sweep {
     /// Whether a sweep is under way or due.
     pub fn is_due(store: &Store, settings: &Settings) -> StoreResult<bool> {
         let now = Timestamp::now().second();
-        let due = store.sweep_due(settings.sweep_period.as_secs(), now)?;
+        let due = store.sweep_due(settings.sweep_times(), now)?;
         Ok(due.is_some_and(|due| due <= now))
     }
 
@@ -71,6 +71,12 @@ impl Sweep {
                 SweepRow::new(number, Timestamp::now().second(), page_size)
             }
         };
+        if row.reach.is_none() {
+            row.reach = Some(ReadingReach {
+                last_seq: store.last_seq()?,
+                settled_before: Timestamp::now().second().earlier(settings.lookback),
+            });
+        }
         if row.place.page_size != page_size {
             // The numbers of its pages mean other elements now.
             row.place = SweepPlace::start(page_size);

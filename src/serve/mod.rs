@@ -54,7 +54,7 @@ use crate::http::{Limits, Server};
 use crate::poll::Ask;
 use crate::psp::ServiceClient;
 use crate::secret::AcceptedKeys;
-use crate::store::{self, Store};
+use crate::store::{self, Store, SweepTimes};
 use initiations::Forwarder;
 use keys::ListenKeys;
 use lists::Lists;
@@ -82,8 +82,8 @@ pub struct Sources<'a> {
     pub state_directory: PathBuf,
     /// How often the service is polled.
     pub polling_period: Duration,
-    /// From the start of one sweep to the start of the next.
-    pub sweep_period: Duration,
+    /// When it is swept.
+    pub sweep_times: SweepTimes,
     /// The client of the service, to which payouts and transfers are forwarded.
     pub client: Arc<ServiceClient>,
     /// The way to the main loop.
@@ -127,7 +127,7 @@ impl Listener {
             ask: sources.ask,
             state_directory: sources.state_directory,
             polling_period: sources.polling_period,
-            sweep_period: sources.sweep_period,
+            sweep_times: sources.sweep_times,
         };
         let address = settings.address;
         let server = Server::start(address, Limits::default(), Arc::new(routes))

@@ -16,6 +16,7 @@ use crate::api::{Initiation, Stream, escaped};
 use crate::http::{Admission, Handler, Request, RequestHead, Responder, Response};
 use crate::poll::{self, Ask};
 use crate::status::Status;
+use crate::store::SweepTimes;
 
 /// For "poll now", if the client wants to wait for the end: a first import may take hours.
 const POLL_PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -32,7 +33,7 @@ pub(super) struct Routes {
     pub ask: Sender<Ask>,
     pub state_directory: PathBuf,
     pub polling_period: Duration,
-    pub sweep_period: Duration,
+    pub sweep_times: SweepTimes,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,11 +206,7 @@ impl Routes {
     }
 
     fn status(&self) -> Response {
-        match Status::read(
-            &self.state_directory,
-            self.polling_period,
-            self.sweep_period,
-        ) {
+        match Status::read(&self.state_directory, self.polling_period, self.sweep_times) {
             Ok(status) => {
                 let mut status = status.in_json();
                 status["listener"] = json!({

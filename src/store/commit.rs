@@ -110,14 +110,8 @@ impl Store {
         self.stamped = appended.stamped;
         appended.unlisted.iter().for_each(UnlistedLine::warn);
         self.write_witness();
-        let has_read = batch.sweep.and_then(SweepRow::has_read_transactions);
-        if has_read.is_some()
-            && let Err(error) = self.list_orphans()
-        {
-            // The batch is committed.
-            log::error!(
-                "{error}; the transactions that wait for others are listed at the next start"
-            );
+        if let Some(reach) = batch.sweep.and_then(SweepRow::decides_on) {
+            self.decide(reach);
         }
         Ok(())
     }

@@ -101,7 +101,7 @@ pub use records::StoredVersion;
 pub use refusal::TargetRefusal;
 pub use restored::Restored;
 pub use stamp::Stamp;
-pub use sweep::{SweepAsked, SweepPlace, SweepRow, ask_for_sweep};
+pub use sweep::{ReadingReach, SweepAsked, SweepPlace, SweepRow, SweepTimes, ask_for_sweep};
 pub use unknown_values::MOST_UNKNOWN_VALUES;
 pub use unsettled::{Initiations, Unsettled};
 pub use verify::{CheckedPart, VerifyEvent, verify};

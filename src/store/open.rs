@@ -78,7 +78,7 @@ impl Store {
             _lock: lock,
         };
         store.look_at_restores()?;
-        store.list_orphans()?;
+        store.decide_again()?;
         store.write_witness();
         Ok(store)
     }

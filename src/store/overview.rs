@@ -10,6 +10,7 @@ use super::identity::state_id;
 use super::initiation::{self, InitiationState};
 use super::relatives::{RelativesLine, relatives};
 use super::seq::last_seq;
+use super::sweep::SweepTimes;
 use super::unknown_values::{self, UnknownValue};
 use super::unlisted::{self, UnlistedLine};
 use super::unsettled::{Unsettled, unsettled};
@@ -175,9 +176,8 @@ impl Snapshot {
         Ok(Snapshot(database))
     }
 
-    /// An overview, with at most `polls` of the last polls. `sweep_period`: seconds from the start of one sweep to the start
-    /// of the next.
-    pub fn overview(&self, polls: usize, sweep_period: u64) -> Result<Overview, Error> {
+    /// An overview, with at most `polls` of the last polls.
+    pub fn overview(&self, polls: usize, times: SweepTimes) -> Result<Overview, Error> {
         let Some(state) = self.state()? else {
             return Err(Error::Missing(self.0.file().to_owned()));
         };
@@ -199,7 +199,7 @@ impl Snapshot {
                 last_good_poll: poll::last_good(connection)?,
                 sweeps: SweepsLine {
                     newest: sweep::newest(connection)?,
-                    due: sweep::due(connection, sweep_period, Timestamp::now().second())?,
+                    due: sweep::due(connection, times, Timestamp::now().second())?,
                 },
                 quarantined: quarantine::count(connection)?,
                 damaged: damage::list(connection, DAMAGED)?,

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::damage;
 use super::database::{all, execute, limit, value};
+use super::sweep::ReadingReach;
 use crate::api::{Record, Second, Stream, Timestamp};
 use crate::formance::LeftOut;
 use crate::formance::shown::PolledVersion;
@@ -26,6 +27,8 @@ pub struct RelativesLine {
     pub waiting: i64,
     /// The id of one of the transactions that they wait for.
     pub waiting_for: Option<String>,
+    /// Since when the first of them has waited.
+    pub waiting_since: Option<Second>,
     /// Transactions that are not in the list, although others that relate to them are: no sweep has found them.
     pub missing: i64,
     /// The id of one of them.
@@ -57,9 +60,10 @@ impl ListedVersion {
 
 /// The transactions that relate to one that is not in the list.
 pub(super) fn relatives(connection: &Connection) -> rusqlite::Result<RelativesLine> {
-    const HELD: &str = "SELECT count(*), min(parent) FROM held";
+    const HELD: &str = "
+        SELECT count(*), min(parent), min(observed_at) FROM held LEFT JOIN version ON version.seq = held.seq";
     const MISSING: &str = "SELECT count(*), min(id) FROM shown WHERE seq = 0";
-    let (waiting, waiting_for) = connection
+    let (waiting, waiting_for, waiting_since) = connection
         .prepare_cached(HELD)?
         .query_row([], |row| row.try_into())?;
     let (missing, missing_id) = connection
@@ -68,6 +72,7 @@ pub(super) fn relatives(connection: &Connection) -> rusqlite::Result<RelativesLi
     Ok(RelativesLine {
         waiting,
         waiting_for,
+        waiting_since,
         missing,
         missing_id,
     })
@@ -79,8 +84,31 @@ pub(super) fn hold(
     parent: &str,
     version: &ListedVersion,
 ) -> rusqlite::Result<()> {
-    const HOLD: &str = "INSERT OR IGNORE INTO held (parent, seq, id) VALUES (?1, ?2, ?3)";
-    execute(connection, HOLD, (parent, version.seq, &version.id))
+    const HOLD: &str =
+        "INSERT OR IGNORE INTO held (parent, seq, id, moves_amount) VALUES (?1, ?2, ?3, ?4)";
+    let polled = version.polled();
+    let moves_amount = polled.is_none_or(|polled| polled.moves_amount());
+    execute(
+        connection,
+        HOLD,
+        (parent, version.seq, &version.id, moves_amount),
+    )
+}
+
+/// The date from which on a version counts, as to whether what it relates to can still be listed late. An amount that was
+/// moved before its payment began is wrong for good, so such a version waits from when it was read.
+const WAITS_FROM: &str =
+    "CASE WHEN held.moves_amount THEN observed_at ELSE min(observed_at, timestamp) END";
+
+/// Since when a sweep can decide about a version that waits, if one does: nothing can be listed late that it relates to.
+/// `lookback`: seconds.
+pub(super) fn settled_since(
+    connection: &Connection,
+    lookback: u64,
+) -> rusqlite::Result<Option<Second>> {
+    let sql = format!("SELECT min({WAITS_FROM}) FROM held JOIN version ON version.seq = held.seq");
+    let from: Option<Timestamp> = value(connection, &sql, [])?;
+    Ok(from.map(|from| from.second().later(lookback).next()))
 }
 
 /// Whether versions of a transaction wait.
@@ -114,20 +142,20 @@ pub(super) fn release(connection: &Connection, version: &ListedVersion) -> rusql
 pub(super) const WAITS_FOR_NOTHING_WAITING: &str =
     "NOT EXISTS (SELECT 1 FROM held AS other WHERE other.id = held.parent)";
 
-/// Versions that have waited since before that moment, and what they wait for. The first versions of each transaction come
-/// first.
+/// Versions that a sweep of that reach decides on, and what they wait for. The first versions of each transaction come first.
 pub(super) fn orphans(
     connection: &Connection,
-    before: Second,
+    reach: ReadingReach,
     most: usize,
     condition: &str,
 ) -> rusqlite::Result<Vec<(String, ListedVersion)>> {
     let sql = format!(
         "SELECT held.parent, version.seq, version.id, version.timestamp, version.hash, version.json
          FROM held JOIN version ON version.seq = held.seq
-         WHERE version.observed_at < ?1 AND {condition} ORDER BY held.parent, held.seq LIMIT ?2"
+         WHERE held.seq <= ?1 AND {WAITS_FROM} < ?2 AND {condition} ORDER BY held.parent, held.seq LIMIT ?3"
     );
-    all(connection, &sql, (before, limit(most)), |row| {
+    let values = (reach.last_seq, reach.settled_before, limit(most));
+    all(connection, &sql, values, |row| {
         Ok((row.get(0)?, ListedVersion::read(row, 1)?))
     })
 }

@@ -1,5 +1,5 @@
 /// The version of the layout below, kept in `user_version`.
-pub(super) const VERSION: i64 = 7;
+pub(super) const VERSION: i64 = 8;
 
 /// Marks the file as ours, kept in `application_id`: "gcon".
 pub(super) const APPLICATION: i64 = 0x67_63_6f_6e;
@@ -75,9 +75,10 @@ pub(super) const LAYOUT: &str = "
 
     -- Versions of transactions that are not in the list yet, because the one that they relate to is not.
     CREATE TABLE held (
-        parent TEXT NOT NULL,
-        seq    INTEGER NOT NULL,
-        id     TEXT NOT NULL,
+        parent       TEXT NOT NULL,
+        seq          INTEGER NOT NULL,
+        id           TEXT NOT NULL,
+        moves_amount INTEGER NOT NULL, -- whether it moves the amount of the payment
         PRIMARY KEY (parent, seq)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX held_of ON held (id);
@@ -169,7 +170,9 @@ pub(super) const LAYOUT: &str = "
         changed         INTEGER NOT NULL, -- records that had changed without a newer date
         always_changing INTEGER NOT NULL, -- those of them that had done so in the sweep before, too
         lateness        INTEGER NOT NULL, -- seconds; how far the farthest missed record lay behind the cursor
-        unread          TEXT NOT NULL     -- JSON: the lists that could not be read to their end
+        unread          TEXT NOT NULL,    -- JSON: the lists that could not be read to their end
+        last_seq        INTEGER,          -- the newest version when it began
+        settled_before  TEXT              -- when it began, less the lookback
     ) STRICT;
 
     -- Records that are not accepted, as the service sent them. A number is never used again.

@@ -18,6 +18,7 @@ use super::relatives::{
     ListedVersion, WAITS_FOR_NOTHING_WAITING, hold, is_held, orphans, parent_of_held, release,
     waiting_for,
 };
+use super::sweep::ReadingReach;
 use crate::api::{Record, Second, Timestamp};
 use crate::formance::can_be_payment;
 use crate::formance::shown::{
@@ -161,19 +162,19 @@ impl ShownBatch {
         Ok(entries(newest, seq, record.timestamp))
     }
 
-    /// The entries of some versions that have waited since before that moment, at which a sweep began that has read
-    /// everything: what they wait for does not come. Also, how many they are; none if no more wait.
+    /// The entries of some versions that wait for what a sweep of that reach has not found. Also, how many they are; none if
+    /// no more wait.
     pub fn list_orphans(
         &mut self,
         connection: &Connection,
-        before: Second,
+        reach: ReadingReach,
         most: usize,
     ) -> rusqlite::Result<(Vec<NewEntry>, usize)> {
         self.until = i64::MAX;
-        let mut waiting = orphans(connection, before, most, WAITS_FOR_NOTHING_WAITING)?;
+        let mut waiting = orphans(connection, reach, most, WAITS_FOR_NOTHING_WAITING)?;
         if waiting.is_empty() {
             // Those that are left wait for each other.
-            waiting = orphans(connection, before, most, "true")?;
+            waiting = orphans(connection, reach, most, "true")?;
         }
         let mut listed = Vec::new();
         let mut count = 0;

@@ -5,7 +5,8 @@ use super::columns::AsJson;
 use super::database::{execute, value};
 use super::shown::{NewEntry, ShownBatch};
 use super::stamp::Stamps;
-use crate::api::{PerStream, Record, Second, Stream, Timestamp};
+use super::sweep::ReadingReach;
+use crate::api::{PerStream, Record, Stream, Timestamp};
 use crate::formance::LeftOut;
 
 /// What is known of the stamps of a state that is open.
@@ -84,17 +85,11 @@ impl<'a> Stamping<'a> {
         self.list(record.stream, &record.id, &NewEntry::of(record, seq))
     }
 
-    /// Lists some of the transactions that wait for one that the service does not list, as a sweep has found that began at
-    /// that moment. How many they are.
-    pub fn stamp_orphans(
-        &mut self,
-        sweep_began_at: Second,
-        most: usize,
-    ) -> rusqlite::Result<usize> {
+    /// Lists some of the transactions that wait for one that the service does not list, as a sweep of that reach has found.
+    /// How many they are.
+    pub fn stamp_orphans(&mut self, reach: ReadingReach, most: usize) -> rusqlite::Result<usize> {
         let connection = self.connection;
-        let (entries, orphans) = self
-            .shown()?
-            .list_orphans(connection, sweep_began_at, most)?;
+        let (entries, orphans) = self.shown()?.list_orphans(connection, reach, most)?;
         self.list_all(&entries)?;
         Ok(orphans)
     }

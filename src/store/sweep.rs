@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::AsJson;
 use super::database::{Database, all, execute, optional};
-use super::{Error, Quirks, Store, restored};
+use super::{Error, Quirks, Store, relatives, restored};
 use crate::api::{Second, Stream, Timestamp};
 
 /// The first sweep is due this long after the first version was stored, or a period after it if that is shorter. Seconds.
@@ -13,7 +13,13 @@ const FIRST_SWEEP_AFTER: u64 = 600;
 
 const SWEEPS: i64 = 100;
 
-const COLUMNS: &str = "number, started_at, ended_at, stream, place, seen, missed, changed, always_changing, lateness, unread";
+/// Where transactions wait for what only a sweep can decide, the next one begins after this many times as long as the
+/// last one took.
+const SWEEP_PAUSE: u64 = 20;
+
+const COLUMNS: &str = "
+    number, started_at, ended_at, stream, place, seen, missed, changed, always_changing, lateness, unread, last_seq,
+    settled_before";
 
 /// A sweep: one plain reading of every list from its beginning, sliced between polls.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +46,27 @@ pub struct SweepRow {
     pub lateness: i64,
     /// The lists that could not be read to their end.
     pub unread: Vec<String>,
+    /// What it decides on; none before its first page.
+    pub reach: Option<ReadingReach>,
+}
+
+/// Which of the transactions that wait for others a complete reading of the list decides on, a sweep or the first poll: if
+/// those others are listed at all, it has read them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadingReach {
+    /// The newest version when it began. What was read later may relate to something that was listed behind it.
+    pub last_seq: i64,
+    /// When it began, less the lookback. What is newer may relate to something that is listed late.
+    pub settled_before: Second,
+}
+
+/// What decides when a sweep is due. Seconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SweepTimes {
+    /// From the start of one sweep to the start of the next.
+    pub period: u64,
+    /// How late records may be listed.
+    pub lookback: u64,
 }
 
 /// What becomes of the wish for a sweep.
@@ -117,14 +144,15 @@ impl SweepRow {
             always_changing: 0,
             lateness: 0,
             unread: Vec::new(),
+            reach: None,
         }
     }
 
-    /// When it began, if it has ended and has read the transactions to their end.
-    pub(super) fn has_read_transactions(&self) -> Option<Second> {
+    /// What it decides on, if it has ended and has read the transactions to their end.
+    pub(super) fn decides_on(&self) -> Option<ReadingReach> {
         let is_unread = |unread: &String| unread == Stream::Transactions.name();
         let has_read = self.ended_at.is_some() && !self.unread.iter().any(is_unread);
-        has_read.then_some(self.started_at)
+        self.reach.filter(|_| has_read)
     }
 
     /// Whether it has read anything. One that was asked for does not know the size of its pages before.
@@ -150,11 +178,10 @@ impl Store {
         self.database.run("read the sweeps", newest)
     }
 
-    /// When the next sweep is due, with this many seconds from the start of one to the start of the next. One that is under
-    /// way is due. None while nothing is stored.
-    pub fn sweep_due(&self, period: u64, now: Second) -> Result<Option<Second>, Error> {
+    /// When the next sweep is due. One that is under way is due. None while nothing is stored.
+    pub fn sweep_due(&self, times: SweepTimes, now: Second) -> Result<Option<Second>, Error> {
         self.database
-            .run("read the sweeps", |connection| due(connection, period, now))
+            .run("read the sweeps", |connection| due(connection, times, now))
     }
 
     /// As [`ask_for_sweep`], of the state that is open here.
@@ -188,7 +215,7 @@ pub(super) fn ask(connection: &Connection) -> rusqlite::Result<SweepAsked> {
 /// When the next sweep of a state is due.
 pub(super) fn due(
     connection: &Connection,
-    period: u64,
+    times: SweepTimes,
     now: Second,
 ) -> rusqlite::Result<Option<Second>> {
     const CURSORS: &str = "SELECT quirks, set_back_at FROM cursor";
@@ -204,32 +231,40 @@ pub(super) fn due(
     // What only a sweep had found may be missing from a state that was put back.
     let restored_at = restored::last(connection)?.map(|restored| restored.noticed_at);
     let doubt = doubts.flatten().chain(restored_at).max();
+    let settled = relatives::settled_since(connection, times.lookback)?;
     let Some(last) = newest(connection)? else {
         let first: Option<Second> = optional(connection, FIRST, [], |row| row.get(0))?;
         // Only sweeps find what the filter hides.
         let wait = if hides {
             0
         } else {
-            period.min(FIRST_SWEEP_AFTER)
+            times.period.min(FIRST_SWEEP_AFTER)
         };
-        return Ok(first.map(|first| doubt.unwrap_or(first.later(wait))));
+        return Ok(first.map(|first| sooner(doubt.unwrap_or(first.later(wait)), settled)));
     };
     let began = last.started_at;
+    let Some(ended) = last.ended_at else {
+        return Ok(Some(began));
+    };
+    let paused = |settled: Second| settled.max(ended.later(SWEEP_PAUSE * ended.since(began)));
     Ok(Some(match doubt {
-        _ if last.ended_at.is_none() => began,
         Some(doubt) if doubt > began => doubt,
         _ if hides => began,
         // The clock was set back since.
         _ if began > now => now,
-        _ => began.later(period),
+        _ => sooner(began.later(times.period), settled.map(paused)),
     }))
+}
+
+fn sooner(due: Second, other: Option<Second>) -> Second {
+    other.map_or(due, |other| due.min(other))
 }
 
 /// Writes a sweep's row, and forgets the oldest one.
 pub(super) fn put(connection: &Connection, sweep: &SweepRow) -> rusqlite::Result<()> {
     const FORGET_OLDEST: &str = "DELETE FROM sweep WHERE number <= ?1";
     let sql = format!(
-        "INSERT OR REPLACE INTO sweep ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+        "INSERT OR REPLACE INTO sweep ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
     );
     execute(
         connection,
@@ -246,6 +281,8 @@ pub(super) fn put(connection: &Connection, sweep: &SweepRow) -> rusqlite::Result
             sweep.always_changing,
             sweep.lateness,
             AsJson(&sweep.unread),
+            sweep.reach.map(|reach| reach.last_seq),
+            sweep.reach.map(|reach| reach.settled_before),
         ),
     )?;
     execute(connection, FORGET_OLDEST, [sweep.number - SWEEPS])
@@ -257,16 +294,19 @@ pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Option<SweepRo
     optional(connection, &sql, [], read)
 }
 
-/// When the last sweep began that has read the transactions to their end.
-pub(super) fn last_of_transactions(connection: &Connection) -> rusqlite::Result<Option<Second>> {
+/// What the last sweep decides on that has read the transactions to their end.
+pub(super) fn last_reach(connection: &Connection) -> rusqlite::Result<Option<ReadingReach>> {
     let sql = format!("SELECT {COLUMNS} FROM sweep ORDER BY number DESC");
     let sweeps: Vec<SweepRow> = all(connection, &sql, [], read)?;
-    Ok(sweeps.iter().find_map(SweepRow::has_read_transactions))
+    Ok(sweeps.iter().find_map(SweepRow::decides_on))
 }
 
 fn read(row: &Row) -> rusqlite::Result<SweepRow> {
     let AsJson(place) = row.get(4)?;
     let AsJson(unread) = row.get(10)?;
+    let last_seq: Option<i64> = row.get(11)?;
+    let settled_before: Option<Second> = row.get(12)?;
+    let reach = last_seq.zip(settled_before);
     Ok(SweepRow {
         number: row.get(0)?,
         started_at: row.get(1)?,
@@ -279,5 +319,9 @@ fn read(row: &Row) -> rusqlite::Result<SweepRow> {
         always_changing: row.get(8)?,
         lateness: row.get(9)?,
         unread,
+        reach: reach.map(|(last_seq, settled_before)| ReadingReach {
+            last_seq,
+            settled_before,
+        }),
     })
 }

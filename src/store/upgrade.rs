@@ -96,6 +96,15 @@ const LISTS_OF_6: &str = "
     ALTER TABLE listing ADD COLUMN foreign_until TEXT;
 ";
 
+/// Layouts 2 to 7 did not say which versions a sweep decides on.
+const SWEEPS_OF_7: &str = "
+    ALTER TABLE sweep ADD COLUMN last_seq INTEGER;
+    ALTER TABLE sweep ADD COLUMN settled_before TEXT;
+";
+
+/// Layout 7 did not say whether what waits moves an amount.
+const HELD_OF_7: &str = "ALTER TABLE held ADD COLUMN moves_amount INTEGER NOT NULL DEFAULT 1;";
+
 /// The lists of layouts 3 to 6 have shown transactions as the service sent them, and go on with those.
 const SHOWN_AS_SENT: &str = "
     INSERT INTO listing (stream, foreign_seq) SELECT 'transactions', coalesce(max(seq), 0) FROM version WHERE true
@@ -151,9 +160,9 @@ pub(super) fn prepare(database: &Database) -> Result<(), Error> {
 fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     let has_lists = found >= 3;
     let has_places = found >= 6;
-    if has_places {
+    if found == 6 {
         connection.execute_batch(LISTS_OF_6)?;
-    } else if has_lists {
+    } else if has_lists && !has_places {
         connection.execute_batch(
             "ALTER TABLE listed RENAME TO listed_before; ALTER TABLE listing RENAME TO listing_before;",
         )?;
@@ -164,8 +173,14 @@ fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
         ]))?;
         connection.execute_batch(LISTS_OF_5)?;
     }
-    if has_lists {
+    if has_lists && found < 7 {
         connection.execute_batch(SHOWN_AS_SENT)?;
+    }
+    if found >= 2 {
+        connection.execute_batch(SWEEPS_OF_7)?;
+    }
+    if found >= 7 {
+        connection.execute_batch(HELD_OF_7)?;
     }
     for (from, LayoutStep { changes, new }) in (1..).zip(&STEPS) {
         if from >= found {

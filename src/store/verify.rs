@@ -13,7 +13,7 @@ use super::columns::AsJson;
 use super::database::{Database, all, value};
 use super::journal_row::{DamagedInitiation, is_intact};
 use super::seq::{last_seq, last_used_seq};
-use super::{Error, QuarantineKind, Snapshot, adoption, cursor, damage};
+use super::{Error, QuarantineKind, Snapshot, SweepTimes, adoption, cursor, damage};
 use crate::api::{PerStream, Second, Stream, Timestamp, escaped, read_record};
 use crate::formance::shown::ShownTransaction;
 use crate::formance::{LeftOut, ShownAs};
@@ -211,7 +211,8 @@ impl Checks<'_> {
     fn progress(&mut self, directory: &Path) -> Result<(), Error> {
         const EVERYTHING: usize = 1_000;
         let mut part = self.begin("polls and cursors");
-        let shown = Snapshot::open(directory).and_then(|state| state.overview(EVERYTHING, 0));
+        let shown = Snapshot::open(directory)
+            .and_then(|state| state.overview(EVERYTHING, SweepTimes::default()));
         match or_detail(shown)? {
             Ok(overview) => part.rows = (overview.polls.len() + overview.cursors.len()) as u64,
             Err(detail) => {

@@ -57,6 +57,7 @@ fn of_a_busy_connector() {
     );
     let mut child = transaction("refund", "2024-02-02T00:00:00Z");
     child["relatedTransactionID"] = json!("not-listed");
+    child["status"] = json!("REFUNDED");
     psp.add_raw_transaction(child);
     let mut crypto = transaction("crypto", "2024-02-02T00:00:01Z");
     crypto["currency"] = json!("BTC/8");

@@ -294,17 +294,23 @@ fn a_relative_waits_for_its_payment_until_a_sweep_has_not_found_it() {
     let listening = listening(&service);
     assert_eq!(entries(&listening), [entry("other", "PENDING")]);
     let (_, status) = listening.get("/status");
+    let mut relatives = status["relatives"].clone();
+    let since = relatives["waitingSince"].take();
+    assert!(since.is_string(), "{since}");
     let expected = json!({
-        "waiting": 1, "waitingFor": "after-its-refund", "missing": 0, "missingId": null,
+        "waiting": 1, "waitingFor": "after-its-refund", "waitingSince": null, "missing": 0, "missingId": null,
     });
-    assert_eq!(status["relatives"], expected);
+    assert_eq!(relatives, expected);
     let ran = run(listening.place.command("status"));
     assert!(ran.stdout.contains("waiting    transactions, 1: "), "{ran}");
     let ran = run(listening.place.command("verify"));
     assert_eq!(ran.code, Some(0), "{ran}");
-    // A sweep that begins within the second in which it began to wait may have begun before.
-    crate::support::wait_a_second();
+    // Within the lookback its payment can still be listed late.
     run(listening.place.command("sweep"));
+    listening.poll();
+    listening.wait_for_line("sweep 1 complete");
+    assert_eq!(entries(&listening), [entry("other", "PENDING")]);
+    listening.place.age();
     listening.poll();
     listening.wait_for_line("that waited for it are listed");
     let refunded = entry(">after-its-refund", "REFUNDED");
@@ -326,6 +332,37 @@ fn a_relative_waits_for_its_payment_until_a_sweep_has_not_found_it() {
     assert_eq!(warned(), "[]");
 }
 
+/// Some services relate transactions to what another system has.
+#[test]
+fn a_relative_that_moves_no_amount_is_listed_right_after_the_first_poll() {
+    let service = FakePsp::start();
+    let mut fee = transaction("fee", "2025-01-01T00:00:00Z", "SUCCEEDED");
+    fee["relatedTransactionID"] = json!("order-of-the-shop");
+    service.add_raw_transaction(fee);
+    let listening = Listening::start(&service.url(), json!({}));
+    listening.wait_for_line("1 that waited for it are listed");
+    assert_eq!(entries(&listening), [entry("fee", "SUCCEEDED")]);
+    // No sweep is due for it.
+    listening.poll();
+    assert!(!listening.log().contains("sweep 1"), "{}", listening.log());
+}
+
+#[test]
+fn what_waits_although_sweeps_were_due_is_an_alarm() {
+    let service = FakePsp::start();
+    let refund = transaction_at(">after-its-refund", "REFUNDED:30", 0).unwrap();
+    service.add_raw_transaction(refund);
+    let listening = Listening::start(&service.url(), json!({ "sweepPeriod": "1h" }));
+    listening.poll();
+    let (_, status) = listening.get("/status");
+    assert_eq!(status["warnings"], json!([]));
+    listening.place.age();
+    let (_, status) = listening.get("/status");
+    let warnings = status["warnings"].to_string();
+    let since = "since 2024-03-01T00:00:00Z: they relate";
+    assert!(warnings.contains(since), "{warnings}");
+}
+
 /// Each part of a circle waits for the other one.
 #[test]
 fn transactions_that_relate_to_each_other_are_listed_after_a_sweep() {
@@ -337,8 +374,7 @@ fn transactions_that_relate_to_each_other_are_listed_after_a_sweep() {
     }
     let listening = listening(&service);
     assert_eq!(entries(&listening), []);
-    crate::support::wait_a_second();
-    run(listening.place.command("sweep"));
+    listening.place.age();
     listening.poll();
     listening.wait_for_line("that waited for it are listed");
     let mut listed: Vec<String> = entries(&listening).into_iter().map(|(id, _)| id).collect();

@@ -224,6 +224,11 @@ impl PolledVersion {
         })
     }
 
+    /// Whether it moves the amount of a payment that it is a part of.
+    pub fn moves_amount(&self) -> bool {
+        payment::moves_amount(self.status)
+    }
+
     /// When the service says that the transaction was created.
     pub fn created_at(&self) -> Option<Timestamp> {
         Timestamp::parse(&self.created_at).ok()
