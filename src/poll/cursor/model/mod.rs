@@ -7,10 +7,12 @@ mod service;
 mod store;
 
 use std::collections::BTreeSet;
+use std::iter::successors;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
+use super::filter::farther_than;
 use crate::api::Second;
 use crate::store::Cursor;
 use history::{changes, larger, page_size, past, quirks};
@@ -142,8 +144,17 @@ fn check(
 
 /// The requests that a poll may cost in which nothing happens: those for what the filter leaves, the same again for what is
 /// read again, two for every second, and some to find out what the filter does. A filter that is shifted by hours counts as
-/// none.
+/// none. Where the record at the cursor is gone, only all of a list without order shows that the filter does not hide it, so
+/// that the list is read once for each step back.
 fn most_requests(service: &ModelService, cursor: &Cursor, page_size: u32) -> usize {
+    let (lists, back) = match service.quirks.order {
+        ModelOrder::Sorted | ModelOrder::UnstableTies => (2, LOOKBACK),
+        _ => {
+            let steps = successors(farther_than(LOOKBACK), |back| farther_than(*back));
+            let farthest = steps.clone().last().unwrap_or(LOOKBACK);
+            (2 + steps.count(), farthest)
+        }
+    };
     let from = cursor
         .position
         .filter(|_| service.quirks.order != ModelOrder::UnstableTies)
@@ -155,7 +166,7 @@ fn most_requests(service: &ModelService, cursor: &Cursor, page_size: u32) -> usi
                     | ModelFilter::ExcludesTheInstant
             )
         })
-        .map(|position| position.earlier(LOOKBACK + cursor.quirks.filters_late_by));
+        .map(|position| position.earlier(back + cursor.quirks.filters_late_by));
     let listed = service
         .records
         .iter()
@@ -170,7 +181,7 @@ fn most_requests(service: &ModelService, cursor: &Cursor, page_size: u32) -> usi
         (_, ModelPaging::RefusesPastTheEnd | ModelPaging::RefusesPast(_)) => 16,
         _ => 1,
     };
-    (2 * pages + 2 * seconds.len()) * doublings + 32
+    (lists * pages + 2 * seconds.len()) * doublings + 32
 }
 
 /// Whether part of such a service's list cannot be read at all. The cursor says so where that can be known.
