@@ -12,7 +12,7 @@ pub struct MessageEntry {
     fix: &'static str,
 }
 
-const MESSAGES: [MessageEntry; 19] = [
+const MESSAGES: [MessageEntry; 20] = [
     MessageEntry {
         name: "no poll has ever succeeded",
         parts: &["no poll has ever succeeded"],
@@ -57,6 +57,13 @@ const MESSAGES: [MessageEntry; 19] = [
         means: "Transactions name a relatedTransactionID that the service does not list. Formance folds them into a payment that it \
             does not have.",
         fix: "Have the service list them. `check --only R10 --all` names one.",
+    },
+    MessageEntry {
+        name: "related transactions wait for a sweep",
+        parts: &["versions are not in the list, the first of them since"],
+        means: "Transactions name a relatedTransactionID that the service has not listed. A sweep that reads the transactions \
+            to their end decides about them, and none has done so.",
+        fix: "Look for \"skipped in this sweep\" in the log: the line says why the list cannot be read to its end.",
     },
     MessageEntry {
         name: "a version is damaged",
@@ -196,6 +203,11 @@ mod tests {
                 missing: 1,
                 id: text(),
             },
+            Alarm::RelativesWaiting {
+                waiting: 1,
+                id: text(),
+                since,
+            },
             Alarm::DamagedInitiation(DamagedInitiation(text())),
             Alarm::OutcomeUnknown {
                 kind: text(),
@@ -217,11 +229,12 @@ mod tests {
             Alarm::DeliveryFails { .. } => 4,
             Alarm::ListAhead { .. } => 5,
             Alarm::RelativesAlone { .. } => 6,
-            Alarm::DamagedInitiation(_) => 7,
-            Alarm::OutcomeUnknown { .. } => 8,
-            Alarm::MadeDifferently { .. } => 9,
+            Alarm::RelativesWaiting { .. } => 7,
+            Alarm::DamagedInitiation(_) => 8,
+            Alarm::OutcomeUnknown { .. } => 9,
+            Alarm::MadeDifferently { .. } => 10,
             // Only the state can make one; its text is below.
-            Alarm::Damaged(_) => 10,
+            Alarm::Damaged(_) => 11,
         });
         assert!(numbers.eq(0..alarms.len()));
         alarms
