@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use generic_connector::{ConfigKey, ENTRY_KEYS, FILE_KEYS};
+use generic_connector::{ENTRY_KEYS, FILE_KEYS};
 use serde_json::{Value, json};
 
 use crate::formance::{CLIENT_SECRET, Connectivity};
@@ -152,31 +152,6 @@ fn null_counts_as_absent() {
     );
     fs::write(place.config(), text).unwrap();
     place.poll_well();
-}
-
-/// Rows of the file's keys have a default and a meaning; those of an entry have its types in between.
-#[test]
-fn the_readme_has_every_key() {
-    let is_row = |line: &&str| line.starts_with("| `");
-    let cells = |line: &'static str| line.split('|').map(str::trim).collect();
-    let rows: Vec<Vec<&str>> = include_str!("../README.md")
-        .lines()
-        .filter(is_row)
-        .map(cells)
-        .collect();
-    let names = |row: &[&str], key: &ConfigKey| row[1].contains(&format!("`{}`", key.name));
-    for key in FILE_KEYS {
-        let row = rows.iter().find(|row| names(row, key));
-        let default = row.map(|row| row[2].replace('`', ""));
-        assert_eq!(default.as_deref(), Some(key.default), "{}", key.name);
-    }
-    for key in ENTRY_KEYS {
-        for kind in key.of.split(", ") {
-            let is_its_row =
-                |row: &Vec<&str>| row.len() == 6 && names(row, key) && row[2].contains(kind);
-            assert!(rows.iter().any(is_its_row), "{} of {kind}", key.name);
-        }
-    }
 }
 
 #[test]

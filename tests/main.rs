@@ -42,6 +42,7 @@ mod keys;
 mod larger_pages;
 mod list_ends;
 mod listener;
+mod manual;
 mod ndjson;
 mod once;
 mod open_files;

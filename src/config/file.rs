@@ -29,7 +29,9 @@ object! {
         "apiKeyFile" api_key_file: PathBuf;
         /// The time from the start of one poll to the start of the next.
         "pollingPeriod" polling_period: Period, default "2m";
-        /// The length of the pages that the service is asked for.
+        /// The length of the pages that the service is asked for. Once 1000 records of a list were read, a poll or sweep asks
+        /// for 1000 at a time, at most a batch. If the service refuses that, caps it, fails or is slow, it goes back to
+        /// smaller pages.
         "pageSize" page_size: Whole<1, 10_000>, default "100", unit "records";
         /// The number of requests that run at once.
         "workers" workers: Whole<1, 512>, default "16", unit "requests";
