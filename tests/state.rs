@@ -163,7 +163,7 @@ fn a_full_disk_is_reported_and_the_next_poll_goes_on() {
     let mut limited = std::process::Command::new("sh");
     let poll = place.command("poll");
     limited
-        .args(["-c", "ulimit -f 300; exec \"$@\"", "sh"])
+        .args(["-c", "ulimit -f 400; exec \"$@\"", "sh"])
         .arg(poll.get_program())
         .args(poll.get_args());
     let ran = run(limited);

@@ -19,7 +19,7 @@ fn status_shows_streams_cursors_publishers_and_polls() {
     assert_eq!(status["lastSeq"], 255);
     assert_eq!(
         status["streams"][3],
-        json!({ "stream": "transactions", "records": 250 })
+        json!({ "stream": "transactions", "records": 250, "versions": 250 })
     );
     assert_eq!(status["cursors"][2]["position"], "2024-02-01T00:01:40Z");
     assert_eq!(status["publishers"][0]["offset"], 255);
@@ -35,11 +35,45 @@ fn status_shows_streams_cursors_publishers_and_polls() {
     assert_eq!(status["polls"][1]["newVersions"]["transactions"], 250);
     let table = run(place.command("status"));
     for part in [
-        "transactions           250  2024-02-01T00:01:40Z",
+        "transactions           250         250  2024-02-01T00:01:40Z",
         "ndjson                 255           0",
         "partial",
     ] {
         assert!(table.stdout.contains(part), "{part:?}: {table}");
+    }
+}
+
+/// With ten million records, it took seconds to count them, and the memory of a page was evicted for it.
+#[test]
+fn status_counts_nothing_itself() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    state
+        .execute_batch(
+            "DELETE FROM counted;
+             INSERT INTO counted VALUES
+                 ('record', 'transactions', 10000000), ('version', 'transactions', 10000001),
+                 ('quarantine', 'accounts', 2), ('quarantine', 'transactions', 3), ('held', '', 4), ('shown', '', 5),
+                 ('initiation', 'made', 6), ('refusal', 'ndjson', 7), ('memory', 'waiting ndjson', 8);",
+        )
+        .unwrap();
+    let ran = run(place.command("status --json"));
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let status: Value = serde_json::from_str(&ran.stdout).unwrap();
+    for (shown, expected) in [
+        ("/streams/3/records", 10_000_000),
+        ("/streams/3/versions", 10_000_001),
+        ("/streams/0/records", 0),
+        ("/quarantined", 5),
+        ("/relatives/waiting", 4),
+        ("/relatives/missing", 5),
+        ("/initiations/made", 6),
+        ("/publishers/0/refused", 7),
+        ("/publishers/0/waiting", 8),
+    ] {
+        assert_eq!(status.pointer(shown), Some(&json!(expected)), "{shown}");
     }
 }
 

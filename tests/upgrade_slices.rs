@@ -27,6 +27,10 @@ fn old_state(layout: usize, endpoint: &str) -> tempfile::NamedTempFile {
         include_str!("layouts/2.sql"),
         include_str!("layouts/3.sql"),
         include_str!("layouts/4.sql"),
+        include_str!("layouts/5.sql"),
+        include_str!("layouts/6.sql"),
+        include_str!("layouts/7.sql"),
+        include_str!("layouts/8.sql"),
     ];
     old.execute_batch(layouts[layout - 1]).unwrap();
     old.execute_batch("PRAGMA journal_mode = DELETE; DELETE FROM state; BEGIN")
@@ -52,10 +56,14 @@ fn old_state(layout: usize, endpoint: &str) -> tempfile::NamedTempFile {
             .unwrap();
         let record = "INSERT OR REPLACE INTO record (stream, id, seq) VALUES ('accounts', ?1, ?2)";
         old.execute(record, (&id, seq)).unwrap();
-        if layout >= 3 {
-            let listed = "INSERT INTO listed VALUES ('accounts', 1800000000000000000 + ?1, ?1)";
-            old.execute(listed, [seq]).unwrap();
-        }
+        let listed = match layout {
+            1 | 2 => continue,
+            3..=5 => "INSERT INTO listed VALUES ('accounts', 1800000000000000000 + ?1, ?1)",
+            _ => {
+                "INSERT INTO listed (stream, place, stamp, seq) VALUES ('accounts', ?1, 1800000000000000000 + ?1, ?1)"
+            }
+        };
+        old.execute(listed, [seq]).unwrap();
     }
     if layout == 4 {
         old.execute(ROWS_OF_4, [ROWS as i64]).unwrap();
@@ -75,6 +83,7 @@ fn outcome(place: &Place) -> Vec<String> {
         "SELECT topic || ' ' || key || ' ' || seq || ' ' || coalesce(value, '-') FROM memory
          WHERE ?1 ORDER BY topic, key, seq",
         "SELECT stream || ' ' || reason || ' ' || count FROM unlisted WHERE ?1",
+        "SELECT 'counted ' || kind || ' ' || part || ' ' || rows FROM counted WHERE ?1 ORDER BY kind, part",
         "SELECT name FROM sqlite_schema WHERE ?1 ORDER BY name",
     ] {
         let mut statement = state.prepare(sql).unwrap();
@@ -101,13 +110,23 @@ fn upgraded_whatever_ends_it(layout: usize) {
     whole.poll();
     let expected = outcome(&whole);
     assert!(expected.len() > 2 * ROWS);
-    // Both versions of the account whose id is too long.
+    let (versions, records) = accounts_of(&whole);
+    for counted in [
+        format!("counted version accounts {versions}"),
+        format!("counted record accounts {records}"),
+    ] {
+        assert!(expected.contains(&counted), "{counted}");
+    }
+    // Both versions of the account whose id is too long. Since layout 6, that is decided when they are committed.
     let is_listed = |seq: &str| {
         let mut listed = expected.iter().filter(|row| row.starts_with("accounts "));
         listed.any(|row| row.split(' ').nth(2) == Some(seq))
     };
-    assert!(is_listed("105") && !is_listed("106") && !is_listed("107") && is_listed("108"));
-    assert!(expected.contains(&"accounts long account id 2".to_owned()));
+    assert!(is_listed("105") && is_listed("108"));
+    if layout <= 5 {
+        assert!(!is_listed("106") && !is_listed("107"));
+        assert!(expected.contains(&"accounts long account id 2".to_owned()));
+    }
     // Steps of two slices and of everything around them.
     for step in 1..=16 {
         let place = place_with(&state, endpoint);
@@ -115,6 +134,10 @@ fn upgraded_whatever_ends_it(layout: usize) {
         command.env("GENERIC_CONNECTOR_CRASH_AT", step.to_string());
         let crashed = run(command);
         assert_eq!(crashed.code, None, "step {step}: {crashed}");
+        if step > 1 {
+            // Older versions of this program refuse it.
+            assert_eq!(layout_of(&place), 9, "step {step}");
+        }
         let status = run(place.command("status"));
         assert_eq!(status.code, Some(1), "step {step}: {status}");
         let ran = place.poll();
@@ -127,6 +150,54 @@ cases! { upgraded_whatever_ends_it;
     a_state_of_layout_2_is_brought_up_to_date_whatever_ends_it(2);
     a_state_of_layout_3_is_brought_up_to_date_whatever_ends_it(3);
     a_state_of_layout_4_is_brought_up_to_date_whatever_ends_it(4);
+    a_state_of_layout_8_is_brought_up_to_date_whatever_ends_it(8);
+}
+
+/// How many versions and how many records of accounts a state has.
+fn accounts_of(place: &Place) -> (i64, i64) {
+    let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    let sql = "
+        SELECT (SELECT count(*) FROM version WHERE stream = 'accounts'),
+               (SELECT count(*) FROM record WHERE stream = 'accounts')";
+    let counts = state.query_row(sql, [], |row| row.try_into());
+    counts.unwrap()
+}
+
+fn layout_of(place: &Place) -> i64 {
+    let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    let layout = state.query_row("PRAGMA user_version", [], |row| row.get(0));
+    layout.unwrap()
+}
+
+#[test]
+fn what_an_older_version_has_left_half_brought_up_to_date_is_ended_by_a_newer_one() {
+    let endpoint = "http://127.0.0.1:1";
+    let state = old_state(4, endpoint);
+    let whole = place_with(&state, endpoint);
+    whole.poll();
+    let place = place_with(&state, endpoint);
+    let mut command = place.command("poll");
+    // The second slice has ended.
+    command.env("GENERIC_CONNECTOR_CRASH_AT", "6");
+    assert_eq!(run(command).code, None);
+    // As the version of layout 8 leaves it.
+    let half = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    let drop_triggers: String = half
+        .query_row(
+            "SELECT group_concat('DROP TRIGGER ' || name || ';', '') FROM sqlite_schema WHERE type = 'trigger'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    half.execute_batch(&drop_triggers).unwrap();
+    half.execute_batch(
+        "DROP TABLE counted; DROP INDEX urgent; DELETE FROM upgrade WHERE work IN ('versions', 'counts');
+         PRAGMA user_version = 8",
+    )
+    .unwrap();
+    drop(half);
+    let ran = place.poll();
+    assert_eq!(outcome(&place), outcome(&whole), "{ran}");
 }
 
 #[test]

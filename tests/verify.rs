@@ -156,6 +156,24 @@ fn what_is_damaged_is_found() {
             "UPDATE sqlite_sequence SET seq = 3 WHERE name = 'version'".to_owned(),
             "seqs would be used twice",
         ),
+        (
+            "UPDATE counted SET rows = rows + 1 WHERE kind = 'version' AND part = 'transactions'"
+                .to_owned(),
+            "counts: 252 rows of \"transactions\" are counted in the table \"version\", and it has 251",
+        ),
+        (
+            "UPDATE counted SET rows = rows - 1 WHERE kind = 'record' AND part = 'accounts'"
+                .to_owned(),
+            "counts: 1 rows of \"accounts\" are counted in the table \"record\", and it has 2",
+        ),
+        (
+            "DELETE FROM counted WHERE kind = 'quarantine'".to_owned(),
+            "counts: 0 rows of \"transactions\" are counted in the table \"quarantine\", and it has 1",
+        ),
+        (
+            "INSERT INTO counted VALUES ('held', '', 1)".to_owned(),
+            "counts: 1 rows are counted in the table \"held\", and it has 0",
+        ),
     ] {
         fs::write(file(&place), &good).unwrap();
         let state = open(&place);
@@ -167,6 +185,31 @@ fn what_is_damaged_is_found() {
         assert!(verified.stdout.contains(expected), "{change}: {verified}");
         assert!(damaged == fs::read(file(&place)).unwrap(), "{change}: it is not changed");
     }
+}
+
+#[test]
+fn what_is_counted_wrong_is_counted_again_as_verify_says() {
+    let place = full_place();
+    let counted = || {
+        let state = open(&place);
+        let sql = "SELECT kind || ' ' || part || ' ' || rows FROM counted WHERE rows <> 0 ORDER BY kind, part";
+        let mut statement = state.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| row.get::<_, String>(0));
+        rows.unwrap().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let good = counted();
+    assert!(good.contains(&"initiation made 1".to_owned()), "{good:?}");
+    open(&place)
+        .execute_batch("UPDATE counted SET rows = rows + 7")
+        .unwrap();
+    let found = verify(&place);
+    assert_eq!(found.code, Some(2), "{found}");
+    assert!(found.stdout.contains("\"DELETE FROM counted\""), "{found}");
+    open(&place).execute_batch("DELETE FROM counted").unwrap();
+    // Nothing answers any more. It is opened all the same.
+    place.poll();
+    assert_eq!(counted(), good);
+    assert_eq!(verify(&place).code, Some(0));
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn streams(overview: &Overview) -> String {
     let columns = [
         Left("STREAM", 14),
         Right("RECORDS", 12),
+        Right("VERSIONS", 12),
         Left("READ UNTIL", 0),
     ];
     let mut table = Table::new(&columns);
@@ -74,7 +75,7 @@ fn streams(overview: &Overview) -> String {
             (_, Some(position)) => position,
             (_, None) => "-",
         };
-        table.row([&count.stream, &count.records, &position]);
+        table.row([&count.stream, &count.records, &count.versions, &position]);
         for quirk in cursor.map_or(&[][..], |cursor| &cursor.quirks) {
             table.note(quirk);
         }

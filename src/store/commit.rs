@@ -4,11 +4,11 @@ use rusqlite::Connection;
 
 use super::database::{execute, optional};
 use super::{
-    Cursor, Error, PollRow, QuarantineEntry, Repair, Store, SweepRow, cursor, damage, missing,
-    older_balances, poll, quarantine, records, stamping::Stamped, stamping::Stamping, sweep,
-    unknown_values, unlisted, unlisted::UnlistedLine,
+    Cursor, Error, PollRow, QuarantineEntry, Repair, Store, SweepRow, counts, cursor, damage,
+    missing, older_balances, poll, quarantine, records, stamping::Stamped, stamping::Stamping,
+    sweep, unknown_values, unlisted, unlisted::UnlistedLine,
 };
-use crate::api::{Record, Second, Stream, Timestamp};
+use crate::api::{PerStream, Record, Second, Stream, Timestamp};
 use crate::crash;
 
 /// A new version of a record, to be appended to the change log.
@@ -155,6 +155,7 @@ fn append_versions(connection: &Connection, batch: &Batch) -> rusqlite::Result<V
     )?;
     let mut newest = NewestVersions::new(connection);
     let mut seqs = Vec::with_capacity(batch.versions.len());
+    let mut versions = PerStream::<i64>::default();
     for Version {
         record,
         number,
@@ -179,10 +180,22 @@ fn append_versions(connection: &Connection, batch: &Batch) -> rusqlite::Result<V
             &record.json,
         ))?;
         crash::point();
-        newest.pending.insert((record.stream, &record.id), seq);
+        newest.note(record, seq, *number == 1);
+        versions[record.stream] += 1;
         seqs.push(seq);
     }
-    newest.write()?;
+    let records = newest.write()?;
+    for stream in Stream::ALL {
+        for (rows, more) in [
+            (&counts::VERSIONS, versions[stream]),
+            (&counts::RECORDS, records[stream]),
+        ] {
+            if more > 0 {
+                crash::point();
+                counts::add(connection, rows, stream, more)?;
+            }
+        }
+    }
     Ok(seqs)
 }
 
@@ -209,7 +222,8 @@ fn write_again(
 /// ids come in any order, and each would touch another page of the file.
 struct NewestVersions<'a> {
     connection: &'a Connection,
-    pending: BTreeMap<(Stream, &'a str), i64>,
+    /// Seq, and whether it is the first version.
+    pending: BTreeMap<(Stream, &'a str), (i64, bool)>,
 }
 
 impl<'a> NewestVersions<'a> {
@@ -224,7 +238,7 @@ impl<'a> NewestVersions<'a> {
     fn of(&self, record: &'a Record) -> rusqlite::Result<Option<i64>> {
         const NEWEST: &str = "SELECT seq FROM record WHERE stream = ?1 AND id = ?2";
         match self.pending.get(&(record.stream, &*record.id)) {
-            Some(seq) => Ok(Some(*seq)),
+            Some((seq, _)) => Ok(Some(*seq)),
             None => optional(
                 self.connection,
                 NEWEST,
@@ -234,15 +248,32 @@ impl<'a> NewestVersions<'a> {
         }
     }
 
-    fn write(self) -> rusqlite::Result<()> {
-        const POINT: &str = "
-            INSERT INTO record (stream, id, seq) VALUES (?1, ?2, ?3)
-            ON CONFLICT (stream, id) DO UPDATE SET seq = excluded.seq";
-        for ((stream, id), seq) in &self.pending {
+    fn note(&mut self, record: &'a Record, seq: i64, is_first: bool) {
+        let noted = self.pending.entry((record.stream, &record.id));
+        let (newest, was_first) = noted.or_insert((seq, is_first));
+        (*newest, *was_first) = (seq, *was_first || is_first);
+    }
+
+    /// How many records are new.
+    fn write(self) -> rusqlite::Result<PerStream<i64>> {
+        const ADD: &str = "
+            INSERT INTO record (stream, id, seq) VALUES (?1, ?2, ?3) ON CONFLICT (stream, id) DO NOTHING";
+        const POINT: &str = "UPDATE record SET seq = ?3 WHERE stream = ?1 AND id = ?2";
+        let mut add = self.connection.prepare_cached(ADD)?;
+        let mut point = self.connection.prepare_cached(POINT)?;
+        let mut new = PerStream::<i64>::default();
+        for ((stream, id), (seq, is_first)) in &self.pending {
             crash::point();
-            execute(self.connection, POINT, (stream, id, seq))?;
+            let row = (stream, id, seq);
+            // Only in a damaged state is it otherwise than its number says.
+            let is_new = if *is_first {
+                add.execute(row)? > 0 || point.execute(row)? == 0
+            } else {
+                point.execute(row)? == 0 && add.execute(row)? > 0
+            };
+            new[*stream] += i64::from(is_new);
         }
-        Ok(())
+        Ok(new)
     }
 }
 

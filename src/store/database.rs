@@ -64,6 +64,8 @@ impl Database {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             // A commit is on the disk when it returns.
             connection.pragma_update(None, "synchronous", "FULL")?;
+            // What replaces a row removes it, and what is counted of a table is counted then, too.
+            connection.pragma_update(None, "recursive_triggers", true)?;
             // The system may have no folder for temporary files that can be written.
             connection.pragma_update(None, "temp_store", "MEMORY")?;
             // This opens the write-ahead log.

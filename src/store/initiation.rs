@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use super::database::{Database, all, execute, optional, value};
 use super::journal_row::{KnownInitiation, check, doubt_all, known, seal};
 use super::stamping::last_place;
-use super::{Error, journal_copy};
+use super::{Error, counts, journal_copy};
 use crate::api::{
     Initiated, Initiation, InitiationRequest, Second, Stream, Timestamp, escaped, same_content,
 };
@@ -308,9 +308,10 @@ pub(super) fn keys_of(
 
 /// How many initiations there are in each state, by the state's name.
 pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Vec<(InitiationState, i64)>> {
-    const COUNTS: &str = "SELECT state, count(*) FROM initiation GROUP BY state ORDER BY state";
-    all(connection, COUNTS, [], |row| {
-        let state = InitiationState::from_name(&row.get::<_, String>(0)?);
-        Ok((state.unwrap_or(InitiationState::Damaged), row.get(1)?))
-    })
+    let states = counts::parts(connection, &counts::INITIATIONS)?;
+    let named = |(state, count): (String, i64)| {
+        let state = InitiationState::from_name(&state);
+        (state.unwrap_or(InitiationState::Damaged), count)
+    };
+    Ok(states.into_iter().map(named).collect())
 }

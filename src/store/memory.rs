@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use super::columns::AsJson;
 use super::database::{Database, execute};
-use super::{Change, Error, PublisherState, change_log::CHANGE};
+use super::{Change, Error, PublisherState, change_log::CHANGE, counts};
 
 /// What a publisher remembers of its target, beside how far it has delivered.
 ///
@@ -86,10 +86,12 @@ impl Memory<'_> {
             })
     }
 
-    /// How many entries a topic has.
-    pub fn count(&self, topic: &str) -> Result<i64, Error> {
-        const COUNT: &str = "SELECT count(*) FROM memory WHERE publisher = ?1 AND topic = ?2";
-        self.database.value(READ, COUNT, (self.publisher, topic))
+    /// How many entries of a topic have no value, and only keep their versions.
+    pub fn kept(&self, topic: &str) -> Result<i64, Error> {
+        let part = counts::memory_part(self.publisher, topic);
+        self.database.run(READ, |connection| {
+            counts::get(connection, &counts::KEPT, part)
+        })
     }
 
     /// The first key of a topic; none if it has no entries.

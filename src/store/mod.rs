@@ -17,6 +17,7 @@
 //! | `schema`, `upgrade`, `upgrade_slices` | the tables; how a file of an older layout gets them |
 //! | `database`, `columns` | one connection and its errors; how values are kept in columns |
 //! | `commit` | the publish step of a poll |
+//! | `counts` | how many rows there are |
 //! | `records`, `change_log` | what is stored of a record; the versions to deliver |
 //! | `older_balances` | balances that a lagging replica answers |
 //! | `cursor`, `quirks` | how far a stream has been read; how the service departs from the API |
@@ -33,7 +34,7 @@
 //! | `journal_row`, `journal_copy` | its rows and their hashes; the same journal in a file beside the state |
 //! | `backup` | copies of the state, made and put back |
 //! | `witness`, `restored` | whether the state was put back from an older copy, and what follows |
-//! | `verify` | checks of the whole state |
+//! | `verify`, `verify_lists` | checks of the whole state |
 //! | `overview` | everything that `status` shows |
 
 mod adoption;
@@ -41,6 +42,7 @@ mod backup;
 mod change_log;
 mod columns;
 mod commit;
+mod counts;
 mod cursor;
 mod damage;
 mod database;
@@ -78,6 +80,7 @@ mod unsettled;
 mod upgrade;
 mod upgrade_slices;
 mod verify;
+mod verify_lists;
 mod witness;
 
 pub use adoption::BoundVerdict;

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -15,8 +14,8 @@ use super::unknown_values::{self, UnknownValue};
 use super::unlisted::{self, UnlistedLine};
 use super::unsettled::{Unsettled, unsettled};
 use super::{
-    DamagedVersion, Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, damage, open,
-    poll, quarantine, restored, sweep,
+    DamagedVersion, Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, counts,
+    damage, open, poll, quarantine, restored, sweep,
 };
 use crate::api::{Second, Stream, Timestamp};
 
@@ -81,6 +80,8 @@ pub struct StreamCount {
     pub stream: &'static str,
     /// Records, each once.
     pub records: i64,
+    /// Versions of them.
+    pub versions: i64,
 }
 
 /// How far a stream has been read.
@@ -236,13 +237,14 @@ impl Snapshot {
 const READ: &str = "read the state";
 
 fn streams(connection: &Connection) -> rusqlite::Result<Vec<StreamCount>> {
-    const COUNTS: &str = "SELECT stream, count(*) FROM record GROUP BY stream";
-    let counts: BTreeMap<Stream, i64> = all(connection, COUNTS, [], |row| row.try_into())?;
-    let count = |stream: Stream| StreamCount {
-        stream: stream.name(),
-        records: counts.get(&stream).copied().unwrap_or(0),
+    let count = |stream: Stream| {
+        Ok(StreamCount {
+            stream: stream.name(),
+            records: counts::get(connection, &counts::RECORDS, stream)?,
+            versions: counts::get(connection, &counts::VERSIONS, stream)?,
+        })
     };
-    Ok(Stream::ALL.map(count).into())
+    Stream::ALL.into_iter().map(count).collect()
 }
 
 fn cursors(connection: &Connection) -> rusqlite::Result<Vec<CursorLine>> {
@@ -262,18 +264,17 @@ fn cursors(connection: &Connection) -> rusqlite::Result<Vec<CursorLine>> {
 
 fn publishers(connection: &Connection, last_seq: i64) -> rusqlite::Result<Vec<PublisherLine>> {
     const PUBLISHERS: &str = "
-        SELECT name, type, offset, delivered_at, error, (SELECT count(*) FROM refusal WHERE publisher = name)
-        FROM publisher ORDER BY name";
+        SELECT name, type, offset, delivered_at, error FROM publisher ORDER BY name";
     all(connection, PUBLISHERS, [], |row| {
-        let offset = row.get(2)?;
+        let (name, offset): (String, i64) = (row.get(0)?, row.get(2)?);
         Ok(PublisherLine {
-            name: row.get(0)?,
+            refused: counts::get(connection, &counts::REFUSALS, &name)?,
+            name,
             kind: row.get(1)?,
             offset,
             lag: last_seq - offset - restored::left_out(connection, offset, last_seq)?,
             delivered_at: row.get(3)?,
             error: row.get(4)?,
-            refused: row.get(5)?,
         })
     })
 }

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Params, Row};
 
-use super::database::{Database, execute, optional, value};
-use super::{Error, Store, damage};
+use super::database::{Database, execute, optional};
+use super::{Error, Store, counts, damage};
 use crate::api::{ContentHash, Second, Stream};
 
 /// How many elements without a usable id are kept of each stream. None of them can replace an earlier one, so without a
@@ -93,10 +93,13 @@ impl QuarantineKind {
 impl Store {
     /// The streams that have records in quarantine.
     pub fn quarantined_streams(&self) -> Result<Vec<Stream>, Error> {
-        self.database
-            .all(READ, "SELECT DISTINCT stream FROM quarantine", [], |row| {
-                row.get(0)
-            })
+        let streams = self.database.run(READ, |connection| {
+            counts::parts(connection, &counts::QUARANTINED)
+        })?;
+        let streams = streams.iter();
+        Ok(streams
+            .filter_map(|(stream, _)| Stream::from_name(stream))
+            .collect())
     }
 
     /// Whether that text of a record is in quarantine.
@@ -262,7 +265,8 @@ pub(super) fn see_rival(
 
 /// How many records are in quarantine.
 pub(super) fn count(connection: &Connection) -> rusqlite::Result<i64> {
-    value(connection, "SELECT count(*) FROM quarantine", [])
+    let streams = counts::parts(connection, &counts::QUARANTINED)?;
+    Ok(streams.iter().map(|(_, records)| records).sum())
 }
 
 fn select(

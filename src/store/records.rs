@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::database::{execute, limit, optional};
 use super::identity::state_value;
-use super::{Error, Store, damage};
+use super::{Error, Store, counts, damage};
 use crate::api::{ContentHash, Record, Second, Stream, Timestamp, same_content};
 
 /// A record with more versions than this is not looked through to its first one: no payment has so many states.
@@ -61,12 +61,13 @@ impl Store {
         self.database.reading("look up records", || work(self))
     }
 
-    /// How many records the stream has. It counts them.
+    /// How many records the stream has.
     pub fn record_count(&self, stream: Stream) -> Result<u64, Error> {
-        const COUNT: &str = "SELECT count(*) FROM record WHERE stream = ?1";
-        let records: i64 = self.database.run("count the records", |connection| {
-            connection.query_row(COUNT, [stream], |row| row.get(0))
-        })?;
+        let records = self
+            .database
+            .run("read how many records there are", |connection| {
+                counts::get(connection, &counts::RECORDS, stream)
+            })?;
         Ok(records.unsigned_abs())
     }
 

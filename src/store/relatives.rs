@@ -3,9 +3,9 @@
 use rusqlite::{Connection, Row};
 use serde::Serialize;
 
-use super::damage;
-use super::database::{all, execute, limit, value};
+use super::database::{all, execute, limit, optional, value};
 use super::sweep::ReadingReach;
+use super::{counts, damage};
 use crate::api::{Record, Second, Stream, Timestamp};
 use crate::formance::LeftOut;
 use crate::formance::shown::PolledVersion;
@@ -60,21 +60,17 @@ impl ListedVersion {
 
 /// The transactions that relate to one that is not in the list.
 pub(super) fn relatives(connection: &Connection) -> rusqlite::Result<RelativesLine> {
-    const HELD: &str = "
-        SELECT count(*), min(parent), min(observed_at) FROM held LEFT JOIN version ON version.seq = held.seq";
-    const MISSING: &str = "SELECT count(*), min(id) FROM shown WHERE seq = 0";
-    let (waiting, waiting_for, waiting_since) = connection
-        .prepare_cached(HELD)?
-        .query_row([], |row| row.try_into())?;
-    let (missing, missing_id) = connection
-        .prepare_cached(MISSING)?
-        .query_row([], |row| row.try_into())?;
+    const WAITING_SINCE: &str =
+        "SELECT min(observed_at) FROM held JOIN version ON version.seq = held.seq";
+    const FIRST_PARENT: &str = "SELECT min(parent) FROM held";
+    const FIRST_MISSING: &str =
+        "SELECT id FROM shown INDEXED BY shown_alone WHERE seq = 0 ORDER BY id LIMIT 1";
     Ok(RelativesLine {
-        waiting,
-        waiting_for,
-        waiting_since,
-        missing,
-        missing_id,
+        waiting: counts::get(connection, &counts::HELD, "")?,
+        waiting_for: value(connection, FIRST_PARENT, [])?,
+        waiting_since: value(connection, WAITING_SINCE, [])?,
+        missing: counts::get(connection, &counts::ALONE, "")?,
+        missing_id: optional(connection, FIRST_MISSING, [], |row| row.get(0))?,
     })
 }
 

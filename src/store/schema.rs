@@ -1,5 +1,5 @@
 /// The version of the layout below, kept in `user_version`.
-pub(super) const VERSION: i64 = 8;
+pub(super) const VERSION: i64 = 9;
 
 /// Marks the file as ours, kept in `application_id`: "gcon".
 pub(super) const APPLICATION: i64 = 0x67_63_6f_6e;
@@ -28,6 +28,14 @@ pub(super) const LAYOUT: &str = "
         json        TEXT NOT NULL     -- as the service sent it
     ) STRICT;
     CREATE INDEX account ON version (seq, id) WHERE stream = 'accounts' AND number = 1;
+
+    -- How many rows there are. The commit of a batch counts versions and records, triggers count the others.
+    CREATE TABLE counted (
+        kind TEXT NOT NULL,    -- the table that they are in
+        part TEXT NOT NULL,    -- which of them: those of a stream, a state, a publisher; empty: all that are counted
+        rows INTEGER NOT NULL,
+        PRIMARY KEY (kind, part)
+    ) STRICT, WITHOUT ROWID;
 
     -- Versions whose text is not the one that was stored. They are neither shown nor delivered.
     CREATE TABLE damaged (
@@ -136,6 +144,8 @@ pub(super) const LAYOUT: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX initiated ON initiation (id, kind) WHERE id IS NOT NULL;
     CREATE INDEX unsettled ON initiation (asked_at)
+        WHERE state NOT IN ('made', 'refused') OR remark IS NOT NULL;
+    CREATE INDEX urgent ON initiation (CASE state WHEN 'unknown' THEN 0 WHEN 'made' THEN 1 ELSE 2 END, asked_at DESC, key)
         WHERE state NOT IN ('made', 'refused') OR remark IS NOT NULL;
 
     -- Accounts whose balances are answered with an older date than the stored ones have.

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use super::database::Database;
 use super::schema::{APPLICATION, LAYOUT, VERSION};
 use super::upgrade_slices::{self, SliceWork};
-use super::{Error, journal_row};
+use super::{Error, counts, journal_row};
 
 /// What leads from one layout to the next: changes of what is there, and the tables and indices that are new.
 struct LayoutStep {
@@ -15,7 +15,7 @@ struct LayoutStep {
 }
 
 /// The steps from layout 1 to today's.
-const STEPS: [LayoutStep; 6] = [
+const STEPS: [LayoutStep; 8] = [
     LayoutStep {
         changes: "
             ALTER TABLE version ADD COLUMN previous INTEGER;
@@ -78,7 +78,19 @@ const STEPS: [LayoutStep; 6] = [
             "INDEX held_of",
         ],
     },
+    // What sweeps and held versions have more depends on where they come from.
+    LayoutStep {
+        changes: "",
+        new: &[],
+    },
+    LayoutStep {
+        changes: "",
+        new: &["TABLE counted", "INDEX urgent"],
+    },
 ];
+
+/// What counts everything.
+const COUNTS: [SliceWork; 2] = [SliceWork::Versions, SliceWork::Counts];
 
 /// Layouts 3 to 5 had lists without places. What the lists have shown is not known, so that it may have been everything.
 const LISTS_OF_5: &str = "
@@ -123,7 +135,7 @@ const SETTLE_INITIATIONS: &str = "
 /// is not ours, and a copy of an old one is kept beside it.
 ///
 /// The tables change in one transaction, and their rows in slices. A process that ends in between is continued by the
-/// next one; until then no other version of this program, and no other process, can use the state.
+/// next one, also one of a newer version; until then no older version, and no other process, can use the state.
 pub(super) fn prepare(database: &Database) -> Result<(), Error> {
     const DOING: &str = "prepare the state";
     let found = database.layout()?;
@@ -149,16 +161,34 @@ pub(super) fn prepare(database: &Database) -> Result<(), Error> {
                 0 => connection.execute_batch(LAYOUT)?,
                 _ => upgrade(connection, found)?,
             }
+            connection.execute_batch(&counts::triggers())?;
             connection.pragma_update(None, "application_id", APPLICATION)?;
             connection.pragma_update(None, "user_version", VERSION)
         })?;
     }
+    count_again(database)?;
     upgrade_slices::finish(database)
+}
+
+/// Plans to count everything, if somebody has removed what was counted, as `verify` says.
+fn count_again(database: &Database) -> Result<(), Error> {
+    const IS_UNCOUNTED: &str = "
+        SELECT NOT EXISTS (SELECT 1 FROM counted) AND EXISTS (SELECT 1 FROM version)
+           AND NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'upgrade')";
+    const DOING: &str = "count what is in the state";
+    if !database.value::<bool>(DOING, IS_UNCOUNTED, [])? {
+        return Ok(());
+    }
+    log::info!("counting everything in the state again");
+    database.write(DOING, |connection| {
+        upgrade_slices::plan(connection, COUNTS.into_iter())
+    })
 }
 
 /// Takes every step that follows layout `found`, and notes what is left to be done in slices.
 fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
-    let has_lists = found >= 3;
+    // Lists that showed each version as it was sent, with places or without.
+    let has_lists = (3..=6).contains(&found);
     let has_places = found >= 6;
     if found == 6 {
         connection.execute_batch(LISTS_OF_6)?;
@@ -173,25 +203,25 @@ fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
         ]))?;
         connection.execute_batch(LISTS_OF_5)?;
     }
-    if has_lists && found < 7 {
+    if has_lists {
         connection.execute_batch(SHOWN_AS_SENT)?;
     }
-    if found >= 2 {
+    if (2..=7).contains(&found) {
         connection.execute_batch(SWEEPS_OF_7)?;
     }
-    if found >= 7 {
+    if found == 7 {
         connection.execute_batch(HELD_OF_7)?;
+    }
+    if has_lists && !has_places {
+        connection.execute_batch(SETTLE_INITIATIONS)?;
+        connection.execute_batch(&statements(&["INDEX unsettled"]))?;
+        journal_row::seal_all(connection)?;
     }
     for (from, LayoutStep { changes, new }) in (1..).zip(&STEPS) {
         if from >= found {
             connection.execute_batch(changes)?;
             connection.execute_batch(&statements(new))?;
         }
-    }
-    if has_lists && !has_places {
-        connection.execute_batch(SETTLE_INITIATIONS)?;
-        connection.execute_batch(&statements(&["INDEX unsettled"]))?;
-        journal_row::seal_all(connection)?;
     }
     let lists: &[SliceWork] = match (has_lists, has_places) {
         (_, true) => &[],
@@ -204,7 +234,8 @@ fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     let works = previous
         .into_iter()
         .chain(lists.iter().copied())
-        .chain(memory.into_iter().flatten());
+        .chain(memory.into_iter().flatten())
+        .chain(COUNTS);
     upgrade_slices::plan(connection, works)
 }
 

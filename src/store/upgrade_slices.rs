@@ -1,11 +1,12 @@
 //! The part of an upgrade that reads every row: in slices, each a transaction of its own, with the progress in the state.
 
+use std::collections::BTreeMap;
+
 use rusqlite::Connection;
 
-use super::Error;
 use super::database::{Database, all, execute, limit, optional, value};
 use super::stamping::{Stamped, Stamping};
-use super::unlisted;
+use super::{Error, counts, unlisted};
 use crate::api::{PerStream, Record, Stream, Timestamp, read_record};
 use crate::formance::LeftOut;
 
@@ -29,6 +30,10 @@ pub(super) enum SliceWork {
     Waiting,
     /// Layout 4 had a table for the payments. The publisher's ledger says what the values mean.
     Payments,
+    /// Layouts 1 to 8 did not say how many versions there are.
+    Versions,
+    /// Layouts 1 to 8 did not say how many rows there are of anything else.
+    Counts,
 }
 
 /// Rows that move from a table of an older layout to one of today's. The statements take the first rows, as many as a
@@ -80,7 +85,7 @@ const PAYMENTS: RowMove = RowMove {
 };
 
 impl SliceWork {
-    const ALL: [SliceWork; 7] = [
+    const ALL: [SliceWork; 9] = [
         SliceWork::Previous,
         SliceWork::Stamps,
         SliceWork::Places,
@@ -88,6 +93,8 @@ impl SliceWork {
         SliceWork::Skipped,
         SliceWork::Waiting,
         SliceWork::Payments,
+        SliceWork::Versions,
+        SliceWork::Counts,
     ];
 
     /// Its name in the state.
@@ -100,6 +107,8 @@ impl SliceWork {
             SliceWork::Skipped => "skipped",
             SliceWork::Waiting => "waiting",
             SliceWork::Payments => "payments",
+            SliceWork::Versions => "versions",
+            SliceWork::Counts => "counts",
         }
     }
 
@@ -113,17 +122,20 @@ impl SliceWork {
             SliceWork::Skipped => move_rows(connection, &SKIPPED),
             SliceWork::Waiting => move_rows(connection, &WAITING),
             SliceWork::Payments => move_rows(connection, &PAYMENTS),
+            SliceWork::Versions => count_versions(connection, after),
+            SliceWork::Counts => count_rows(connection, after),
         }
     }
 }
 
-/// Notes what is to be done. Nobody can use the state until all of it is.
+/// Notes what is to be done, beside what an older version of this program has left. Nobody can use the state until all of
+/// it is.
 pub(super) fn plan(
     connection: &Connection,
     works: impl Iterator<Item = SliceWork>,
 ) -> rusqlite::Result<()> {
     connection.execute_batch(
-        "CREATE TABLE upgrade (work TEXT PRIMARY KEY, after INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+        "CREATE TABLE IF NOT EXISTS upgrade (work TEXT PRIMARY KEY, after INTEGER NOT NULL) STRICT, WITHOUT ROWID",
     )?;
     for work in works {
         execute(
@@ -285,6 +297,40 @@ fn unlist_versions(connection: &Connection, after: i64) -> rusqlite::Result<Opti
         }
     }
     Ok(versions.last().map(|version| version.seq))
+}
+
+/// Counts versions.
+fn count_versions(connection: &Connection, after: i64) -> rusqlite::Result<Option<i64>> {
+    const STREAMS: &str = "SELECT seq, stream FROM version WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    if after == 0 {
+        counts::forget(connection, &counts::VERSIONS)?;
+    }
+    let versions: Vec<(i64, String)> = all(connection, STREAMS, (after, limit(SLICE)), |row| {
+        row.try_into()
+    })?;
+    let mut found: BTreeMap<&str, i64> = BTreeMap::new();
+    for (_, stream) in &versions {
+        *found.entry(stream).or_default() += 1;
+    }
+    for (stream, more) in found {
+        counts::add(connection, &counts::VERSIONS, stream, more)?;
+    }
+    Ok(versions.last().map(|(seq, _)| *seq))
+}
+
+/// Counts the rows of one kind. What was counted of them so far does not count.
+fn count_rows(connection: &Connection, after: i64) -> rusqlite::Result<Option<i64>> {
+    let Some(rows) = usize::try_from(after)
+        .ok()
+        .and_then(|kind| counts::AT_ONCE.get(kind))
+    else {
+        return Ok(None);
+    };
+    counts::forget(connection, rows)?;
+    for (part, found) in counts::count(connection, rows)? {
+        counts::add(connection, rows, part, found)?;
+    }
+    Ok(Some(after + 1))
 }
 
 fn warn_of_unlisted(connection: &Connection) -> rusqlite::Result<()> {

@@ -4,19 +4,21 @@
 //! a read transaction of its own, because a long one keeps the write-ahead log from shrinking. Only SQLite's own check is a
 //! long one: about two seconds for a million versions.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::columns::AsJson;
+use super::counts::CountedRows;
 use super::database::{Database, all, value};
 use super::journal_row::{DamagedInitiation, is_intact};
 use super::seq::{last_seq, last_used_seq};
-use super::{Error, QuarantineKind, Snapshot, SweepTimes, adoption, cursor, damage};
-use crate::api::{PerStream, Second, Stream, Timestamp, escaped, read_record};
+use super::verify_lists::{LISTED, ListWalk, RESTORE, listed, missing};
+use super::{Error, QuarantineKind, Snapshot, SweepTimes, counts, cursor, damage};
+use crate::api::{Second, Stream, Timestamp, escaped, read_record};
 use crate::formance::shown::ShownTransaction;
-use crate::formance::{LeftOut, ShownAs};
 
 /// What a check says while it runs.
 #[derive(Debug)]
@@ -52,12 +54,7 @@ pub fn verify(
         parts: Vec::new(),
     };
     checks.structure()?;
-    checks.rows(
-        "versions",
-        VERSIONS,
-        vec![Value::Integer(i64::MIN)],
-        version,
-    )?;
+    checks.versions()?;
     checks.rows("records", RECORDS, two_texts(), record)?;
     let mut walk = ListWalk::default();
     checks.rows(
@@ -79,13 +76,10 @@ pub fn verify(
         initiation,
     )?;
     checks.rows("publishers", PUBLISHERS, from, publisher)?;
+    checks.counts()?;
     checks.progress(directory)?;
     Ok(checks.parts)
 }
-
-/// What to do where nothing but a copy has what was there.
-const RESTORE: &str =
-    "Restore a backup, or move the state away to start over. Check the disk of the state";
 
 /// Rows in a slice.
 const SLICE: u64 = 1_000;
@@ -102,11 +96,6 @@ const RECORDS: &str = "
     SELECT record.stream, record.id, record.seq, version.stream IS record.stream AND version.id IS record.id
     FROM record LEFT JOIN version ON version.seq = record.seq
     WHERE (record.stream, record.id) > (?1, ?2) ORDER BY record.stream, record.id LIMIT 1000";
-
-const LISTED: &str = "
-    SELECT listed.stream, listed.place, listed.stamp, listed.seq, version.stream IS listed.stream, listed.shown
-    FROM listed LEFT JOIN version ON version.seq = listed.seq
-    WHERE (listed.stream, listed.place) > (?1, ?2) ORDER BY listed.stream, listed.place LIMIT 1000";
 
 const SHOWN: &str = "SELECT id, value FROM shown WHERE id > ?1 ORDER BY id LIMIT 1000";
 
@@ -187,6 +176,87 @@ impl Checks<'_> {
         }
         self.parts.push(part);
         Ok(())
+    }
+
+    /// Checks the versions, and how many are counted. They are only ever added, so those up to the newest one are counted as
+    /// they are read: no index has their streams.
+    fn versions(&mut self) -> Result<(), Error> {
+        let counted = self.database.read("read the counts", |connection| {
+            let counted = counts::parts(connection, &counts::VERSIONS)?;
+            Ok((last_seq(connection)?, counted))
+        })?;
+        let (last, counted) = counted;
+        let mut found: BTreeMap<String, i64> = BTreeMap::new();
+        let from = vec![Value::Integer(i64::MIN)];
+        self.rows("versions", VERSIONS, from, |connection, row| {
+            if let (Ok(stream), true) = (row.get(1), row.get::<_, i64>(0)? <= last) {
+                *found.entry(stream).or_default() += 1;
+            }
+            version(connection, row)
+        })?;
+        let Some(mut part) = self.parts.pop() else {
+            return Ok(());
+        };
+        // What is damaged may be of any stream.
+        if part.found == 0 {
+            let found: Vec<(String, i64)> = found.into_iter().collect();
+            self.compare(&mut part, &counts::VERSIONS, &counted, &found);
+        }
+        self.parts.push(part);
+        Ok(())
+    }
+
+    /// Counts what else is counted, each kind in one look at the state.
+    fn counts(&mut self) -> Result<(), Error> {
+        let mut part = self.begin("counts");
+        for rows in &counts::AT_ONCE {
+            let read = self
+                .database
+                .read("count what is in the state", |connection| {
+                    let counted = counts::parts(connection, rows)?;
+                    Ok((counted, counts::count(connection, rows)?))
+                });
+            // What cannot be read was found before.
+            if let Ok((counted, found)) = or_detail(read)? {
+                part.rows += found.len() as u64;
+                self.compare(&mut part, rows, &counted, &found);
+            }
+        }
+        self.parts.push(part);
+        Ok(())
+    }
+
+    fn compare(
+        &mut self,
+        part: &mut CheckedPart,
+        rows: &CountedRows,
+        counted: &[(String, i64)],
+        found: &[(String, i64)],
+    ) {
+        let table = rows.table();
+        let all = counted.iter().chain(found).map(|(part, _)| part);
+        for name in all.collect::<BTreeSet<_>>() {
+            let number = |counts: &[(String, i64)]| {
+                let known = counts.iter().find(|(known, _)| known == name);
+                known.map_or(0, |(_, rows)| *rows)
+            };
+            let (counted, found) = (number(counted), number(found));
+            if counted == found {
+                continue;
+            }
+            let of = if name.is_empty() {
+                String::new()
+            } else {
+                format!(" of \"{}\"", escaped(name))
+            };
+            let finding = format!(
+                "counts: {counted} rows{of} are counted in the table \"{table}\", and it has {found}, so status shows a \
+                 wrong number. To have everything counted again, stop the connector, run: sqlite3 {} \"DELETE FROM \
+                 counted\", and start it. Check the disk of the state",
+                self.database.file().display()
+            );
+            self.found(part, finding);
+        }
     }
 
     /// Looks for versions that are missing at the ends of the lists.
@@ -343,102 +413,6 @@ fn record(_: &Connection, row: &Row) -> rusqlite::Result<Vec<String>> {
         .then(|| format!("{stream}: the record \"{id}\" leads to seq {seq}, which is none of its versions. {RESTORE}"))
         .into_iter()
         .collect())
-}
-
-/// How far the lists have been looked through.
-#[derive(Default)]
-struct ListWalk {
-    /// List and stamp of the last entry.
-    last: Option<(String, i64)>,
-    /// The highest seq that an entry of each list has led to.
-    highest: PerStream<i64>,
-}
-
-/// The newest versions with a seq between these two that are not in the list. They may be there, out of order.
-fn missing(
-    connection: &Connection,
-    stream: Stream,
-    after: i64,
-    before: i64,
-) -> rusqlite::Result<Vec<String>> {
-    // Each one is looked for in the whole list. The first ones tell enough.
-    const BETWEEN: &str = "
-        SELECT version.seq, version.id, version.hash, version.json FROM version
-        JOIN record ON record.stream = ?1 AND record.id = version.id AND record.seq = version.seq
-        WHERE version.seq > ?2 AND version.seq < ?3 AND version.stream = ?1
-            AND version.seq NOT IN (SELECT seq FROM damaged) AND version.seq NOT IN (SELECT seq FROM held)
-        ORDER BY version.seq LIMIT 20";
-    const IS_LISTED: &str = "SELECT EXISTS (SELECT 1 FROM listed WHERE stream = ?1 AND seq = ?2)";
-    let mut found = Vec::new();
-    if before - after <= 1 {
-        return Ok(found);
-    }
-    let between: Vec<(i64, String, Option<String>)> =
-        all(connection, BETWEEN, (stream, after, before), |row| {
-            Ok((row.get(0)?, row.get(1)?, damage::text(row, 2, 3)?))
-        })?;
-    for (seq, id, json) in between {
-        // A damaged one was found already. The first versions of this program accepted records that break the API, which are
-        // not listed.
-        let record = json.and_then(|json| read_record(stream, &json).ok());
-        let can_be_listed = record.is_some_and(|record| {
-            !LeftOut::of(&record).is_some_and(|left_out| left_out.is_whole(stream))
-        });
-        if can_be_listed && !value(connection, IS_LISTED, (stream, seq))? {
-            found.push(format!(
-                "{stream}: the version of seq {seq}, of record \"{}\", is missing in the list, so Formance does not get it. \
-                 {RESTORE}",
-                escaped(&id)
-            ));
-        }
-    }
-    Ok(found)
-}
-
-/// An entry of a list: it leads to a version of its stream, and its stamp is later than the one before it.
-fn listed(
-    connection: &Connection,
-    row: &Row,
-    walk: &mut ListWalk,
-) -> rusqlite::Result<Vec<String>> {
-    let mut found = Vec::new();
-    let (stream, place, stamp): (String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    let list = Stream::from_name(&stream);
-    let is_version: bool = row.get(4).unwrap_or(false);
-    if let (Some(list), true) = (list, is_version) {
-        let seq: i64 = row.get(3)?;
-        let highest = walk.highest[list];
-        // A lower one was repaired, and is listed again.
-        if seq > highest {
-            found.extend(missing(connection, list, highest, seq)?);
-            walk.highest[list] = seq;
-        }
-    }
-    if !is_version {
-        let seq = row
-            .get::<_, i64>(3)
-            .map_or("unknown".to_owned(), |seq| seq.to_string());
-        found.push(format!(
-            "{stream}: place {place} of the list leads to seq {seq}, which is no version of that list, so it is left out. {RESTORE}"
-        ));
-    }
-    if row.get::<_, Option<AsJson<ShownAs>>>(5).is_err() {
-        found.push(format!(
-            "{stream}: place {place} of the list does not say how it is shown, so the list is answered 503. {RESTORE}"
-        ));
-    }
-    let before = walk.last.as_ref();
-    let is_later = before.is_none_or(|(list, before)| *list != stream || *before < stamp);
-    // While a list is dated again, its beginning is later than its end.
-    let is_dated_again =
-        || list.is_some_and(|list| adoption::is_under_way(connection, list).unwrap_or(false));
-    if !is_later && !is_dated_again() {
-        found.push(format!(
-            "{stream}: place {place} of the list is not dated later than the place before it, so Formance may miss records. {RESTORE}"
-        ));
-    }
-    walk.last = Some((stream, stamp));
-    Ok(found)
 }
 
 /// What the list has shown of a transaction.

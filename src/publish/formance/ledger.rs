@@ -195,7 +195,7 @@ impl LedgerFigures {
         // Stable: among equal counts the reasons stay in their own order.
         skipped.sort_by_key(|skipped| std::cmp::Reverse(skipped.versions));
         Ok(LedgerFigures {
-            waiting: memory.count(WAITING)?,
+            waiting: memory.kept(WAITING)?,
             waiting_for: memory.first_key(WAITING)?,
             skipped,
         })
