@@ -100,6 +100,12 @@ impl<'a> Members<'a> {
         names.find(|name| is_other_spelling(name, fields))
     }
 
+    /// Each member: its name and the text of its value.
+    #[cfg(test)]
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.members.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// Whether a member has been set or removed since the object was read.
     pub fn is_edited(&self) -> bool {
         self.edited

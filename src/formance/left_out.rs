@@ -96,9 +96,14 @@ impl fmt::Display for LeftOut {
     }
 }
 
+/// Whether an id has too few bytes to be too long.
+pub(super) fn is_short_id(id: &str) -> bool {
+    id.len() <= SHORT_IDS
+}
+
 /// Whether Formance can store a transaction that names an account of that id.
 pub(super) fn can_be_named(account_id: &str) -> bool {
-    account_id.len() <= SHORT_IDS || ConnectorId::of_any().account(account_id).is_some()
+    is_short_id(account_id) || ConnectorId::of_any().account(account_id).is_some()
 }
 
 /// Whether Formance can store a transaction of that id that has a payment of its own.

@@ -2,7 +2,7 @@ use crate::api::{Members, is_other_spelling};
 
 /// Go's encoding/json refuses a text that is nested deeper than 10,000, even in a member that it ignores. No field of the
 /// API needs more than three levels.
-const DEEPEST: usize = 1_000;
+pub(super) const DEEPEST: usize = 1_000;
 
 /// Removes the members of an object that Go would misread, if it reads `fields` from it, and writes the others under the
 /// names of their fields.

@@ -17,7 +17,7 @@
 //!
 //! | file | what it decides |
 //! |---|---|
-//! | `readable` | the text of a version that the Go client can read |
+//! | `readable`, `plain` | the text of a version that the Go client can read |
 //! | `initiated` | the text of a payout or transfer that the Go client can read |
 //! | `members` | which members of an object the Go client would misread |
 //! | `texts` | texts that are missing, are no strings, or contain what PostgreSQL cannot store |
@@ -38,6 +38,7 @@ mod left_out;
 mod limits;
 mod members;
 pub mod payment;
+mod plain;
 mod readable;
 pub mod shown;
 mod texts;

@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use super::dates::rewritten;
 use super::left_out::{can_be_named, can_be_part, has_storable_amount};
 use super::members::drop_unreadable;
+use super::plain::plain;
 use super::shown::ShownAs;
 use super::texts::{non_empty_text, storable, text};
 use super::values::{status, transaction_type};
@@ -13,6 +14,19 @@ use crate::api::{Initiation, Members, Stream, Timestamp};
 /// `shown_as` says how a transaction is shown otherwise. `initiated_as` has the `idempotencyKey` of each payout and
 /// transfer that Connectivity asked for and that became the transaction, or the one that it relates to ([`relation`]).
 pub fn readable(
+    stream: Stream,
+    json: &str,
+    stamp: Timestamp,
+    shown_as: Option<&ShownAs>,
+    initiated_as: &[(Initiation, String)],
+) -> String {
+    let is_itself = shown_as.is_none() && initiated_as.is_empty();
+    let plain = is_itself.then(|| plain(stream, json, stamp)).flatten();
+    plain.unwrap_or_else(|| rewritten_text(stream, json, stamp, shown_as, initiated_as))
+}
+
+/// As [`readable`], the long way.
+pub(super) fn rewritten_text(
     stream: Stream,
     json: &str,
     stamp: Timestamp,
@@ -76,7 +90,7 @@ fn depart(transaction: &mut Members, shown_as: &ShownAs) {
 }
 
 /// The fields that must be strings for the Go client, and that no rule of the API checks.
-fn unchecked_texts(stream: Stream) -> &'static [&'static str] {
+pub(super) fn unchecked_texts(stream: Stream) -> &'static [&'static str] {
     match stream {
         Stream::Accounts => &["accountName"],
         Stream::Balances => &["id"],
