@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Measures `status` on a state of a few hundred records, and on one of many. Run by hand:
+
+    tests/bench/status.py BINARY [RECORDS]
+
+RECORDS are 10,000,000 by default; they are written with SQL and need about 200 bytes of disk each. The first run after
+that is left out: it finds no page of the file in memory. Needs Python 3.11 or newer, for its SQLite.
+"""
+import json, os, sqlite3, statistics, subprocess, sys, tempfile, time
+
+binary = sys.argv[1]
+records = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000_000
+RUNS = 21
+VERSIONS = """
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+    INSERT INTO version (stream, id, number, timestamp, hash, observed_at, poll, json)
+    SELECT 'transactions', printf('many-%09d', i), 1, '2024-01-01T00:00:00.000000000Z', zeroblob(16),
+           '2024-01-01T00:00:00Z', 1, '{}' FROM n"""
+RECORDS = """
+    INSERT INTO record (stream, id, seq) SELECT stream, id, seq FROM version WHERE id LIKE 'many-%' ORDER BY id"""
+COUNTS = """
+    INSERT INTO counted VALUES ('record', 'transactions', ?1), ('version', 'transactions', ?1)
+    ON CONFLICT DO UPDATE SET rows = rows + ?1"""
+
+
+def status(config):
+    start = time.perf_counter()
+    shown = subprocess.run([binary, "status", "--json", "--config", config], stdout=subprocess.PIPE, check=True)
+    return 1000 * (time.perf_counter() - start), json.loads(shown.stdout)
+
+
+def measure(config, what):
+    status(config)
+    times, shown = zip(*(status(config) for _ in range(RUNS)))
+    stored = sum(stream["records"] for stream in shown[0]["streams"])
+    print(f"{what}: {stored} records, {statistics.median(times):.1f} ms, {min(times):.1f} to {max(times):.1f}")
+
+
+with tempfile.TemporaryDirectory() as place:
+    sandbox = subprocess.Popen([binary, "sandbox", "--listen", "127.0.0.1:0"],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        config = os.path.join(place, "generic.json")
+        with open(config, "w") as file:
+            json.dump({"name": "bench", "endpoint": sandbox.stdout.readline().strip(), "apiKey": "sandbox"}, file)
+        os.chmod(config, 0o600)
+        subprocess.run([binary, "poll", "--config", config], stderr=subprocess.DEVNULL, check=True)
+    finally:
+        sandbox.terminate()
+    measure(config, "few")
+    path = os.path.join(place, "state", "state.sqlite3")
+    state = sqlite3.connect(path)
+    state.executescript("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF; PRAGMA cache_size = -65536;")
+    with state:
+        state.execute(VERSIONS, (records,))
+        state.execute(RECORDS)
+        state.execute(COUNTS, (records,))
+    state.execute("PRAGMA journal_mode = WAL")
+    state.close()
+    print(f"the state has {os.path.getsize(path) / 1e6:.0f} MB")
+    measure(config, "many")
