@@ -1,6 +1,7 @@
 //! Texts of versions that Formance can read as they are, but for their date. A page has a hundred of them, so they are looked
 //! through once and copied, and not taken apart and put together again.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::memchr2;
@@ -11,14 +12,14 @@ use super::readable::unchecked_texts;
 use crate::api::{STATUSES, Stream, TYPES, Timestamp, is_other_spelling};
 
 /// The text of a version, dated by `stamp`, if nothing else in it has to change; none also if that is not obvious.
-pub(super) fn plain(stream: Stream, json: &str, stamp: Timestamp) -> Option<String> {
+pub(super) fn plain(stream: Stream, json: &str, stamp: Timestamp) -> Option<Cow<'_, str>> {
     let date = Scan::of(json).date(stream)?;
     let text = &json[date.clone()];
     if Timestamp::parse(text).ok()? != stamp {
         let (before, after) = (&json[..date.start], &json[date.end..]);
-        return Some([before, &stamp.to_string(), after].concat());
+        return Some([before, &stamp.to_string(), after].concat().into());
     }
-    is_readable(text).then(|| json.to_owned())
+    is_readable(text).then_some(Cow::Borrowed(json))
 }
 
 /// Whether Go can read a date, if it is one: one of year 1, of a second 60 or with an offset may be one that it cannot.

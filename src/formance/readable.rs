@@ -13,16 +13,16 @@ use crate::api::{Initiation, Members, Stream, Timestamp};
 ///
 /// `shown_as` says how a transaction is shown otherwise. `initiated_as` has the `idempotencyKey` of each payout and
 /// transfer that Connectivity asked for and that became the transaction, or the one that it relates to ([`relation`]).
-pub fn readable(
+pub fn readable<'a>(
     stream: Stream,
-    json: &str,
+    json: &'a str,
     stamp: Timestamp,
     shown_as: Option<&ShownAs>,
     initiated_as: &[(Initiation, String)],
-) -> String {
+) -> Cow<'a, str> {
     let is_itself = shown_as.is_none() && initiated_as.is_empty();
     let plain = is_itself.then(|| plain(stream, json, stamp)).flatten();
-    plain.unwrap_or_else(|| rewritten_text(stream, json, stamp, shown_as, initiated_as))
+    plain.unwrap_or_else(|| rewritten_text(stream, json, stamp, shown_as, initiated_as).into())
 }
 
 /// As [`readable`], the long way.
@@ -200,7 +200,7 @@ mod tests {
 
     fn shown(stream: Stream, json: &str, initiated_as: &[(Initiation, String)]) -> String {
         let stamp = Timestamp::parse("2024-05-01T12:00:00Z").unwrap();
-        readable(stream, json, stamp, None, initiated_as)
+        readable(stream, json, stamp, None, initiated_as).into_owned()
     }
 
     #[test]

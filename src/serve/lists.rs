@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -58,7 +59,9 @@ impl Lists {
                 self.bounds.show(listing, stream, &page.versions)?;
             }
             self.last_pages.note(stream, &selection, page.last);
-            let mut body = String::from("[");
+            let lengths = page.versions.iter().map(|version| version.json.len() + 1);
+            let mut body = String::with_capacity(lengths.sum::<usize>() + 2);
+            body.push('[');
             for version in &page.versions {
                 if body.len() > 1 {
                     body.push(',');
@@ -85,7 +88,7 @@ impl Lists {
                             "The balances of this account have not been read since the state was put back.",
                         ));
                     }
-                    let body = shown(Stream::Balances, &version);
+                    let body = shown(Stream::Balances, &version).into_owned();
                     return Ok(Response::json(200, body.into_bytes()));
                 }
             }
@@ -154,7 +157,7 @@ fn ready(listing: &Listing) -> Result<(), ListError> {
     Ok(())
 }
 
-fn shown(stream: Stream, version: &ShownVersion) -> String {
+fn shown(stream: Stream, version: &ShownVersion) -> Cow<'_, str> {
     let stamp = version.stamp.timestamp();
     let shown_as = version.shown_as.as_ref();
     readable(

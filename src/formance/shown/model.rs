@@ -101,7 +101,7 @@ impl ModelList {
         let stamp = Timestamp::EPOCH;
         let mut listed: Vec<String> = entries
             .iter()
-            .map(|entry| readable(Stream::Transactions, json, stamp, Some(entry), &[]))
+            .map(|entry| readable(Stream::Transactions, json, stamp, Some(entry), &[]).into_owned())
             .collect();
         // What waited for it, in order; the others wait again.
         for held in std::mem::take(&mut self.held) {
