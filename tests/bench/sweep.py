@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Counts the requests of an import, of a poll that finds nothing new, and of a sweep. Run by hand:
+
+    tests/bench/sweep.py BINARY DIR
+
+DIR is what `sandbox --data` takes; records.py makes one of any size. A request by number names a page after the first:
+a database counts through everything before it. A request by date has a filter.
+"""
+import collections, http.client, http.server, json, os, subprocess, sys, tempfile, threading, time, urllib.parse
+
+binary, data = sys.argv[1:3]
+counts = collections.Counter()
+
+
+class Proxy(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    behind = None
+    local = threading.local()
+
+    def do_GET(self):
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
+        counts["requests"] += 1
+        counts["by number"] += query.get("page", ["1"]) != ["1"]
+        counts["by date"] += any(name.endswith("AtFrom") for name in query)
+        if not hasattr(self.local, "connection"):
+            self.local.connection = http.client.HTTPConnection(self.behind, timeout=60)
+        headers = {name: self.headers[name] for name in ("Authorization", "Accept") if name in self.headers}
+        self.local.connection.request("GET", self.path, headers=headers)
+        answer = self.local.connection.getresponse()
+        body = answer.read()
+        counts["records"] += body.count(b'"createdAt"')
+        self.send_response(answer.status)
+        for name in ("Content-Type", "Date"):
+            if name in answer.headers:
+                self.send_header(name, answer.headers[name])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def send_response(self, status):
+        self.send_response_only(status)
+
+    def log_message(self, *_):
+        pass
+
+
+with tempfile.TemporaryDirectory() as place:
+    sandbox = subprocess.Popen([binary, "sandbox", "--listen", "127.0.0.1:0", "--data", data],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        Proxy.behind = sandbox.stdout.readline().strip().removeprefix("http://")
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = os.path.join(place, "generic.json")
+        with open(config, "w") as file:
+            json.dump({"name": "bench", "endpoint": f"http://127.0.0.1:{server.server_port}", "apiKey": "sandbox",
+                       "listen": "127.0.0.1:0", "listenKey": "0" * 32}, file)
+        os.chmod(config, 0o600)
+        for what, more in (("import", []), ("nothing new", []), ("sweep", ["--sweep"])):
+            counts.clear()
+            start = time.perf_counter()
+            subprocess.run([binary, "poll", "--config", config, *more], stderr=subprocess.DEVNULL, check=True)
+            print(f"{what}: {time.perf_counter() - start:.1f} s, {counts['requests']} requests, {counts['by number']} by "
+                  f"number, {counts['by date']} by date, {counts['records']} records answered")
+    finally:
+        sandbox.terminate()
