@@ -8,7 +8,7 @@ use generic_connector::Timestamp;
 use serde_json::{Value, json};
 
 use crate::check_service::ids;
-use crate::support::{FakePsp, Manners, Place, transaction};
+use crate::support::{FakePsp, KEY, Manners, Place, transaction};
 
 /// What happens at the PSP when the tool asks for a change. The number counts the questions.
 fn changed(patience: &str, change: impl Fn(&FakePsp, usize), failed: &[&str]) -> Value {
@@ -40,10 +40,14 @@ fn changed(patience: &str, change: impl Fn(&FakePsp, usize), failed: &[&str]) ->
             );
             question.push(byte[0]);
         }
+        assert!(!String::from_utf8_lossy(&question).contains(KEY));
         change(&psp, number);
         answers.write_all(b"\n").unwrap();
     }
     let output = child.wait_with_output().unwrap();
+    for said in [&output.stdout, &output.stderr] {
+        assert!(!String::from_utf8_lossy(said).contains(KEY));
+    }
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let failed: BTreeSet<String> = failed.iter().map(|id| (*id).to_owned()).collect();
     assert_eq!(ids(&document, &["fail", "warn"]), failed, "{document:#}");
