@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use super::StoreResult;
+use crate::api::{Second, escaped};
 use crate::store::{MissingChanges, Store};
 
 /// The accounts whose balances the service does not know. One that a whole sweep does not find in the list either is closed:
@@ -41,11 +42,18 @@ impl MissingAccounts {
         }
     }
 
-    /// A sweep has read the whole list of accounts, and these were not in it.
-    pub fn close(&mut self, unlisted: Vec<String>) {
-        for account in &unlisted {
+    /// A sweep that began at that moment has read the whole list of accounts. The service knows neither those that it has
+    /// not found nor their balances any more.
+    pub fn close_unlisted(&mut self, store: &Store, began_at: Second) -> StoreResult<()> {
+        for account in store.unlisted_accounts(began_at)? {
+            log::info!(
+                "accounts: \"{}\" counts as closed: the service no longer lists it, and answers 404 for its balances; \
+                the last known ones stay",
+                escaped(&account)
+            );
             self.known.insert(account.clone(), true);
+            self.changes.closed.push(account);
         }
-        self.changes.closed.extend(unlisted);
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use super::missing::MissingAccounts;
 use super::older_balances::OlderBalances;
 use super::quarantine::{DUPLICATE, QuarantineChanges};
 use super::versions::PendingVersions;
-use crate::api::{Record, Stream, Timestamp, Unusable, escaped, same_content};
+use crate::api::{Record, Second, Stream, Timestamp, Unusable, escaped, read_record, same_content};
 use crate::store::{
     Batch, MOST_UNKNOWN_VALUES, MissingChanges, QuarantineBatch, QuarantineKind, Repair, Store,
 };
@@ -168,6 +168,29 @@ impl Pending {
         self.push(record, before.map_or(1, |known| known.number + 1));
         self.quarantine.released.push(number);
         Ok(())
+    }
+
+    /// Takes out of quarantine what a sweep that began at that moment has found listed without another content of the same
+    /// record. How many records that are.
+    pub fn accept_alone(
+        &mut self,
+        store: &Store,
+        stream: Stream,
+        began_at: Second,
+    ) -> StoreResult<i64> {
+        let mut accepted = 0;
+        for alone in store.without_rival(stream, began_at)? {
+            let read = |json: String| read_record(stream, &json).ok();
+            if let Some(record) = alone.json.and_then(read) {
+                log::info!(
+                    "{stream}: record \"{}\" released from quarantine: the service no longer lists its other content",
+                    escaped(&alone.id)
+                );
+                self.accept(store, alone.number, &record)?;
+                accepted += 1;
+            }
+        }
+        Ok(accepted)
     }
 
     /// Whether it is time to commit.

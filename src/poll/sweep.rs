@@ -8,7 +8,7 @@ use super::reading::Reading;
 use super::sweep_end;
 use super::workers::{Job, JobError, PageAnswer};
 use super::{Settings, StoreResult};
-use crate::api::{self, Query, Record, Second, Stream, Timestamp, escaped};
+use crate::api::{Query, Record, Second, Stream, Timestamp, escaped};
 use crate::psp::{self, ListPage};
 use crate::store::{Batch, ReadingReach, Store, SweepPlace, SweepRow};
 
@@ -259,40 +259,20 @@ impl Sweep {
     fn end_list(&mut self, store: &mut Store) -> StoreResult<Option<SliceReport>> {
         let stream = self.row.stream;
         self.commit(store)?;
-        for alone in store.without_rival(stream, self.row.started_at)? {
-            let read = |json: String| api::read_record(stream, &json).ok();
-            if let Some(record) = alone.json.and_then(read) {
-                log::info!(
-                    "{stream}: record \"{}\" released from quarantine: the service no longer lists its other content",
-                    escaped(&alone.id)
-                );
-                self.pending.accept(store, alone.number, &record)?;
-                self.row.changed += 1;
-            }
-        }
+        self.row.changed += self
+            .pending
+            .accept_alone(store, stream, self.row.started_at)?;
         // What the service lists no more needs no quarantine.
         if !self.row.place.found.incomplete {
             let gone = store.quarantined_before(stream, self.row.started_at)?;
             self.pending.quarantine.released.extend(gone);
             if stream == Stream::Accounts {
-                self.close_accounts(store)?;
+                self.pending
+                    .missing
+                    .close_unlisted(store, self.row.started_at)?;
             }
         }
         self.next_list(store)
-    }
-
-    /// The service knows neither these accounts nor their balances any more.
-    fn close_accounts(&mut self, store: &Store) -> StoreResult<()> {
-        let unlisted = store.unlisted_accounts(self.row.started_at)?;
-        for account in &unlisted {
-            log::info!(
-                "accounts: \"{}\" counts as closed: the service no longer lists it, and answers 404 for its balances; \
-                the last known ones stay",
-                escaped(account)
-            );
-        }
-        self.pending.missing.close(unlisted);
-        Ok(())
     }
 
     fn next_list(&mut self, store: &mut Store) -> StoreResult<Option<SliceReport>> {

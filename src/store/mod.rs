@@ -21,7 +21,7 @@
 //! | `records`, `change_log` | what is stored of a record; the versions to deliver |
 //! | `older_balances` | balances that a lagging replica answers |
 //! | `cursor`, `quirks` | how far a stream has been read; how the service departs from the API |
-//! | `poll`, `sweep`, `unknown_values` | what `status` shows of the polls |
+//! | `poll`, `sweep`, `sweep_due`, `unknown_values` | what `status` shows of the polls and sweeps; when the next sweep is due |
 //! | `missing` | accounts whose balances the service does not know |
 //! | `damage` | texts that are not what was stored |
 //! | `quarantine` | records that are not accepted |
@@ -74,6 +74,7 @@ mod shown;
 mod stamp;
 mod stamping;
 mod sweep;
+mod sweep_due;
 mod unknown_values;
 mod unlisted;
 mod unsettled;
@@ -104,7 +105,8 @@ pub use records::StoredVersion;
 pub use refusal::TargetRefusal;
 pub use restored::Restored;
 pub use stamp::Stamp;
-pub use sweep::{ReadingReach, SweepAsked, SweepPlace, SweepRow, SweepTimes, ask_for_sweep};
+pub use sweep::{ReadingReach, SweepAsked, SweepPlace, SweepRow, ask_for_sweep};
+pub use sweep_due::SweepTimes;
 pub use unknown_values::MOST_UNKNOWN_VALUES;
 pub use unsettled::{Initiations, Unsettled};
 pub use verify::{CheckedPart, VerifyEvent, verify};

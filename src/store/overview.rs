@@ -9,13 +9,13 @@ use super::identity::state_id;
 use super::initiation::{self, InitiationState};
 use super::relatives::{RelativesLine, relatives};
 use super::seq::last_seq;
-use super::sweep::SweepTimes;
+use super::sweep_due::SweepTimes;
 use super::unknown_values::{self, UnknownValue};
 use super::unlisted::{self, UnlistedLine};
 use super::unsettled::{Unsettled, unsettled};
 use super::{
     DamagedVersion, Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, counts,
-    damage, open, poll, quarantine, restored, sweep,
+    damage, open, poll, quarantine, restored, sweep, sweep_due,
 };
 use crate::api::{Second, Stream, Timestamp};
 
@@ -200,7 +200,7 @@ impl Snapshot {
                 last_good_poll: poll::last_good(connection)?,
                 sweeps: SweepsLine {
                     newest: sweep::newest(connection)?,
-                    due: sweep::due(connection, times, Timestamp::now().second())?,
+                    due: sweep_due::due(connection, times, Timestamp::now().second())?,
                 },
                 quarantined: quarantine::count(connection)?,
                 damaged: damage::list(connection, DAMAGED)?,

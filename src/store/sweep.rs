@@ -5,17 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::AsJson;
 use super::database::{Database, all, execute, optional};
-use super::{Error, Quirks, Store, relatives, restored};
+use super::{Error, Store};
 use crate::api::{Second, Stream, Timestamp};
 
-/// The first sweep is due this long after the first version was stored, or a period after it if that is shorter. Seconds.
-const FIRST_SWEEP_AFTER: u64 = 600;
-
 const SWEEPS: i64 = 100;
-
-/// Where transactions wait for what only a sweep can decide, the next one begins after this many times as long as the
-/// last one took.
-const SWEEP_PAUSE: u64 = 20;
 
 const COLUMNS: &str = "
     number, started_at, ended_at, stream, place, seen, missed, changed, always_changing, lateness, unread, last_seq,
@@ -58,15 +51,6 @@ pub struct ReadingReach {
     pub last_seq: i64,
     /// When it began, less the lookback. What is newer may relate to something that is listed late.
     pub settled_before: Second,
-}
-
-/// What decides when a sweep is due. Seconds.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SweepTimes {
-    /// From the start of one sweep to the start of the next.
-    pub period: u64,
-    /// How late records may be listed.
-    pub lookback: u64,
 }
 
 /// What becomes of the wish for a sweep.
@@ -178,12 +162,6 @@ impl Store {
         self.database.run("read the sweeps", newest)
     }
 
-    /// When the next sweep is due. One that is under way is due. None while nothing is stored.
-    pub fn sweep_due(&self, times: SweepTimes, now: Second) -> Result<Option<Second>, Error> {
-        self.database
-            .run("read the sweeps", |connection| due(connection, times, now))
-    }
-
     /// As [`ask_for_sweep`], of the state that is open here.
     pub fn ask_for_sweep(&self) -> Result<SweepAsked, Error> {
         self.database.write(ASK, ask)
@@ -210,54 +188,6 @@ pub(super) fn ask(connection: &Connection) -> rusqlite::Result<SweepAsked> {
         &SweepRow::new(number, Timestamp::now().second(), 0),
     )?;
     Ok(SweepAsked::New(number))
-}
-
-/// When the next sweep of a state is due.
-pub(super) fn due(
-    connection: &Connection,
-    times: SweepTimes,
-    now: Second,
-) -> rusqlite::Result<Option<Second>> {
-    const CURSORS: &str = "SELECT quirks, set_back_at FROM cursor";
-    const FIRST: &str = "SELECT observed_at FROM version ORDER BY seq LIMIT 1";
-    let cursors: Vec<(AsJson<Quirks>, Option<Second>)> =
-        all(connection, CURSORS, [], |row| row.try_into())?;
-    let doubts = cursors
-        .iter()
-        .map(|(AsJson(quirks), set_back_at)| quirks.doubtful_since().max(*set_back_at));
-    let hides = cursors
-        .iter()
-        .any(|(AsJson(quirks), _)| quirks.hides.is_some());
-    // What only a sweep had found may be missing from a state that was put back.
-    let restored_at = restored::last(connection)?.map(|restored| restored.noticed_at);
-    let doubt = doubts.flatten().chain(restored_at).max();
-    let settled = relatives::settled_since(connection, times.lookback)?;
-    let Some(last) = newest(connection)? else {
-        let first: Option<Second> = optional(connection, FIRST, [], |row| row.get(0))?;
-        // Only sweeps find what the filter hides.
-        let wait = if hides {
-            0
-        } else {
-            times.period.min(FIRST_SWEEP_AFTER)
-        };
-        return Ok(first.map(|first| sooner(doubt.unwrap_or(first.later(wait)), settled)));
-    };
-    let began = last.started_at;
-    let Some(ended) = last.ended_at else {
-        return Ok(Some(began));
-    };
-    let paused = |settled: Second| settled.max(ended.later(SWEEP_PAUSE * ended.since(began)));
-    Ok(Some(match doubt {
-        Some(doubt) if doubt > began => doubt,
-        _ if hides => began,
-        // The clock was set back since.
-        _ if began > now => now,
-        _ => sooner(began.later(times.period), settled.map(paused)),
-    }))
-}
-
-fn sooner(due: Second, other: Option<Second>) -> Second {
-    other.map_or(due, |other| due.min(other))
 }
 
 /// Writes a sweep's row, and forgets the oldest one.

@@ -1,0 +1,78 @@
+use rusqlite::Connection;
+
+use super::columns::AsJson;
+use super::database::{all, optional};
+use super::{Error, Quirks, Store, relatives, restored, sweep};
+use crate::api::Second;
+
+/// The first sweep is due this long after the first version was stored, or a period after it if that is shorter. Seconds.
+const FIRST_SWEEP_AFTER: u64 = 600;
+
+/// Where transactions wait for what only a sweep can decide, the next one begins after this many times as long as the
+/// last one took.
+const SWEEP_PAUSE: u64 = 20;
+
+/// What decides when a sweep is due. Seconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SweepTimes {
+    /// From the start of one sweep to the start of the next.
+    pub period: u64,
+    /// How late records may be listed.
+    pub lookback: u64,
+}
+
+impl Store {
+    /// When the next sweep is due. One that is under way is due. None while nothing is stored.
+    pub fn sweep_due(&self, times: SweepTimes, now: Second) -> Result<Option<Second>, Error> {
+        self.database
+            .run("read the sweeps", |connection| due(connection, times, now))
+    }
+}
+
+/// When the next sweep of a state is due.
+pub(super) fn due(
+    connection: &Connection,
+    times: SweepTimes,
+    now: Second,
+) -> rusqlite::Result<Option<Second>> {
+    const CURSORS: &str = "SELECT quirks, set_back_at FROM cursor";
+    const FIRST: &str = "SELECT observed_at FROM version ORDER BY seq LIMIT 1";
+    let cursors: Vec<(AsJson<Quirks>, Option<Second>)> =
+        all(connection, CURSORS, [], |row| row.try_into())?;
+    let doubts = cursors
+        .iter()
+        .map(|(AsJson(quirks), set_back_at)| quirks.doubtful_since().max(*set_back_at));
+    let hides = cursors
+        .iter()
+        .any(|(AsJson(quirks), _)| quirks.hides.is_some());
+    // What only a sweep had found may be missing from a state that was put back.
+    let restored_at = restored::last(connection)?.map(|restored| restored.noticed_at);
+    let doubt = doubts.flatten().chain(restored_at).max();
+    let settled = relatives::settled_since(connection, times.lookback)?;
+    let Some(last) = sweep::newest(connection)? else {
+        let first: Option<Second> = optional(connection, FIRST, [], |row| row.get(0))?;
+        // Only sweeps find what the filter hides.
+        let wait = if hides {
+            0
+        } else {
+            times.period.min(FIRST_SWEEP_AFTER)
+        };
+        return Ok(first.map(|first| sooner(doubt.unwrap_or(first.later(wait)), settled)));
+    };
+    let began = last.started_at;
+    let Some(ended) = last.ended_at else {
+        return Ok(Some(began));
+    };
+    let paused = |settled: Second| settled.max(ended.later(SWEEP_PAUSE * ended.since(began)));
+    Ok(Some(match doubt {
+        Some(doubt) if doubt > began => doubt,
+        _ if hides => began,
+        // The clock was set back since.
+        _ if began > now => now,
+        _ => sooner(began.later(times.period), settled.map(paused)),
+    }))
+}
+
+fn sooner(due: Second, other: Option<Second>) -> Second {
+    other.map_or(due, |other| due.min(other))
+}
