@@ -68,10 +68,10 @@ impl Sweep {
             Some(row) if row.ended_at.is_none() => row,
             last => {
                 let number = last.map_or(1, |row| row.number + 1);
-                SweepRow::new(number, Timestamp::now().second(), page_size)
+                SweepRow::new(number, Timestamp::now().second(), 0)
             }
         };
-        if row.reach.is_none() {
+        if !row.has_begun() {
             row.reach = Some(ReadingReach {
                 last_seq: store.last_seq()?,
                 settled_before: Timestamp::now().second().earlier(settings.lookback),
