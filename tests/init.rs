@@ -1,11 +1,15 @@
 //! `init`: a newcomer's first minute.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use nix::pty::openpty;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{LocalFlags, tcgetattr};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::support::{FakePsp, KEY, Ran, binary, run};
@@ -149,4 +153,38 @@ fn nothing_is_written_that_cannot_be_used() {
     ));
     assert_eq!(ran.code, Some(1), "{ran}");
     written(folder.path());
+}
+
+/// The first one was without effect, and the second one left a terminal that shows nothing.
+#[test]
+fn an_interrupt_ends_a_question_and_the_terminal_shows_again_what_is_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let pty = openpty(None, None).unwrap();
+    let mut command = init(
+        folder.path(),
+        &["--name", "acme", "--endpoint", "http://127.0.0.1:9"],
+    );
+    let terminal = pty.slave.try_clone().unwrap();
+    command.stdin(Stdio::from(pty.slave)).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let mut said = Vec::new();
+    while !said.ends_with(b"(it is not shown): ") {
+        let mut byte = [0];
+        stderr.read_exact(&mut byte).unwrap();
+        said.push(byte[0]);
+    }
+    let shows = || {
+        tcgetattr(&terminal)
+            .unwrap()
+            .local_flags
+            .contains(LocalFlags::ECHO)
+    };
+    assert!(!shows());
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    stderr.read_to_end(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("interrupted; nothing was written"), "{said}");
+    assert!(shows());
 }

@@ -126,7 +126,10 @@ pub(super) fn stays(session: &Session, stream: Stream) -> Verdict {
 /// Asks a person to do something. Nothing can be said unless it is done.
 fn person(session: &Session, request: &str) -> Result<(), NotPassed> {
     let ask = session.ask_person.ok_or_else(|| needs("--change"))?;
-    match (ask.ask)(request).as_deref().map(str::trim) {
+    match (ask.ask)(request, session.asker.probe().stop())
+        .as_deref()
+        .map(str::trim)
+    {
         Some("") => Ok(()),
         _ => Err(needs("the change that was asked for")),
     }

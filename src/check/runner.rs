@@ -19,8 +19,8 @@ const BALANCES_REQUESTS: usize = 64;
 /// How to ask a person for changes at the PSP.
 #[derive(Debug, Clone, Copy)]
 pub struct AskPerson {
-    /// Asks for something. Returns what they answered; none if nobody can answer any more.
-    pub ask: fn(&str) -> Option<String>,
+    /// Asks for something. Returns what they answered; none if nobody can answer any more, or stopping is requested.
+    pub ask: fn(&str, &Stop) -> Option<String>,
     /// How long a change may take to appear.
     pub patience: Duration,
 }

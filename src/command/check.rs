@@ -1,34 +1,27 @@
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 
 use serde_json::json;
 
+use super::check_run::{check_service, exit};
 use super::table::Column::Left;
 use super::table::Table;
 use super::targets::findings;
-use super::{CommandError, Exit, check_pay, print};
+use super::terminal::{ask, style};
+use super::{CommandError, Exit, check_pay, check_watch, print};
 use crate::api::escaped;
-use crate::check::Level;
 use crate::check::catalogue::{CatalogueEntry, GROUPS};
-use crate::check::report::{self, Style};
-use crate::check::{self, AskPerson, CheckRun, Choice, Modes};
+use crate::check::report;
+use crate::check::{AskPerson, CheckRun, Choice, Modes};
 use crate::cli::{CheckOptions, CheckSelection};
 use crate::config::Config;
 use crate::publish::TargetFinding;
 use crate::signals;
 use crate::stop::Stop;
 
-/// Bytes of each body that are kept for the report.
-const KEPT: usize = 200;
-/// Characters of a line where there is no terminal.
-const USUAL_WIDTH: usize = 100;
-
 /// Characters before what is said about the configuration or a target.
 const BEFORE_LINE: usize = 9;
-
-/// Bytes of each body that are kept for an HTTP Archive.
-const KEPT_FOR_ARCHIVE: usize = 256 * 1024;
 
 /// Checks the service, the configuration and each target. Nothing is written but the files that are asked for.
 pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
@@ -43,7 +36,7 @@ pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
     let config = Config::read(&options.config.config)?;
     let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
     if let Some(every) = options.watch {
-        return super::check_watch::watch(options, &config, every, &stop);
+        return check_watch::watch(options, &config, every, &stop);
     }
     let mut lines = TargetLines::default();
     lines.configuration(&options.config.config.display().to_string(), &config);
@@ -87,7 +80,7 @@ fn report_on_service(
     };
     let change = options.modes.change;
     let modes = Modes {
-        pay: check_pay::confirmed(&options.modes.pay, &config.service.endpoint)?,
+        pay: check_pay::confirmed(&options.modes.pay, &config.service.endpoint, &stop)?,
         observe: options.modes.observe,
         change: change.map(|patience| AskPerson { ask, patience }),
     };
@@ -98,61 +91,6 @@ fn report_on_service(
         print(&format!("\n{report}"));
     }
     Ok(run)
-}
-
-/// Runs these checks and no others on the service of that configuration.
-pub(super) fn check_only(
-    config: &Config,
-    only: Vec<&'static CatalogueEntry>,
-    stop: Stop,
-) -> CheckRun {
-    let settings = check::Settings {
-        service: config.service.clone(),
-        choice: Choice {
-            only,
-            skip: Vec::new(),
-        },
-        modes: Modes::default(),
-        sample_pages: 1,
-        all_balances: false,
-        kept: KEPT,
-    };
-    check::run(settings, stop)
-}
-
-pub(super) fn check_service(
-    options: &CheckOptions,
-    config: &Config,
-    choice: Choice,
-    modes: Modes,
-    stop: Stop,
-) -> CheckRun {
-    let settings = check::Settings {
-        service: config.service.clone(),
-        choice,
-        modes,
-        sample_pages: if options.part.all {
-            u64::MAX
-        } else {
-            options.part.sample.div_ceil(100)
-        },
-        all_balances: options.part.all,
-        kept: match options.har {
-            Some(_) => KEPT_FOR_ARCHIVE,
-            None => KEPT,
-        },
-    };
-    check::run(settings, stop)
-}
-
-/// Asks on the terminal, beside the report.
-pub(super) fn ask(request: &str) -> Option<String> {
-    let mut stderr = std::io::stderr();
-    // A closed terminal ends the answers, too.
-    let _ = stderr.write_all(request.as_bytes());
-    let mut line = String::new();
-    let read = std::io::stdin().read_line(&mut line);
-    read.is_ok_and(|bytes| bytes > 0).then_some(line)
 }
 
 fn write_files(options: &CheckOptions, run: &CheckRun) -> Result<(), CommandError> {
@@ -176,24 +114,6 @@ fn asks_service(only: &[CheckSelection]) -> bool {
     only.is_empty() || only.iter().any(is_check)
 }
 
-pub(super) fn exit(service: Option<&CheckRun>, is_strict: bool, has_failures: bool) -> Exit {
-    let Some(run) = service else {
-        return if has_failures {
-            Exit::Findings
-        } else {
-            Exit::Done
-        };
-    };
-    let is_doubtful = !run.failed(Level::Should).is_empty() || !run.not_verified().is_empty();
-    if run.untestable.is_some() {
-        Exit::Failed
-    } else if has_failures || !run.failed(Level::Must).is_empty() || is_strict && is_doubtful {
-        Exit::Findings
-    } else {
-        Exit::Done
-    }
-}
-
 fn list() -> String {
     let columns = [
         Left("ID", 5),
@@ -213,16 +133,6 @@ fn list() -> String {
         table.row([id, level, scope, name]);
     }
     table.text()
-}
-
-pub(super) fn style() -> Style {
-    let stdout = std::io::stdout();
-    let width = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));
-    let asked = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    Style {
-        width: if width == 0 { USUAL_WIDTH } else { width },
-        has_colour: stdout.is_terminal() && !asked,
-    }
 }
 
 /// What is said about the configuration and the targets, line by line.

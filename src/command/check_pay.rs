@@ -1,16 +1,18 @@
 use num_bigint::BigInt;
 use ureq::http::Uri;
 
-use super::check::ask;
+use super::terminal::ask;
 use super::{CommandError, Exit};
 use crate::api::escaped;
 use crate::check::PayPlan;
 use crate::cli::PayOptions;
+use crate::stop::Stop;
 
 /// What to pay, if that is wanted and confirmed: by the name of the host, on the command line or when it is asked for.
 pub(super) fn confirmed(
     options: &PayOptions,
     endpoint: &str,
+    stop: &Stop,
 ) -> Result<Option<PayPlan>, CommandError> {
     let Some(plan) = options.plan() else {
         return Ok(None);
@@ -30,7 +32,7 @@ pub(super) fn confirmed(
             "--yes is {given:?}, and the host of \"endpoint\" is {host:?}; nothing was sent"
         )));
     }
-    let typed = ask(&format!("{announcement}\nType {host} to go on: "));
+    let typed = ask(&format!("{announcement}\nType {host} to go on: "), stop);
     if typed.is_some_and(|typed| typed.trim().eq_ignore_ascii_case(host)) {
         return Ok(Some(plan));
     }

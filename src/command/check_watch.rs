@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::check::{check_service, style};
+use super::check_run::check_service;
+use super::terminal::style;
 use super::{CommandError, Exit, print};
 use crate::check::catalogue::BUILD_ORDER;
 use crate::check::report::{self, word};

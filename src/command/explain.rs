@@ -1,4 +1,4 @@
-use super::check::style;
+use super::terminal::style;
 use super::{CommandError, Exit, print};
 use crate::api::escaped;
 use crate::check::catalogue::{CatalogueEntry, entries, find, find_group, guide, messages};

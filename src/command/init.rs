@@ -3,10 +3,10 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde_json::json;
 
-use super::check::{ask, check_only, exit, style};
+use super::check_run::{check_only, exit};
+use super::terminal::{ask, style, unseen};
 use super::{CommandError, Exit, print};
 use crate::check::catalogue::BUILD_ORDER;
 use crate::check::report;
@@ -14,6 +14,7 @@ use crate::cli::InitOptions;
 use crate::config::{self, Config};
 use crate::secret::Secret;
 use crate::signals;
+use crate::stop::Stop;
 
 /// The file of the key, in the folder of the configuration.
 const KEY_FILE: &str = "keys/apiKey";
@@ -33,9 +34,10 @@ pub(super) fn run(options: &InitOptions) -> Result<Exit, CommandError> {
     let name = given(
         options.name.as_ref(),
         "The connector's name, such as acme-bank: ",
+        &stop,
     )?;
-    let endpoint = given(options.endpoint.as_ref(), "The service's URL: ")?;
-    let key = key(options)?;
+    let endpoint = given(options.endpoint.as_ref(), "The service's URL: ", &stop)?;
+    let key = key(options, &stop)?;
     // Nothing is written that cannot be used.
     let whole = json!({ "name": name, "endpoint": endpoint, "apiKey": key.expose() });
     let config = Config::parse(&whole.to_string(), file)?;
@@ -74,11 +76,16 @@ pub(super) fn run(options: &InitOptions) -> Result<Exit, CommandError> {
     Ok(exit)
 }
 
-fn given(option: Option<&String>, question: &str) -> Result<String, CommandError> {
+fn given(option: Option<&String>, question: &str, stop: &Stop) -> Result<String, CommandError> {
     let text = option
         .cloned()
-        .or_else(|| ask(question))
+        .or_else(|| ask(question, stop))
         .unwrap_or_default();
+    if stop.requested() {
+        return Err(CommandError::failed(
+            "interrupted; nothing was written".to_owned(),
+        ));
+    }
     match text.trim() {
         "" => Err(CommandError::new(
             Exit::Usage,
@@ -89,12 +96,12 @@ fn given(option: Option<&String>, question: &str) -> Result<String, CommandError
 }
 
 /// The key, from its file or from the terminal, which does not show it.
-fn key(options: &InitOptions) -> Result<Secret, CommandError> {
+fn key(options: &InitOptions, stop: &Stop) -> Result<Secret, CommandError> {
     let text = match &options.api_key_file {
         Some(file) => fs::read_to_string(file).map_err(|error| {
             CommandError::failed(format!("cannot read {}: {error}", file.display()))
         })?,
-        None => unseen(|| given(None, "The service's API key (it is not shown): "))?,
+        None => unseen(|| given(None, "The service's API key (it is not shown): ", stop))?,
     };
     let key = Secret::new(text.trim().to_owned());
     match key.problem() {
@@ -104,23 +111,6 @@ fn key(options: &InitOptions) -> Result<Secret, CommandError> {
         )),
         None => Ok(key),
     }
-}
-
-/// Does something while the terminal does not show what is typed.
-fn unseen<T>(act: impl FnOnce() -> T) -> T {
-    let stdin = std::io::stdin();
-    let Ok(shown) = tcgetattr(&stdin) else {
-        return act();
-    };
-    let mut hidden = shown.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
-    // Where this fails, the key is shown, as everything else is.
-    let _ = tcsetattr(&stdin, OptionalActions::Flush, &hidden);
-    let done = act();
-    let _ = tcsetattr(&stdin, OptionalActions::Flush, &shown);
-    // The line break was not shown either.
-    let _ = std::io::stderr().write_all(b"\n");
-    done
 }
 
 /// Makes the folder of the configuration, and in it the folder of the key.

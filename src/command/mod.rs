@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod check_pay;
+mod check_run;
 mod check_watch;
 mod connector;
 mod demo;
@@ -21,6 +22,7 @@ mod status;
 mod sweep;
 mod table;
 mod targets;
+mod terminal;
 mod verify;
 
 use std::io::Write;

@@ -121,6 +121,11 @@ impl Probe {
         self.pace.hold(wait);
     }
 
+    /// The request to stop that ends its waits.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
     /// Waits. False if stopping is requested first.
     pub fn wait(&self, time: Duration) -> bool {
         !self.stop.wait(time)
