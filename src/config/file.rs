@@ -2,7 +2,6 @@
 //!
 //! What is said here about a key is what the manual says.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::schema::{self, ConfigKey, Form, Schema, object};
+use super::text_file;
 use super::urls::{BaseUrl, Url};
 use super::values::{ConnectorName, Directory, Objects, Period, Rate, Span, Whole};
 use crate::secret::Secret;
@@ -29,8 +29,8 @@ object! {
         "apiKeyFile" api_key_file: PathBuf;
         /// The time from the start of one poll to the start of the next.
         "pollingPeriod" polling_period: Period, default "2m";
-        /// The length of the pages that the service is asked for. Once 1000 records of a list were read, a poll or sweep asks
-        /// for 1000 at a time, at most a batch. If the service refuses that, caps it, fails or is slow, it goes back to
+        /// The length of the pages that the service is asked for. Once 1000 records of a list were read, a poll asks for 1000
+        /// at a time, at most a batch. If the service refuses that, caps it, fails or is slow, it goes back to
         /// smaller pages.
         "pageSize" page_size: Whole<1, 10_000>, default "100", unit "records";
         /// The number of requests that run at once.
@@ -111,7 +111,7 @@ pub const ENTRY_KEYS: &[ConfigKey] = PublishEntry::KEYS;
 impl File {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<File, String> {
-        let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+        let text = text_file::read(path).map_err(|error| match error.kind() {
             ErrorKind::InvalidData => "the configuration is not UTF-8: save it as UTF-8".to_owned(),
             _ => format!(
                 "cannot read the configuration: {error}; name an existing file with --config"

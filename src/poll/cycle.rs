@@ -158,7 +158,7 @@ impl Cycle {
         let listed = match answer {
             Ok(listed) => listed,
             Err(error) => {
-                if reading.recovers(&error, true).is_none() {
+                if reading.recovers(&error).is_none() {
                     reading.fail();
                     self.fail(stream, &error);
                 }

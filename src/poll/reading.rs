@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::cursor::{AnswerTime, LargerPageFailure, PageSizes, Step, Walk};
+use super::cursor::{AnswerTime, LargerPageFailure, Step, Walk};
 use super::pending::{Judged, Pending};
 use super::share::Share;
 use super::workers::JobError;
@@ -86,17 +86,18 @@ impl Reading {
     }
 
     /// Begins to read the list that a sweep is at, from its place on.
-    pub fn sweep(store: &Store, sweep: &SweepRow, sizes: PageSizes) -> StoreResult<Reading> {
+    pub fn sweep(store: &Store, sweep: &SweepRow) -> StoreResult<Reading> {
         let (stream, place) = (sweep.stream, sweep.place.clone());
+        let page_size = place.page_size;
         let stored = store.cursor(stream)?;
         let now = Timestamp::now().second();
-        let share = Share::new(place.known, sizes.configured);
+        let share = Share::new(place.known, page_size);
         Ok(Reading {
             stream,
             purpose: Purpose::Sweep {
                 began_at: sweep.started_at,
             },
-            walk: Walk::sweep(stored.clone(), sizes, place, now),
+            walk: Walk::sweep(stored.clone(), page_size, place, now),
             state: ReadingState::Ready,
             stored,
             share,
@@ -156,8 +157,8 @@ impl Reading {
 
     /// How the reading goes on in spite of this error, if it does: with a smaller page after one that was too large or too
     /// much for the service, with another one after one that was refused, because the list may have ended, or without the
-    /// answer to a mere question. `persists`: the same request has failed before.
-    pub fn recovers(&mut self, error: &JobError, persists: bool) -> Option<Step> {
+    /// answer to a mere question.
+    pub fn recovers(&mut self, error: &JobError) -> Option<Step> {
         use psp::Error::{NoAnswer, NotFound, Refused, Stopped, TooLarge, Unavailable};
         let is_stopped = matches!(error, JobError::Request(Stopped { .. }));
         if self.walk.is_trying_larger_page() && !is_stopped {
@@ -180,10 +181,7 @@ impl Reading {
             return None;
         };
         let recovers = match error {
-            TooLarge { .. } => self.walk.shrink(),
-            NoAnswer { .. } | Unavailable { .. } => {
-                (persists || !self.walk.would_begin_again()) && self.walk.shrink()
-            }
+            TooLarge { .. } | NoAnswer { .. } | Unavailable { .. } => self.walk.shrink(),
             NotFound { .. }
             | Refused {
                 status: 400 | 413 | 414 | 422,

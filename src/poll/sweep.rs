@@ -1,6 +1,4 @@
-use std::time::Duration;
-
-use super::cursor::{AnswerTime, PageSizes, Step};
+use super::cursor::{AnswerTime, Step};
 use super::judge::Verdict;
 use super::pending::{Judged, Pending};
 use super::quarantine::{self, DUPLICATE};
@@ -14,8 +12,6 @@ use crate::store::{Batch, ReadingReach, Store, SweepPlace, SweepRow};
 
 /// A list is left out of the sweep after this many slices in a row that failed for a reason that may pass.
 const FAILED_SLICES: u32 = 10;
-/// After this many, the list is read again from its beginning if smaller pages may help.
-const PATIENCE: u32 = 2;
 
 /// A sweep, read in slices while no poll runs: the lists plainly from their beginning.
 ///
@@ -26,7 +22,6 @@ pub struct Sweep {
     row: SweepRow,
     reading: Reading,
     pending: Pending,
-    sizes: PageSizes,
     /// What the next poll finds anyway: it goes back this many seconds behind the cursor.
     lookback: u64,
     /// Pages that this slice has read.
@@ -62,7 +57,6 @@ impl Sweep {
 
     /// Goes on with the sweep that the state has under way, or begins one.
     pub fn take_up(store: &Store, settings: &Settings) -> StoreResult<Sweep> {
-        let sizes = settings.page_sizes();
         let page_size = settings.page_size;
         let mut row = match store.last_sweep()? {
             Some(row) if row.ended_at.is_none() => row,
@@ -83,9 +77,8 @@ impl Sweep {
         }
         let poll = store.next_poll()? - 1;
         Ok(Sweep {
-            reading: Reading::sweep(store, &row, sizes)?,
+            reading: Reading::sweep(store, &row)?,
             pending: Pending::new(store, poll, Some(row.number), settings.batch_records)?,
-            sizes,
             lookback: settings.lookback,
             pages: 0,
             quarantined: 0,
@@ -160,17 +153,13 @@ impl Sweep {
         store: &mut Store,
         answer: PageAnswer,
     ) -> StoreResult<Option<SliceReport>> {
-        let waited = self.reading.waited();
         self.reading.answered();
         self.pages += u64::from(!self.reading.is_question());
         match answer {
-            Ok(listed) => self.take(store, &listed, waited),
+            Ok(listed) => self.take(store, &listed),
             // Not the service's fault. The loop ends the slice.
             Err(JobError::Request(psp::Error::Stopped { .. })) => Ok(None),
-            Err(error) => match self
-                .reading
-                .recovers(&error, self.row.place.failures >= PATIENCE)
-            {
+            Err(error) => match self.reading.recovers(&error) {
                 Some(Step::Ask) => Ok(None),
                 Some(Step::End) => self.end_list(store),
                 None => self.fail(store, &error),
@@ -196,20 +185,11 @@ impl Sweep {
         sweep_end::log(&self.row, self.hides);
     }
 
-    fn take(
-        &mut self,
-        store: &mut Store,
-        listed: &ListPage,
-        waited: Duration,
-    ) -> StoreResult<Option<SliceReport>> {
+    fn take(&mut self, store: &mut Store, listed: &ListPage) -> StoreResult<Option<SliceReport>> {
         if !self.reading.is_read_elsewhere() {
             self.row.seen += listed.page.length() as i64;
         }
-        let clock = listed.clock.second();
-        let time = AnswerTime {
-            asked: clock.earlier(waited.as_secs()),
-            ..AnswerTime::at(clock)
-        };
+        let time = AnswerTime::at(listed.clock.second());
         let read = self.reading.take(store, &mut self.pending, listed, time)?;
         for unusable in read.quarantined {
             self.count_quarantined(unusable.id.as_deref(), &unusable.reason, &unusable.json);
@@ -288,7 +268,7 @@ impl Sweep {
         self.commit(store)?;
         self.row.stream = next;
         self.row.place = SweepPlace::start(self.row.place.page_size);
-        self.reading = Reading::sweep(store, &self.row, self.sizes)?;
+        self.reading = Reading::sweep(store, &self.row)?;
         Ok(None)
     }
 
@@ -366,6 +346,8 @@ impl Sweep {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::api::Page;
     use crate::store::{Cursor, Identity};

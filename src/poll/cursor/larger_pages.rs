@@ -1,7 +1,7 @@
 //! Long lists are read on larger pages.
 //!
-//! Once a walk has read as many elements as a larger page has, it asks for such pages: at an anchor, or in a sweep from the
-//! first page on. The first page of the larger size is accepted only if it is full, in order, proven and quick, so that the
+//! Once a walk has read as many elements as a larger page has, it asks for such pages at its anchors. A list that is read by
+//! number, as in a sweep, keeps its pages: how a service counts larger ones, no single page shows. The first page of the larger size is accepted only if it is full, in order, proven and quick, so that the
 //! walk goes on as it would with a service that is configured so. If not, the walk goes back to where it was, with the
 //! configured size, and finds out with that what the page may have meant: an end, a cap, a bound that is wrong. Nothing that
 //! such a page shows of the service is kept.
@@ -13,7 +13,7 @@ use super::page_view::PageView;
 use super::phase::{Phase, Proof};
 use super::{AnswerTime, Walk};
 use crate::api::Second;
-use crate::store::{LargerPages, Quirks};
+use crate::store::LargerPages;
 
 /// Seconds. A page that takes longer may take too long the next time.
 const SLOW: u64 = 5;
@@ -76,29 +76,6 @@ impl Walk {
         }
     }
 
-    /// Begins a list of a sweep again with larger pages, if it has turned out to be long. That costs one page: the elements
-    /// read so far are those of the first one.
-    pub(super) fn read_plain_list_on_larger_pages(&mut self) {
-        let larger = self.larger_size();
-        let pages = u64::from(larger.div_ceil(self.size.configured));
-        let is_sweep = self
-            .sweep
-            .as_ref()
-            .is_some_and(|sweep| !sweep.place.anchored);
-        let mark = self.list.mark;
-        let is_small = self.size.present == self.size.configured;
-        if is_sweep && is_small && mark.page <= pages + 1 && self.size.has_read(larger) {
-            self.size.try_larger(larger, mark);
-            self.list.open_to_prove(mark.from, larger);
-        }
-    }
-
-    /// Whether a sweep reads its list on larger pages. To ask for smaller ones would be to begin again.
-    pub fn would_begin_again(&self) -> bool {
-        let plainly = matches!(self.phase, Phase::Plain { .. });
-        self.sweep.is_some() && plainly && self.size.present == self.size.larger
-    }
-
     /// Whether the walk goes on from the page. If not, it goes back to where it was before it asked for a larger one.
     pub(super) fn accepts_size(&mut self, view: &PageView) -> bool {
         if !self.size.is_on_approval() {
@@ -110,10 +87,7 @@ impl Walk {
             self.pause_larger_pages();
         }
         let is_full = view.length() >= self.size.present as usize;
-        let reads_on = match self.phase {
-            Phase::Proving(proof) => view.ascends && self.is_proven(proof, view),
-            _ => true,
-        };
+        let reads_on = matches!(self.phase, Phase::Proving(proof) if view.ascends && self.is_proven(proof, view));
         if is_full && reads_on && !is_slow {
             self.approve_size();
             return true;
@@ -133,24 +107,21 @@ impl Walk {
 
     fn approve_size(&mut self) {
         self.size.approve();
-        if let Phase::Plain { .. } = self.phase {
-            self.list.forget();
-            if let Some(sweep) = &mut self.sweep {
-                // It counted in smaller pages.
-                sweep.place.farthest = 0;
-            }
+        // A limit that this page has not shown to be wrong stays.
+        if self.size.larger >= self.size.present {
+            let limit = &mut self.cursor.quirks.paging.larger_pages;
+            *limit = limit.take().filter(|limit| limit.most >= self.size.present);
         }
-        let limit = &mut self.cursor.quirks.paging.larger_pages;
-        *limit = limit.take().filter(|limit| limit.most >= self.size.present);
     }
 
     /// How many elements to ask for where the list is long; no more than configured if the service may not like that.
     fn larger_size(&self) -> u32 {
         let quirks = &self.cursor.quirks;
-        let may_like = match self.phase {
-            Phase::Plain { .. } => keeps_pages(quirks),
-            _ => keeps_pages(quirks) && quirks.unsorted_since.is_none() && quirks.hides.is_none(),
-        };
+        let may_like = quirks.caps_page_size_at.is_none()
+            && !quirks.ignores_page
+            && quirks.unstable_since.is_none()
+            && quirks.unsorted_since.is_none()
+            && quirks.hides.is_none();
         let limit = quirks.paging.larger_pages.as_ref();
         let limit = limit.filter(|limit| limit.holds(self.horizon.time.came));
         match limit {
@@ -181,9 +152,4 @@ impl LargerPages {
     fn holds(&self, now: Second) -> bool {
         now < self.until && self.until.since(now) <= self.seconds
     }
-}
-
-/// Whether pages of another size are the same list.
-fn keeps_pages(quirks: &Quirks) -> bool {
-    quirks.caps_page_size_at.is_none() && !quirks.ignores_page && quirks.unstable_since.is_none()
 }

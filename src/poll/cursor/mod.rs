@@ -164,7 +164,7 @@ impl Walk {
 
     /// A sweep: the whole list, plainly, from `place` on. `cursor` is that of the polls. The sweep adds to it what it finds
     /// out about the service, and what the next poll has to read again.
-    pub fn sweep(cursor: Cursor, sizes: PageSizes, place: SweepPlace, now: Second) -> Walk {
+    pub fn sweep(cursor: Cursor, page_size: u32, place: SweepPlace, now: Second) -> Walk {
         let mut cursor = Cursor {
             position: place.position.filter(|_| place.anchored),
             ..cursor
@@ -174,11 +174,15 @@ impl Walk {
             // The service may have improved.
             cursor.quirks.refuses_pages_above = None;
         }
+        let sizes = PageSizes {
+            configured: page_size,
+            larger: page_size,
+        };
         let mut walk = Walk::new(cursor, sizes, 0, now);
         if !place.anchored {
             walk.phase = Phase::Plain { unproven: None };
             walk.size.resume(place.size);
-            walk.list = OpenList::at(&place, sizes.configured);
+            walk.list = OpenList::at(&place, page_size);
         }
         if !is_start {
             walk.prelude = Prelude::Over;
@@ -219,8 +223,7 @@ impl Walk {
 
     /// Whether the request only asks how the service behaves: its records belong to pages that are read as well.
     pub fn is_asking_about_service(&self) -> bool {
-        let plainly = matches!(self.phase, Phase::Plain { .. });
-        self.confirming || self.is_in_prelude() || plainly && self.size.is_on_approval()
+        self.confirming || self.is_in_prelude()
     }
 
     /// How far the stream is known to be complete, to be committed with the records of the pages given to `step`.
@@ -242,10 +245,8 @@ impl Walk {
     pub fn place(&self) -> Option<SweepPlace> {
         let mut place = self.sweep.as_ref()?.place.clone();
         place.position = self.cursor.position;
-        // A larger page that is on approval has not been reached yet.
-        let mark = self.size.approval().unwrap_or(&self.list.mark);
-        self.list.note_in(&mut place, mark);
-        place.size = self.size.proven();
+        place.size = self.size.present;
+        self.list.note_in(&mut place);
         Some(place)
     }
 
@@ -258,7 +259,6 @@ impl Walk {
             sweep.place = place;
         }
         if may_have_shifted && let Phase::Plain { .. } = self.phase {
-            self.return_to_configured_size(self.size.larger);
             self.rejoin();
         }
     }

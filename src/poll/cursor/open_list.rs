@@ -134,11 +134,11 @@ impl OpenList {
         self.repeats = 0;
     }
 
-    /// Writes down where a sweep has come to in this list: to `mark`.
-    pub fn note_in(&self, place: &mut SweepPlace, mark: &Bookmark) {
-        place.page = mark.page;
-        place.longest = mark.longest;
-        place.first = mark.first;
+    /// Writes down where a sweep has come to in this list.
+    pub fn note_in(&self, place: &mut SweepPlace) {
+        place.page = self.mark.page;
+        place.longest = self.mark.longest;
+        place.first = self.mark.first;
         place.last.clone_from(&self.previous.hashes);
     }
 

@@ -116,23 +116,9 @@ impl PageSize {
         self.approval = Some(mark);
     }
 
-    /// Where the walk returns to if the larger page that is due is of no use.
-    pub fn approval(&self) -> Option<&Bookmark> {
-        self.approval.as_ref()
-    }
-
     /// Whether the first page of the larger size is due.
     pub fn is_on_approval(&self) -> bool {
         self.approval.is_some()
-    }
-
-    /// The present size, or the one before if that is on approval.
-    pub fn proven(&self) -> u32 {
-        if self.is_on_approval() {
-            self.configured
-        } else {
-            self.present
-        }
     }
 
     /// The larger size is of use.

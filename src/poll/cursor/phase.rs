@@ -230,7 +230,6 @@ impl Walk {
             self.size.note_full(view.length());
         }
         self.list.next_page(view);
-        self.read_plain_list_on_larger_pages();
         Step::Ask
     }
 

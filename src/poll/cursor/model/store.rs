@@ -109,7 +109,11 @@ impl ModelStore {
             let page = service.answer(&walk.request());
             let Some(page) = page else {
                 service.live(changes);
-                self.sweep_failed = !goes_on_without_page(&mut walk, service, requests);
+                if walk.is_question() {
+                    walk.question_failed();
+                    continue;
+                }
+                self.sweep_failed = !(service.fails_by_size() && walk.shrink() || walk.refused());
                 if self.sweep_failed {
                     return;
                 }
@@ -153,7 +157,7 @@ impl ModelStore {
 
     fn sweep_from(&self, place: SweepPlace, service: &ModelService, page_size: u32) -> Walk {
         let now = service.clock().second();
-        Walk::sweep(self.cursor.clone(), self.sizes(page_size), place, now)
+        Walk::sweep(self.cursor.clone(), page_size, place, now)
     }
 
     fn sizes(&self, configured: u32) -> PageSizes {
@@ -187,26 +191,6 @@ impl ModelStore {
         }
         stored
     }
-}
-
-/// A page of a sweep was refused, or has failed. Whether there is a way on.
-fn goes_on_without_page(walk: &mut Walk, service: &ModelService, requests: usize) -> bool {
-    if walk.is_trying_larger_page() {
-        walk.larger_page_failed(failure_of_larger_page(service));
-        return true;
-    }
-    if walk.is_question() {
-        walk.question_failed();
-        return true;
-    }
-    if walk.would_begin_again() && service.fails_by_size() {
-        // Either the next slice tries again, or the list begins again with smaller pages.
-        if requests.is_multiple_of(2) {
-            walk.shrink();
-        }
-        return true;
-    }
-    walk.refused()
 }
 
 fn failure_of_larger_page(service: &ModelService) -> LargerPageFailure {
