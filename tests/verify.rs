@@ -213,6 +213,22 @@ fn what_is_counted_wrong_is_counted_again_as_verify_says() {
 }
 
 #[test]
+fn a_state_without_versions_is_counted_again() {
+    let psp = FakePsp::start();
+    psp.add_raw_transaction(json!({ "id": "broken" }));
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll();
+    open(&place)
+        .execute_batch("UPDATE counted SET rows = rows + 7")
+        .unwrap();
+    assert_eq!(verify(&place).code, Some(2));
+    open(&place).execute_batch("DELETE FROM counted").unwrap();
+    place.poll();
+    let verified = verify(&place);
+    assert_eq!(verified.code, Some(0), "{verified}");
+}
+
+#[test]
 fn a_page_of_an_index_that_is_damaged_is_found() {
     let place = full_place();
     let state = open(&place);

@@ -173,10 +173,10 @@ pub(super) fn prepare(database: &Database) -> Result<(), Error> {
 /// Plans to count everything, if somebody has removed what was counted, as `verify` says.
 fn count_again(database: &Database) -> Result<(), Error> {
     const IS_UNCOUNTED: &str = "
-        SELECT NOT EXISTS (SELECT 1 FROM counted) AND EXISTS (SELECT 1 FROM version)
-           AND NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'upgrade')";
+        SELECT NOT EXISTS (SELECT 1 FROM counted) AND (EXISTS (SELECT 1 FROM version)
+            OR EXISTS (SELECT 1 FROM quarantine) OR EXISTS (SELECT 1 FROM initiation))";
     const DOING: &str = "count what is in the state";
-    if !database.value::<bool>(DOING, IS_UNCOUNTED, [])? {
+    if database.is_upgrading()? || !database.value::<bool>(DOING, IS_UNCOUNTED, [])? {
         return Ok(());
     }
     log::info!("counting everything in the state again");
