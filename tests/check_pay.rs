@@ -296,6 +296,11 @@ fn nothing_is_paid_without_the_name_of_the_host() {
     let (_, ran) = check(&place, &[]);
     assert_eq!(ran.code, Some(1), "{ran}");
     assert!(ran.stderr.contains("nothing was sent"), "{ran}");
+    let (_, ran) = check(
+        &place,
+        &["--yes", "127.0.0.1", "--har", "/nowhere/check.har"],
+    );
+    assert_eq!(ran.code, Some(1), "{ran}");
     let (_, ran) = check(&place, &["--watch"]);
     assert_eq!(ran.code, Some(64), "{ran}");
     let mut command = place.command(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use generic_connector::Timestamp;
@@ -9,7 +10,8 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    FakePsp, KEY, LISTEN_KEY, Listening, Manners, Place, Ran, Reply, Running, at_second, run,
+    FakePsp, KEY, LISTEN_KEY, Listening, Manners, Place, Ran, Reply, Running, at_second, binary,
+    run,
 };
 
 /// The ids of the checks with one of these results in the JSON of a run.
@@ -226,6 +228,12 @@ fn files_have_every_exchange_and_no_key() {
     for text in [&ran.to_string(), &xml, &har] {
         assert!(!text.contains(KEY), "{text}");
     }
+    // It has records of customers.
+    let mode = std::fs::metadata(file("check.har"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
     let har: Value = serde_json::from_str(&har).unwrap();
     let entries = har["log"]["entries"].as_array().unwrap();
     assert_eq!(entries.len() as u64, document["requests"].as_u64().unwrap());
@@ -297,4 +305,38 @@ fn a_watch_shows_what_changed() {
     until("FAIL  B3");
     running.signal(Signal::SIGTERM);
     assert_eq!(running.ended().0, Some(0));
+}
+
+#[test]
+fn a_watch_ends_when_nobody_reads_it() {
+    let (psp, place) = service(Manners::default());
+    let mut command = place.command("check --watch 10ms");
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    // It has something to say again.
+    psp.behave(Manners {
+        cap: Some(50),
+        ..Manners::default()
+    });
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_written_is_an_error() {
+    let mut command = binary();
+    command.args(["check", "--list"]).stderr(Stdio::piped());
+    command.stdout(
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap(),
+    );
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("cannot write to standard output"), "{said}");
 }

@@ -155,6 +155,22 @@ fn nothing_is_written_that_cannot_be_used() {
     written(folder.path());
 }
 
+#[test]
+fn a_file_that_is_no_key_is_not_read_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = [
+        "--name",
+        "acme",
+        "--endpoint",
+        "http://127.0.0.1:9",
+        "--api-key-file",
+        "/dev/zero",
+    ];
+    let ran = run(init(folder.path(), &options));
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(ran.stderr.contains("longer than 1048576 bytes"), "{ran}");
+}
+
 /// The first one was without effect, and the second one left a terminal that shows nothing.
 #[test]
 fn an_interrupt_ends_a_question_and_the_terminal_shows_again_what_is_typed() {

@@ -1,10 +1,9 @@
-use std::fs;
 use std::io::IsTerminal;
-use std::path::Path;
 
 use serde_json::json;
 
 use super::check_run::{check_service, exit};
+use super::report_files::ReportFiles;
 use super::table::Column::Left;
 use super::table::Table;
 use super::targets::findings;
@@ -44,10 +43,11 @@ pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
     if !options.json {
         print(&std::mem::take(&mut lines.text));
     }
-    let service = asks_service
+    let (service, files) = asks_service
         .then(|| report_on_service(options, &config, stop))
-        .transpose()?;
-    let is_about_targets = options.part.only.is_empty() || !asks_service;
+        .transpose()?
+        .unzip();
+    let is_about_targets = options.offline || is_about_targets(&options.part.only);
     for target in config.publish.iter().flatten().filter(|_| is_about_targets) {
         let name = escaped(&target.name);
         for TargetFinding { what, result } in findings(&target.kind, options.offline) {
@@ -65,6 +65,9 @@ pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
         let gap = if service.is_some() { "\n" } else { "" };
         print(&format!("{gap}{}", lines.text));
     }
+    if let (Some(files), Some(run)) = (files, &service) {
+        files.write(run)?;
+    }
     Ok(exit(service.as_ref(), options.strict, lines.has_failures))
 }
 
@@ -73,7 +76,8 @@ fn report_on_service(
     options: &CheckOptions,
     config: &Config,
     stop: Stop,
-) -> Result<CheckRun, CommandError> {
+) -> Result<(CheckRun, ReportFiles), CommandError> {
+    let files = ReportFiles::open(options)?;
     let choice = Choice {
         only: options.part.selected(),
         skip: options.part.skipped(),
@@ -85,27 +89,17 @@ fn report_on_service(
         change: change.map(|patience| AskPerson { ask, patience }),
     };
     let run = check_service(options, config, choice, modes, stop);
-    write_files(options, &run)?;
     if !options.json {
         let report = report::in_words(&run, config.polling.period, style());
         print(&format!("\n{report}"));
     }
-    Ok(run)
+    Ok((run, files))
 }
 
-fn write_files(options: &CheckOptions, run: &CheckRun) -> Result<(), CommandError> {
-    let write = |file: &Path, text: String| {
-        fs::write(file, text).map_err(|error| {
-            CommandError::failed(format!("cannot write {}: {error}", file.display()))
-        })
-    };
-    if let Some(file) = &options.junit {
-        write(file, report::in_junit(run))?;
-    }
-    if let Some(file) = &options.har {
-        write(file, format!("{:#}\n", report::in_har(run)))?;
-    }
-    Ok(())
+/// Whether a selection has the targets.
+fn is_about_targets(only: &[CheckSelection]) -> bool {
+    let is_targets = |selection: &CheckSelection| matches!(selection, CheckSelection::Targets);
+    only.is_empty() || only.iter().any(is_targets)
 }
 
 /// Whether a selection has more than the targets.

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::check_run::check_service;
 use super::terminal::style;
-use super::{CommandError, Exit, print};
+use super::{CommandError, Exit, is_read_on};
 use crate::check::catalogue::BUILD_ORDER;
 use crate::check::report::{self, word};
 use crate::check::{CheckRun, Choice, Level, Modes};
@@ -44,12 +44,14 @@ pub(super) fn watch(
         if words != before
             && let Some((number, name, run)) = last
         {
-            print(&changes(&before, &words));
-            print(&format!(
-                "\nstep {number} of {}, {name}: ",
-                BUILD_ORDER.len()
-            ));
-            print(&report::in_words(&run, config.polling.period, style()));
+            let report = report::in_words(&run, config.polling.period, style());
+            let steps = BUILD_ORDER.len();
+            let changes = changes(&before, &words);
+            if !is_read_on(&format!(
+                "{changes}\nstep {number} of {steps}, {name}: {report}"
+            )) {
+                return Ok(Exit::Done);
+            }
             before = words;
         }
         if stop.wait(every) {
@@ -67,7 +69,7 @@ fn results(run: &CheckRun) -> Words {
     words.collect()
 }
 
-/// What changed since the last look, a line each. Nothing at the first one.
+/// One line for each result that changed. Empty at the first look.
 fn changes(before: &Words, now: &Words) -> String {
     let mut text = String::new();
     for ((id, list), word) in now {

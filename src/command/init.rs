@@ -11,7 +11,7 @@ use super::{CommandError, Exit, print};
 use crate::check::catalogue::BUILD_ORDER;
 use crate::check::report;
 use crate::cli::InitOptions;
-use crate::config::{self, Config};
+use crate::config::{self, Config, text_file};
 use crate::secret::Secret;
 use crate::signals;
 use crate::stop::Stop;
@@ -25,11 +25,18 @@ pub(super) fn run(options: &InitOptions) -> Result<Exit, CommandError> {
     let file = &options.config.config;
     let folder = file.parent().unwrap_or(Path::new(""));
     let key_file = folder.join(KEY_FILE);
-    if let Some(existing) = [file, &key_file].into_iter().find(|file| file.exists()) {
-        return Err(CommandError::failed(format!(
+    let exists = |what: String| Err(CommandError::failed(what));
+    if file.exists() {
+        return exists(format!(
             "{} exists already: edit it, or name another configuration with --config",
-            existing.display()
-        )));
+            file.display()
+        ));
+    }
+    if key_file.exists() {
+        return exists(format!(
+            "{} exists already: remove it if no configuration uses it, or name a configuration in another folder with --config",
+            key_file.display()
+        ));
     }
     let name = given(
         options.name.as_ref(),
@@ -50,7 +57,10 @@ pub(super) fn run(options: &InitOptions) -> Result<Exit, CommandError> {
     folder_for(&key_file, folder)?;
     write(&key_file, key.expose(), 0o600)?;
     let mode = if is_of_the_machine { 0o644 } else { 0o600 };
-    write(file, &format!("{written:#}"), mode)?;
+    write(file, &format!("{written:#}"), mode).inspect_err(|_| {
+        // The next try would find it there.
+        let _ = fs::remove_file(&key_file);
+    })?;
     print(&format!(
         "wrote {} and {}\n\n",
         file.display(),
@@ -98,7 +108,7 @@ fn given(option: Option<&String>, question: &str, stop: &Stop) -> Result<String,
 /// The key, from its file or from the terminal, which does not show it.
 fn key(options: &InitOptions, stop: &Stop) -> Result<Secret, CommandError> {
     let text = match &options.api_key_file {
-        Some(file) => fs::read_to_string(file).map_err(|error| {
+        Some(file) => text_file::read(file).map_err(|error| {
             CommandError::failed(format!("cannot read {}: {error}", file.display()))
         })?,
         None => unseen(|| given(None, "The service's API key (it is not shown): ", stop))?,

@@ -15,6 +15,7 @@ mod listing;
 mod poll;
 mod publisher;
 mod quarantine;
+mod report_files;
 mod restored;
 mod run;
 mod sandbox;
@@ -25,7 +26,7 @@ mod targets;
 mod terminal;
 mod verify;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -87,10 +88,24 @@ fn run(cli: Cli) -> Exit {
     })
 }
 
-/// Writes to standard output. It is no error if the reader has closed the pipe, as `head` does.
+/// Writes to standard output. It is no error if the reader has closed the pipe, as `head` does. If the text cannot be written
+/// otherwise, the process ends, because it would be missed.
 fn print(text: &str) {
+    is_read_on(text);
+}
+
+/// As [`print`]. Whether the reader has not closed the pipe.
+fn is_read_on(text: &str) -> bool {
     let mut stdout = std::io::stdout();
-    let _ = stdout
+    let written = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
+    match written {
+        Ok(()) => true,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => false,
+        Err(error) => {
+            log::error!("cannot write to standard output: {error}");
+            std::process::exit(Exit::Failed as i32)
+        }
+    }
 }

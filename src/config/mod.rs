@@ -15,6 +15,7 @@ mod file;
 mod schema;
 mod secrets;
 mod targets;
+pub mod text_file;
 mod urls;
 mod values;
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::file::File;
+use super::text_file;
 use super::{Context, shown};
 use crate::secret::{AcceptedKeys, Rotating, Secret};
 
@@ -210,7 +211,7 @@ fn locate(
 }
 
 fn read(path: &Path) -> Result<Secret, String> {
-    match fs::read_to_string(path) {
+    match text_file::read(path) {
         Ok(text) => Ok(Secret::new(Zeroizing::new(text).trim().to_owned())),
         Err(error) => Err(format!("cannot read {}: {error}", shown(path))),
     }

@@ -37,6 +37,8 @@ fn entry(exchange: &ShownExchange) -> Value {
 fn request(exchange: &ShownExchange) -> Value {
     let mut headers = vec![("Accept-Encoding", exchange.accept_encoding.as_str())];
     headers.extend(exchange.key.header().map(|key| ("Authorization", key)));
+    let is_sent = exchange.json.is_some();
+    headers.extend(is_sent.then_some(("Content-Type", "application/json")));
     let headers = headers.iter().map(|(name, value)| header(name, value));
     let query = exchange.url.split_once('?').map_or("", |(_, query)| query);
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
