@@ -140,6 +140,16 @@ fn check_says_whether_the_target_answers() {
                 .contains("FAILED   ndjson: path: there is no directory"),
         "{checked}"
     );
+    // Beside a check of the service, too.
+    let both = Place::new(
+        &psp.url(),
+        json!({ "publish": [{ "type": "http", "url": url, "apiKey": "key-of-the-target" }] }),
+    );
+    let both = run(both.command("check --only L1,targets"));
+    assert!(
+        both.stdout.contains("pass  L1") && both.stdout.contains("ok       http: url: HEAD"),
+        "{both}"
+    );
     web.script(|_| Mishap::Instead(TestAnswer::new(401, "")));
     let checked = check(url.clone());
     assert!(

@@ -105,7 +105,7 @@ fn a_renamed_account_may_have_another_id() {
         }
         _ => good(psp, number),
     };
-    changed("30s", change, &["X3"]);
+    changed("2s", change, &["X3"]);
 }
 
 #[test]
@@ -124,4 +124,25 @@ fn what_appears_late_asks_for_a_longer_lookback() {
             .contains("set \"lookback\" to \""),
         "{late}"
     );
+}
+
+/// Other transactions and accounts come while a person makes a change.
+#[test]
+fn a_service_with_other_traffic_passes() {
+    let change = |psp: &FakePsp, number| {
+        good(psp, number);
+        psp.add_transaction(&format!("other-{number}"), &minutes_ago(0));
+        psp.add_account(&format!("other-{number}"), "2024-01-01T00:00:00Z");
+    };
+    changed("30s", change, &[]);
+}
+
+#[test]
+fn a_change_may_appear_as_a_new_transaction() {
+    let change = |psp: &FakePsp, number| match number {
+        1 => psp.add_transaction("tx-instead", &minutes_ago(0)),
+        _ => good(psp, number),
+    };
+    let document = changed("2s", change, &["X2"]);
+    assert!(document.to_string().contains("tx-instead"), "{document:#}");
 }

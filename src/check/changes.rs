@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::order::created;
-use super::query::ListQuery;
 use super::session::{ChangeSeen, Session};
 use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
 use crate::api::{Record, Stream, Timestamp};
@@ -13,12 +11,27 @@ use crate::api::{Record, Stream, Timestamp};
 const APART: Duration = Duration::from_secs(1);
 /// How long what appeared has to stay.
 const STAYS: Duration = Duration::from_secs(10);
-/// How many pages a look reads at most.
-const MOST_PAGES: u64 = 20;
 /// Seconds. Transactions are looked at if they changed in that time.
 const BEFORE: u64 = 86_400;
 
-type Looked = HashMap<String, Record>;
+/// One look at a list.
+struct Looked {
+    records: HashMap<String, Record>,
+    /// The service's clock, or ours if it does not tell.
+    clock: Timestamp,
+}
+
+impl Looked {
+    /// Whether the record was there with another content.
+    fn had_otherwise(&self, record: &Record) -> bool {
+        let known = self.records.get(&record.id);
+        known.is_some_and(|known| known.json != record.json)
+    }
+
+    fn lacks(&self, record: &Record) -> bool {
+        !self.records.contains_key(&record.id)
+    }
+}
 
 pub(super) fn appears(session: &Session, stream: Stream) -> Verdict {
     let before = look(session, stream)?;
@@ -26,10 +39,9 @@ pub(super) fn appears(session: &Session, stream: Stream) -> Verdict {
         session,
         "Make a transaction at the PSP, then press Enter (s and Enter to skip): ",
     )?;
-    let (id, record, clock) = wait_for(session, stream, &before, |before, record| {
-        !before.contains_key(&record.id)
-    })?;
-    let lateness = clock.since(record.timestamp);
+    let is_wanted = |record: &Record| before.lacks(record);
+    let (record, lateness) = wait_for(session, stream, &before, is_wanted, |_| None)?;
+    let id = record.id;
     session.remember_change(ChangeSeen { id, lateness });
     Ok(())
 }
@@ -41,33 +53,29 @@ pub(super) fn changes(session: &Session, stream: Stream) -> Verdict {
         session,
         "Change the status of a transaction at the PSP, such as by settling it, then press Enter (s and Enter to skip): ",
     )?;
-    let is_changed = |before: &Looked, record: &Record| {
-        before
-            .get(&record.id)
-            .is_none_or(|known| known.json != record.json)
+    let is_new = |record: &Record| {
+        let made = record.created_at();
+        before.lacks(record) && made.is_none_or(|made| made.second() >= begun.second())
     };
-    let (id, record, clock) = wait_for(session, stream, &before, is_changed)?;
-    let shown = super::exchange::text(&id);
-    let known = before.get(&id);
     // One that changed last more than a day ago was not looked at before.
-    let is_new = created(&record).is_none_or(|made| made.second() >= begun.second());
-    if known.is_none() && is_new {
-        return Err(wrong(
-            format!("the change appears as a new transaction, {shown:?}"),
-            &[],
-        ));
-    }
+    let is_wanted =
+        |record: &Record| before.had_otherwise(record) || before.lacks(record) && !is_new(record);
+    let otherwise = |record: &Record| {
+        let id = super::exchange::text(&record.id);
+        is_new(record).then(|| format!("the change appears as a new transaction, {id:?}"))
+    };
+    let (record, lateness) = wait_for(session, stream, &before, is_wanted, otherwise)?;
+    let known = before.records.get(&record.id);
     if known.is_some_and(|known| record.timestamp <= known.timestamp) {
         let got = format!(
-            "{shown:?} has changed, and its updatedAt is still {}",
+            "{:?} has changed, and its updatedAt is still {}",
+            super::exchange::text(&record.id),
             record.timestamp
         );
         return Err(wrong(got, &[]));
     }
-    session.remember_change(ChangeSeen {
-        id,
-        lateness: clock.since(record.timestamp),
-    });
+    let id = record.id;
+    session.remember_change(ChangeSeen { id, lateness });
     Ok(())
 }
 
@@ -77,20 +85,15 @@ pub(super) fn keeps_its_id(session: &Session, stream: Stream) -> Verdict {
         session,
         "Rename an account at the PSP, then press Enter (s and Enter to skip): ",
     )?;
-    let is_changed = |before: &Looked, record: &Record| {
+    let is_wanted = |record: &Record| before.had_otherwise(record);
+    let otherwise = |record: &Record| {
+        let id = super::exchange::text(&record.id);
         before
-            .get(&record.id)
-            .is_none_or(|known| known.json != record.json)
+            .lacks(record)
+            .then(|| format!("the renamed account has another id, {id:?}"))
     };
-    let (id, ..) = wait_for(session, stream, &before, is_changed)?;
-    if before.contains_key(&id) {
-        return Ok(());
-    }
-    let id = super::exchange::text(&id);
-    Err(wrong(
-        format!("the renamed account has another id, {id:?}"),
-        &[],
-    ))
+    wait_for(session, stream, &before, is_wanted, otherwise)?;
+    Ok(())
 }
 
 pub(super) fn stays(session: &Session, stream: Stream) -> Verdict {
@@ -102,7 +105,7 @@ pub(super) fn stays(session: &Session, stream: Stream) -> Verdict {
         return Err(stopped());
     }
     let now = look(session, stream)?;
-    if let Some(gone) = seen.iter().find(|seen| !now.contains_key(&seen.id)) {
+    if let Some(gone) = seen.iter().find(|seen| !now.records.contains_key(&seen.id)) {
         let id = super::exchange::text(&gone.id);
         return Err(wrong(format!("{id:?} is no longer listed"), &[]));
     }
@@ -111,12 +114,11 @@ pub(super) fn stays(session: &Session, stream: Stream) -> Verdict {
         .map(|seen| seen.lateness)
         .max()
         .unwrap_or_default();
-    let lookback = Duration::from_secs(latest.as_secs().div_ceil(60).max(1) * 120);
     if latest > Duration::from_secs(60) {
+        let seconds = latest.as_secs();
+        let minutes = seconds.div_ceil(60) * 2;
         let got = format!(
-            "changes appear up to {} s after their updatedAt; set \"lookback\" to \"{}m\"",
-            latest.as_secs(),
-            lookback.as_secs() / 60
+            "changes appear up to {seconds} s after their updatedAt; set \"lookback\" to \"{minutes}m\""
         );
         return Err(wrong_at(Level::Should, got, &[]));
     }
@@ -135,30 +137,34 @@ fn person(session: &Session, request: &str) -> Result<(), NotPassed> {
     }
 }
 
-/// Looks until there is a record that is wanted. Returns it with the service's clock.
+/// Looks until there is a record that is wanted. Returns it, and how long after its date a look lacked it. If there is none in
+/// the end, `otherwise` says what another record shows.
 fn wait_for(
     session: &Session,
     stream: Stream,
     before: &Looked,
-    is_wanted: impl Fn(&Looked, &Record) -> bool,
-) -> Result<(String, Record, Timestamp), NotPassed> {
+    is_wanted: impl Fn(&Record) -> bool,
+    otherwise: impl Fn(&Record) -> Option<String>,
+) -> Result<(Record, Duration), NotPassed> {
     let since = Instant::now();
     let patience = session
         .ask_person
         .map_or(Duration::ZERO, |person| person.patience);
+    let mut lacked_at = before.clock;
     loop {
-        let clock = Timestamp::now();
         let now = look(session, stream)?;
-        if let Some((id, record)) = now
-            .into_iter()
-            .find(|(_, record)| is_wanted(before, record))
-        {
-            return Ok((id, record, clock));
+        if let Some(record) = now.records.values().find(|record| is_wanted(record)) {
+            return Ok((record.clone(), lacked_at.since(record.timestamp)));
         }
         if since.elapsed() >= patience {
-            let got = format!("nothing new after {} s", patience.as_secs());
-            return Err(wrong(got, &[session.asker.count() - 1]));
+            let nothing = || format!("nothing new after {} s", patience.as_secs());
+            let got = now.records.values().find_map(&otherwise);
+            return Err(wrong(
+                got.unwrap_or_else(nothing),
+                &[session.asker.count() - 1],
+            ));
         }
+        lacked_at = now.clock;
         if !session.asker.probe().wait(APART) {
             return Err(stopped());
         }
@@ -167,26 +173,22 @@ fn wait_for(
 
 /// The records of a list: all accounts, whose date is that of their creation, or the latest transactions.
 fn look(session: &Session, stream: Stream) -> Result<Looked, NotPassed> {
-    let from = Timestamp::now().second().earlier(BEFORE);
-    let mut looked = Looked::new();
-    for number in 1..=MOST_PAGES {
-        let mut query = ListQuery::page(stream, number);
-        if stream == Stream::Transactions {
-            query = query.from(from);
-        }
-        let page = session.fresh_page(&query)?;
-        if page.length() == 0 {
-            return Ok(looked);
-        }
-        looked.extend(
-            page.records
-                .into_iter()
-                .map(|record| (record.id.clone(), record)),
-        );
+    let latest = Timestamp::now().second().earlier(BEFORE);
+    let list = session.fresh_list(stream, (stream == Stream::Transactions).then_some(latest))?;
+    if !list.is_whole {
+        return Err(needs(
+            "at most 2,000 accounts, and as many transactions a day",
+        ));
     }
-    Err(needs(
-        "at most 2,000 accounts, and as many transactions a day",
-    ))
+    let clock = list
+        .pages
+        .last()
+        .map_or(Timestamp::now(), |page| page.clock);
+    let records = list.pages.into_iter().flat_map(|page| page.records);
+    Ok(Looked {
+        records: records.map(|record| (record.id.clone(), record)).collect(),
+        clock,
+    })
 }
 
 fn stopped() -> NotPassed {

@@ -94,7 +94,8 @@ impl ShownExchange {
             line += &format!(" -H 'Accept-Encoding: {}'", self.accept_encoding);
         }
         if let Some(json) = &self.json {
-            line += &format!(" -d '{json}'");
+            let json = json.replace('\'', r"'\''");
+            line += &format!(" -H 'Content-Type: application/json' -d '{json}'");
         }
         let url = with_quotes(&self.url).replace('\'', "%27");
         line + &format!(" '{url}'")

@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::order::created;
 use super::query::ListQuery;
 use super::session::{Sample, SampledPage, Session};
 use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
@@ -128,7 +127,9 @@ pub(super) fn other_spellings(session: &Session, stream: Stream) -> Verdict {
 pub(super) fn lists_changed(session: &Session, stream: Stream) -> Verdict {
     let sample = session.records(stream)?;
     let is_changed = |record: &&Record| {
-        created(record).is_some_and(|made| record.timestamp.second().since(made.second()) >= 2)
+        record
+            .created_at()
+            .is_some_and(|made| record.timestamp.second().since(made.second()) >= 2)
     };
     let changed: Vec<&Record> = sample.records().filter(is_changed).collect();
     let record = changed
@@ -162,7 +163,7 @@ pub(super) fn wrong_bound(session: &Session, stream: Stream) -> Verdict {
 pub(super) fn hides_nothing(session: &Session, stream: Stream) -> Verdict {
     let sample = session.records(stream)?;
     let dates = sample.records().flat_map(|record| {
-        let made = created(record).unwrap_or(record.timestamp);
+        let made = record.created_at().unwrap_or(record.timestamp);
         [made.min(record.timestamp).second()]
     });
     // Before every date, in every time zone.
@@ -237,7 +238,7 @@ impl Filtered {
         }
         self.missing.iter().find(|(id, _)| {
             let mut records = sample.records().filter(|record| record.id == *id);
-            let made = records.find_map(created);
+            let made = records.find_map(Record::created_at);
             self.stream != Stream::Transactions
                 || made.is_none_or(|made| made.second() >= self.bound)
         })
@@ -277,7 +278,9 @@ fn bounds(stream: Stream, sample: &Sample) -> Vec<Second> {
         .records()
         .filter(|record| {
             stream == Stream::Transactions
-                && created(record).is_some_and(|made| made.second() < record.timestamp.second())
+                && record
+                    .created_at()
+                    .is_some_and(|made| made.second() < record.timestamp.second())
         })
         .map(|record| record.timestamp.second())
         .collect();

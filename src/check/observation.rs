@@ -3,7 +3,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::account_balances::AccountBalances;
-use super::query::ListQuery;
 use super::session::Session;
 use super::verdict::{NotPassed, needs, wrong};
 use crate::api::{PerStream, Record, Second, Stream, Timestamp};
@@ -12,8 +11,6 @@ use crate::api::{PerStream, Record, Second, Stream, Timestamp};
 const APART: Duration = Duration::from_secs(2);
 /// How far behind the newest record a new one may be dated. It is what polls read again.
 const LOOKBACK: Duration = Duration::from_secs(60);
-/// How many pages a look reads at most.
-const MOST_PAGES: u64 = 20;
 /// Seconds. A longer list is looked at from so long ago on.
 const WINDOWS: [u64; 3] = [30 * 86_400, 7 * 86_400, 86_400];
 /// How many accounts are looked at.
@@ -130,6 +127,7 @@ impl ListObserver {
     fn look(&mut self, session: &Session) -> Result<(), NotPassed> {
         let now = look(session, self.stream, self.from)?;
         self.looks += 1;
+        self.seen.is_partial |= !now.is_whole;
         let drift = self.drift(&now);
         let seen = &mut self.seen;
         seen.drift = seen.drift.take().or(drift);
@@ -203,19 +201,13 @@ impl ListObserver {
 }
 
 fn look(session: &Session, stream: Stream, from: Option<Second>) -> Result<Look, NotPassed> {
-    let mut records: Vec<Record> = Vec::new();
-    let (mut is_whole, mut exchange) = (false, 0);
-    for number in 1..=MOST_PAGES {
-        let query = ListQuery::page(stream, number);
-        let query = from.into_iter().fold(query, ListQuery::from);
-        let page = session.fresh_page(&query)?;
-        exchange = page.exchange;
-        is_whole = page.length() == 0;
-        if is_whole {
-            break;
-        }
-        records.extend(page.records);
-    }
+    let list = session.fresh_list(stream, from)?;
+    let (is_whole, exchange) = (
+        list.is_whole,
+        list.pages.last().map_or(0, |page| page.exchange),
+    );
+    let pages = list.pages.into_iter();
+    let records: Vec<Record> = pages.flat_map(|page| page.records).collect();
     let newest = records.iter().map(|record| record.timestamp).max();
     let placed = records.into_iter().enumerate();
     Ok(Look {

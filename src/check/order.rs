@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::query::ListQuery;
 use super::session::{Sample, Session};
 use super::verdict::{Verdict, needs, wrong};
-use crate::api::{Members, Record, Second, Stream, Timestamp};
+use crate::api::{Record, Second, Stream, Timestamp};
 
 pub(super) fn ascends(session: &Session, stream: Stream) -> Verdict {
     let sample = session.sample(stream)?;
@@ -33,13 +33,13 @@ pub(super) fn by_update(session: &Session, stream: Stream) -> Verdict {
     let sample = session.sample(stream)?;
     let changed = sample
         .records()
-        .any(|record| created(record) != Some(record.timestamp));
+        .any(|record| record.created_at() != Some(record.timestamp));
     if !changed {
         return Err(needs("a transaction that was changed after it was made"));
     }
     let is_ordered = descent(&sample, |record| Some(record.timestamp)).is_none();
     // In any other disorder, the dates of creation decide nothing either.
-    if is_ordered || descent(&sample, created).is_some() {
+    if is_ordered || descent(&sample, Record::created_at).is_some() {
         return Ok(());
     }
     let exchange = sample.pages[0].exchange;
@@ -169,13 +169,6 @@ fn exchange_of(sample: &Sample, wanted: &Record) -> usize {
         .iter()
         .find(has_it)
         .map_or(0, |page| page.exchange)
-}
-
-/// When a record was created, by its own account.
-pub(super) fn created(record: &Record) -> Option<Timestamp> {
-    let members = Members::read(&record.json).ok()?;
-    let text = members.text("createdAt").ok()?;
-    Timestamp::parse(&text).ok()
 }
 
 fn date(record: &Record) -> String {

@@ -11,7 +11,7 @@ use super::payouts::Payments;
 use super::query::ListQuery;
 use super::runner::{AskPerson, Modes};
 use super::verdict::{NotPassed, needs, wrong};
-use crate::api::{Page, PerStream, Record, Stream, Timestamp, Unusable, escaped};
+use crate::api::{Page, PerStream, Record, Second, Stream, Timestamp, Unusable, escaped};
 
 /// What the checks share: the client, and what was read so far.
 pub(super) struct Session {
@@ -59,6 +59,18 @@ pub(super) struct SampledPage {
     pub is_utf8: bool,
     /// The service's clock, or ours if it does not tell.
     pub clock: Timestamp,
+}
+
+/// How many pages of a list are read as it is now, at most.
+const MOST_PAGES: usize = 20;
+
+/// A list as it is now.
+#[derive(Debug, Default)]
+pub(super) struct FreshList {
+    /// Its pages, the empty one at the end included.
+    pub pages: Vec<SampledPage>,
+    /// It was read to its end.
+    pub is_whole: bool,
 }
 
 /// The beginning of a list.
@@ -124,6 +136,18 @@ impl Session {
             is_utf8: std::str::from_utf8(&asked.body).is_ok(),
             clock: asked.date.unwrap_or_else(Timestamp::now),
         })
+    }
+
+    /// A list as it is now, from a second on if there is one, in at most [`MOST_PAGES`] pages.
+    pub fn fresh_list(&self, stream: Stream, from: Option<Second>) -> Result<FreshList, NotPassed> {
+        let mut list = FreshList::default();
+        while list.pages.len() < MOST_PAGES && !list.is_whole {
+            let query = ListQuery::page(stream, list.pages.len() as u64 + 1);
+            let page = self.fresh_page(&from.into_iter().fold(query, ListQuery::from))?;
+            list.is_whole = page.length() == 0;
+            list.pages.push(page);
+        }
+        Ok(list)
     }
 
     /// The beginning of a list, as a poll reads it. It is read once.

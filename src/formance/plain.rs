@@ -142,7 +142,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The rest of a string. None if it has a character as its number: that may be one that cannot be stored.
+    /// The rest of a string. None if it has a `\u` escape, which may mean a character that cannot be stored.
     fn text(&mut self) -> Option<Scanned> {
         let start = self.next;
         let mut has_escapes = false;

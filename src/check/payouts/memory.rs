@@ -5,12 +5,10 @@ use super::PayPlan;
 use crate::api::{Members, Record, Second, Stream, Timestamp};
 use crate::check::asker::Asked;
 use crate::check::query::ListQuery;
-use crate::check::session::Session;
+use crate::check::session::{SampledPage, Session};
 use crate::check::verdict::{NotPassed, needs, wrong};
 use crate::formance::read_initiated;
 
-/// How many pages of new transactions are looked at.
-const MOST_PAGES: u64 = 20;
 /// Seconds. Transactions that are dated so much before the first payout are looked at, too.
 const BEFORE: u64 = 600;
 
@@ -92,8 +90,7 @@ impl Payments {
         Ok(())
     }
 
-    /// Reads the answer to the request under that key as the listener does, and remembers what was made. `is_new` says
-    /// whether none was made under that key.
+    /// Reads the answer to the request under that key as the listener does, and remembers what was made.
     pub(super) fn read(&self, end: &str, asked: &Asked) -> Result<MadePayment, NotPassed> {
         let key = self.key(end);
         let failed = |got: String| wrong(got, &[asked.exchange]);
@@ -176,14 +173,13 @@ impl Payments {
 
 /// The transactions from a second on, each with the number of its exchange.
 fn transactions(session: &Session, from: Second) -> Result<Vec<(usize, Record)>, NotPassed> {
-    let mut all = Vec::new();
-    for number in 1..=MOST_PAGES {
-        let page = session.fresh_page(&ListQuery::page(Stream::Transactions, number).from(from))?;
-        if page.length() == 0 {
-            return Ok(all);
-        }
-        let exchange = page.exchange;
-        all.extend(page.records.into_iter().map(|record| (exchange, record)));
+    let list = session.fresh_list(Stream::Transactions, Some(from))?;
+    if !list.is_whole {
+        return Err(needs("fewer transactions at the same time"));
     }
-    Err(needs("fewer transactions at the same time"))
+    let numbered = |page: SampledPage| {
+        let records = page.records.into_iter();
+        records.map(move |record| (page.exchange, record))
+    };
+    Ok(list.pages.into_iter().flat_map(numbered).collect())
 }

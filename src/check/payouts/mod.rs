@@ -66,6 +66,7 @@ pub(super) fn other_amount(session: &Session, _: Stream) -> Verdict {
     body["amount"] = json!(payments.plan.other_amount());
     let asked = pay(session, &body)?;
     payments.prove_none_is_unknown(session)?;
+    was_judged(&asked)?;
     match asked.status {
         409 | 422 => Ok(()),
         400 => Err(wrong_at(Level::Should, asked.in_words(), &[asked.exchange])),
@@ -147,6 +148,7 @@ pub(super) fn broken(session: &Session, _: Stream) -> Verdict {
             object.extend((!value.is_null()).then(|| (field.to_owned(), value.clone())));
         }
         let asked = pay(session, &body)?;
+        was_judged(&asked)?;
         if !(400..500).contains(&asked.status) {
             let sent = if value.is_null() {
                 "missing".to_owned()
@@ -158,6 +160,14 @@ pub(super) fn broken(session: &Session, _: Stream) -> Verdict {
         }
     }
     payments.prove_none_is_unknown(session)
+}
+
+/// A service that asks to wait has not looked at what it was asked.
+fn was_judged(asked: &Asked) -> Result<(), NotPassed> {
+    match asked.status {
+        408 | 425 | 429 | 503 => Err(needs("a service that does not ask to wait")),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn long_texts(session: &Session, _: Stream) -> Verdict {
