@@ -7,7 +7,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, KEY, LISTEN_KEY, Listening, Place, Reply, Running, run, wait_until};
+use crate::support::{
+    FakePsp, KEY, LISTEN_KEY, Listening, OBSERVE_KEY, Place, Reply, Running, run, wait_until,
+};
 
 fn bearer() -> String {
     format!("Bearer {LISTEN_KEY}")
@@ -192,7 +194,7 @@ fn status_is_what_the_command_prints() {
     let keys = json!({ "valid": 1, "read": "when their file changes" });
     assert_eq!(
         of_the_listener,
-        Some(json!({ "keys": keys, "wrongKeys": 0 }))
+        Some(json!({ "keys": keys, "observeKeys": null, "wrongKeys": 0 }))
     );
     let printed: Value =
         serde_json::from_str(&run(listening.place.command("status --json")).stdout).unwrap();
@@ -229,7 +231,12 @@ fn a_configuration_that_cannot_listen_says_why() {
         (
             json!({ "listen": taken, "listenKey": LISTEN_KEY }),
             75,
-            "a free port",
+            "set \"listen\" to an address of this machine and a free port",
+        ),
+        (
+            json!({ "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "observe": taken, "observeKey": OBSERVE_KEY }),
+            75,
+            "set \"observe\" to an address of this machine and a free port",
         ),
     ] {
         let ran = run(Place::new("http://127.0.0.1:1", keys.clone()).command("run"));

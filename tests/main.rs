@@ -44,6 +44,7 @@ mod list_ends;
 mod listener;
 mod manual;
 mod ndjson;
+mod observe;
 mod once;
 mod open_files;
 mod push_http;

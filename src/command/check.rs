@@ -143,7 +143,7 @@ impl TargetLines {
         for warning in &config.warnings {
             self.line("WARNING", "configuration", warning);
         }
-        if config.publish.is_none() && config.listen.is_none() {
+        if config.publish.is_none() && config.serve.listen.is_none() {
             let warning = format!(
                 "works for poll, which writes changes.ndjson, but not for run: {}",
                 super::run::NOTHING_TO_DELIVER_TO

@@ -26,7 +26,7 @@ pub(super) type NamedPublisher = (String, Box<dyn Publisher>);
 pub(super) struct Connector<'a> {
     /// The polling side.
     pub poller: Poller<'a>,
-    listener: Option<Listener>,
+    listener: Listener,
     deliveries: Deliveries,
     /// Stops delivery, which continues after polling has stopped.
     delivery_stopper: Stopper,
@@ -57,20 +57,15 @@ impl<'a> Connector<'a> {
         let wakers = deliveries.wakers();
         let (polling_period, sweep_times) = (config.polling.period, config.polling.sweep_times());
         let poller = Poller::new(store, client.clone(), config.polling, stop, wakers, watch)?;
-        let listener = match config.listen {
-            Some(settings) => {
-                let sources = Sources {
-                    store: poller.store(),
-                    state_directory: config.state_directory,
-                    polling_period,
-                    sweep_times,
-                    client,
-                    ask: poller.ask(),
-                };
-                Some(Listener::start(settings, sources)?)
-            }
-            None => None,
+        let sources = Sources {
+            store: poller.store(),
+            state_directory: config.state_directory,
+            polling_period,
+            sweep_times,
+            client,
+            ask: poller.ask(),
         };
+        let listener = Listener::start(config.serve, sources)?;
         Ok(Connector {
             poller,
             listener,
@@ -79,9 +74,14 @@ impl<'a> Connector<'a> {
         })
     }
 
-    /// The address of the listener, if there is one.
+    /// The address at which Connectivity is answered, if it is.
     pub fn listens_on(&self) -> Option<SocketAddr> {
-        self.listener.as_ref().map(Listener::address)
+        self.listener.address()
+    }
+
+    /// The operators' own address, if they have one.
+    pub fn observed_on(&self) -> Option<SocketAddr> {
+        self.listener.observe_address()
     }
 
     /// Waits until everything that is committed is delivered, but for no longer than `patience` without progress. Returns
@@ -112,9 +112,7 @@ impl<'a> Connector<'a> {
     /// Stops the listener and delivery.
     pub fn shut_down(self) {
         self.delivery_stopper.stop();
-        if let Some(listener) = self.listener {
-            listener.shut_down(LAST_ANSWERS);
-        }
+        self.listener.shut_down(LAST_ANSWERS);
         self.deliveries.join(Instant::now() + LAST_DELIVERY);
     }
 }

@@ -7,6 +7,7 @@ use crate::cli::PollOptions;
 use crate::config::Config;
 use crate::logging::ERASE_LINE;
 use crate::poll::{PollOutcome, PollReport, SliceReport, Watch};
+use crate::serve;
 use crate::signals;
 
 /// How long delivery may continue after a signal.
@@ -19,7 +20,7 @@ const SHARE: u32 = 30;
 pub(super) fn run(options: &PollOptions) -> Result<Exit, CommandError> {
     let mut config = Config::read(&options.config.config)?;
     // A process that exits when it has caught up answers nobody.
-    config.listen = None;
+    config.serve = serve::Settings::default();
     // No poll follows it soon.
     config.polling.share = config.polling.period * SHARE;
     let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;

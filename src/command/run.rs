@@ -13,7 +13,7 @@ pub(super) const NOTHING_TO_DELIVER_TO: &str = "neither \"listen\" nor \"publish
 /// Polls and delivers until a signal arrives.
 pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
     let config = Config::read(&options.config)?;
-    if config.publish.is_none() && config.listen.is_none() {
+    if config.publish.is_none() && config.serve.listen.is_none() {
         return Err(CommandError::new(
             Exit::BadConfig,
             format!("{}: {NOTHING_TO_DELIVER_TO}", options.config.display()),
@@ -34,6 +34,9 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
     let mut connector = Connector::assemble(config, publishers, stop, &mut watch)?;
     if let Some(address) = connector.listens_on() {
         log::info!("listening on http://{address}");
+    }
+    if let Some(address) = connector.observed_on() {
+        log::info!("observed on http://{address}");
     }
     let ended = connector.poller.run();
     connector.shut_down();

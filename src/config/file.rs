@@ -58,9 +58,17 @@ object! {
         "listen" listen: SocketAddr, default "off";
         /// The key that requests to the listener must carry. `listen` always requires one.
         "listenKey" listen_key: Secret;
-        /// A file that holds that key instead, read again when a request carries another key. If neither is set,
+        /// A file that holds that key instead, read again when it changes. If neither is set,
         /// `$CREDENTIALS_DIRECTORY/listenKey` is read.
         "listenKeyFile" listen_key_file: PathBuf;
+        /// Where to answer operators, such as `127.0.0.1:9464`: status, metrics and pages. Without it they are at `listen`
+        /// as soon as there is an `observeKey`; with it they are not there.
+        "observe" observe: SocketAddr, default "that of listen";
+        /// The key that opens status, metrics and pages, and neither lists nor payouts. `observe` always requires one.
+        "observeKey" observe_key: Secret, default "none";
+        /// A file that holds that key instead, read again when it changes. If neither is set,
+        /// `$CREDENTIALS_DIRECTORY/observeKey` is read if it exists.
+        "observeKeyFile" observe_key_file: PathBuf;
         /// Where to deliver. `run` needs this key or `listen`; `poll` may go without and then writes `changes.ndjson` in
         /// `stateDir`.
         "publish" publish: Objects;

@@ -12,6 +12,7 @@
 //! own choice.
 
 mod file;
+mod listener;
 mod schema;
 mod secrets;
 mod targets;
@@ -25,7 +26,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api::escaped;
-use crate::secret::Secret;
 use crate::store::SweepTimes;
 use crate::{poll, psp, serve, store, transport};
 use file::File;
@@ -54,8 +54,8 @@ pub struct Config {
     pub polling: poll::Settings,
     /// The directory that holds the state.
     pub state_directory: PathBuf,
-    /// Where to listen. None if the configuration has no `listen`.
-    pub listen: Option<serve::Settings>,
+    /// Where Connectivity and operators are answered.
+    pub serve: serve::Settings,
     /// Where to deliver. None if the configuration has no `publish`.
     pub publish: Option<Vec<TargetConfig>>,
     /// What is legal but should be looked at.
@@ -144,13 +144,13 @@ fn check(mut file: File, path: &Path) -> Result<Config, String> {
         ));
     }
     let service = service(&mut file, &identity.endpoint, &mut context)?;
-    let listen = listen(&mut file, &mut context)?;
+    let serve = listener::check(&mut file, &mut context)?;
     let publish = file
         .entries()?
         .map(|entries| targets::check(entries, service.transport.request_timeout, &mut context))
         .transpose()?;
     let pushes = |target: &TargetConfig| matches!(target.kind, TargetKind::Formance(_));
-    if listen.is_some() && publish.iter().flatten().any(pushes) {
+    if serve.listen.is_some() && publish.iter().flatten().any(pushes) {
         context.warnings.push(
             "\"listen\" is set and a publisher pushes to Formance: the connector that is pushed to must not also \
             poll this program or the service, or Formance gets every payment twice"
@@ -162,7 +162,7 @@ fn check(mut file: File, path: &Path) -> Result<Config, String> {
         service,
         polling: polling(&file),
         state_directory: state_directory(file.state_directory, path)?,
-        listen,
+        serve,
         publish,
         warnings: context.warnings,
     })
@@ -271,40 +271,6 @@ fn default_state_directory(file: &Path, from_systemd: Option<OsString>) -> PathB
         }
         None => folder_of(file).join("state"),
     }
-}
-
-/// Where to listen. A key is always needed: a reverse proxy makes loopback public.
-fn listen(file: &mut File, context: &mut Context) -> Result<Option<serve::Settings>, String> {
-    /// Characters. A shorter key can be guessed.
-    const SHORTEST_KEY: usize = 16;
-    let key = SecretSource {
-        key: "listenKey",
-        inline: file.listen_key.take(),
-        file: file.listen_key_file.take(),
-    };
-    let Some(address) = file.listen else {
-        return match key.given() {
-            None => Ok(None),
-            Some(key) => Err(format!(
-                "\"{key}\" is set, but \"listen\" is not: set it to an address and a port, such as \"127.0.0.1:8080\""
-            )),
-        };
-    };
-    let keys = secrets::accept(key, |file| file.listen_key, context)?;
-    let is_short = |key: &Secret| key.expose().len() < SHORTEST_KEY;
-    if keys.keys().iter().any(is_short) {
-        context.warnings.push(format!(
-            "the key of \"listen\" has fewer than {SHORTEST_KEY} characters and can be guessed; generate a longer \
-            one with: openssl rand -hex 32"
-        ));
-    }
-    if !address.ip().is_loopback() {
-        context.warnings.push(format!(
-            "\"listen\" is {address}: keys and data cross the network unencrypted unless a reverse proxy on this machine \
-             speaks TLS and \"listen\" is 127.0.0.1"
-        ));
-    }
-    Ok(Some(serve::Settings { address, keys }))
 }
 
 /// A path may hold anything, line breaks too.

@@ -71,18 +71,20 @@ pub(super) fn require(
     find(source, credential(key), in_file, context)?.ok_or_else(|| missing(key))
 }
 
-/// Finds a key that others send, which is required. A file may have two lines, the new key and the old one, so that both
-/// count until everybody sends the new one.
+/// Finds a key that others send. A file may have two lines, the new key and the old one, so that both count until everybody
+/// sends the new one.
 pub(super) fn accept(
     source: SecretSource,
     in_file: impl Fn(File) -> Option<Secret> + Send + Sync + 'static,
     context: &mut Context,
-) -> Result<AcceptedKeys, String> {
-    let key = source.key;
-    let found = locate(source, credential(key), in_file, context)?;
+) -> Result<Option<AcceptedKeys>, String> {
+    let credential = credential(source.key).filter(|path| path.exists());
+    let Some(found) = locate(source, credential, in_file, context)? else {
+        return Ok(None);
+    };
     let Found {
         name, home, read, ..
-    } = found.ok_or_else(|| missing(key))?;
+    } = found;
     let has_lines = !matches!(home, Home::Config(_));
     let watched = match home {
         Home::Config(path) | Home::File(path) => Some(path),
@@ -96,6 +98,7 @@ pub(super) fn accept(
         }
         lines(&secret, &name)
     })
+    .map(Some)
 }
 
 /// The keys of a file, one a line.
@@ -141,7 +144,8 @@ pub(super) fn find(
     Ok(Some(Rotating::new(secret, again)))
 }
 
-fn missing(key: &str) -> String {
+/// The message about a key that is required and not there.
+pub(super) fn missing(key: &str) -> String {
     format!(
         "no key: set \"{key}\", or \"{key}File\" to a file that holds it, or give the systemd unit \
          LoadCredential={key}:/path/to/it"

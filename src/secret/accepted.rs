@@ -58,9 +58,14 @@ impl AcceptedKeys {
         self.file.is_some()
     }
 
+    /// Whether one of them is one of those.
+    pub fn share_one_with(&self, others: &AcceptedKeys) -> bool {
+        shares_one(&self.keys, &others.keys)
+    }
+
     /// Reads the keys again if their file has changed since it was read. Returns whether they are other ones now. If the
-    /// file cannot be used, the keys stay, and the error says so once.
-    pub fn refresh(&mut self) -> Result<bool, String> {
+    /// file cannot be used, or has one of `others`, the keys stay, and the error says so once.
+    pub fn refresh(&mut self, others: Option<&AcceptedKeys>) -> Result<bool, String> {
         let now = self.file.as_deref().and_then(FileState::of);
         if now.is_none() || now == self.seen {
             return Ok(false);
@@ -70,10 +75,17 @@ impl AcceptedKeys {
         if keys == self.keys {
             return Ok(false);
         }
+        if others.is_some_and(|others| shares_one(&keys, &others.keys)) {
+            return Err("the key opens something else already; use one of its own".to_owned());
+        }
         self.earlier.append(&mut self.keys);
         self.keys = keys;
         Ok(true)
     }
+}
+
+fn shares_one(keys: &[Secret], others: &[Secret]) -> bool {
+    keys.iter().any(|key| others.contains(key))
 }
 
 impl FileState {

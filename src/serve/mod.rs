@@ -6,15 +6,16 @@
 //! once. What it could not read of a version is rewritten ([`crate::formance`]).
 //!
 //! ```text
-//!                         ┌─ lists, balances, readiness ──► lists ────────► store
-//!  Formance, ──► routes ──┼─ payouts, transfers ──────────► initiations ──► journal, psp ──► service
-//!  operators              ├─ "poll now", health ──────────► main loop
-//!                         └─ status ──────────────────────► store
+//!                                  ┌─ lists, balances ────────► lists ────────► store
+//!  Formance  ──► door at `listen` ─┼─ payouts, transfers ─────► initiations ──► journal, psp ──► service
+//!                        │         └─ "poll now" ─────────────► main loop
+//!                        ▼
+//!  operators ──► door at `observe` ── status, metrics, pages ──► store
 //! ```
 //!
 //! No request waits for another one:
 //!
-//! * The server's event loop serves everybody, and `routes` admits requests on it, by path and key. That blocks only to
+//! * A server's event loop serves everybody, and its `door` admits requests on it, by path and key. That blocks only to
 //!   look at the key's file, once a second at most. The answer to a wrong key is delayed there, which holds no thread.
 //! * Lists and status are read on the server's answering threads, each on its own connection to the store, which does
 //!   not wait for commits. They write only when Connectivity is shown more than ever before, or asks for more.
@@ -27,19 +28,27 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `routes` | the paths, who may use them, and the small answers |
+//! | `door` | one address: who is admitted there, and who answers |
+//! | `routes` | the paths |
 //! | `keys` | the keys of which requests must carry one |
 //! | `wrong_keys` | the count of requests without one of them |
+//! | `api` | what Connectivity asks for, and "poll now" |
+//! | `observe` | what operators look at: status, metrics, pages |
+//! | `answers`, `list_error` | small answers |
 //! | `lists`, `last_pages` | accounts, balances, beneficiaries and transactions; where the next page begins |
 //! | `bounds` | whether Connectivity has read further than a list was shown |
 //! | `initiations` | payouts and transfers, journalled and forwarded |
 
+mod answers;
+mod api;
 mod bounds;
+mod door;
 mod initiations;
 mod keys;
 mod last_pages;
 mod list_error;
 mod lists;
+mod observe;
 mod routes;
 mod wrong_keys;
 
@@ -55,20 +64,43 @@ use crate::poll::Ask;
 use crate::psp::ServiceClient;
 use crate::secret::AcceptedKeys;
 use crate::store::{self, Store, SweepTimes};
+use api::Api;
+use door::{Door, OpenTo};
 use initiations::Forwarder;
-use keys::ListenKeys;
+use keys::Keys;
 use lists::Lists;
-use routes::Routes;
+use observe::Operators;
 use wrong_keys::WrongKeys;
 
 /// Formance gives up on an answer after 10 s. A 503 before that makes it ask again.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// Where to listen, and the key.
-#[derive(Debug, Clone)]
+const NO_OBSERVE_KEY: &str = "What operators look at is served once \"observeKey\" is configured.";
+const OWN_ADDRESS: &str = "What operators look at is at the address that \"observe\" sets.";
+
+/// Where Connectivity and operators are answered, and with which keys.
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
+    /// Where Connectivity is answered, if it is.
+    pub listen: Option<ListenSettings>,
+    /// Where operators are answered, if they are.
+    pub observe: Option<ObserveSettings>,
+}
+
+/// Where Connectivity is answered.
+#[derive(Debug, Clone)]
+pub struct ListenSettings {
     /// The address. With port 0, the system chooses a free port.
     pub address: SocketAddr,
+    /// The keys of which requests must carry one.
+    pub keys: AcceptedKeys,
+}
+
+/// Where operators are answered.
+#[derive(Debug, Clone)]
+pub struct ObserveSettings {
+    /// An address of their own. None for that of Connectivity.
+    pub address: Option<SocketAddr>,
     /// The keys of which requests must carry one.
     pub keys: AcceptedKeys,
 }
@@ -95,9 +127,11 @@ pub struct Sources<'a> {
 pub enum Error {
     /// The address cannot be listened on.
     #[error(
-        "cannot listen on {address}: {reason}; set \"listen\" to an address of this machine and a free port"
+        "cannot listen on {address}: {reason}; set \"{key}\" to an address of this machine and a free port"
     )]
     Bind {
+        /// The key that sets the address.
+        key: &'static str,
         address: SocketAddr,
         reason: std::io::Error,
     },
@@ -109,42 +143,114 @@ pub enum Error {
 /// A listener that runs.
 #[derive(Debug)]
 pub struct Listener {
-    server: Server,
-    forwarder: Arc<Forwarder>,
+    /// Answers Connectivity, and operators unless they have an address of their own.
+    listening: Option<Server>,
+    /// Answers operators at their own address.
+    observed: Option<Server>,
+    forwarder: Option<Arc<Forwarder>>,
 }
 
 impl Listener {
-    /// Starts to listen and to answer.
+    /// Starts to listen and to answer wherever the settings say so.
     pub fn start(settings: Settings, sources: Sources) -> Result<Listener, Error> {
-        let journal = sources.store.journal()?;
-        let directory = sources.state_directory.clone();
-        let forwarder = Arc::new(Forwarder::new(journal, sources.client, directory));
-        let routes = Routes {
-            keys: ListenKeys::new(settings.keys),
-            wrong_keys: WrongKeys::default(),
-            lists: Lists::new(sources.state_directory.clone()),
-            forwarder: forwarder.clone(),
-            ask: sources.ask,
-            state_directory: sources.state_directory,
+        let Settings { listen, observe } = settings;
+        let keys_of = |settings: &ObserveSettings| settings.keys.clone();
+        let keys = Arc::new(Keys::new(
+            listen.as_ref().map(|listen| listen.keys.clone()),
+            observe.as_ref().map(keys_of),
+        ));
+        let wrong_keys = Arc::new(WrongKeys::default());
+        let lists = Arc::new(Lists::new(sources.state_directory.clone()));
+        let operators = Arc::new(Operators {
+            keys: keys.clone(),
+            wrong_keys: wrong_keys.clone(),
+            lists: lists.clone(),
+            ask: sources.ask.clone(),
+            state_directory: sources.state_directory.clone(),
             polling_period: sources.polling_period,
             sweep_times: sources.sweep_times,
+        });
+        let door = |open_to, api| Door {
+            open_to,
+            keys: keys.clone(),
+            wrong_keys: wrong_keys.clone(),
+            api,
+            operators: operators.clone(),
         };
-        let address = settings.address;
-        let server = Server::start(address, Limits::default(), Arc::new(routes))
-            .map_err(|reason| Error::Bind { address, reason })?;
-        Ok(Listener { server, forwarder })
+        let own_address = observe.as_ref().and_then(|observe| observe.address);
+        let mut listener = Listener {
+            listening: None,
+            observed: None,
+            forwarder: None,
+        };
+        if let Some(ListenSettings { address, .. }) = listen {
+            let journal = sources.store.journal()?;
+            let forwarder = Forwarder::new(journal, sources.client, sources.state_directory);
+            let forwarder = listener.forwarder.insert(Arc::new(forwarder)).clone();
+            let open_to = match &observe {
+                None => OpenTo::Connectivity(NO_OBSERVE_KEY),
+                Some(ObserveSettings {
+                    address: Some(_), ..
+                }) => OpenTo::Connectivity(OWN_ADDRESS),
+                Some(ObserveSettings { address: None, .. }) => OpenTo::Both,
+            };
+            let api = Api {
+                lists,
+                forwarder,
+                ask: sources.ask,
+            };
+            let door = door(open_to, Some(api));
+            listener.listening = Some(serve("listen", address, Limits::default(), door)?);
+        }
+        if let Some(address) = own_address {
+            let door = door(OpenTo::Operators, None);
+            listener.observed = Some(serve("observe", address, for_operators(), door)?);
+        }
+        Ok(listener)
     }
 
-    /// The address that it listens on, with the port that the system chose.
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
+    /// The address at which Connectivity is answered, with the port that the system chose.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listening.as_ref().map(Server::address)
+    }
+
+    /// The operators' own address, with the port that the system chose.
+    pub fn observe_address(&self) -> Option<SocketAddr> {
+        self.observed.as_ref().map(Server::address)
     }
 
     /// Accepts no more requests. Waits for up to `grace` until those under way are answered and the outcomes of payouts and
     /// transfers are in the journal.
     pub fn shut_down(mut self, grace: Duration) {
         let end = Instant::now() + grace;
-        self.server.shut_down(grace);
-        self.forwarder.wait_until(end);
+        for server in self.listening.iter_mut().chain(&mut self.observed) {
+            server.shut_down(end.saturating_duration_since(Instant::now()));
+        }
+        if let Some(forwarder) = self.forwarder {
+            forwarder.wait_until(end);
+        }
+    }
+}
+
+/// Starts a server. `key`: the key of the configuration that sets the address.
+fn serve(
+    key: &'static str,
+    address: SocketAddr,
+    limits: Limits,
+    door: Door,
+) -> Result<Server, Error> {
+    Server::start(address, limits, Arc::new(door)).map_err(|reason| Error::Bind {
+        key,
+        address,
+        reason,
+    })
+}
+
+/// The limits at the operators' own address: a few browsers, and a Prometheus or two.
+fn for_operators() -> Limits {
+    Limits {
+        connections: 64,
+        answering_threads: 2,
+        ..Limits::default()
     }
 }

@@ -2,6 +2,7 @@ use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use super::keys::Opener;
 use crate::sync::lock;
 
 /// The least time between two log lines about wrong keys.
@@ -20,8 +21,8 @@ struct WrongKeyCount {
 }
 
 impl WrongKeys {
-    /// Counts one from that address.
-    pub fn count(&self, from: IpAddr) {
+    /// Counts one from that address, where a request must carry that key.
+    pub fn count(&self, from: IpAddr, opener: Opener) {
         let mut count = lock(&self.0);
         count.total += 1;
         count.unlogged += 1;
@@ -31,9 +32,10 @@ impl WrongKeys {
         }
         log::warn!(
             "requests with a wrong key since the last such line: {}, the last one from {} (behind a proxy, its own log has \
-            the address): the key of whoever asks must be the \"listenKey\"",
+            the address): the key of whoever asks must be the \"{}\"",
             count.unlogged,
-            from.to_canonical()
+            from.to_canonical(),
+            opener.name()
         );
         count.unlogged = 0;
         count.logged_at = Some(Instant::now());

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::{Value, json};
 
 use super::Session;
-use crate::support::{LISTEN_KEY, Place, run};
+use crate::support::{LISTEN_KEY, OBSERVE_KEY, Place, run};
 
 /// Nothing listens there.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -119,6 +119,14 @@ fn what_is_wrong_with_the_listener() {
         json!({ "listen": "127.0.0.1:0", "listenKey": "" }),
         json!({ "listen": "127.0.0.1:0", "listenKey": "a", "listenKeyFile": "b" }),
         json!({ "listenKey": LISTEN_KEY }),
+        json!({ "observeKey": OBSERVE_KEY }),
+        json!({ "observe": "127.0.0.1:0" }),
+        json!({ "observe": "9464", "observeKey": OBSERVE_KEY }),
+        json!({ "observe": "127.0.0.1:0", "observeKeyFile": "nowhere" }),
+        json!({ "listen": "127.0.0.1:8080", "listenKey": LISTEN_KEY, "observeKey": LISTEN_KEY }),
+        json!({
+            "listen": "127.0.0.1:8080", "listenKey": LISTEN_KEY, "observe": "127.0.0.1:8080", "observeKey": OBSERVE_KEY,
+        }),
     ] {
         with(&mut session, &keys);
     }
@@ -178,7 +186,7 @@ fn what_is_legal_but_unwise() {
     let mut session = Session::new();
     let place = Place::new(
         "http://integration.example.com",
-        json!({ "listen": "0.0.0.0:8080", "listenKey": "short", "publish": [
+        json!({ "listen": "0.0.0.0:8080", "listenKey": "short", "observe": "0.0.0.0:9464", "observeKey": "too", "publish": [
             { "type": "http", "url": "http://warehouse.example.invalid/changes", "requestTimeout": "2s" },
         ] }),
     );

@@ -12,6 +12,13 @@ use super::{Place, Running};
 /// The key of the listener.
 pub const LISTEN_KEY: &str = "l1sten-key-of-the-test";
 
+/// The key of operators.
+pub const OBSERVE_KEY: &str = "0bserve-key-of-the-test";
+
+/// What comes before an address in the log.
+const LISTENING: &str = "listening on http://";
+const OBSERVED: &str = "observed on http://";
+
 /// The last line of a log.
 const ENDED: &str = "(the process has ended)\n";
 
@@ -21,6 +28,8 @@ pub struct Listening {
     pub process: Running,
     /// Without a slash at its end.
     pub url: String,
+    /// That of the operators' own address, if they have one.
+    pub observe_url: String,
     log: Arc<(Mutex<String>, Condvar)>,
 }
 
@@ -39,7 +48,8 @@ impl Listening {
     pub fn on(place: Place, variables: &[(&str, String)]) -> Listening {
         let listening = Listening::begin(place, variables);
         let log = listening.log();
-        assert!(!listening.url.is_empty(), "it does not listen:\n{log}");
+        let answers = !(listening.url.is_empty() && listening.observe_url.is_empty());
+        assert!(answers, "it does not listen:\n{log}");
         listening
     }
 
@@ -64,12 +74,19 @@ impl Listening {
             place,
             process,
             url: String::new(),
+            observe_url: String::new(),
             log,
         };
-        let line = listening.wait_for_any(&["listening on http://", ENDED]);
-        if let Some((_, address)) = line.split_once("listening on ") {
-            listening.url = address.to_owned();
-        }
+        // The second one is logged last.
+        let has_both = listening.place.has_key("observe");
+        let last = if has_both { OBSERVED } else { LISTENING };
+        listening.wait_for_any(&[last, ENDED]);
+        let address = |begin: &str| {
+            let log = listening.log();
+            let line = log.lines().find_map(|line| line.split_once(begin));
+            line.map_or_else(String::new, |(_, address)| format!("http://{address}"))
+        };
+        (listening.url, listening.observe_url) = (address(LISTENING), address(OBSERVED));
         listening
     }
 
@@ -150,7 +167,8 @@ impl Listening {
     }
 }
 
-fn ask(
+/// Asks that address: status, headers and body. The body is null if it is not JSON.
+pub fn ask(
     url: &str,
     method: &str,
     path: &str,

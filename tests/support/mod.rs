@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 pub use copies::{STATE_FILE, StateCopy};
-pub use listening::{LISTEN_KEY, Listening};
+pub use listening::{LISTEN_KEY, Listening, OBSERVE_KEY, ask};
 pub use manners::{Manners, Reply};
 pub use psp::{FakePsp, at_second, transaction};
 pub use receiver::{Batch, Receiver, TARGET_KEY, TARGET_TOKEN};
@@ -60,6 +60,13 @@ impl Place {
         }
         fs::write(self.config(), config.to_string()).unwrap();
         fs::set_permissions(self.config(), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// Whether the configuration has that key.
+    pub fn has_key(&self, key: &str) -> bool {
+        let text = fs::read(self.config()).unwrap_or_default();
+        let config: Value = serde_json::from_slice(&text).unwrap_or_default();
+        !config[key].is_null()
     }
 
     pub fn path(&self) -> &Path {

@@ -16,7 +16,7 @@ fuzz_target!(|text: &str| {
     let value: Option<Value> = serde_json::from_str(text).ok();
     // Nothing on this machine but the text may decide, and a device might never end.
     let leaves_the_folder = |value: &Value| {
-        ["apiKeyFile", "caFile", "listenKeyFile", "clientSecretFile"]
+        ["apiKeyFile", "caFile", "listenKeyFile", "observeKeyFile", "clientSecretFile"]
             .iter()
             .filter_map(|key| value[key].as_str())
             .any(|path| Path::new(path).is_absolute())

@@ -1,0 +1,109 @@
+//! What operators look at: the status, metrics for Prometheus, and pages for a browser. Nothing here changes anything.
+//!
+//! The `observeKey` opens these routes and no other. They are at `listen`, or at an address of their own, so that the proxy
+//! that Connectivity comes through does not have them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use serde_json::json;
+
+use super::answers::{json_of, ok};
+use super::keys::Keys;
+use super::lists::Lists;
+use super::wrong_keys::WrongKeys;
+use crate::http::{Responder, Response};
+use crate::poll::Ask;
+use crate::status::Status;
+use crate::store::SweepTimes;
+
+/// What operators look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ObserveRoute {
+    Metrics,
+    /// The status page.
+    Page,
+    /// The list of what is in quarantine.
+    Quarantine,
+    /// One thing that is in quarantine: its number, or a publisher and a seq.
+    Quarantined(String),
+    Stylesheet,
+}
+
+/// Answers operators.
+#[derive(Debug)]
+pub(super) struct Operators {
+    pub keys: Arc<Keys>,
+    pub wrong_keys: Arc<WrongKeys>,
+    pub lists: Arc<Lists>,
+    pub ask: Sender<Ask>,
+    pub state_directory: PathBuf,
+    pub polling_period: Duration,
+    pub sweep_times: SweepTimes,
+}
+
+impl ObserveRoute {
+    /// The route of a path without its first slash.
+    pub fn of(name: &str) -> Option<ObserveRoute> {
+        match name {
+            "metrics" => Some(ObserveRoute::Metrics),
+            "" => Some(ObserveRoute::Page),
+            "quarantine" => Some(ObserveRoute::Quarantine),
+            "style.css" => Some(ObserveRoute::Stylesheet),
+            _ => name
+                .strip_prefix("quarantine/")
+                .map(|which| ObserveRoute::Quarantined(which.to_owned())),
+        }
+    }
+
+    /// Whether a browser asks for it, which sends keys as passwords only.
+    pub fn is_for_browsers(&self) -> bool {
+        *self != ObserveRoute::Metrics
+    }
+}
+
+impl Operators {
+    /// Answers a request. `query`: its query.
+    pub fn answer(&self, route: &ObserveRoute, _query: &str) -> Response {
+        match route {
+            ObserveRoute::Metrics
+            | ObserveRoute::Page
+            | ObserveRoute::Quarantine
+            | ObserveRoute::Quarantined(_)
+            | ObserveRoute::Stylesheet => {
+                Response::error(404, "Not Found", "There is nothing here yet.")
+            }
+        }
+    }
+
+    /// The main loop answers itself, so that there is no answer if it hangs. If it has ended, the question is dropped, and
+    /// the responder with it.
+    pub fn health(&self, responder: Responder) {
+        let answer = Box::new(|| responder.answer(ok("turning")));
+        let _ = self.ask.send(Ask::Alive(answer));
+    }
+
+    /// Whether there is something to serve.
+    pub fn readiness(&self) -> Response {
+        self.lists.readiness()
+    }
+
+    /// What the command `status` shows, and what it cannot know.
+    pub fn status(&self) -> Response {
+        match Status::read(&self.state_directory, self.polling_period, self.sweep_times) {
+            Ok(status) => {
+                let [listen, observe] = self.keys.in_json();
+                let mut status = status.in_json();
+                status["listener"] = json!({
+                    "keys": listen,
+                    "observeKeys": observe,
+                    "wrongKeys": self.wrong_keys.total(),
+                });
+                json_of(&status)
+            }
+            Err(error) => Response::error(503, "State Unavailable", &error.to_string()),
+        }
+    }
+}
