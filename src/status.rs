@@ -127,6 +127,12 @@ fn poll_in_json(poll: &PollRow) -> Value {
         "retries": poll.retries,
         "quarantined": poll.quarantined,
         "error": poll.error,
+        "seconds": poll.took.map(|took| took.as_secs_f64()),
+        "latencySeconds": poll.latency.map(|latency| json!({
+            "p50": latency.p50.as_secs_f64(),
+            "p95": latency.p95.as_secs_f64(),
+        })),
+        "lag": poll.lag,
     })
 }
 

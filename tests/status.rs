@@ -1,5 +1,7 @@
 //! `status`: what the state says, without disturbing it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::{FakePsp, Place, Reply, run};
@@ -41,6 +43,31 @@ fn status_shows_streams_cursors_publishers_and_polls() {
     ] {
         assert!(table.stdout.contains(part), "{part:?}: {table}");
     }
+}
+
+#[test]
+fn a_poll_says_how_long_it_took_how_fast_the_service_was_and_what_was_not_delivered() {
+    let psp = FakePsp::with_a_bank();
+    let nowhere = json!({ "type": "http", "url": "http://127.0.0.1:9/changes" });
+    let place = Place::new(&psp.url(), json!({ "publish": [nowhere] }));
+    run(place.command("poll --delivery-patience 10ms"));
+    let slow = Duration::from_millis(200);
+    psp.always("/beneficiaries", Reply::After(slow));
+    run(place.command("poll --delivery-patience 10ms"));
+    let ran = run(place.command("status --json"));
+    let status: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let figure = |path: &str| status.pointer(path).and_then(Value::as_f64).unwrap();
+    let (p50, p95) = (
+        figure("/polls/0/latencySeconds/p50"),
+        figure("/polls/0/latencySeconds/p95"),
+    );
+    assert!(0.0 < p50 && p50 < p95, "{ran}");
+    // A figure may be 3 % off.
+    assert!(p95 >= slow.as_secs_f64() * 0.97, "{ran}");
+    assert!(figure("/polls/0/seconds") >= slow.as_secs_f64(), "{ran}");
+    // Not what the poll itself has committed last: nobody could deliver that before its end.
+    assert_eq!(status["polls"][1]["lag"], 0, "{ran}");
+    assert_eq!(status["polls"][0]["lag"], 255, "{ran}");
 }
 
 /// With ten million records, it took seconds to count them, and the memory of a page was evicted for it.

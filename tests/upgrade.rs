@@ -93,7 +93,10 @@ fn a_state_of_layout_4_is_brought_up_to_date_and_its_figures_stay() {
     let stack = Connectivity::start();
     let place = state_of_layout_4(&psp, &stack);
     let ran = place.poll_well();
-    assert!(ran.stderr.contains("the state from layout 4 to 9"), "{ran}");
+    assert!(
+        ran.stderr.contains("the state from layout 4 to 10"),
+        "{ran}"
+    );
     assert!(place.state().join("state.sqlite3.layout-4").exists());
     // What `status` showed before, in the words of the version that skipped them.
     let mut shown = publisher(&place);
@@ -201,13 +204,14 @@ fn what_formance_has_is_known_after_the_upgrade() {
 }
 
 #[test]
-fn a_state_of_layout_3_or_5_to_8_is_brought_up_to_date_and_its_publishers_go_on() {
+fn a_state_of_layout_3_or_5_to_9_is_brought_up_to_date_and_its_publishers_go_on() {
     for (layout, sql) in [
         (3, include_str!("layouts/3.sql")),
         (5, include_str!("layouts/5.sql")),
         (6, include_str!("layouts/6.sql")),
         (7, include_str!("layouts/7.sql")),
         (8, include_str!("layouts/8.sql")),
+        (9, include_str!("layouts/9.sql")),
     ] {
         let psp = FakePsp::with_a_bank();
         let open_at = "2024-02-20T00:00:00Z";
@@ -218,7 +222,7 @@ fn a_state_of_layout_3_or_5_to_8_is_brought_up_to_date_and_its_publishers_go_on(
         let succeeded = json!({ "status": "SUCCEEDED", "updatedAt": "2024-03-01T00:00:01Z" });
         psp.change_transaction("open", succeeded);
         let ran = place.poll_well();
-        let migrated = format!("the state from layout {layout} to 9");
+        let migrated = format!("the state from layout {layout} to 10");
         assert!(ran.stderr.contains(&migrated), "{ran}");
         assert_eq!(place.changes().len(), before + 2);
         // Lists that showed a transaction as it was sent go on so. Since layout 7, they add its capture.
@@ -248,7 +252,10 @@ fn what_waits_in_a_state_of_layout_7_is_decided_by_the_next_sweep() {
         |place: &Place| open(place).query_row("SELECT count(*) FROM held", [], |row| row.get(0));
     assert_eq!(held(&place), Ok(1));
     let ran = place.poll_well();
-    assert!(ran.stderr.contains("the state from layout 7 to 9"), "{ran}");
+    assert!(
+        ran.stderr.contains("the state from layout 7 to 10"),
+        "{ran}"
+    );
     assert_eq!(held(&place), Ok(1));
     place.age();
     let ran = place.poll_well();
@@ -319,7 +326,7 @@ fn a_state_of_layout_1_is_brought_up_to_date_and_a_copy_of_it_is_kept() {
     );
     let ran = place.poll_well();
     assert!(
-        ran.stderr.contains("the state from layout 1 to 9")
+        ran.stderr.contains("the state from layout 1 to 10")
             && ran.stderr.contains("poll 8 complete: "),
         "{ran}"
     );
@@ -456,7 +463,7 @@ fn a_state_of_layout_2_is_listed_after_the_upgrade() {
     service.always("/", Reply::status(401));
     let listening = Listening::on(place, &[]);
     assert!(
-        listening.log().contains("the state from layout 2 to 9"),
+        listening.log().contains("the state from layout 2 to 10"),
         "{}",
         listening.log()
     );

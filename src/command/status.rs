@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::table::Column::{Left, Right};
 use super::table::Table;
 use super::{CommandError, Exit, print};
@@ -227,11 +229,20 @@ fn polls(polls: &[PollRow]) -> String {
         Right("REQUESTS", 10),
         Right("RETRIES", 9),
         Right("REFUSED", 9),
-        Left("SECONDS", 0),
+        Right("SECONDS", 9),
+        Right("P50 MS", 8),
+        Right("P95 MS", 8),
     ];
     let mut table = Table::new(&columns);
     for poll in polls {
-        let seconds = |ended: Second| ended.since(poll.started_at).to_string();
+        // An older version of this program has timed nothing.
+        let seconds = poll.took.map(|took| format!("{:.1}", took.as_secs_f64()));
+        let seconds = seconds.or_else(|| Some(poll.ended_at?.since(poll.started_at).to_string()));
+        let milliseconds = |time: Option<Duration>| {
+            time.map_or("-".to_owned(), |time| {
+                format!("{:.1}", time.as_secs_f64() * 1e3)
+            })
+        };
         table.row([
             &poll.number,
             &poll.started_at,
@@ -240,7 +251,9 @@ fn polls(polls: &[PollRow]) -> String {
             &poll.requests,
             &poll.retries,
             &poll.quarantined,
-            &poll.ended_at.map_or("-".to_owned(), seconds),
+            &seconds.as_deref().unwrap_or("-"),
+            &milliseconds(poll.latency.map(|latency| latency.p50)),
+            &milliseconds(poll.latency.map(|latency| latency.p95)),
         ]);
         if let Some(error) = &poll.error {
             table.note(error);

@@ -184,6 +184,7 @@ mod tests {
             failed: 0,
             first_failure: None,
             elapsed: Duration::ZERO,
+            latency: None,
         }
     }
 

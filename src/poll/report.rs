@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::api::{PerStream, Second};
-use crate::store::{PollOutcome, PollRow};
+use crate::store::{Latency, PollOutcome, PollRow};
 
 /// What a poll did, so far or in all.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct PollReport {
     pub first_failure: Option<String>,
     /// How long it took.
     pub elapsed: Duration,
+    /// How fast the service answered; none if it did not.
+    pub latency: Option<Latency>,
 }
 
 impl PollReport {
@@ -43,6 +45,9 @@ impl PollReport {
             versions: self.versions,
             quarantined: self.quarantined as i64,
             error: self.first_failure.clone(),
+            took: ended_at.map(|_| self.elapsed),
+            latency: self.latency,
+            lag: None,
         }
     }
 

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use ureq::http::Method;
 
+use super::latency::Latencies;
 use super::pace::Pace;
 use super::{Error, echo};
 use crate::api::{self, Initiation, Page, Query, Record, Stream, Timestamp, Unusable};
@@ -52,6 +53,7 @@ pub struct ServiceClient {
     stop: Stop,
     requests: AtomicU64,
     retries: AtomicU64,
+    latencies: Latencies,
     budget: RetryBudget,
 }
 
@@ -108,6 +110,12 @@ enum Patience {
     OneTryUntil(Instant),
 }
 
+impl Patience {
+    fn is_polling(self) -> bool {
+        matches!(self, Patience::Poll | Patience::OneTry)
+    }
+}
+
 impl ServiceClient {
     /// Does not connect yet. Waiting of any kind ends when `stop` is requested.
     pub fn new(settings: Settings, stop: Stop) -> ServiceClient {
@@ -118,6 +126,7 @@ impl ServiceClient {
             stop,
             requests: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            latencies: Latencies::default(),
             budget: RetryBudget::default(),
         }
     }
@@ -173,9 +182,16 @@ impl ServiceClient {
             .map(|(answer, _)| answer)
     }
 
-    /// A poll begins: it has retries of its own.
+    /// A poll begins: it has retries of its own, and its answers are timed.
     pub fn begin_poll(&self) {
         self.budget.refill();
+        self.latencies.clear();
+    }
+
+    /// The time within which that part of the answers has come since the poll began, in percent; none if there was none.
+    /// It does not count how long a request waited for its turn.
+    pub fn latency(&self, percent: u64) -> Option<Duration> {
+        self.latencies.percentile(percent)
     }
 
     /// The requests of polls so far, including retries.
@@ -249,7 +265,7 @@ impl ServiceClient {
         patience: Patience,
         read: impl Fn(&ExpectedBody) -> Result<T, api::Invalid>,
     ) -> Result<(T, Option<LargeBody>), Unanswered> {
-        let is_polling = matches!(patience, Patience::Poll | Patience::OneTry);
+        let is_polling = patience.is_polling();
         let stopped = || Error::Stopped {
             request: request.name.clone(),
         };
@@ -349,6 +365,7 @@ impl ServiceClient {
             Some(_) => &[("Content-Type", "application/json")],
             None => &[],
         };
+        let sent = Instant::now();
         let answer = self.transport.exchange(OutgoingRequest {
             name: request.name.clone(),
             method: request.method.clone(),
@@ -361,6 +378,9 @@ impl ServiceClient {
             error_body_limit: ERROR_BODY_LIMIT,
         });
         let answer = answer.map_err(no_answer)?;
+        if patience.is_polling() {
+            self.latencies.count(sent.elapsed());
+        }
         let status = answer.status;
         let is_expected = match request.method {
             Method::GET => status == 200,

@@ -12,6 +12,7 @@
 mod client;
 mod echo;
 mod error;
+mod latency;
 mod pace;
 mod probe;
 

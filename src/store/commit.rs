@@ -5,8 +5,8 @@ use rusqlite::Connection;
 use super::database::{execute, optional};
 use super::{
     Cursor, Error, PollRow, QuarantineEntry, Repair, Store, SweepRow, counts, cursor, damage,
-    missing, older_balances, poll, quarantine, records, stamping::Stamped, stamping::Stamping,
-    sweep, unknown_values, unlisted, unlisted::UnlistedLine,
+    missing, older_balances, poll, publisher, quarantine, records, stamping::Stamped,
+    stamping::Stamping, sweep, unknown_values, unlisted, unlisted::UnlistedLine,
 };
 use crate::api::{PerStream, Record, Second, Stream, Timestamp};
 use crate::crash;
@@ -78,6 +78,12 @@ impl Store {
     /// the batch is on the disk; after an error, nothing of it is.
     pub fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
         let appended = self.database.write("commit a batch", |connection| {
+            let ended = batch.poll.filter(|poll| poll.ended_at.is_some());
+            let lag = match ended {
+                // What this batch appends could not be delivered yet.
+                Some(_) => publisher::greatest_lag(connection)?,
+                None => None,
+            };
             let appended = append(connection, batch, self.stamped)?;
             change_quarantine(connection, &batch.quarantine)?;
             for (field, value, versions) in batch.unknown_values {
@@ -103,7 +109,7 @@ impl Store {
             }
             if let Some(row) = batch.poll {
                 crash::point();
-                poll::put(connection, row)?;
+                poll::put(connection, row, lag)?;
             }
             Ok(appended)
         })?;

@@ -97,7 +97,7 @@ pub use listing::{Listing, Selection, ShownVersion};
 pub use memory::{Memory, MemoryChange};
 pub use open::{Identity, Store};
 pub use overview::{Overview, PublisherLine, Snapshot};
-pub use poll::{PollOutcome, PollRow};
+pub use poll::{Latency, PollOutcome, PollRow};
 pub use publisher::{Delivered, PublisherState, Publishers};
 pub use quarantine::{Quarantine, QuarantineEntry, QuarantineKind, Quarantined};
 pub use quirks::{FARTHEST_SHIFT, HiddenRecord, LargerPages, Quirk, Quirks};

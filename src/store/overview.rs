@@ -15,7 +15,7 @@ use super::unlisted::{self, UnlistedLine};
 use super::unsettled::{Unsettled, unsettled};
 use super::{
     DamagedVersion, Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, counts,
-    damage, open, poll, quarantine, restored, sweep, sweep_due,
+    damage, open, poll, publisher, quarantine, restored, sweep, sweep_due,
 };
 use crate::api::{Second, Stream, Timestamp};
 
@@ -272,7 +272,7 @@ fn publishers(connection: &Connection, last_seq: i64) -> rusqlite::Result<Vec<Pu
             name,
             kind: row.get(1)?,
             offset,
-            lag: last_seq - offset - restored::left_out(connection, offset, last_seq)?,
+            lag: publisher::lag(connection, offset, last_seq)?,
             delivered_at: row.get(3)?,
             error: row.get(4)?,
         })

@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use rusqlite::{Connection, Row};
 
 use super::database::{all, execute, limit, value};
 use super::{Error, Store};
 use crate::api::{PerStream, Second, Stream};
 
+/// How many polls are kept.
 const POLLS: i64 = 1_000;
 
 /// The outcome of a poll that has none.
@@ -11,7 +14,7 @@ const RUNNING: &str = "running";
 
 const COLUMNS: &str =
     "number, started_at, ended_at, outcome, requests, retries, accounts, balances, beneficiaries,
-     transactions, quarantined, error";
+     transactions, quarantined, error, took, latency_p50, latency_p95, lag";
 
 /// How a poll ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,22 @@ pub struct PollRow {
     pub quarantined: i64,
     /// What went wrong first.
     pub error: Option<String>,
+    /// How long it took; none while it runs.
+    pub took: Option<Duration>,
+    /// How fast the service answered; none if it did not, or an older version of this program polled.
+    pub latency: Option<Latency>,
+    /// Versions that the slowest publisher had not delivered at its end, of those that were committed before its last
+    /// batch. None while it runs, or if there is no publisher. The commit finds it out.
+    pub lag: Option<i64>,
+}
+
+/// How fast the service answered the requests of a poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latency {
+    /// Half of the answers came within that time.
+    pub p50: Duration,
+    /// 95 % of them did.
+    pub p95: Duration,
 }
 
 impl PollOutcome {
@@ -83,13 +102,20 @@ impl Store {
     }
 }
 
-/// Writes a poll's row, and forgets the oldest one.
-pub(super) fn put(connection: &Connection, poll: &PollRow) -> rusqlite::Result<()> {
-    const FORGET_OLDEST: &str = "DELETE FROM poll WHERE number <= ?1";
+/// Writes a poll's row with the publishers' lag, and forgets the oldest one. The newest good one stays: without it, no poll would ever have
+/// succeeded.
+pub(super) fn put(
+    connection: &Connection,
+    poll: &PollRow,
+    lag: Option<i64>,
+) -> rusqlite::Result<()> {
+    const FORGET_OLDEST: &str = "
+        DELETE FROM poll WHERE number <= ?1
+            AND number <> coalesce((SELECT max(number) FROM poll WHERE outcome IN ('complete', 'partial')), 0)";
     execute(
         connection,
         &format!(
-            "INSERT OR REPLACE INTO poll ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+            "INSERT OR REPLACE INTO poll ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
         ),
         (
             poll.number,
@@ -104,6 +130,10 @@ pub(super) fn put(connection: &Connection, poll: &PollRow) -> rusqlite::Result<(
             poll.versions[Stream::Transactions],
             poll.quarantined,
             &poll.error,
+            poll.took.map(microseconds),
+            poll.latency.map(|latency| microseconds(latency.p50)),
+            poll.latency.map(|latency| microseconds(latency.p95)),
+            lag,
         ),
     )?;
     execute(connection, FORGET_OLDEST, [poll.number - POLLS])
@@ -124,6 +154,11 @@ pub(super) fn last_good(connection: &Connection) -> rusqlite::Result<Option<Stri
 
 fn read(row: &Row) -> rusqlite::Result<PollRow> {
     let is_running = row.get_ref(3)?.as_str()? == RUNNING;
+    let time = |column| -> rusqlite::Result<Option<Duration>> {
+        let stored: Option<i64> = row.get(column)?;
+        Ok(stored.map(|stored| Duration::from_micros(stored.unsigned_abs())))
+    };
+    let latency = time(13)?.zip(time(14)?);
     Ok(PollRow {
         number: row.get(0)?,
         started_at: row.get(1)?,
@@ -134,5 +169,54 @@ fn read(row: &Row) -> rusqlite::Result<PollRow> {
         versions: PerStream::try_from_fn(|stream| row.get(stream.name()))?,
         quarantined: row.get(10)?,
         error: row.get(11)?,
+        took: time(12)?,
+        latency: latency.map(|(p50, p95)| Latency { p50, p95 }),
+        lag: row.get(15)?,
     })
+}
+
+fn microseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema::LAYOUT;
+
+    #[test]
+    fn the_newest_good_poll_is_kept_however_many_fail_after_it() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(LAYOUT).unwrap();
+        let at = Second::try_from("2024-01-01T00:00:00Z".to_owned()).unwrap();
+        let mut poll = PollRow {
+            number: 0,
+            started_at: at,
+            ended_at: Some(at),
+            outcome: Some(PollOutcome::Complete),
+            requests: 0,
+            retries: 0,
+            versions: PerStream::default(),
+            quarantined: 0,
+            error: None,
+            took: None,
+            latency: None,
+            lag: None,
+        };
+        for number in 1..=POLLS + 5 {
+            poll.number = number;
+            put(&connection, &poll, None).unwrap();
+            poll.outcome = Some(match number {
+                1 => PollOutcome::Partial,
+                _ => PollOutcome::Failed,
+            });
+        }
+        let numbers: Vec<i64> = last(&connection, 2_000)
+            .unwrap()
+            .iter()
+            .map(|poll| poll.number)
+            .collect();
+        let expected = (6..=POLLS + 5).rev().chain([2]);
+        assert_eq!(numbers, expected.collect::<Vec<_>>());
+    }
 }

@@ -2,7 +2,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, Row};
 
-use super::database::{Database, execute, optional};
+use super::database::{Database, execute, optional, value};
+use super::seq::last_seq;
 use super::{ChangeLog, Error, MemoryChange, Restored, memory, open, refusal, restored};
 use crate::api::Timestamp;
 
@@ -261,6 +262,21 @@ impl Publishers {
 }
 
 const READ: &str = "read the publishers";
+
+/// How many versions up to that seq a publisher has not delivered that has that offset.
+pub(super) fn lag(connection: &Connection, offset: i64, last_seq: i64) -> rusqlite::Result<i64> {
+    Ok(last_seq - offset - restored::left_out(connection, offset, last_seq)?)
+}
+
+/// How many versions the slowest publisher has not delivered; none if there is no publisher.
+pub(super) fn greatest_lag(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    const SLOWEST: &str = "SELECT min(offset) FROM publisher";
+    let slowest: Option<i64> = value(connection, SLOWEST, [])?;
+    let newest = last_seq(connection)?;
+    slowest
+        .map(|offset| lag(connection, offset, newest))
+        .transpose()
+}
 
 fn kind_of(connection: &Connection, publisher: &str) -> rusqlite::Result<Option<String>> {
     const KIND: &str = "SELECT type FROM publisher WHERE name = ?1";

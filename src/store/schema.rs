@@ -1,5 +1,5 @@
 /// The version of the layout below, kept in `user_version`.
-pub(super) const VERSION: i64 = 9;
+pub(super) const VERSION: i64 = 10;
 
 /// Marks the file as ours, kept in `application_id`: "gcon".
 pub(super) const APPLICATION: i64 = 0x67_63_6f_6e;
@@ -255,6 +255,10 @@ pub(super) const LAYOUT: &str = "
         beneficiaries INTEGER NOT NULL,
         transactions  INTEGER NOT NULL,
         quarantined   INTEGER NOT NULL, -- records newly put into quarantine
-        error         TEXT
+        error         TEXT,
+        took          INTEGER,          -- microseconds from its beginning to its end
+        latency_p50   INTEGER,          -- microseconds within which half of the service's answers came
+        latency_p95   INTEGER,          -- microseconds within which 95 % of them came
+        lag           INTEGER           -- versions from before that a publisher, the slowest, had not delivered at its end
     ) STRICT;
 ";

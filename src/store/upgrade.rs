@@ -15,7 +15,7 @@ struct LayoutStep {
 }
 
 /// The steps from layout 1 to today's.
-const STEPS: [LayoutStep; 8] = [
+const STEPS: [LayoutStep; 9] = [
     LayoutStep {
         changes: "
             ALTER TABLE version ADD COLUMN previous INTEGER;
@@ -87,7 +87,19 @@ const STEPS: [LayoutStep; 8] = [
         changes: "",
         new: &["TABLE counted", "INDEX urgent"],
     },
+    LayoutStep {
+        changes: "
+            ALTER TABLE poll ADD COLUMN took INTEGER;
+            ALTER TABLE poll ADD COLUMN latency_p50 INTEGER;
+            ALTER TABLE poll ADD COLUMN latency_p95 INTEGER;
+            ALTER TABLE poll ADD COLUMN lag INTEGER;
+        ",
+        new: &[],
+    },
 ];
+
+/// The first layout that says how many rows there are.
+const COUNTED: i64 = 9;
 
 /// What counts everything.
 const COUNTS: [SliceWork; 2] = [SliceWork::Versions, SliceWork::Counts];
@@ -161,7 +173,9 @@ pub(super) fn prepare(database: &Database) -> Result<(), Error> {
                 0 => connection.execute_batch(LAYOUT)?,
                 _ => upgrade(connection, found)?,
             }
-            connection.execute_batch(&counts::triggers())?;
+            if found < COUNTED {
+                connection.execute_batch(&counts::triggers())?;
+            }
             connection.pragma_update(None, "application_id", APPLICATION)?;
             connection.pragma_update(None, "user_version", VERSION)
         })?;
@@ -231,11 +245,12 @@ fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     let previous = (found == 1).then_some(SliceWork::Previous);
     let memory =
         (found == 4).then_some([SliceWork::Skipped, SliceWork::Waiting, SliceWork::Payments]);
+    let counts = (found < COUNTED).then_some(COUNTS);
     let works = previous
         .into_iter()
         .chain(lists.iter().copied())
         .chain(memory.into_iter().flatten())
-        .chain(COUNTS);
+        .chain(counts.into_iter().flatten());
     upgrade_slices::plan(connection, works)
 }
 

@@ -125,11 +125,16 @@ static VOLATILE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b\d+ ms\b", "[MS] ms"),
         // How many a state has depends on when it was checkpointed.
         (r"(?m)^(pages +)\d+ ", "${1}[N] "),
-        (r#"("seconds": )[\d.]+"#, "${1}[SECONDS]"),
-        // The last column of the polls in `status`.
+        (r#"("seconds": )[\d.e-]+"#, "${1}[SECONDS]"),
+        (r#"("p(?:50|95)": )[\d.e-]+"#, "${1}[SECONDS]"),
+        // The last columns of the polls in `status`. The last two have no figure if the service did not answer.
         (
-            r"(?m)((?:complete|partial|failed|interrupted)(?: +\d+){4}  )\d+$",
-            "${1}[SECONDS]",
+            r"(?m)((?:complete|partial|failed|interrupted)(?: +\d+){4}) +[\d.]+( +-)( +-)$",
+            "${1}  [SECONDS]${2}${3}",
+        ),
+        (
+            r"(?m)((?:complete|partial|failed|interrupted)(?: +\d+){4}) +[\d.]+ +[\d.]+ +[\d.]+$",
+            "${1}  [SECONDS]  [MS]  [MS]",
         ),
     ];
     patterns
