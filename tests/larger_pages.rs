@@ -1,4 +1,5 @@
-//! Long lists are read on larger pages, where the service allows them. Whatever it does with them, nothing is lost.
+//! Long lists are read on larger pages, where the service allows them. Whatever it does with them, nothing is lost. One
+//! worker reads here, so that the requests are those of the walk alone.
 
 use serde_json::{Value, json};
 
@@ -61,7 +62,7 @@ fn retries(place: &Place) -> Value {
 #[test]
 fn a_long_list_is_read_on_larger_pages_and_a_quiet_poll_is_not() {
     let psp = long_list();
-    let place = Place::new(&psp.url(), json!({}));
+    let place = Place::new(&psp.url(), json!({ "workers": 1 }));
     place.poll_well();
     is_complete(&place, RECORDS);
     let import = sizes(&psp);
@@ -96,7 +97,8 @@ fn a_page_is_no_larger_than_a_batch_and_no_smaller_than_the_configuration_says()
 
 /// What a service does with larger pages than 100, what is asked for then in a first import, and how often at most in a
 /// second one soon after.
-fn falls_back(depart: impl FnOnce(&FakePsp), keys: Value, first: &[u32], second: usize) {
+fn falls_back(depart: impl FnOnce(&FakePsp), mut keys: Value, first: &[u32], second: usize) {
+    keys["workers"] = json!(1);
     let psp = long_list();
     depart(&psp);
     let place = Place::new(&psp.url(), keys);

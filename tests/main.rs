@@ -51,6 +51,7 @@ mod push_http;
 mod quarantine;
 mod quiet;
 mod quirks;
+mod read_ahead;
 mod regressions;
 mod restore_histories;
 mod restored;

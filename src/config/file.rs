@@ -33,7 +33,8 @@ object! {
         /// at a time, at most a batch. If the service refuses that, caps it, fails or is slow, it goes back to
         /// smaller pages.
         "pageSize" page_size: Whole<1, 10_000>, default "100", unit "records";
-        /// The number of requests that run at once.
+        /// The number of requests that run at once. A long list of transactions is read by up to ten of them, unless
+        /// `maxRequestsPerSecond` is set.
         "workers" workers: Whole<1, 512>, default "16", unit "requests";
         /// A limit over all workers.
         "maxRequestsPerSecond" max_requests_per_second: Rate, default "unlimited", unit "requests per second";

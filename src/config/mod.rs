@@ -218,10 +218,17 @@ fn polling(file: &File) -> poll::Settings {
     let batch_records = file
         .batch_records
         .map_or(20_000, |Whole(versions)| versions);
+    let larger_page_size = LARGER_PAGE.min(batch_records);
+    // Half a batch at most. A worker is left for the page that is due, and none where their number is of no use.
+    let pages = batch_records / 2 / larger_page_size;
+    let is_limited = file.max_requests_per_second.is_some();
+    let others = u32::try_from(workers(file) - 1).unwrap_or(0);
+    let pages_ahead = if is_limited { 0 } else { pages.min(others) };
     poll::Settings {
         page_size: file.page_size.map_or(100, |Whole(records)| records),
-        larger_page_size: LARGER_PAGE.min(batch_records),
+        larger_page_size,
         workers: workers(file),
+        pages_ahead,
         batch_records: batch_records as usize,
         lookback: file.lookback.map_or(60, seconds),
         period: polling_period(file),

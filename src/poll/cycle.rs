@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::accounts::AccountQueue;
 use super::clock::Clocks;
-use super::cursor::Step;
+use super::cursor::{AnswerTime, Step};
 use super::judge::Verdict;
 use super::pending::{Judged, Pending};
 use super::quarantine::{self, DUPLICATE};
@@ -11,8 +11,8 @@ use super::retry::retry_quarantined;
 use super::tally::Tally;
 use super::workers::{BalancesAnswer, Job, JobError, PageAnswer};
 use super::{PollReport, Settings, StoreResult};
-use crate::api::{Record, Stream, Timestamp, Unusable, escaped};
-use crate::psp::{self, ServiceClient};
+use crate::api::{Query, Record, Stream, Timestamp, Unusable, escaped};
+use crate::psp::{self, ListPage, ServiceClient};
 use crate::store::{Batch, Cursor, QuarantineKind, ReadingReach, Store};
 
 /// A record that changes this often without a newer date is reported.
@@ -83,6 +83,10 @@ impl Cycle {
                 one_try: reading.gets_one_try(),
             }));
         }
+        let ahead = |reading: &Reading| Some((reading.stream, reading.next_ahead()?));
+        if let Some((stream, query)) = self.readings.iter().find_map(ahead) {
+            return Ok(Some(Job::PageAhead { stream, query }));
+        }
         let account = self.accounts.next(store)?.cloned();
         Ok(account.map(|account| Job::Balances { account }))
     }
@@ -92,7 +96,7 @@ impl Cycle {
         let accounts = self.readings.iter().find(of_accounts);
         self.readings
             .iter()
-            .filter(|reading| reading.is_ready())
+            .filter(|reading| reading.asks_now())
             .find(|reading| match reading.stream {
                 Stream::Accounts => self.accounts.has_room(),
                 Stream::Transactions => {
@@ -109,6 +113,11 @@ impl Cycle {
             Job::ListPage { stream, .. } => {
                 if let Some(reading) = self.reading_mut(*stream) {
                     reading.handed_out();
+                }
+            }
+            Job::PageAhead { stream, query } => {
+                if let Some(reading) = self.reading_mut(*stream) {
+                    reading.ahead_handed_out(query);
                 }
             }
             Job::Balances { .. } => self.accounts.handed_out(),
@@ -134,12 +143,45 @@ impl Cycle {
 
     /// Whether everything that can be read was read, and every outcome is in.
     pub fn is_done(&mut self, store: &Store) -> StoreResult<bool> {
-        Ok(!self.is_waiting() && self.next_job(store)?.is_none())
+        Ok(!self.is_waiting() && !self.holds_page() && self.next_job(store)?.is_none())
+    }
+
+    /// Whether a page that is due was read ahead.
+    pub fn holds_page(&self) -> bool {
+        self.tally.goes_on() && self.readings.iter().any(Reading::holds_page)
+    }
+
+    /// Takes that page.
+    pub fn take_held(&mut self, store: &mut Store) -> StoreResult<()> {
+        let mut readings = self
+            .readings
+            .iter_mut()
+            .filter(|reading| reading.holds_page());
+        let held = readings.find_map(|reading| Some((reading.stream, reading.take_held()?)));
+        match held {
+            Some((stream, (listed, time))) => self.take_page(store, stream, &listed, time, true),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the answer to [`Job::PageAhead`].
+    pub fn collect_ahead(
+        &mut self,
+        clocks: &mut Clocks,
+        stream: Stream,
+        query: Query,
+        answer: PageAnswer,
+    ) {
+        self.in_flight -= 1;
+        if let Some(reading) = self.reading_mut(stream) {
+            reading.ahead_answered(&query, answer, clocks);
+        }
     }
 
     /// Whether it is time to commit.
     pub fn is_full(&self) -> bool {
-        self.pending.is_full()
+        let ahead = self.readings.iter().map(Reading::records_ahead).sum();
+        self.pending.is_full(ahead)
     }
 
     /// Takes the answer to [`Job::ListPage`].
@@ -173,9 +215,25 @@ impl Cycle {
             self.abandon(reason);
             return Ok(());
         }
-        self.tally.success();
         let time = clocks.read(&listed, reading.waited());
-        let read = reading.take(store, &mut self.pending, &listed, time)?;
+        self.take_page(store, stream, &listed, time, false)
+    }
+
+    /// Takes a page of a list.
+    fn take_page(
+        &mut self,
+        store: &mut Store,
+        stream: Stream,
+        listed: &ListPage,
+        time: AnswerTime,
+        is_held: bool,
+    ) -> StoreResult<()> {
+        self.tally.success();
+        let mut readings = self.readings.iter_mut();
+        let Some(reading) = readings.find(|reading| reading.stream == stream) else {
+            return Ok(());
+        };
+        let read = reading.take(store, &mut self.pending, listed, time, is_held)?;
         if read.step == Step::End {
             if let Some(reason) = reading.incomplete() {
                 self.tally.incomplete(stream, reason);

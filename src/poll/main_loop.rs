@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Select, Sender};
 
+use super::activity::Activity;
 use super::alarms::Alarms;
 use super::clock::Clocks;
 use super::cycle::Cycle;
@@ -55,21 +56,14 @@ pub trait Watch {
 /// Watches nothing.
 impl Watch for () {}
 
-/// What the loop is doing.
-#[derive(Default)]
-enum Activity {
-    #[default]
-    Idle,
-    Polling(Box<Cycle>),
-    Sweeping(Box<Sweep>),
-}
-
 /// Everything that can wake the loop.
 enum Event {
     /// A worker has taken this job.
     HandedOut(Job),
     /// A worker has done a job.
     Answered(Outcome),
+    /// Nothing has happened, and a page that is due was read ahead.
+    Held,
     /// The timer has expired.
     PollDue,
     /// Somebody asks for something.
@@ -209,12 +203,12 @@ impl<'a> Poller<'a> {
             Activity::Polling(cycle) => cycle.next_job(&self.store)?,
             Activity::Sweeping(sweep) => sweep.next_job(),
         };
-        let event = self.next_event(job)?;
+        let event = self.next_event(job, self.activity.holds_page())?;
         self.handle(event)
     }
 
-    /// Waits for what comes first. The job is handed out if a worker is free before anything else happens.
-    fn next_event(&self, job: Option<Job>) -> Result<Event, Error> {
+    /// Waits for what comes first, if no page is held. The job is handed out if a worker is free before anything else happens.
+    fn next_event(&self, job: Option<Job>, holds_page: bool) -> Result<Event, Error> {
         let (jobs, outcomes) = (&self.workers.jobs, &self.workers.outcomes);
         let (asked, stop) = (self.queue.asked(), self.stop.receiver());
         let mut select = Select::new();
@@ -223,6 +217,9 @@ impl<'a> Poller<'a> {
         let stop_index = select.recv(stop);
         if job.is_some() {
             select.send(jobs);
+        }
+        if holds_page && let Err(_) = select.try_ready() {
+            return Ok(Event::Held);
         }
         let ready = match self.queue.due() {
             Some(due) => select.select_deadline(due),
@@ -254,6 +251,7 @@ impl<'a> Poller<'a> {
         match event {
             Event::HandedOut(job) => self.activity.handed_out(&job),
             Event::Answered(outcome) => return self.collect(outcome),
+            Event::Held => return self.collect_for_poll(|cycle, store, _| cycle.take_held(store)),
             Event::PollDue => {
                 self.queue.timer_expired();
                 self.poll_is_wanted()?;
@@ -303,6 +301,14 @@ impl<'a> Poller<'a> {
                     cycle.collect_page(store, clocks, stream, answer)
                 })
             }
+            Outcome::PageAhead {
+                stream,
+                query,
+                answer,
+            } => self.collect_for_poll(|cycle, _, clocks| {
+                cycle.collect_ahead(clocks, stream, query, answer);
+                Ok(())
+            }),
             Outcome::Balances { account, answer } => self
                 .collect_for_poll(|cycle, store, _| cycle.collect_balances(store, account, answer)),
             Outcome::SweepPage {
@@ -461,28 +467,11 @@ impl<'a> Poller<'a> {
         while cycle.is_waiting() && !self.stop.requested() {
             let patience = Duration::from_millis(100);
             match self.workers.outcomes.recv_timeout(patience) {
-                Ok(Outcome::ListPage { .. } | Outcome::Balances { .. }) => cycle.dropped(),
+                Ok(
+                    Outcome::ListPage { .. } | Outcome::PageAhead { .. } | Outcome::Balances { .. },
+                ) => cycle.dropped(),
                 Ok(Outcome::SweepPage { .. }) | Err(_) => {}
             }
-        }
-    }
-}
-
-impl Activity {
-    fn is_polling(&self) -> bool {
-        matches!(self, Activity::Polling(_))
-    }
-
-    /// Whether outcomes of a poll are still to come.
-    fn is_waiting(&self) -> bool {
-        matches!(self, Activity::Polling(cycle) if cycle.is_waiting())
-    }
-
-    fn handed_out(&mut self, job: &Job) {
-        match self {
-            Activity::Idle => {}
-            Activity::Polling(cycle) => cycle.handed_out(job),
-            Activity::Sweeping(sweep) => sweep.handed_out(),
         }
     }
 }

@@ -37,6 +37,9 @@
 //! they are committed together with the cursors that they allow. `tally` counts. `report` is what the log, the state and
 //! the listener show of the poll.
 //!
+//! A long list of transactions is read `ahead`: idle workers ask for pages before the walk comes to them, and hold them until
+//! it does. What is held is taken when nothing else happens. It counts as any other page then.
+//!
 //! A list that does not end within its `share` of a poll continues in the next one, so that the others get their turn. One
 //! that gives the same records again and again is left.
 //!
@@ -51,6 +54,8 @@
 //! the next slice. So a poll and a sweep never have anything pending together.
 
 mod accounts;
+mod activity;
+mod ahead;
 mod alarms;
 mod clock;
 mod cursor;
@@ -95,6 +100,8 @@ pub struct Settings {
     pub larger_page_size: u32,
     /// How many requests run at once.
     pub workers: usize,
+    /// How many larger pages may be read ahead at once; 0 turns that off.
+    pub pages_ahead: u32,
     /// New versions after which a batch is committed.
     pub batch_records: usize,
     /// How far a walk's first request goes back behind the cursor. Seconds.

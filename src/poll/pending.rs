@@ -9,6 +9,7 @@ use super::versions::PendingVersions;
 use crate::api::{Record, Second, Stream, Timestamp, Unusable, escaped, read_record, same_content};
 use crate::store::{
     Batch, MOST_UNKNOWN_VALUES, MissingChanges, QuarantineBatch, QuarantineKind, Repair, Store,
+    StoredVersion,
 };
 
 /// Bytes of records after which a batch is committed, however few they are.
@@ -73,8 +74,14 @@ impl Pending {
     }
 
     /// Takes the records of one answer. Of a page that is longer than a batch, all but the rest is committed at once; the
-    /// cursor stays where it is.
-    pub fn take_page(&mut self, store: &mut Store, records: &[Record]) -> StoreResult<Vec<Judged>> {
+    /// cursor stays where it is. `is_held`: others may have been answered after it, so what it holds is no newer than what is
+    /// known of the same date.
+    pub fn take_page(
+        &mut self,
+        store: &mut Store,
+        records: &[Record],
+        is_held: bool,
+    ) -> StoreResult<Vec<Judged>> {
         let mut first: HashMap<(&str, Timestamp), &Record> = HashMap::new();
         let mut judged = Vec::with_capacity(records.len());
         for part in records.chunks(self.most_records) {
@@ -90,7 +97,12 @@ impl Pending {
                     // Two contents with one id and date on one page are two records, whatever is stored.
                     let is_duplicate =
                         twin.hash != record.hash && !same_content(&twin.json, &record.json);
-                    judged.push(self.take(store, record, is_duplicate)?);
+                    let before = self.versions.newest(store, record)?;
+                    let is_older = is_held && !is_duplicate && changes_within_date(&before, record);
+                    judged.push(match before {
+                        Some(known) if is_older => Judged::older(&known),
+                        before => self.take_beside(store, record, before, is_duplicate)?,
+                    });
                 }
                 Ok(())
             })?;
@@ -106,6 +118,17 @@ impl Pending {
         is_duplicate: bool,
     ) -> StoreResult<Judged> {
         let before = self.versions.newest(store, record)?;
+        self.take_beside(store, record, before, is_duplicate)
+    }
+
+    /// Takes a record whose newest version is `before`.
+    fn take_beside(
+        &mut self,
+        store: &Store,
+        record: &Record,
+        before: Option<StoredVersion>,
+        is_duplicate: bool,
+    ) -> StoreResult<Judged> {
         let mut verdict = match &before {
             None => Verdict::New { number: 1 },
             Some(known) if is_duplicate && known.hash != record.hash => Verdict::DuplicateId,
@@ -193,10 +216,10 @@ impl Pending {
         Ok(accepted)
     }
 
-    /// Whether it is time to commit.
-    pub fn is_full(&self) -> bool {
+    /// Whether it is time to commit. `ahead`: how many records are in memory beside what is pending.
+    pub fn is_full(&self, ahead: usize) -> bool {
         self.is_ahead
-            || self.versions.len() + self.quarantine.added.len() >= self.most_records
+            || self.versions.len() + self.quarantine.added.len() + ahead >= self.most_records
             || self.versions.bytes() + self.quarantine.bytes >= MOST_BYTES
     }
 
@@ -256,6 +279,23 @@ impl Pending {
         self.unknown_values.note(record);
         self.versions.push(record, number);
     }
+}
+
+impl Judged {
+    fn older(known: &StoredVersion) -> Judged {
+        Judged {
+            verdict: Verdict::Older,
+            newly_quarantined: false,
+            before: Some((known.timestamp, known.sweep)),
+        }
+    }
+}
+
+/// Whether another content is known under the record's date.
+fn changes_within_date(known: &Option<StoredVersion>, record: &Record) -> bool {
+    known
+        .as_ref()
+        .is_some_and(|known| known.timestamp == record.timestamp && known.hash != record.hash)
 }
 
 /// The values of `type` and `status` that the API does not know.
@@ -320,7 +360,7 @@ mod tests {
         });
         let body = format!("[{}]", elements.collect::<Vec<String>>().join(","));
         let page = Page::read(Stream::Accounts, body.as_bytes()).unwrap();
-        let judged = pending.take_page(&mut store, &page.records).unwrap();
+        let judged = pending.take_page(&mut store, &page.records, false).unwrap();
         assert!(
             judged
                 .iter()
@@ -332,8 +372,8 @@ mod tests {
             page.records.iter().filter(stored).count()
         };
         // The rest and the cursor are due now, however little the rest is.
-        assert_eq!((stored(&store), pending.is_full()), (4, true));
+        assert_eq!((stored(&store), pending.is_full(0)), (4, true));
         pending.commit(&mut store, &Batch::default()).unwrap();
-        assert_eq!((stored(&store), pending.is_full()), (5, false));
+        assert_eq!((stored(&store), pending.is_full(0)), (5, false));
     }
 }

@@ -1,9 +1,11 @@
 use std::time::{Duration, Instant};
 
+use super::ahead::{Ahead, AheadAnswer, AheadPlan};
+use super::clock::Clocks;
 use super::cursor::{AnswerTime, LargerPageFailure, Step, Walk};
 use super::pending::{Judged, Pending};
 use super::share::Share;
-use super::workers::JobError;
+use super::workers::{JobError, PageAnswer};
 use super::{Settings, StoreResult};
 use crate::api::{Query, Record, Second, Stream, Timestamp, Unusable};
 use crate::health::Alarm;
@@ -20,6 +22,10 @@ pub struct Reading {
     /// The stream's cursor as the store has it.
     stored: Cursor,
     share: Share,
+    /// What is read before the walk comes to it.
+    ahead: Option<Ahead<ListPage>>,
+    /// How that is done: how many pages at most, and how long the walk has waited for one alone.
+    plan: AheadPlan,
 }
 
 /// What a list is read for.
@@ -82,6 +88,8 @@ impl Reading {
             state: ReadingState::Ready,
             stored,
             share: Share::new(0, settings.page_size),
+            ahead: None,
+            plan: AheadPlan::new(settings, stream),
         })
     }
 
@@ -101,6 +109,8 @@ impl Reading {
             state: ReadingState::Ready,
             stored,
             share,
+            ahead: None,
+            plan: AheadPlan::none(),
         })
     }
 
@@ -216,13 +226,76 @@ impl Reading {
         self.walk.ask_for_missed(&listed.page, record);
     }
 
-    /// Takes a page: its records become pending or not, and the walk takes its next step.
+    /// Whether the page that is due has to be asked for now: it is neither held nor on its way.
+    pub fn asks_now(&self) -> bool {
+        let request = self.request();
+        let is_ahead = |ahead: &Ahead<_>| ahead.holds(&request) || ahead.awaits(&request);
+        self.is_ready() && !self.ahead.as_ref().is_some_and(is_ahead)
+    }
+
+    /// Whether the page that is due is held.
+    pub fn holds_page(&self) -> bool {
+        let ahead = self.ahead.as_ref();
+        self.is_ready() && ahead.is_some_and(|ahead| ahead.holds(&self.request()))
+    }
+
+    /// That page.
+    pub fn take_held(&mut self) -> Option<(ListPage, AnswerTime)> {
+        let request = self.request();
+        let held = self.ahead.as_mut()?.take(&request)?;
+        self.handed_out();
+        Some(held)
+    }
+
+    /// How many records there may be on the pages that are held or on their way.
+    pub fn records_ahead(&self) -> usize {
+        self.ahead.as_ref().map_or(0, Ahead::records)
+    }
+
+    /// What to ask for before the walk comes to it.
+    pub fn next_ahead(&self) -> Option<Query> {
+        let goes_on = !self.has_ended();
+        self.ahead.as_ref().filter(|_| goes_on)?.next_request()
+    }
+
+    /// That was asked for.
+    pub fn ahead_handed_out(&mut self, query: &Query) {
+        if let Some(ahead) = &mut self.ahead {
+            ahead.handed_out(query);
+        }
+    }
+
+    /// The answer to what was asked for ahead.
+    pub fn ahead_answered(&mut self, query: &Query, answer: PageAnswer, clocks: &mut Clocks) {
+        let Some(ahead) = &mut self.ahead else {
+            return;
+        };
+        let answer = match answer {
+            // No other large answer can be read beside it, so the walk reads on alone.
+            Ok(listed) if listed.large.is_some() => None,
+            Ok(listed) => {
+                let time = clocks.read(&listed, ahead.waited(query));
+                Some(AheadAnswer::new(listed, |listed| &listed.page, time))
+            }
+            Err(error) => {
+                log::debug!("{}: {error}; nothing more is read ahead", self.stream);
+                None
+            }
+        };
+        if let Some(bound) = ahead.answered(query, answer) {
+            self.walk.add_bound(bound);
+        }
+    }
+
+    /// Takes a page: its records become pending or not, and the walk takes its next step. `is_held`: others may have been
+    /// answered after it and taken before.
     pub fn take<'a>(
         &mut self,
         store: &mut Store,
         pending: &mut Pending,
         listed: &'a ListPage,
         time: AnswerTime,
+        is_held: bool,
     ) -> StoreResult<PageRead<'a>> {
         let page = &listed.page;
         let mut quarantined = Vec::new();
@@ -237,7 +310,10 @@ impl Reading {
                 pending.missing.see(&record.id);
             }
         }
-        let judged = pending.take_page(store, &page.records)?;
+        if self.walk.is_trying_larger_page() && self.ahead.is_none() {
+            self.plan.alone = self.waited();
+        }
+        let judged = pending.take_page(store, &page.records, is_held)?;
         let stored: Vec<Option<Timestamp>> =
             judged.iter().map(|judged| Some(judged.before?.0)).collect();
         self.share.take(&judged);
@@ -247,6 +323,7 @@ impl Reading {
         }
         let step = self.walk.step(page, &stored, time);
         self.go_on_with(step);
+        Ahead::follow(&mut self.ahead, &self.plan, &self.walk);
         Ok(PageRead {
             quarantined,
             judged,

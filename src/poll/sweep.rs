@@ -190,7 +190,9 @@ impl Sweep {
             self.row.seen += listed.page.length() as i64;
         }
         let time = AnswerTime::at(listed.clock.second());
-        let read = self.reading.take(store, &mut self.pending, listed, time)?;
+        let read = self
+            .reading
+            .take(store, &mut self.pending, listed, time, false)?;
         for unusable in read.quarantined {
             self.count_quarantined(unusable.id.as_deref(), &unusable.reason, &unusable.json);
         }
@@ -212,7 +214,7 @@ impl Sweep {
                     return self.leave_out(store, &reason);
                 }
                 let too_much = quarantine::too_much(self.quarantined_bytes);
-                if too_much.is_some() || self.pending.is_full() {
+                if too_much.is_some() || self.pending.is_full(0) {
                     self.commit(store)?;
                 }
                 Ok(too_much.map(|reason| self.report(Some(reason))))
@@ -356,6 +358,7 @@ mod tests {
         page_size: 2,
         larger_page_size: 2,
         workers: 1,
+        pages_ahead: 0,
         batch_records: 100,
         lookback: 60,
         period: Duration::from_secs(60),

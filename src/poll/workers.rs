@@ -17,6 +17,8 @@ pub enum Job {
         query: Query,
         one_try: bool,
     },
+    /// A page of a list, for the poll, before its turn.
+    PageAhead { stream: Stream, query: Query },
     /// The balances of one account, for the poll.
     Balances { account: String },
     /// A page of a list, for the sweep.
@@ -28,6 +30,11 @@ pub enum Job {
 pub enum Outcome {
     ListPage {
         stream: Stream,
+        answer: PageAnswer,
+    },
+    PageAhead {
+        stream: Stream,
+        query: Query,
         answer: PageAnswer,
     },
     Balances {
@@ -112,6 +119,11 @@ impl Job {
                         client.list(stream, &query)
                     }
                 }),
+            },
+            Job::PageAhead { stream, query } => Outcome::PageAhead {
+                stream,
+                query,
+                answer: caught(|| client.list_in_passing(stream, &query)),
             },
             Job::Balances { account } => Outcome::Balances {
                 answer: caught(|| client.balances(&account)),

@@ -1,10 +1,10 @@
 //! Long lists are read on larger pages.
 //!
 //! Once a walk has read as many elements as a larger page has, it asks for such pages at its anchors. A list that is read by
-//! number, as in a sweep, keeps its pages: how a service counts larger ones, no single page shows. The first page of the larger size is accepted only if it is full, in order, proven and quick, so that the
-//! walk goes on as it would with a service that is configured so. If not, the walk goes back to where it was, with the
-//! configured size, and finds out with that what the page may have meant: an end, a cap, a bound that is wrong. Nothing that
-//! such a page shows of the service is kept.
+//! number, as in a sweep, keeps its pages: how a service counts larger ones, no single page shows. The first page of the
+//! larger size is accepted only if it is full, in order, proven and quick, so that the walk goes on as it would with a service
+//! that is configured so. If not, the walk goes back to where it was, with the configured size, and finds out with that what
+//! the page may have meant: an end, a cap, a bound that is wrong. Nothing that such a page shows of the service is kept.
 //!
 //! A larger page gets one try. What failed is not tried again for some time ([`LargerPages`]), which is kept with the cursor.
 
@@ -13,7 +13,7 @@ use super::page_view::PageView;
 use super::phase::{Phase, Proof};
 use super::{AnswerTime, Walk};
 use crate::api::Second;
-use crate::store::LargerPages;
+use crate::store::{LargerPages, Quirks};
 
 /// Seconds. A page that takes longer may take too long the next time.
 const SLOW: u64 = 5;
@@ -76,6 +76,31 @@ impl Walk {
         }
     }
 
+    /// The anchor that the walk is at, and the time of the latest answer, if what follows may be read ahead: a larger page is
+    /// due, one before was of use, and the service has no quirk that matters.
+    pub fn reads_ahead_from(&self) -> Option<(Second, AnswerTime)> {
+        let is_poll = self.sweep.is_none();
+        let is_due = self.is_trying_larger_page() && self.size.has_helped;
+        match self.phase {
+            Phase::Proving(Proof {
+                target, back: 0, ..
+            }) if is_poll && is_due => {
+                has_no_quirk(&self.cursor.quirks).then_some((target, self.horizon.time))
+            }
+            _ => None,
+        }
+    }
+
+    /// What follows may still be read ahead.
+    pub fn may_be_read_ahead(&self) -> bool {
+        has_no_quirk(&self.cursor.quirks)
+    }
+
+    /// A part of the list that begins at `bound` is read ahead: the walk may anchor there.
+    pub fn add_bound(&mut self, bound: Second) {
+        self.list.add_bound(bound);
+    }
+
     /// Whether the walk goes on from the page. If not, it goes back to where it was before it asked for a larger one.
     pub(super) fn accepts_size(&mut self, view: &PageView) -> bool {
         if !self.size.is_on_approval() {
@@ -117,15 +142,10 @@ impl Walk {
     /// How many elements to ask for where the list is long; no more than configured if the service may not like that.
     fn larger_size(&self) -> u32 {
         let quirks = &self.cursor.quirks;
-        let may_like = quirks.caps_page_size_at.is_none()
-            && !quirks.ignores_page
-            && quirks.unstable_since.is_none()
-            && quirks.unsorted_since.is_none()
-            && quirks.hides.is_none();
         let limit = quirks.paging.larger_pages.as_ref();
         let limit = limit.filter(|limit| limit.holds(self.horizon.time.came));
         match limit {
-            _ if !may_like => 0,
+            _ if !keeps_pages(quirks) => 0,
             Some(limit) => limit.most.min(self.size.larger),
             None => self.size.larger,
         }
@@ -152,4 +172,25 @@ impl LargerPages {
     fn holds(&self, now: Second) -> bool {
         now < self.until && self.until.since(now) <= self.seconds
     }
+}
+
+/// Whether the list is in order, its bound right, and every page of it given.
+fn has_no_quirk(quirks: &Quirks) -> bool {
+    let paging = &quirks.paging;
+    keeps_pages(quirks)
+        && quirks.incomplete.is_none()
+        && quirks.filters_late_by == 0
+        && quirks.filters_early_by == 0
+        && paging.refuses_past.is_none()
+        && paging.endless_since.is_none()
+        && !paging.counts_from_zero
+}
+
+/// Whether pages of another size show the same list.
+fn keeps_pages(quirks: &Quirks) -> bool {
+    quirks.caps_page_size_at.is_none()
+        && !quirks.ignores_page
+        && quirks.unstable_since.is_none()
+        && quirks.unsorted_since.is_none()
+        && quirks.hides.is_none()
 }

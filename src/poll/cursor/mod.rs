@@ -40,6 +40,10 @@
 //!   read what the filter gives and leave the position alone; sweeps follow each other, and each moves it to its own
 //!   beginning ([`Walk::swept`]).
 //!
+//! * **Bounds.** Parts of a long list may be read ahead, each from a bound ([`Walk::add_bound`]). Where a page reaches one and
+//!   holds a record of its second, the walk anchors there instead of at the last second: an anchor like any other, with the
+//!   same proof.
+//!
 //! A **sweep** is a plain walk from the beginning, without a filter, that can be left and taken up again
 //! ([`SweepPlace`]). If the service ignores `page` and the list does not fit on the largest page, the sweep goes from
 //! anchor to anchor, too.

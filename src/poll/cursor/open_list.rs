@@ -1,6 +1,6 @@
 //! The list that is being read.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::page_view::PageView;
 use crate::api::Second;
@@ -21,6 +21,8 @@ pub(super) struct OpenList {
     shifted: Option<Second>,
     /// How many pages in a row brought nothing new.
     pub repeats: u32,
+    /// Where parts of the list begin that are read ahead.
+    bounds: BTreeSet<Second>,
 }
 
 /// What it takes to return to a list.
@@ -78,6 +80,7 @@ impl OpenList {
             seen: HashSet::new(),
             shifted: None,
             repeats: 0,
+            bounds: BTreeSet::new(),
         }
     }
 
@@ -119,6 +122,21 @@ impl OpenList {
     pub fn restart_regrown(&mut self, size: u32) {
         self.mark.regrown = true;
         self.restart(size);
+    }
+
+    /// A part of the list that begins at `bound` is read ahead.
+    pub fn add_bound(&mut self, bound: Second) {
+        self.bounds.insert(bound);
+    }
+
+    /// The last such bound after the one of the list of which the page holds a record.
+    pub fn last_bound(&mut self, view: &PageView) -> Option<Second> {
+        let (_, last) = view.seconds?;
+        let from = self.mark.from?;
+        self.bounds = self.bounds.split_off(&from.next());
+        let reached = self.bounds.range(..=last).rev();
+        let is_shown = |bound: &&Second| view.hashed_seconds().any(|(second, _)| second == **bound);
+        reached.copied().find(|bound| is_shown(&bound))
     }
 
     /// Forgets the elements of the list before: this one is proven.

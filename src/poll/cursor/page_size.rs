@@ -33,6 +33,8 @@ pub(super) struct PageSize {
     read: usize,
     /// The first page of the larger size is due. Where the walk returns to if that is of no use.
     approval: Option<Bookmark>,
+    /// A larger page was of use.
+    pub has_helped: bool,
 }
 
 impl PageSize {
@@ -51,6 +53,7 @@ impl PageSize {
             larger: larger.min(largest),
             read: 0,
             approval: None,
+            has_helped: false,
         }
     }
 
@@ -124,6 +127,7 @@ impl PageSize {
     /// The larger size is of use.
     pub fn approve(&mut self) {
         self.approval = None;
+        self.has_helped = true;
     }
 
     /// The larger size is of no use for now. Where to go back to, if it was on approval. The next try comes after as many

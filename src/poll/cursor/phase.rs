@@ -199,7 +199,9 @@ impl Walk {
         self.list.next_page(view);
         // The next page of a service that ignores "page" says nothing.
         if can_anchor && (full || self.cursor.quirks.ignores_page) {
-            return self.anchor(last);
+            let bound = self.list.last_bound(view);
+            let bound = bound.filter(|bound| self.filter.is_later(*bound, self.list.mark.from));
+            return self.anchor(bound.unwrap_or(last));
         }
         if can_anchor {
             self.phase = Phase::Probing { last };

@@ -25,6 +25,30 @@ pub fn changes(wild: bool) -> impl Strategy<Value = Vec<ModelChange>> {
     prop::collection::vec(change, 0..160)
 }
 
+/// What happens at a service that hides nothing from polls: whatever changes gets a date within the lookback.
+pub fn punctual_changes() -> impl Strategy<Value = Vec<ModelChange>> {
+    let change = prop_oneof![
+        8 => Just(ModelChange::Insert),
+        12 => any::<usize>().prop_map(ModelChange::Update),
+        4 => (0..=LOOKBACK as i64).prop_map(ModelChange::Late),
+        4 => (any::<usize>(), 0..=LOOKBACK as i64).prop_map(|(index, seconds)| ModelChange::UpdateLate(index, seconds)),
+        2 => (1i64..30).prop_map(ModelChange::Pass),
+        16 => Just(ModelChange::Wait),
+    ];
+    prop::collection::vec(change, 0..240)
+}
+
+/// A past of more groups than [`past`], close enough for much of it to be near the present.
+pub fn long_past() -> impl Strategy<Value = Vec<(i64, usize)>> {
+    let gap = prop::sample::select(vec![0, 100, 1000, 1000, 1000, 5000, 60_000, 86_400_000]);
+    let count = prop_oneof![
+        60 => Just(1),
+        20 => 1usize..8,
+        1 => 8usize..60,
+    ];
+    prop::collection::vec((gap, count), 0..300)
+}
+
 /// Each quirk alone is likely, and so is a service without any.
 pub fn quirks() -> impl Strategy<Value = ModelQuirks> {
     let order = prop_oneof![
@@ -130,6 +154,11 @@ pub fn past() -> impl Strategy<Value = Vec<(i64, usize)>> {
 
 pub fn page_size() -> impl Strategy<Value = u32> {
     prop_oneof![4 => 1u32..12, 1 => 12u32..=200]
+}
+
+/// How many workers read ahead.
+pub fn ahead() -> impl Strategy<Value = u32> {
+    prop::sample::select(vec![0, 1, 2, 4, 16])
 }
 
 /// What long lists are read on, in pages of the configured size; 1 is that size.

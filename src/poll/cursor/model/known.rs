@@ -57,5 +57,5 @@ fn a_record_that_moves_between_rereading_and_the_check_of_the_filter() {
         Wait,
         Update(24),
     ];
-    check(&past, &quirks, 10, 1, &changes);
+    check(&past, &quirks, 10, (1, 0), &changes);
 }

@@ -5,6 +5,7 @@ mod history;
 mod known;
 mod service;
 mod store;
+mod workers;
 
 use std::collections::BTreeSet;
 use std::iter::successors;
@@ -15,7 +16,7 @@ use proptest::test_runner::RngSeed;
 use super::filter::farther_than;
 use crate::api::Second;
 use crate::store::Cursor;
-use history::{changes, larger, page_size, past, quirks};
+use history::{ahead, changes, larger, long_past, page_size, past, punctual_changes, quirks};
 use service::{ModelChange, ModelFilter, ModelOrder, ModelPaging, ModelQuirks, ModelService};
 use store::ModelStore;
 
@@ -27,14 +28,20 @@ proptest! {
 
     /// Complete: whatever the history and the service, every record's last version is read, each version once.
     #[test]
-    fn no_record_is_lost(past in past(), quirks in quirks(), page_size in page_size(), larger in larger(), changes in changes(true)) {
-        check(&past, &quirks, page_size, larger, &changes);
+    fn no_record_is_lost(past in past(), quirks in quirks(), page_size in page_size(), larger in larger(), ahead in ahead(), changes in changes(true)) {
+        check(&past, &quirks, page_size, (larger, ahead), &changes);
     }
 
     /// The same for a service without quirks.
     #[test]
-    fn no_record_of_a_good_service_is_lost(past in past(), whole_seconds: bool, page_size in page_size(), larger in larger(), changes in changes(false)) {
-        check(&past, &ModelQuirks { whole_seconds, ..ModelQuirks::default() }, page_size, larger, &changes);
+    fn no_record_of_a_good_service_is_lost(past in past(), whole_seconds: bool, page_size in page_size(), larger in larger(), ahead in ahead(), changes in changes(false)) {
+        check(&past, &ModelQuirks { whole_seconds, ..ModelQuirks::default() }, page_size, (larger, ahead), &changes);
+    }
+
+    /// Whatever is read ahead, polls find everything by themselves, as long as no record appears later than the lookback.
+    #[test]
+    fn nothing_of_a_punctual_service_waits_for_a_sweep(past in long_past(), whole_seconds: bool, page_size in 1u32..9, larger in larger(), ahead in ahead(), changes in punctual_changes()) {
+        check(&past, &ModelQuirks { whole_seconds, ..ModelQuirks::default() }, page_size, (larger, ahead), &changes);
     }
 
     /// Anchors work on every history of a service that keeps the rules: it is never read plainly, its cursor moves while it
@@ -69,16 +76,16 @@ fn cases() -> u32 {
         .unwrap_or(200)
 }
 
-/// `larger`: what long lists are read on, in pages of `page_size`.
+/// `larger`: what long lists are read on, in pages of `page_size`. `ahead`: how many workers read ahead.
 fn check(
     past: &[(i64, usize)],
     quirks: &ModelQuirks,
     page_size: u32,
-    larger: u32,
+    (larger, ahead): (u32, u32),
     changes: &[ModelChange],
 ) {
     let mut service = ModelService::new(quirks.clone(), past);
-    let mut store = ModelStore::with(larger);
+    let mut store = ModelStore::with(larger, ahead);
     let mut history = changes.iter().cloned().peekable();
     store.poll(&mut service, page_size, &mut history);
     while history.peek().is_some() {

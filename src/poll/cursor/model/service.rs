@@ -1,3 +1,4 @@
+use super::super::AnswerTime;
 use crate::api::{Page, Query, Second, Stream, Timestamp};
 
 /// Milliseconds.
@@ -144,7 +145,7 @@ pub struct ModelService {
     now: i64,
     is_ahead: bool,
     ids: usize,
-    answers: u64,
+    pub answers: u64,
 }
 
 impl ModelService {
@@ -177,6 +178,17 @@ impl ModelService {
             if matches!(change, ModelChange::Wait) {
                 break;
             }
+        }
+    }
+
+    /// Lets that happen after an answer. What the clock says about the answer: what happens from here on is not on it, even
+    /// if it says that it came later.
+    pub fn pass_time(&mut self, changes: &mut impl Iterator<Item = ModelChange>) -> AnswerTime {
+        let asked = self.clock().second();
+        self.live(changes);
+        AnswerTime {
+            asked,
+            ..AnswerTime::at(self.clock().second())
         }
     }
 
@@ -399,7 +411,7 @@ impl ModelRecord {
 
 /// A number that is unlike that of any other id or salt. A single multiplication would only rotate the order from one salt
 /// to the next, so that every sweep could miss the same records.
-fn shuffled(id: usize, salt: u64) -> u64 {
+pub fn shuffled(id: usize, salt: u64) -> u64 {
     let mixed = |number: u64| {
         let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::super::{AnswerTime, LargerPageFailure, PageSizes, Step, Walk};
 use super::LOOKBACK;
 use super::service::{ModelChange, ModelLargerPages, ModelPaging, ModelService};
+use super::workers::ModelWorkers;
 use crate::api::{Page, Timestamp};
 use crate::store::{Cursor, SweepPlace};
 
@@ -17,6 +18,8 @@ pub struct ModelStore {
     pub records: HashMap<String, (Timestamp, Arc<str>)>,
     pub cursor: Cursor,
     larger: u32,
+    /// How many workers read ahead.
+    ahead: u32,
     delivered: BTreeSet<(String, Arc<str>)>,
     /// The last poll did not come to its end, because a page was refused.
     pub poll_failed: bool,
@@ -25,10 +28,12 @@ pub struct ModelStore {
 }
 
 impl ModelStore {
-    /// Nothing yet. `larger`: what long lists are read on, in pages of the configured size.
-    pub fn with(larger: u32) -> ModelStore {
+    /// Nothing yet. `larger`: what long lists are read on, in pages of the configured size. `ahead`: how many
+    /// workers read ahead.
+    pub fn with(larger: u32, ahead: u32) -> ModelStore {
         ModelStore {
             larger,
+            ahead,
             ..ModelStore::default()
         }
     }
@@ -43,11 +48,19 @@ impl ModelStore {
         service.configured = page_size;
         let now = service.clock().second();
         let mut walk = Walk::new(self.cursor.clone(), self.sizes(page_size), LOOKBACK, now);
+        let mut workers = ModelWorkers::new(self.ahead, page_size);
         // The cap may fall meanwhile, which costs requests.
         let mut most = far_too_many(service, page_size);
         for requests in 1.. {
             most = most.max(far_too_many(service, page_size));
             assert!(requests <= most, "the walk does not end: {walk:?}");
+            if let Some((page, time)) = workers.answer(&mut walk, service, changes) {
+                if self.step(&mut walk, &page, time, true) == Step::End {
+                    return requests + workers.requests;
+                }
+                workers.follow(&walk);
+                continue;
+            }
             let page = service.answer(&walk.request());
             let Some(page) = page else {
                 service.live(changes);
@@ -72,22 +85,23 @@ impl ModelStore {
                 }
                 continue;
             };
-            let stored = self.take(&page);
-            // What happens from here on is not on the page, even if the answer says that it came later.
-            let asked = service.clock().second();
-            service.live(changes);
-            let time = AnswerTime {
-                asked,
-                ..AnswerTime::at(service.clock().second())
-            };
-            let step = walk.step(&page, &stored, time);
-            self.cursor = walk.cursor().clone();
-            if step == Step::End {
-                self.poll_failed = false;
-                return requests;
+            let time = service.pass_time(changes);
+            if self.step(&mut walk, &page, time, false) == Step::End {
+                return requests + workers.requests;
             }
+            workers.follow(&walk);
         }
         unreachable!("requests have no end")
+    }
+
+    fn step(&mut self, walk: &mut Walk, page: &Page, time: AnswerTime, is_held: bool) -> Step {
+        let stored = self.take(page, is_held);
+        let step = walk.step(page, &stored, time);
+        self.cursor = walk.cursor().clone();
+        if step == Step::End {
+            self.poll_failed = false;
+        }
+        step
     }
 
     /// One sweep, in slices of this many pages.
@@ -119,7 +133,7 @@ impl ModelStore {
                 }
                 continue;
             };
-            let stored = self.take(&page);
+            let stored = self.take(&page, false);
             known += stored.iter().filter(|stored| stored.is_some()).count();
             let now = service.clock().second();
             let step = walk.step(&page, &stored, AnswerTime::at(now));
@@ -168,17 +182,17 @@ impl ModelStore {
     }
 
     /// Takes a page. Returns the dates that were stored before.
-    fn take(&mut self, page: &Page) -> Vec<Option<Timestamp>> {
+    fn take(&mut self, page: &Page, is_held: bool) -> Vec<Option<Timestamp>> {
         let stored = page
             .records
             .iter()
             .map(|record| self.records.get(&record.id).map(|(date, _)| *date))
             .collect();
         for record in &page.records {
-            let newer = self
-                .records
-                .get(&record.id)
-                .is_none_or(|(date, json)| *date <= record.timestamp && *json != record.json);
+            let newer = self.records.get(&record.id).is_none_or(|(date, json)| {
+                let is_newer = *date < record.timestamp;
+                (is_newer || *date == record.timestamp && !is_held) && *json != record.json
+            });
             if newer {
                 let version = (record.id.clone(), record.json.clone());
                 assert!(
