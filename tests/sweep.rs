@@ -6,7 +6,8 @@ use generic_connector::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::{
-    FakePsp, LISTEN_KEY, Listening, Place, Ran, Reply, Running, run, wait_a_second, wait_until,
+    FakePsp, LISTEN_KEY, Listening, Manners, Place, Ran, Reply, Running, at_second, run,
+    wait_a_second, wait_until,
 };
 
 fn sweep(place: &Place) -> Ran {
@@ -169,6 +170,84 @@ fn a_sweep_is_due_by_its_period_and_goes_on_in_slices_over_restarts() {
         (100..130).contains(&plain.count()),
         "it went on where it was"
     );
+}
+
+/// 120 transactions, three a second, in a state that was polled and swept once.
+fn swept_once() -> (FakePsp, Place) {
+    let psp = FakePsp::start();
+    for number in 0..120 {
+        psp.add_transaction(&format!("tx-{number}"), &at_second(number / 3));
+    }
+    let settings = json!({ "sweepPeriod": "1ms", "pageSize": 10, "lookback": "0s" });
+    let place = Place::new(&psp.url(), settings);
+    place.poll_well();
+    assert_eq!(last_sweep(&place)["number"], 1);
+    (psp, place)
+}
+
+/// The pages of the transactions that are asked for by number alone, in a poll that a sweep follows.
+fn pages_by_number(psp: &FakePsp, place: &Place) -> usize {
+    psp.forget_requests();
+    place.poll_well();
+    let is_by_number = |path: &&String| path.contains("/transactions") && !path.contains("From=");
+    psp.requests().iter().filter(is_by_number).count()
+}
+
+#[test]
+fn six_of_seven_sweeps_read_transactions_by_date_and_find_what_is_late() {
+    let (psp, place) = swept_once();
+    psp.add_transaction("late", &at_second(3));
+    for number in 2..8 {
+        // The first page has no date to go by.
+        assert_eq!(pages_by_number(&psp, &place), 1, "sweep {number}");
+        assert_eq!(last_sweep(&place)["number"], number);
+    }
+    assert!(place.ids("transactions").contains(&"late".to_owned()));
+    assert!(pages_by_number(&psp, &place) >= 12, "the eighth sweep");
+    // Whoever asks for a sweep wants to know what no filter shows.
+    psp.forget_requests();
+    sweep(&place);
+    let is_by_number = |path: &&String| path.contains("/transactions?page=9");
+    assert!(psp.requests().iter().any(|path| is_by_number(&path)));
+}
+
+#[test]
+fn a_sweep_that_meets_a_doubt_begins_the_list_again_by_number() {
+    let (psp, place) = swept_once();
+    psp.behave(Manners {
+        newest_first: true,
+        ..Manners::default()
+    });
+    let ran = run(place.command("poll"));
+    assert!(
+        ran.stderr
+            .contains("the sweep begins the list again, by number"),
+        "{ran}"
+    );
+    psp.add_transaction("late", &at_second(3));
+    place.poll_well();
+    assert!(place.ids("transactions").contains(&"late".to_owned()));
+}
+
+#[test]
+fn a_sweep_by_date_goes_on_within_a_long_tie() {
+    let psp = FakePsp::start();
+    for number in 0..1_200 {
+        psp.add_transaction(&format!("tx-{number:04}"), &at_second(5));
+    }
+    psp.add_transaction("last", &at_second(6));
+    let settings = json!({ "sweepPeriod": "1ms", "pageSize": 2 });
+    let place = Place::new(&psp.url(), settings);
+    let number = || last_sweep(&place)["number"].clone();
+    // A slice of `poll` has 500 pages.
+    place.poll_well();
+    while number() != 2 {
+        place.poll_well();
+    }
+    for _ in 0..3 {
+        place.poll_well();
+    }
+    assert_ne!(number(), 2, "{}", last_sweep(&place));
 }
 
 #[test]

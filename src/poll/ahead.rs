@@ -141,7 +141,7 @@ impl<T> Ahead<T> {
 
     /// A walk has taken a page. Begins to look ahead of it where that is possible, goes on with it, or ends it.
     pub fn follow(ahead: &mut Option<Ahead<T>>, plan: &AheadPlan, walk: &Walk) {
-        if !walk.may_be_read_ahead() {
+        if !walk.keeps_contract() {
             *ahead = None;
         } else if let Some((anchor, time)) = walk.reads_ahead_from() {
             match ahead {

@@ -140,6 +140,9 @@ impl<'a> Poller<'a> {
         if self.stop.requested() || !(wanted || Sweep::is_due(&self.store, &self.settings)?) {
             return Ok(SliceReport::default());
         }
+        if wanted {
+            self.store.ask_for_sweep()?;
+        }
         self.begin_slice()?;
         while let Activity::Sweeping(sweep) = &self.activity
             && (wanted || sweep.pages() < SLICE_PAGES)

@@ -247,6 +247,11 @@ impl Reading {
         Some(held)
     }
 
+    /// Whether nothing that the service did is in the way of reading its list by date.
+    pub fn keeps_contract(&self) -> bool {
+        self.walk.keeps_contract()
+    }
+
     /// How many records there may be on the pages that are held or on their way.
     pub fn records_ahead(&self) -> usize {
         self.ahead.as_ref().map_or(0, Ahead::records)

@@ -13,7 +13,8 @@ use crate::store::{Batch, ReadingReach, Store, SweepPlace, SweepRow};
 /// A list is left out of the sweep after this many slices in a row that failed for a reason that may pass.
 const FAILED_SLICES: u32 = 10;
 
-/// A sweep, read in slices while no poll runs: the lists plainly from their beginning.
+/// A sweep, read in slices while no poll runs: every list from its beginning, by number. Transactions are read by date
+/// where nothing is in doubt that only a list by number decides ([`Store::sweeps_by_date`]).
 ///
 /// It finds what no poll can: records that appeared behind the cursor later than the lookback, contents that changed without
 /// a newer date, and records that the service's filter hides.
@@ -62,7 +63,8 @@ impl Sweep {
             Some(row) if row.ended_at.is_none() => row,
             last => {
                 let number = last.map_or(1, |row| row.number + 1);
-                SweepRow::new(number, Timestamp::now().second(), 0)
+                let by_date = store.sweeps_by_date(number)?;
+                SweepRow::new(number, Timestamp::now().second(), by_date)
             }
         };
         if !row.has_begun() {
@@ -73,7 +75,7 @@ impl Sweep {
         }
         if row.place.page_size != page_size {
             // The numbers of its pages mean other elements now.
-            row.place = SweepPlace::start(page_size);
+            row.place = SweepPlace::start(row.stream, page_size, row.place.by_date);
         }
         let poll = store.next_poll()? - 1;
         Ok(Sweep {
@@ -160,6 +162,7 @@ impl Sweep {
             // Not the service's fault. The loop ends the slice.
             Err(JobError::Request(psp::Error::Stopped { .. })) => Ok(None),
             Err(error) => match self.reading.recovers(&error) {
+                Some(_) if self.is_in_doubt() => self.begin_by_number(store),
                 Some(Step::Ask) => Ok(None),
                 Some(Step::End) => self.end_list(store),
                 None => self.fail(store, &error),
@@ -208,6 +211,7 @@ impl Sweep {
             };
         }
         match read.step {
+            _ if self.is_in_doubt() => self.begin_by_number(store),
             Step::End => self.end_list(store),
             Step::Ask => {
                 if let Some(reason) = self.reading.never_ends(store)? {
@@ -269,8 +273,29 @@ impl Sweep {
         };
         self.commit(store)?;
         self.row.stream = next;
-        self.row.place = SweepPlace::start(self.row.place.page_size);
+        self.begin_list(store, self.row.place.by_date)?;
+        Ok(None)
+    }
+
+    fn begin_list(&mut self, store: &Store, by_date: bool) -> StoreResult<()> {
+        self.row.place = SweepPlace::start(self.row.stream, self.row.place.page_size, by_date);
         self.reading = Reading::sweep(store, &self.row)?;
+        Ok(())
+    }
+
+    /// Whether the list is read by date, although that has shown that not everything can be found so.
+    fn is_in_doubt(&self) -> bool {
+        let place = &self.row.place;
+        place.by_date && place.anchored && !self.reading.keeps_contract()
+    }
+
+    fn begin_by_number(&mut self, store: &mut Store) -> StoreResult<Option<SliceReport>> {
+        log::info!(
+            "{}: the sweep begins the list again, by number: read by date, it is not what the contract says",
+            self.row.stream
+        );
+        self.commit(store)?;
+        self.begin_list(store, false)?;
         Ok(None)
     }
 

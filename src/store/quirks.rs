@@ -205,6 +205,27 @@ impl Quirks {
         self.unsorted_since.is_some() || self.filters_early_by > FARTHEST_SHIFT
     }
 
+    /// Whether the list is in order, its bound right, and every page of it given.
+    pub fn keeps_contract(&self) -> bool {
+        let paging = &self.paging;
+        self.keeps_pages()
+            && self.incomplete.is_none()
+            && self.filters_late_by == 0
+            && self.filters_early_by == 0
+            && paging.refuses_past.is_none()
+            && paging.endless_since.is_none()
+            && !paging.counts_from_zero
+    }
+
+    /// Whether pages of another size show the same list.
+    pub fn keeps_pages(&self) -> bool {
+        self.caps_page_size_at.is_none()
+            && !self.ignores_page
+            && self.unstable_since.is_none()
+            && self.unsorted_since.is_none()
+            && self.hides.is_none()
+    }
+
     /// When it was found out that what was read before may have gaps. A sweep closes them.
     pub fn doubtful_since(&self) -> Option<Second> {
         self.unsorted_since.max(self.unstable_since)

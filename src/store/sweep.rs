@@ -80,10 +80,16 @@ pub struct SweepPlace {
     pub last: Vec<u64>,
     /// The farthest page at which it was taken up again.
     pub farthest: u64,
-    /// Whether it goes from date to date, because the service ignores `page`.
+    /// The bound of the list in which that was.
+    pub farthest_from: Option<Second>,
+    /// Whether it goes from date to date: because of `by_date`, or because the service ignores `page`.
     pub anchored: bool,
+    /// Whether transactions are read from date to date, as long as that shows nothing that is in doubt.
+    pub by_date: bool,
     /// Where to go on then.
     pub position: Option<Second>,
+    /// The bound of the list in which `page` counts then.
+    pub from: Option<Second>,
     /// Known records that it has read.
     pub known: u64,
     /// How many slices in a row have failed here.
@@ -114,14 +120,14 @@ pub struct SweepFindings {
 }
 
 impl SweepRow {
-    /// A sweep that is about to begin.
-    pub fn new(number: i64, started_at: Second, page_size: u32) -> SweepRow {
+    /// A sweep that is about to begin. It does not know the size of its pages yet.
+    pub fn new(number: i64, started_at: Second, by_date: bool) -> SweepRow {
         SweepRow {
             number,
             started_at,
             ended_at: None,
             stream: Stream::LISTED[0],
-            place: SweepPlace::start(page_size),
+            place: SweepPlace::start(Stream::LISTED[0], 0, by_date),
             seen: 0,
             missed: 0,
             changed: 0,
@@ -146,8 +152,17 @@ impl SweepRow {
 }
 
 impl SweepPlace {
-    /// The beginning of a list.
-    pub fn start(page_size: u32) -> SweepPlace {
+    /// The beginning of that list.
+    pub fn start(stream: Stream, page_size: u32, by_date: bool) -> SweepPlace {
+        SweepPlace {
+            anchored: by_date && stream == Stream::Transactions,
+            by_date,
+            ..SweepPlace::by_number(page_size)
+        }
+    }
+
+    /// The beginning of a list that is read by number.
+    pub fn by_number(page_size: u32) -> SweepPlace {
         SweepPlace {
             page: 1,
             page_size,
@@ -182,11 +197,9 @@ pub(super) fn ask(connection: &Connection) -> rusqlite::Result<SweepAsked> {
         return Ok(SweepAsked::UnderWay(last.number));
     }
     let number = last.map_or(1, |last| last.number + 1);
-    // It has no page yet, and so no size of pages.
-    put(
-        connection,
-        &SweepRow::new(number, Timestamp::now().second(), 0),
-    )?;
+    // Whoever asks for a sweep wants to know what no filter shows.
+    let sweep = SweepRow::new(number, Timestamp::now().second(), false);
+    put(connection, &sweep)?;
     Ok(SweepAsked::New(number))
 }
 

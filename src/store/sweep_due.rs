@@ -2,8 +2,8 @@ use rusqlite::Connection;
 
 use super::columns::AsJson;
 use super::database::{all, optional};
-use super::{Error, Quirks, Store, relatives, restored, sweep};
-use crate::api::Second;
+use super::{Error, Quirks, Store, counts, relatives, restored, sweep};
+use crate::api::{Second, Stream};
 
 /// The first sweep is due this long after the first version was stored, or a period after it if that is shorter. Seconds.
 const FIRST_SWEEP_AFTER: u64 = 600;
@@ -11,6 +11,9 @@ const FIRST_SWEEP_AFTER: u64 = 600;
 /// Where transactions wait for what only a sweep can decide, the next one begins after this many times as long as the
 /// last one took.
 const SWEEP_PAUSE: u64 = 20;
+
+/// One sweep in so many reads everything by number, whatever is known of the service.
+const BY_NUMBER_EVERY: i64 = 7;
 
 /// What decides when a sweep is due. Seconds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,6 +30,36 @@ impl Store {
         self.database
             .run("read the sweeps", |connection| due(connection, times, now))
     }
+
+    /// Whether the sweep of that number may read the transactions by date if it begins now.
+    ///
+    /// Pages far down a list cost a service more than those after a date. But only a list that is read by number shows
+    /// what the filter hides. So nothing may be in doubt that only such a list decides: no quirk, no restore, nothing in
+    /// quarantine, no transaction that waits for another.
+    pub fn sweeps_by_date(&self, number: i64) -> Result<bool, Error> {
+        self.database.run("read the sweeps", |connection| {
+            may_read_by_date(connection, number)
+        })
+    }
+}
+
+fn may_read_by_date(connection: &Connection, number: i64) -> rusqlite::Result<bool> {
+    const CURSOR: &str = "SELECT quirks, position, set_back_at FROM cursor WHERE stream = ?1";
+    type Row = (AsJson<Quirks>, Option<Second>, Option<Second>);
+    let stream = Stream::Transactions;
+    let cursor: Option<Row> = optional(connection, CURSOR, [stream], |row| row.try_into())?;
+    let (Some(last), Some((AsJson(quirks), Some(_), set_back_at))) =
+        (sweep::newest(connection)?, cursor)
+    else {
+        return Ok(false);
+    };
+    let restored_at = restored::last(connection)?.map(|restored| restored.noticed_at);
+    let is_due_by_number = number % BY_NUMBER_EVERY == 1 || !last.unread.is_empty();
+    let is_in_doubt =
+        !quirks.keeps_contract() || set_back_at.max(restored_at) > Some(last.started_at);
+    let undecided = counts::get(connection, &counts::HELD, "")?
+        + counts::get(connection, &counts::QUARANTINED, stream)?;
+    Ok(!is_due_by_number && !is_in_doubt && undecided == 0)
 }
 
 /// When the next sweep of a state is due.

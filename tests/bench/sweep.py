@@ -51,15 +51,34 @@ with tempfile.TemporaryDirectory() as place:
         Proxy.behind = sandbox.stdout.readline().strip().removeprefix("http://")
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        config = os.path.join(place, "generic.json")
-        with open(config, "w") as file:
-            json.dump({"name": "bench", "endpoint": f"http://127.0.0.1:{server.server_port}", "apiKey": "sandbox",
-                       "listen": "127.0.0.1:0", "listenKey": "0" * 32}, file)
-        os.chmod(config, 0o600)
-        for what, more in (("import", []), ("nothing new", []), ("sweep", ["--sweep"])):
+
+        def configured(sweep_period):
+            config = os.path.join(place, f"{sweep_period}.json")
+            with open(config, "w") as file:
+                json.dump({"name": "bench", "endpoint": f"http://127.0.0.1:{server.server_port}", "apiKey": "sandbox",
+                           "stateDir": os.path.join(place, "state"), "sweepPeriod": sweep_period}, file)
+            os.chmod(config, 0o600)
+            return config
+
+        def poll(config, *more):
+            subprocess.run([binary, "poll", "--config", config, *more], stderr=subprocess.DEVNULL, check=True)
+
+        def sweep_when_due():
+            config = configured("1ms")
+            while True:
+                # Each poll is followed by a slice.
+                poll(config)
+                status = json.loads(subprocess.check_output([binary, "status", "--json", "--config", config]))
+                if status["sweep"]["number"] >= 2 and status["sweep"]["endedAt"]:
+                    return
+
+        config = configured("24h")
+        rows = (("import", lambda: poll(config)), ("nothing new", lambda: poll(config)),
+                ("sweep that is asked for", lambda: poll(config, "--sweep")), ("sweep that is due", sweep_when_due))
+        for what, run in rows:
             counts.clear()
             start = time.perf_counter()
-            subprocess.run([binary, "poll", "--config", config, *more], stderr=subprocess.DEVNULL, check=True)
+            run()
             print(f"{what}: {time.perf_counter() - start:.1f} s, {counts['requests']} requests, {counts['by number']} by "
                   f"number, {counts['by date']} by date, {counts['records']} records answered")
     finally:

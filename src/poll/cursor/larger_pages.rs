@@ -13,7 +13,7 @@ use super::page_view::PageView;
 use super::phase::{Phase, Proof};
 use super::{AnswerTime, Walk};
 use crate::api::Second;
-use crate::store::{LargerPages, Quirks};
+use crate::store::LargerPages;
 
 /// Seconds. A page that takes longer may take too long the next time.
 const SLOW: u64 = 5;
@@ -84,16 +84,14 @@ impl Walk {
         match self.phase {
             Phase::Proving(Proof {
                 target, back: 0, ..
-            }) if is_poll && is_due => {
-                has_no_quirk(&self.cursor.quirks).then_some((target, self.horizon.time))
-            }
+            }) if is_poll && is_due => self.keeps_contract().then_some((target, self.horizon.time)),
             _ => None,
         }
     }
 
-    /// What follows may still be read ahead.
-    pub fn may_be_read_ahead(&self) -> bool {
-        has_no_quirk(&self.cursor.quirks)
+    /// Whether nothing that the service did is in the way of reading its list by date.
+    pub fn keeps_contract(&self) -> bool {
+        self.cursor.quirks.keeps_contract()
     }
 
     /// A part of the list that begins at `bound` is read ahead: the walk may anchor there.
@@ -145,7 +143,7 @@ impl Walk {
         let limit = quirks.paging.larger_pages.as_ref();
         let limit = limit.filter(|limit| limit.holds(self.horizon.time.came));
         match limit {
-            _ if !keeps_pages(quirks) => 0,
+            _ if !quirks.keeps_pages() => 0,
             Some(limit) => limit.most.min(self.size.larger),
             None => self.size.larger,
         }
@@ -172,25 +170,4 @@ impl LargerPages {
     fn holds(&self, now: Second) -> bool {
         now < self.until && self.until.since(now) <= self.seconds
     }
-}
-
-/// Whether the list is in order, its bound right, and every page of it given.
-fn has_no_quirk(quirks: &Quirks) -> bool {
-    let paging = &quirks.paging;
-    keeps_pages(quirks)
-        && quirks.incomplete.is_none()
-        && quirks.filters_late_by == 0
-        && quirks.filters_early_by == 0
-        && paging.refuses_past.is_none()
-        && paging.endless_since.is_none()
-        && !paging.counts_from_zero
-}
-
-/// Whether pages of another size show the same list.
-fn keeps_pages(quirks: &Quirks) -> bool {
-    quirks.caps_page_size_at.is_none()
-        && !quirks.ignores_page
-        && quirks.unstable_since.is_none()
-        && quirks.unsorted_since.is_none()
-        && quirks.hides.is_none()
 }

@@ -86,7 +86,7 @@ use filter::FilterEvidence;
 pub use horizon::AnswerTime;
 use horizon::Horizon;
 pub use larger_pages::LargerPageFailure;
-use open_list::OpenList;
+use open_list::{Bookmark, OpenList};
 use page_size::PageSize;
 pub use page_size::PageSizes;
 use page_view::PageView;
@@ -169,8 +169,13 @@ impl Walk {
     /// A sweep: the whole list, plainly, from `place` on. `cursor` is that of the polls. The sweep adds to it what it finds
     /// out about the service, and what the next poll has to read again.
     pub fn sweep(cursor: Cursor, page_size: u32, place: SweepPlace, now: Second) -> Walk {
+        let bound = if place.by_date {
+            place.from
+        } else {
+            place.position
+        };
         let mut cursor = Cursor {
-            position: place.position.filter(|_| place.anchored),
+            position: bound.filter(|_| place.anchored),
             ..cursor
         };
         let is_start = place.first.is_none() && !place.anchored;
@@ -183,8 +188,13 @@ impl Walk {
             larger: page_size,
         };
         let mut walk = Walk::new(cursor, sizes, 0, now);
-        if !place.anchored {
-            walk.phase = Phase::Plain { unproven: None };
+        let is_in_tie = place.by_date && place.page > 1;
+        if !place.anchored || is_in_tie {
+            walk.phase = if place.anchored {
+                Phase::Reading { target: place.from }
+            } else {
+                Phase::Plain { unproven: None }
+            };
             walk.size.resume(place.size);
             walk.list = OpenList::at(&place, page_size);
         }
@@ -262,7 +272,7 @@ impl Walk {
         if let (Some(place), Some(sweep)) = (self.place(), &mut self.sweep) {
             sweep.place = place;
         }
-        if may_have_shifted && let Phase::Plain { .. } = self.phase {
+        if may_have_shifted && let Phase::Plain { .. } | Phase::Reading { .. } = self.phase {
             self.rejoin();
         }
     }
@@ -354,8 +364,9 @@ impl Walk {
 
     /// Goes back in the list of a sweep, to a page that it has read before it was left.
     fn rejoin(&mut self) {
-        let page = self.list.mark.page;
-        if let Some(page) = self.sweep.as_mut().and_then(|sweep| sweep.rejoin(page)) {
+        let Bookmark { from, page, .. } = self.list.mark;
+        let sweep = self.sweep.as_mut();
+        if let Some(page) = sweep.and_then(|sweep| sweep.rejoin(from, page)) {
             self.list.rejoin(page);
         }
     }

@@ -86,7 +86,7 @@ impl OpenList {
 
     /// The list of a sweep that is taken up at `place`.
     pub fn at(place: &SweepPlace, size: u32) -> OpenList {
-        let mut list = OpenList::new(None, size);
+        let mut list = OpenList::new(place.from.filter(|_| place.anchored), size);
         list.mark = Bookmark {
             page: place.page,
             longest: place.longest,
@@ -155,6 +155,7 @@ impl OpenList {
     /// Writes down where a sweep has come to in this list.
     pub fn note_in(&self, place: &mut SweepPlace) {
         place.page = self.mark.page;
+        place.from = self.mark.from;
         place.longest = self.mark.longest;
         place.first = self.mark.first;
         place.last.clone_from(&self.previous.hashes);

@@ -152,7 +152,7 @@ impl Walk {
         *self = match &self.sweep {
             Some(sweep) => {
                 let size = sweep.place.page_size;
-                Walk::sweep(cursor, size, SweepPlace::start(size), now)
+                Walk::sweep(cursor, size, SweepPlace::by_number(size), now)
             }
             None => Walk::new(cursor, sizes, self.horizon.lookback, now),
         };

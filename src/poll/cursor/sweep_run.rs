@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::page_view::PageView;
+use crate::api::Second;
 use crate::store::{Quirks, SweepPlace};
 
 /// A sweep under way.
@@ -35,12 +36,15 @@ impl SweepRun {
 
     /// The page to go back to, because deletions and moves may have shifted the list towards its beginning while the
     /// sweep was left. None if it has come no farther since it last went back, or it might never end.
-    pub fn rejoin(&mut self, page: u64) -> Option<u64> {
+    pub fn rejoin(&mut self, from: Option<Second>, page: u64) -> Option<u64> {
         let place = &mut self.place;
-        if place.anchored || page < 2 || page <= place.farthest {
+        let is_by_page = !place.anchored || place.by_date;
+        let comes_no_farther = place.farthest_from == from && page <= place.farthest;
+        if !is_by_page || page < 2 || comes_no_farther {
             return None;
         }
         place.farthest = page;
+        place.farthest_from = from;
         self.rejoining = Some(Rejoining {
             last: place.last.iter().copied().collect(),
             back: 1,

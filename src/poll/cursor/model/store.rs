@@ -5,7 +5,7 @@ use super::super::{AnswerTime, LargerPageFailure, PageSizes, Step, Walk};
 use super::LOOKBACK;
 use super::service::{ModelChange, ModelLargerPages, ModelPaging, ModelService};
 use super::workers::ModelWorkers;
-use crate::api::{Page, Timestamp};
+use crate::api::{Page, Stream, Timestamp};
 use crate::store::{Cursor, SweepPlace};
 
 /// A sweep is left out that has read each known record so many times.
@@ -104,15 +104,18 @@ impl ModelStore {
         step
     }
 
-    /// One sweep, in slices of this many pages.
+    /// One sweep, in slices of this many pages. `by_date`: where nothing is in doubt.
     pub fn sweep(
         &mut self,
         service: &mut ModelService,
         page_size: u32,
-        slice: usize,
+        (slice, by_date): (usize, bool),
         changes: &mut impl Iterator<Item = ModelChange>,
     ) {
-        let mut walk = self.sweep_from(SweepPlace::start(page_size), service, page_size);
+        let quirks = &self.cursor.quirks;
+        let mut by_date = by_date && quirks.keeps_contract() && self.cursor.position.is_some();
+        let start = SweepPlace::start(Stream::Transactions, page_size, by_date);
+        let mut walk = self.sweep_from(start, service, page_size);
         let began = service.clock().second();
         let mut known = 0;
         for requests in 1..=far_too_many(service, page_size) {
@@ -137,21 +140,19 @@ impl ModelStore {
             known += stored.iter().filter(|stored| stored.is_some()).count();
             let now = service.clock().second();
             let step = walk.step(&page, &stored, AnswerTime::at(now));
+            if by_date && !walk.keeps_contract() {
+                by_date = false;
+                self.cursor = walk.sweeping(&self.cursor);
+                walk = self.sweep_from(SweepPlace::by_number(page_size), service, page_size);
+                continue;
+            }
             if step == Step::End {
                 self.cursor = walk.swept(&self.cursor, began, now);
                 self.sweep_failed = false;
                 return;
             }
             self.cursor = walk.sweeping(&self.cursor);
-            let position = self.cursor.position;
-            let mut records = page.records.iter().zip(&stored);
-            let missed = records.find(|(record, stored)| {
-                let is_news = stored.is_none_or(|date| date < record.timestamp);
-                is_news && Some(record.timestamp.second()) < position
-            });
-            if let Some((record, _)) = missed {
-                walk.ask_for_missed(&page, record);
-            }
+            self.ask_for_missed(&mut walk, &page, &stored);
             service.live(changes);
             // Every slice begins in a process of its own here. Where larger pages are asked for, it takes some requests to
             // come any farther.
@@ -167,6 +168,19 @@ impl ModelStore {
             }
         }
         panic!("the sweep does not end: {walk:?}");
+    }
+
+    /// Asks whether the filter gives what polls should have found.
+    fn ask_for_missed(&self, walk: &mut Walk, page: &Page, stored: &[Option<Timestamp>]) {
+        let position = self.cursor.position;
+        let mut records = page.records.iter().zip(stored);
+        let missed = records.find(|(record, stored)| {
+            let is_news = stored.is_none_or(|date| date < record.timestamp);
+            is_news && Some(record.timestamp.second()) < position
+        });
+        if let Some((record, _)) = missed {
+            walk.ask_for_missed(page, record);
+        }
     }
 
     fn sweep_from(&self, place: SweepPlace, service: &ModelService, page_size: u32) -> Walk {
