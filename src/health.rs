@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::api::{Second, escaped};
+use crate::api::{Second, escaped, shell_word};
 use crate::store::{DamagedInitiation, DamagedVersion};
 
 /// Periods without a poll that succeeds.
@@ -117,6 +117,31 @@ impl Alarm {
         })
     }
 
+    /// The command that helps, for a shell; none if none does.
+    pub fn command(&self) -> Option<String> {
+        let arguments = match self {
+            Alarm::NeverPolled | Alarm::Silence { .. } => "check".to_owned(),
+            Alarm::StandingCursor { .. } => "check --only R4,H5".to_owned(),
+            Alarm::LittleRoom { .. } => return None,
+            Alarm::DeliveryFails { .. } => "check --only targets".to_owned(),
+            Alarm::ListAhead { stream, .. } => format!("listing adopt {stream}"),
+            Alarm::RelativesAlone { .. } => "check --only R10 --all".to_owned(),
+            Alarm::RelativesWaiting { .. } => "sweep".to_owned(),
+            Alarm::Damaged(_) => "verify".to_owned(),
+            Alarm::DamagedInitiation(DamagedInitiation(key))
+            | Alarm::OutcomeUnknown { key, .. } => {
+                // It takes keys in this form, too.
+                format!("initiation settle {} made ID", shell_word(&escaped(key)))
+            }
+            Alarm::MadeDifferently { key, id, .. } => format!(
+                "initiation settle {} made {}",
+                shell_word(&escaped(key)),
+                shell_word(&escaped(id))
+            ),
+        };
+        Some(format!("generic-connector {arguments}"))
+    }
+
     /// The alarm of a disk with that many free bytes.
     pub fn of_room(free: u64) -> Option<Alarm> {
         (free < LITTLE_ROOM).then_some(Alarm::LittleRoom { free })
@@ -210,4 +235,31 @@ fn relatives_waiting(waiting: i64, id: &str, since: Second) -> String {
          why a sweep skips them",
         escaped(id)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copied_command_runs_nothing_that_a_key_says() {
+        let command = |key: &str| {
+            let alarm = Alarm::OutcomeUnknown {
+                kind: "payouts".to_owned(),
+                key: key.to_owned(),
+                reason: None,
+            };
+            alarm.command().unwrap()
+        };
+        for (key, word) in [
+            ("PAYOUT:7-a_b", "PAYOUT:7-a_b"),
+            ("$(reboot)", "'$(reboot)'"),
+            ("a'; reboot", r"'a\'\''; reboot'"),
+            ("a\nb", r"'a\nb'"),
+            ("", "''"),
+        ] {
+            let expected = format!("generic-connector initiation settle {word} made ID");
+            assert_eq!(command(key), expected);
+        }
+    }
 }

@@ -24,6 +24,7 @@
 //! | `serve` | the listener: the API over the store, payouts and transfers, health |
 //! | `health` | the alarms: what an operator has to look at |
 //! | `check` | the conformance test of the Integration Service |
+//! | `page` | the status page: what is in it, and how it looks |
 //! | `status` | the state and its alarms, as the `status` command and the listener show them |
 //! | `sandbox` | a sample Integration Service, for the demo and the tests |
 //! | `config` | the configuration file, read and checked |
@@ -31,8 +32,8 @@
 //! | `exit` | the exit codes |
 //!
 //! `api`, `http` and `health` are the ground floor. `formance`, `transport` and `store` stand on `api`, `psp` on `transport`, `poll`
-//! on `psp` and `store`, `publish` on `formance`, `transport` and `store`, `serve` on `formance`, `http`, `store`, `psp` and
-//! `poll`, `check` on `formance` and `psp`, `sandbox` on `http`, `command` on all.
+//! on `psp` and `store`, `publish` on `formance`, `transport` and `store`, `serve` on `formance`, `http`, `store`, `psp`,
+//! `poll` and `page`, `page` on `status` and `check`, `check` on `formance` and `psp`, `sandbox` on `http`, `command` on all.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -48,6 +49,7 @@ mod formance;
 mod health;
 mod http;
 mod logging;
+mod page;
 mod poll;
 mod psp;
 mod publish;

@@ -14,8 +14,8 @@ use crate::store::{
     Snapshot, SweepRow, SweepTimes, Unsettled,
 };
 
-/// How many polls are shown, the newest ones.
-const POLLS: usize = 5;
+/// How many polls `status` shows, the newest ones.
+pub const POLLS: usize = 5;
 
 /// A day and an hour: the longest time between two polls that cron starts. Seconds.
 const A_DAY: u64 = 86_400 + 3_600;
@@ -35,14 +35,15 @@ pub struct Status {
 }
 
 impl Status {
-    /// Reads the state in that directory. `period`: how often its connector polls.
+    /// Reads the state in that directory, with at most `polls` of the last polls. `period`: how often its connector polls.
     pub fn read(
         directory: &Path,
         period: Duration,
         times: SweepTimes,
+        polls: usize,
     ) -> Result<Status, store::Error> {
         let snapshot = Snapshot::open(directory)?;
-        let overview = snapshot.overview(POLLS, times)?;
+        let overview = snapshot.overview(polls, times)?;
         let ledgers = overview.publishers.iter();
         let ledgers = ledgers
             .map(|publisher| LedgerFigures::read(&snapshot.memory(&publisher.name)))

@@ -47,6 +47,7 @@ mod ndjson;
 mod observe;
 mod once;
 mod open_files;
+mod pages;
 mod push_http;
 mod quarantine;
 mod quiet;

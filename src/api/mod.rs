@@ -44,6 +44,15 @@ pub use timestamp::Timestamp;
 #[error("{0}")]
 pub struct Invalid(pub(crate) String);
 
+/// A text as one word of a shell: whoever copies a command runs nothing that the text says.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/@%+=,".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// Makes text from outside safe for a log line or an error message: escapes control characters, so that it cannot forge
 /// a line or move a terminal's cursor, and cuts it at 200 characters.
 pub fn escaped(text: &str) -> String {

@@ -12,6 +12,7 @@ use crate::api::Stream;
 use crate::config;
 use crate::exit::EXIT_CODES;
 use crate::sandbox::Fault;
+use crate::store::QuarantineNumber;
 
 pub use check::{CheckOptions, CheckSelection, PayOptions};
 
@@ -174,30 +175,6 @@ pub enum QuarantineCommand {
         #[arg(required = true)]
         numbers: Vec<QuarantineNumber>,
     },
-}
-
-/// The number of something in quarantine, as the list shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum QuarantineNumber {
-    /// A record of the service: `7`.
-    Record(i64),
-    /// A version that a publisher's target refuses, by its seq: `formance/7`.
-    Refused(String, i64),
-}
-
-impl std::str::FromStr for QuarantineNumber {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<QuarantineNumber, &'static str> {
-        const FIX: &str = "write a number from the list, such as 7 or formance/7";
-        match text.rsplit_once('/') {
-            None => text.parse().map(QuarantineNumber::Record).map_err(|_| FIX),
-            Some((publisher, seq)) => seq
-                .parse()
-                .map(|seq| QuarantineNumber::Refused(publisher.to_owned(), seq))
-                .map_err(|_| FIX),
-        }
-    }
 }
 
 /// Options of `publisher`.

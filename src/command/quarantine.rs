@@ -4,9 +4,9 @@ use super::table::Column::Left;
 use super::table::Table;
 use super::{CommandError, Exit, print};
 use crate::api::escaped;
-use crate::cli::{QuarantineCommand, QuarantineNumber, QuarantineOptions};
+use crate::cli::{QuarantineCommand, QuarantineOptions};
 use crate::config::Outline;
-use crate::store::{Publishers, Quarantine, Quarantined, TargetRefusal};
+use crate::store::{Publishers, Quarantine, QuarantineNumber, Quarantined, TargetRefusal};
 
 /// Shows or changes what is in quarantine. The connector may be running.
 pub(super) fn run(options: &QuarantineOptions) -> Result<Exit, CommandError> {

@@ -7,7 +7,7 @@ use crate::api::{Second, escaped};
 use crate::cli::StatusOptions;
 use crate::config::Outline;
 use crate::publish::LedgerFigures;
-use crate::status::Status;
+use crate::status::{self, Status};
 use crate::store::{Overview, PollRow, PublisherLine, SweepRow};
 
 /// Shows the state as tables or as JSON.
@@ -17,6 +17,7 @@ pub(super) fn run(options: &StatusOptions) -> Result<Exit, CommandError> {
         &outline.state_directory,
         outline.polling_period,
         outline.sweep_times,
+        status::POLLS,
     )?;
     print(&if options.json {
         format!("{:#}\n", status.in_json())

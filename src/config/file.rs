@@ -70,6 +70,8 @@ object! {
         /// A file that holds that key instead, read again when it changes. If neither is set,
         /// `$CREDENTIALS_DIRECTORY/observeKey` is read if it exists.
         "observeKeyFile" observe_key_file: PathBuf;
+        /// `false` keeps the texts of records in quarantine from operators. Ids and reasons are shown all the same.
+        "observeRecords" observe_records: bool, default "true";
         /// Where to deliver. `run` needs this key or `listen`; `poll` may go without and then writes `changes.ndjson` in
         /// `stateDir`.
         "publish" publish: Objects;

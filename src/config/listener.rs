@@ -86,7 +86,11 @@ fn observe(
         }
         warn_about_address("observe", address, context);
     }
-    Ok(Some(ObserveSettings { address, keys }))
+    Ok(Some(ObserveSettings {
+        address,
+        keys,
+        shows_records: file.observe_records.unwrap_or(true),
+    }))
 }
 
 fn warn_about_keys(key: &str, keys: &AcceptedKeys, context: &mut Context) {

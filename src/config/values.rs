@@ -35,6 +35,14 @@ impl Form for Secret {
     }
 }
 
+impl Form for bool {
+    const NAME: &'static str = "true or false";
+
+    fn read(json: &str) -> Result<bool, String> {
+        serde_json::from_str(json).map_err(|_| "write true or false, without quotes".to_owned())
+    }
+}
+
 impl Form for PathBuf {
     const NAME: &'static str = "path";
 

@@ -15,6 +15,8 @@ pub struct RequestHead {
     pub authorization: Option<String>,
     /// Whether the answer may be compressed with gzip.
     pub accepts_gzip: bool,
+    /// The value of the `If-None-Match` header: the entity tags of what the client has.
+    pub if_none_match: Option<String>,
 }
 
 /// Facts about a request that matter to its connection but not to its handler.
@@ -83,6 +85,7 @@ impl RequestHead {
             query: query.to_owned(),
             authorization: fields.authorization,
             accepts_gzip: fields.accepts_gzip,
+            if_none_match: fields.if_none_match,
         };
         let framing = Framing {
             head_length,
@@ -108,6 +111,7 @@ struct HeaderFields<'a> {
     keep_alive: bool,
     expects_continue: bool,
     accepts_gzip: bool,
+    if_none_match: Option<String>,
 }
 
 impl<'a> HeaderFields<'a> {
@@ -120,6 +124,9 @@ impl<'a> HeaderFields<'a> {
                 "content-length" => fields.lengths.push(value),
                 "transfer-encoding" => fields.codings.push(value),
                 "accept-encoding" => fields.accepts_gzip |= accepts_gzip(value),
+                "if-none-match" => {
+                    fields.if_none_match = String::from_utf8(value.to_vec()).ok();
+                }
                 "authorization" => {
                     let value = String::from_utf8(value.to_vec())
                         .map_err(|_| malformed("The Authorization header is not text."))?;
@@ -239,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_head_is_taken_apart() {
-        let text = "POST /a%2Fb?c=d?e HTTP/1.1\r\nhOST: x\r\nAuthorization:  Bearer k \r\nContent-Length: 007\r\n\r\n";
+        let text = "POST /a%2Fb?c=d?e HTTP/1.1\r\nhOST: x\r\nAuthorization:  Bearer k \r\nContent-Length: 007\r\nIf-None-Match: \"x\"\r\n\r\n";
         let (head, framing) = parse(&format!("{text}the body")).unwrap().unwrap();
         let expected = RequestHead {
             method: "POST".to_owned(),
@@ -247,6 +254,7 @@ mod tests {
             query: "c=d?e".to_owned(),
             authorization: Some("Bearer k".to_owned()),
             accepts_gzip: false,
+            if_none_match: Some("\"x\"".to_owned()),
         };
         assert_eq!(head, expected);
         let expected = Framing {

@@ -102,7 +102,7 @@ impl Handler for Door {
             (Some(Route::Readiness), _) => responder.answer(self.operators.readiness()),
             (Some(Route::Status), _) => responder.answer(self.operators.status()),
             (Some(Route::Observe(route)), _) => {
-                responder.answer(self.operators.answer(&route, &head.query));
+                responder.answer(self.operators.answer(&route, &head));
             }
             (Some(Route::Api(route)), Some(api)) => {
                 api.answer(route, &head.query, &body, responder);

@@ -59,6 +59,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+use crate::api::Timestamp;
 use crate::http::{Limits, Server};
 use crate::poll::Ask;
 use crate::psp::ServiceClient;
@@ -69,7 +70,7 @@ use door::{Door, OpenTo};
 use initiations::Forwarder;
 use keys::Keys;
 use lists::Lists;
-use observe::Operators;
+use observe::{Operators, Pages};
 use wrong_keys::WrongKeys;
 
 /// Formance gives up on an answer after 10 s. A 503 before that makes it ask again.
@@ -103,6 +104,8 @@ pub struct ObserveSettings {
     pub address: Option<SocketAddr>,
     /// The keys of which requests must carry one.
     pub keys: AcceptedKeys,
+    /// Whether they may see the texts of records.
+    pub shows_records: bool,
 }
 
 /// Everything that a listener answers from.
@@ -166,9 +169,7 @@ impl Listener {
             wrong_keys: wrong_keys.clone(),
             lists: lists.clone(),
             ask: sources.ask.clone(),
-            state_directory: sources.state_directory.clone(),
-            polling_period: sources.polling_period,
-            sweep_times: sources.sweep_times,
+            pages: pages(&sources, listen.is_some(), observe.as_ref()),
         });
         let door = |open_to, api| Door {
             open_to,
@@ -229,6 +230,17 @@ impl Listener {
         if let Some(forwarder) = self.forwarder {
             forwarder.wait_until(end);
         }
+    }
+}
+
+fn pages(sources: &Sources, is_listening: bool, observe: Option<&ObserveSettings>) -> Pages {
+    Pages {
+        state_directory: sources.state_directory.clone(),
+        polling_period: sources.polling_period,
+        sweep_times: sources.sweep_times,
+        is_listening,
+        started_at: Timestamp::now().second(),
+        shows_records: observe.is_some_and(|observe| observe.shows_records),
     }
 }
 

@@ -218,6 +218,17 @@ impl Snapshot {
         }
     }
 
+    /// The connector's name.
+    pub fn name(&self) -> Result<String, Error> {
+        let state = self.state()?;
+        let state = state.ok_or_else(|| Error::Missing(self.0.file().to_owned()))?;
+        Ok(state.identity.name)
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.0
+    }
+
     fn state(&self) -> Result<Option<StateLine>, Error> {
         self.0.run(READ, |connection| {
             let Some(identity) = open::identity(connection)? else {

@@ -165,9 +165,7 @@ impl Quarantine {
 
     /// One record.
     pub fn get(&self, number: i64) -> Result<Quarantined, Error> {
-        let found = select(&self.0, "WHERE number = ?1", [number])?;
-        let mut found = found.into_iter();
-        found.next().ok_or(Error::NotQuarantined(number))
+        get(&self.0, number)
     }
 
     /// Lets the next poll take a record again.
@@ -188,6 +186,13 @@ impl Quarantine {
             })?;
         found(number, changed)
     }
+}
+
+/// One record. It is an error if it is not in quarantine.
+pub(super) fn get(database: &Database, number: i64) -> Result<Quarantined, Error> {
+    let found = select(database, "WHERE number = ?1", [number])?;
+    let mut found = found.into_iter();
+    found.next().ok_or(Error::NotQuarantined(number))
 }
 
 /// Puts a record into quarantine, or notes that it was seen again. Of an id, only the newest text that breaks the API

@@ -64,10 +64,7 @@ impl Publishers {
 
     /// One of them.
     pub fn refusal(&self, publisher: &str, seq: i64) -> Result<TargetRefusal, Error> {
-        const FILTER: &str = "WHERE publisher = ?1 AND version.seq = ?2";
-        let found = select(&self.database, FILTER, (publisher, seq))?;
-        let mut found = found.into_iter();
-        found.next().ok_or_else(|| not_refused(publisher, seq))
+        get(&self.database, publisher, seq)
     }
 
     /// Lets its publisher deliver one of them again.
@@ -120,6 +117,14 @@ impl Publishers {
             _ => Ok(()),
         }
     }
+}
+
+/// A version that a target refuses. It is an error if it does not.
+pub(super) fn get(database: &Database, publisher: &str, seq: i64) -> Result<TargetRefusal, Error> {
+    const FILTER: &str = "WHERE publisher = ?1 AND version.seq = ?2";
+    let found = select(database, FILTER, (publisher, seq))?;
+    let mut found = found.into_iter();
+    found.next().ok_or_else(|| not_refused(publisher, seq))
 }
 
 /// Notes that a target refuses a version.

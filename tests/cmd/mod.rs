@@ -8,7 +8,7 @@ mod explain;
 mod help;
 mod initiation;
 mod listener;
-mod poll;
+pub mod poll;
 mod publisher;
 mod quarantine;
 mod run;

@@ -1,5 +1,6 @@
 //! What the tests share: a runner for the binary, a fake Integration Service, and a server that can spoil any exchange.
 
+pub mod browser;
 mod copies;
 mod listening;
 mod manners;

@@ -159,6 +159,11 @@ impl MessageEntry {
         })
     }
 
+    /// What to do. Commands and keys of the configuration are between backticks.
+    pub fn fix(&self) -> &'static str {
+        self.fix
+    }
+
     /// Its page, in lines of that many characters.
     pub fn explained(&self, width: usize) -> String {
         let mut text = format!("{}\n", self.name);

@@ -3,9 +3,9 @@
 //! The `observeKey` opens these routes and no other. They are at `listen`, or at an address of their own, so that the proxy
 //! that Connectivity comes through does not have them.
 
-use std::path::PathBuf;
+mod pages;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use serde_json::json;
@@ -14,10 +14,11 @@ use super::answers::{json_of, ok};
 use super::keys::Keys;
 use super::lists::Lists;
 use super::wrong_keys::WrongKeys;
-use crate::http::{Responder, Response};
+use crate::http::{RequestHead, Responder, Response};
 use crate::poll::Ask;
-use crate::status::Status;
-use crate::store::SweepTimes;
+use crate::status;
+
+pub(super) use pages::Pages;
 
 /// What operators look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +40,7 @@ pub(super) struct Operators {
     pub wrong_keys: Arc<WrongKeys>,
     pub lists: Arc<Lists>,
     pub ask: Sender<Ask>,
-    pub state_directory: PathBuf,
-    pub polling_period: Duration,
-    pub sweep_times: SweepTimes,
+    pub pages: Pages,
 }
 
 impl ObserveRoute {
@@ -65,16 +64,16 @@ impl ObserveRoute {
 }
 
 impl Operators {
-    /// Answers a request. `query`: its query.
-    pub fn answer(&self, route: &ObserveRoute, _query: &str) -> Response {
+    /// Answers a request.
+    pub fn answer(&self, route: &ObserveRoute, head: &RequestHead) -> Response {
         match route {
-            ObserveRoute::Metrics
-            | ObserveRoute::Page
-            | ObserveRoute::Quarantine
-            | ObserveRoute::Quarantined(_)
-            | ObserveRoute::Stylesheet => {
+            ObserveRoute::Metrics => {
                 Response::error(404, "Not Found", "There is nothing here yet.")
             }
+            ObserveRoute::Page => self.pages.overview(&head.query),
+            ObserveRoute::Quarantine => self.pages.quarantine(&head.query),
+            ObserveRoute::Quarantined(number) => self.pages.quarantined(number),
+            ObserveRoute::Stylesheet => pages::stylesheet(head.if_none_match.as_deref()),
         }
     }
 
@@ -92,7 +91,7 @@ impl Operators {
 
     /// What the command `status` shows, and what it cannot know.
     pub fn status(&self) -> Response {
-        match Status::read(&self.state_directory, self.polling_period, self.sweep_times) {
+        match self.pages.status(status::POLLS) {
             Ok(status) => {
                 let [listen, observe] = self.keys.in_json();
                 let mut status = status.in_json();
