@@ -6,7 +6,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{Place, Running, binary, run};
+use crate::support::{Place, Running, binary, run, wait_until};
 
 #[test]
 fn the_demo_shows_records_then_live_changes_each_once() {
@@ -35,6 +35,35 @@ fn the_demo_shows_records_then_live_changes_each_once() {
         .count();
     assert!(transactions > 402, "400 at first, then live ones: {ran}");
     assert!(ran.stdout.contains("each version once"), "{ran}");
+}
+
+#[test]
+fn the_demo_has_a_page_that_lives() {
+    let mut command = binary();
+    command
+        .args(["demo", "--for", "1m"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut demo = Running::start(command);
+    let lines = BufReader::new(demo.0.stdout.take().unwrap()).lines();
+    let mut lines = lines.map(Result::unwrap);
+    let url = lines.find_map(|line| Some(line.split_once("http://demo:")?.1.to_owned()));
+    let url = url.unwrap();
+    let (key, address) = url.split_once('@').unwrap();
+    let bearer = format!("Bearer {key}");
+    let page = || {
+        let url = format!("http://{address}");
+        let answer = ureq::get(url).header("Authorization", &bearer).call();
+        answer.unwrap().body_mut().read_to_string().unwrap()
+    };
+    // The demo goes on writing.
+    std::thread::spawn(move || lines.for_each(drop));
+    wait_until("two polls are on the page, and all is well", || {
+        let page = page();
+        page.contains("All well") && page.contains("polls 1 to 2")
+    });
+    demo.signal(Signal::SIGTERM);
+    assert_eq!(demo.ended().0, Some(0));
 }
 
 #[test]

@@ -38,10 +38,11 @@ pub(super) fn run(options: &DemoOptions) -> Result<Exit, CommandError> {
         CommandError::failed(format!("cannot create a temporary directory: {error}"))
     })?;
     let config_file = folder.0.join("generic.json");
-    let listen_key = random_key()?;
+    let (listen_key, observe_key) = (random_key()?, random_key()?);
     let config = format!(
         "{{ \"name\": \"demo\", \"endpoint\": \"{}\", \"apiKey\": \"{KEY}\", \"pollingPeriod\": \"1s\", \
-         \"stateDir\": \"state\", \"listen\": \"127.0.0.1:0\", \"listenKey\": \"{listen_key}\" }}\n",
+         \"stateDir\": \"state\", \"listen\": \"127.0.0.1:0\", \"listenKey\": \"{listen_key}\", \
+         \"observe\": \"127.0.0.1:0\", \"observeKey\": \"{observe_key}\" }}\n",
         sandbox.url()
     );
     fs::write(&config_file, config).map_err(CommandError::failed)?;
@@ -64,6 +65,12 @@ pub(super) fn run(options: &DemoOptions) -> Result<Exit, CommandError> {
         say(&format!(
             "Connectivity can poll the connector. So can you:\n  curl -H 'Authorization: Bearer {listen_key}' \
             http://{address}/transactions\n"
+        ));
+    }
+    if let Some(address) = connector.observed_on() {
+        say(&format!(
+            "A browser shows its status page. If it asks, give any user and the password {observe_key}:\n  \
+            http://demo:{observe_key}@{address}/?refresh=5\n"
         ));
     }
     if let Some(duration) = options.duration {

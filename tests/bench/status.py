@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Measures `status` on a state of a few hundred records, and on one of many. Run by hand:
+"""Measures `status` and the status page on a state of a few hundred records, and on one of many. Run by hand:
 
     tests/bench/status.py BINARY [RECORDS]
 
 RECORDS are 10,000,000 by default; they are written with SQL and need about 200 bytes of disk each. The first run after
 that is left out: it finds no page of the file in memory. Needs Python 3.11 or newer, for its SQLite.
 """
-import json, os, sqlite3, statistics, subprocess, sys, tempfile, time
+import json, os, sqlite3, statistics, subprocess, sys, tempfile, time, urllib.request
 
 binary = sys.argv[1]
 records = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000_000
@@ -29,11 +29,33 @@ def status(config):
     return 1000 * (time.perf_counter() - start), json.loads(shown.stdout)
 
 
+def page(request):
+    start = time.perf_counter()
+    with urllib.request.urlopen(request) as answer:
+        size = len(answer.read())
+    return 1000 * (time.perf_counter() - start), size
+
+
 def measure(config, what):
     status(config)
     times, shown = zip(*(status(config) for _ in range(RUNS)))
     stored = sum(stream["records"] for stream in shown[0]["streams"])
-    print(f"{what}: {stored} records, {statistics.median(times):.1f} ms, {min(times):.1f} to {max(times):.1f}")
+    report(f"{what}: {stored} records, status", times)
+    connector = subprocess.Popen([binary, "run", "--config", config], stderr=subprocess.PIPE, text=True)
+    try:
+        lines = iter(connector.stderr.readline, "")
+        address = next(line.split("observed on ")[1].strip() for line in lines if "observed on " in line)
+        request = urllib.request.Request(address, headers={"Authorization": "Bearer observe"})
+        page(request)
+        times, sizes = zip(*(page(request) for _ in range(RUNS)))
+    finally:
+        connector.terminate()
+        connector.communicate()
+    report(f"{what}: {stored} records, a page of {max(sizes)} bytes", times)
+
+
+def report(what, times):
+    print(f"{what}: {statistics.median(times):.1f} ms, {min(times):.1f} to {max(times):.1f}")
 
 
 with tempfile.TemporaryDirectory() as place:
@@ -42,7 +64,9 @@ with tempfile.TemporaryDirectory() as place:
     try:
         config = os.path.join(place, "generic.json")
         with open(config, "w") as file:
-            json.dump({"name": "bench", "endpoint": sandbox.stdout.readline().strip(), "apiKey": "sandbox"}, file)
+            json.dump({"name": "bench", "endpoint": sandbox.stdout.readline().strip(), "apiKey": "sandbox",
+                       "pollingPeriod": "1h", "listen": "127.0.0.1:0", "listenKey": "listen",
+                       "observe": "127.0.0.1:0", "observeKey": "observe"}, file)
         os.chmod(config, 0o600)
         subprocess.run([binary, "poll", "--config", config], stderr=subprocess.DEVNULL, check=True)
     finally:
