@@ -23,6 +23,7 @@
 //! | `publish` | publishers and their delivery threads |
 //! | `serve` | the listener: the API over the store, payouts and transfers, health |
 //! | `health` | the alarms: what an operator has to look at |
+//! | `metrics` | what is counted in memory, and the text that Prometheus reads |
 //! | `check` | the conformance test of the Integration Service |
 //! | `page` | the status page: what is in it, and how it looks |
 //! | `status` | the state and its alarms, as the `status` command and the listener show them |
@@ -31,9 +32,10 @@
 //! | `command` | the commands of the command line, one a file |
 //! | `exit` | the exit codes |
 //!
-//! `api`, `http` and `health` are the ground floor. `formance`, `transport` and `store` stand on `api`, `psp` on `transport`, `poll`
-//! on `psp` and `store`, `publish` on `formance`, `transport` and `store`, `serve` on `formance`, `http`, `store`, `psp`,
-//! `poll` and `page`, `page` on `status` and `check`, `check` on `formance` and `psp`, `sandbox` on `http`, `command` on all.
+//! `api`, `http` and `health` are the ground floor. `formance`, `transport`, `metrics` and `store` stand on `api`, `psp` on
+//! `transport` and `metrics`, `poll` on `psp` and `store`, `publish` on `formance`, `transport`, `metrics` and `store`,
+//! `serve` on `formance`, `http`, `metrics`, `store`, `psp`, `poll` and `page`, `page` on `status` and `check`, `check` on
+//! `formance` and `psp`, `sandbox` on `http`, `command` on all.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -49,6 +51,7 @@ mod formance;
 mod health;
 mod http;
 mod logging;
+mod metrics;
 mod page;
 mod poll;
 mod psp;

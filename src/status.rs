@@ -10,8 +10,8 @@ use crate::api::{Second, Timestamp};
 use crate::health::Alarm;
 use crate::publish::LedgerFigures;
 use crate::store::{
-    self, DamagedInitiation, InitiationState, Overview, PollOutcome, PollRow, PublisherLine,
-    Snapshot, SweepRow, SweepTimes, Unsettled,
+    self, AskedLine, DamagedInitiation, InitiationState, Overview, PollOutcome, PollRow,
+    PublisherLine, Snapshot, SweepRow, SweepTimes, Unsettled,
 };
 
 /// How many polls `status` shows, the newest ones.
@@ -83,6 +83,7 @@ impl Status {
             "sweep": overview.sweeps.newest.as_ref().map(sweep_in_json),
             "sweepDueAt": overview.sweeps.due,
             "listings": overview.lists.asked,
+            "connectivity": overview.lists.read.iter().filter_map(asked_in_json).collect::<Vec<_>>(),
             "leftOut": overview.lists.unlisted,
             "relatives": overview.lists.relatives,
             "initiations": initiations,
@@ -100,6 +101,20 @@ struct PublisherJson<'a> {
     line: &'a PublisherLine,
     #[serde(flatten)]
     ledger: &'a LedgerFigures,
+}
+
+/// How far Connectivity has read a stream, if it has ever asked for it.
+fn asked_in_json(line: &AskedLine) -> Option<Value> {
+    let asked = line.asked.as_ref()?;
+    Some(json!({
+        "stream": line.stream.name(),
+        "askedAt": asked.at,
+        "askedFrom": asked.from,
+        "expectedAt": asked.expected_at(),
+        "periodSeconds": asked.period(),
+        "unread": line.unread,
+        "unreadSince": line.unread_since,
+    }))
 }
 
 fn sweep_in_json(sweep: &SweepRow) -> Value {
@@ -167,7 +182,7 @@ fn alarms(overview: &Overview, period: Duration, times: SweepTimes, now: Second)
     let relatives = &overview.lists.relatives;
     let missing = Alarm::of_missing(relatives.missing, relatives.missing_id.as_deref());
     let waiting = relatives_waiting(overview, times, now);
-    let room = overview.state.free_bytes.and_then(Alarm::of_room);
+    let room = overview.state.room.free.and_then(Alarm::of_room);
     silence(overview, period, now)
         .into_iter()
         .chain(cursors)

@@ -43,6 +43,7 @@ mod larger_pages;
 mod list_ends;
 mod listener;
 mod manual;
+mod metrics;
 mod ndjson;
 mod observe;
 mod once;

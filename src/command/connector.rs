@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::CommandError;
 use crate::config::{Config, TargetConfig, TargetKind};
-use crate::poll::{Poller, Watch};
+use crate::metrics::Counters;
+use crate::poll::{PollOutcome, Poller, Watch};
 use crate::psp::ServiceClient;
 use crate::publish::{
     Deliveries, Delivery, FormancePublisher, HttpPublisher, NdjsonPublisher, Publisher,
 };
-use crate::serve::{Listener, Sources};
+use crate::serve::{self, Listener, Sources};
 use crate::stop::{Stop, Stopper};
 use crate::store::Store;
 
@@ -44,16 +45,19 @@ impl<'a> Connector<'a> {
             log::warn!("{warning}");
         }
         let store = Store::open(&config.state_directory, &config.identity)?;
+        let outcomes = PollOutcome::ALL.map(PollOutcome::name);
+        let counters = Arc::new(Counters::new(serve::ANSWERS, &outcomes));
         let (delivery_stopper, delivery_stop) = Stop::new();
         let mut deliveries = Deliveries::default();
         for (name, publisher) in publishers {
             let state = store.publisher(&name)?;
             deliveries.push(
-                Delivery::start(publisher, state, delivery_stop.clone())
+                Delivery::start(publisher, state, delivery_stop.clone(), counters.clone())
                     .map_err(CommandError::failed)?,
             );
         }
-        let client = Arc::new(ServiceClient::new(config.service, stop.clone()));
+        let client = ServiceClient::new(config.service, stop.clone(), counters.clone());
+        let client = Arc::new(client);
         let wakers = deliveries.wakers();
         let (polling_period, sweep_times) = (config.polling.period, config.polling.sweep_times());
         let poller = Poller::new(store, client.clone(), config.polling, stop, wakers, watch)?;
@@ -64,6 +68,7 @@ impl<'a> Connector<'a> {
             sweep_times,
             client,
             ask: poller.ask(),
+            counters,
         };
         let listener = Listener::start(config.serve, sources)?;
         Ok(Connector {

@@ -3,12 +3,12 @@ use std::time::Duration;
 use super::table::Column::{Left, Right};
 use super::table::Table;
 use super::{CommandError, Exit, print};
-use crate::api::{Second, escaped};
+use crate::api::{Second, Stream, escaped};
 use crate::cli::StatusOptions;
 use crate::config::Outline;
 use crate::publish::LedgerFigures;
 use crate::status::{self, Status};
-use crate::store::{Overview, PollRow, PublisherLine, SweepRow};
+use crate::store::{AskedLine, Overview, PollRow, PublisherLine, SweepRow};
 
 /// Shows the state as tables or as JSON.
 pub(super) fn run(options: &StatusOptions) -> Result<Exit, CommandError> {
@@ -135,6 +135,9 @@ fn listings(overview: &Overview) -> String {
         }
         text.push('\n');
     }
+    for line in &overview.lists.read {
+        text += &asked(line).unwrap_or_default();
+    }
     for unlisted in &overview.lists.unlisted {
         text += &format!(
             "left out   {}, {} such as \"{}\": {}\n",
@@ -153,6 +156,30 @@ fn listings(overview: &Overview) -> String {
         );
     }
     text
+}
+
+/// How far Connectivity has read a list, if it has ever asked for it.
+fn asked(line: &AskedLine) -> Option<String> {
+    let asked = line.asked.as_ref()?;
+    let stream = line.stream;
+    let expected = match (asked.expected_at(), asked.period()) {
+        (Some(at), Some(seconds)) => {
+            format!("expected next at {at}: it asks every {seconds} s")
+        }
+        _ => "how often it asks is not known yet".to_owned(),
+    };
+    if stream == Stream::Balances {
+        return Some(format!("asked      {stream} at {}\n", asked.at));
+    }
+    let from = asked.from.map_or("the beginning".to_owned(), String::from);
+    let unread = match line.unread_since {
+        Some(since) => format!("{} versions unread, the first since {since}", line.unread),
+        None => "everything read".to_owned(),
+    };
+    Some(format!(
+        "asked      {stream} at {} from {from}, {unread}; {expected}\n",
+        asked.at
+    ))
 }
 
 fn initiations(overview: &Overview) -> String {

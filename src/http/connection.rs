@@ -1,4 +1,4 @@
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::mem;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use nix::poll::PollFlags;
 
 use super::head::Framing;
+use super::output::Output;
 use super::response::{CONTINUE, Reply, Terms};
-use super::{Handler, Limits, Request, RequestHead, Response};
+use super::{Handler, Limits, Request, RequestHead, Response, TurnedAway};
 
 /// Bytes that one connection may read before it is another one's turn.
 const READ_BYTES: usize = 16 * 1024;
@@ -28,6 +29,8 @@ pub(super) struct Connection {
     deadline: Instant,
     /// Whether a request on it has carried the right key.
     proven: bool,
+    /// What the answer to an admitted request is counted as.
+    label: Option<&'static str>,
     requests: u64,
     /// Bytes of the request that is being read. Never more than the limits allow for a head or a body.
     input: Vec<u8>,
@@ -76,13 +79,6 @@ enum ConnectionState {
     Lingering,
 }
 
-#[derive(Debug, Default)]
-struct Output {
-    head: Vec<u8>,
-    body: Vec<u8>,
-    sent: usize,
-}
-
 /// The instant `wait` after `now`.
 pub(super) fn after(now: Instant, wait: Duration) -> Instant {
     now + wait.min(LONGEST_WAIT)
@@ -100,6 +96,7 @@ impl Connection {
             state: ConnectionState::Idle,
             deadline: after(now, limits.idle_time),
             proven: false,
+            label: None,
             requests: 0,
             input: Vec::new(),
             output: Output::default(),
@@ -299,6 +296,7 @@ impl Connection {
         match admitted {
             Ok(admission) => {
                 self.proven |= admission.proven;
+                self.label = Some(admission.label);
                 if framing.expects_continue && !framing.body.is_empty() {
                     self.output = Output {
                         head: CONTINUE.to_vec(),
@@ -329,6 +327,7 @@ impl Connection {
 
     /// Answers bytes that are not a request.
     fn reject(&mut self, answer: Response, rules: &Rules, now: Instant) -> Next {
+        rules.handler.turned_away(TurnedAway::Malformed);
         let terms = Terms {
             without_body: self.input.starts_with(b"HEAD "),
             keep_open: false,
@@ -349,6 +348,9 @@ impl Connection {
         rules: &Rules,
         now: Instant,
     ) {
+        if let Some(label) = self.label.take() {
+            rules.handler.answered(label, response.status());
+        }
         terms.keep_open &= !rules.closing;
         let bytes = response.into_bytes(terms, jiff::Timestamp::now());
         self.write(bytes, terms.keep_open, rules, now);
@@ -385,26 +387,6 @@ impl AsFd for Connection {
     }
 }
 
-impl Output {
-    fn is_pending(&self) -> bool {
-        self.sent < self.head.len() + self.body.len()
-    }
-
-    /// Writes once. A loop would keep the other connections waiting while a fast client reads a large answer.
-    fn write_to(&mut self, stream: &mut TcpStream) -> io::Result<()> {
-        if !self.is_pending() {
-            return Ok(());
-        }
-        let head = self.head.get(self.sent..).unwrap_or_default();
-        let body = &self.body[self.sent.saturating_sub(self.head.len())..];
-        self.sent += stream.write_vectored(&[IoSlice::new(head), IoSlice::new(body)])?;
-        if !self.is_pending() {
-            *self = Output::default();
-        }
-        Ok(())
-    }
-}
-
 fn wait_if_temporary(error: &io::Error) -> Next {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::Interrupted => Next::Wait,
@@ -414,6 +396,7 @@ fn wait_if_temporary(error: &io::Error) -> Next {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::net::TcpListener;
 
     use super::*;
@@ -426,6 +409,7 @@ mod tests {
             Ok(Admission {
                 patience: Duration::MAX,
                 proven: false,
+                label: "",
             })
         }
 

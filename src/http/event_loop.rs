@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::connection::{Connection, Next, Rules};
 use super::mailbox::{Destination, Inbox, Mailbox, Message};
-use super::{Request, Responder, Response};
+use super::{Request, Responder, Response, TurnedAway};
 
 /// Connections that are accepted in a row before the existing ones get their turn.
 const ACCEPTED_AT_ONCE: usize = 64;
@@ -153,6 +153,8 @@ impl EventLoop {
         if ready.listener {
             self.accept(now);
         }
+        let open = self.connections.len();
+        self.rules.handler.has_connections(open);
     }
 
     fn shut_down(&mut self, end: Instant) {
@@ -224,6 +226,9 @@ impl EventLoop {
     /// Adds the connection. If there are too many, closes another one, or else this one.
     fn add(&mut self, connection: Connection) {
         let is_full = self.connections.len() >= self.rules.limits.connections;
+        if is_full {
+            self.rules.handler.turned_away(TurnedAway::Limit);
+        }
         if is_full && !self.close_oldest_expendable() && !self.close_longest_idle() {
             return;
         }

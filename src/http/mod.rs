@@ -26,6 +26,7 @@
 //! | `body` | the end of its body: a length, or chunks |
 //! | `response` | an answer and its bytes |
 //! | `connection` | one connection as a state machine that never waits |
+//! | `output` | what it still has to write |
 //! | `responder` | the handler's way to answer |
 //! | `mailbox` | the channel from the responders to the event loop |
 //! | `event_loop` | the thread that waits, and the choice of connections to close |
@@ -36,6 +37,7 @@ mod connection;
 mod event_loop;
 mod head;
 mod mailbox;
+mod output;
 mod responder;
 mod response;
 mod server;
@@ -66,6 +68,17 @@ pub struct Admission {
     pub patience: Duration,
     /// The request carried the right key. Its connection is among the last to be closed if there are too many.
     pub proven: bool,
+    /// What its answer is counted as.
+    pub label: &'static str,
+}
+
+/// Why a client is turned away before the handler hears of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// There are too many connections.
+    Limit,
+    /// What it sends is not a request, or does not come to its end.
+    Malformed,
 }
 
 /// Answers the requests of a [`Server`].
@@ -82,6 +95,15 @@ pub trait Handler: Send + Sync + 'static {
     /// If the responder is dropped or this panics, the answer is a 500. A request whose patience ran out before a
     /// thread was free is never handled.
     fn handle(&self, request: Request, responder: Responder);
+
+    /// The answer to an admitted request is being sent. Runs on the event loop, as what follows.
+    fn answered(&self, _label: &'static str, _status: u16) {}
+
+    /// A client was turned away.
+    fn turned_away(&self, _reason: TurnedAway) {}
+
+    /// So many connections are open now.
+    fn has_connections(&self, _open: usize) {}
 }
 
 /// The limits on clients. Each time counts from the start of the phase that it limits.

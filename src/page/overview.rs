@@ -114,7 +114,7 @@ fn quarantine(model: &Model) -> Element {
 fn footer(model: &Model) -> Element {
     let state = &model.status.overview.state;
     let restored = state.restored_at.map_or(text("never"), date);
-    let free = state.free_bytes.map_or(text("not known"), |bytes| {
+    let free = state.room.free.map_or(text("not known"), |bytes| {
         text(format_args!(
             "{} MB",
             count((bytes / 1_000_000).try_into().unwrap_or(i64::MAX))

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Select, Sender};
@@ -290,6 +291,7 @@ impl<'a> Poller<'a> {
         self.pause_sweep()?;
         self.queue.begun();
         self.client.begin_poll();
+        self.client.counters().polls.begun();
         let cycle = Cycle::begin(&mut self.store, &self.client, &self.settings)?;
         self.activity = Activity::Polling(Box::new(cycle));
         // Records may have been taken out of quarantine.
@@ -357,6 +359,8 @@ impl<'a> Poller<'a> {
             self.alarms.poll_succeeded();
         }
         report.log();
+        let polls = &self.client.counters().polls;
+        polls.ended(report.outcome.name(), report.elapsed);
         self.alarms.check_silence(self.settings.period);
         self.alarms.check_room(self.store.free_bytes());
         self.watch.ended(&report);
@@ -418,7 +422,8 @@ impl<'a> Poller<'a> {
         };
         wake(&self.publishers);
         if sweep.is_complete() {
-            sweep.log_end();
+            let missed = &self.client.counters().polls.missed;
+            missed.fetch_add(sweep.log_end(), Relaxed);
         } else {
             self.paused = Some(sweep);
         }
@@ -457,6 +462,7 @@ impl<'a> Poller<'a> {
         log::error!("poll aborted: {error}");
         self.drain();
         self.queue.aborted(error);
+        self.client.counters().polls.aborted();
         self.activity = Activity::Idle;
         self.paused = None;
         self.alarms.check_silence(self.settings.period);

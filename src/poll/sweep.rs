@@ -183,9 +183,10 @@ impl Sweep {
         }
     }
 
-    /// Logs the closing line.
-    pub fn log_end(&self) {
+    /// Logs the closing line. How many records it has found that no poll had.
+    pub fn log_end(&self) -> i64 {
         sweep_end::log(&self.row, self.hides);
+        self.row.missed
     }
 
     fn take(&mut self, store: &mut Store, listed: &ListPage) -> StoreResult<Option<SliceReport>> {

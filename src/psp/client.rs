@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -7,10 +8,12 @@ use super::latency::Latencies;
 use super::pace::Pace;
 use super::{Error, echo};
 use crate::api::{self, Initiation, Page, Query, Record, Stream, Timestamp, Unusable};
+use crate::metrics::{Counters, NO_STATUS};
 use crate::secret::{Rotating, Secret};
 use crate::stop::Stop;
 use crate::transport::{
-    self, Credential, Decision, LargeBody, OutgoingRequest, Retry, RetryBudget, Transport, Unread,
+    self, Answer, Credential, Decision, LargeBody, NoAnswer, OutgoingRequest, Retry, RetryBudget,
+    Transport, Unread,
 };
 
 /// Bytes. People read the body of an error.
@@ -55,6 +58,7 @@ pub struct ServiceClient {
     retries: AtomicU64,
     latencies: Latencies,
     budget: RetryBudget,
+    counters: Arc<Counters>,
 }
 
 /// No try of a request gave an answer that can be used.
@@ -79,6 +83,8 @@ pub enum Effort {
 struct ServiceRequest<'a> {
     /// How errors name it.
     name: String,
+    /// What it is counted as.
+    call: &'static str,
     method: Method,
     url: String,
     json: Option<&'a str>,
@@ -118,7 +124,7 @@ impl Patience {
 
 impl ServiceClient {
     /// Does not connect yet. Waiting of any kind ends when `stop` is requested.
-    pub fn new(settings: Settings, stop: Stop) -> ServiceClient {
+    pub fn new(settings: Settings, stop: Stop, counters: Arc<Counters>) -> ServiceClient {
         ServiceClient {
             transport: Transport::new(&settings.transport, "endpoint"),
             pace: Pace::new(settings.max_requests_per_second),
@@ -128,7 +134,13 @@ impl ServiceClient {
             retries: AtomicU64::new(0),
             latencies: Latencies::default(),
             budget: RetryBudget::default(),
+            counters,
         }
+    }
+
+    /// What is counted in this process.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Asks for one page of a list.
@@ -146,7 +158,7 @@ impl ServiceClient {
     pub fn balances(&self, account_id: &str) -> Result<Result<Record, Unusable>, Error> {
         // Every worker may hold such an answer at the same time.
         let share = self.settings.max_body_bytes / self.settings.transport.connections as u64;
-        let request = self.get(&api::balances_path(account_id), share);
+        let request = self.get(Stream::Balances, &api::balances_path(account_id), share);
         let read = |body: &ExpectedBody| {
             let record = api::balances_record(account_id, body.bytes)?;
             Ok(if body.redacted {
@@ -173,7 +185,8 @@ impl ServiceClient {
         read: impl Fn(&[u8]) -> Result<T, api::Invalid>,
     ) -> Result<T, Unanswered> {
         let limit = self.settings.max_body_bytes;
-        let request = self.request(Method::POST, &format!("/{kind}"), Some(json), limit);
+        let path = format!("/{kind}");
+        let request = self.request(kind.name(), Method::POST, &path, Some(json), limit);
         let patience = match effort {
             Effort::Retry(time) => Patience::Until(Instant::now() + time),
             Effort::OneTry(time) => Patience::OneTryUntil(Instant::now() + time),
@@ -215,7 +228,7 @@ impl ServiceClient {
         query: &Query,
         patience: Patience,
     ) -> Result<ListPage, Error> {
-        let request = self.get(&query.path(stream), self.settings.max_body_bytes);
+        let request = self.get(stream, &query.path(stream), self.settings.max_body_bytes);
         let read = |body: &ExpectedBody| {
             let page = Page::read(stream, body.bytes)?;
             let page = if body.redacted {
@@ -236,12 +249,13 @@ impl ServiceClient {
         }
     }
 
-    fn get(&self, path: &str, body_limit: u64) -> ServiceRequest<'static> {
-        self.request(Method::GET, path, None, body_limit)
+    fn get(&self, stream: Stream, path: &str, body_limit: u64) -> ServiceRequest<'static> {
+        self.request(stream.name(), Method::GET, path, None, body_limit)
     }
 
     fn request<'a>(
         &self,
+        call: &'static str,
         method: Method,
         path: &str,
         json: Option<&'a str>,
@@ -250,6 +264,7 @@ impl ServiceClient {
         let url = format!("{}{path}", self.settings.endpoint);
         ServiceRequest {
             name: format!("{method} {}", api::escaped(&url)),
+            call,
             method,
             url,
             json,
@@ -310,6 +325,7 @@ impl ServiceClient {
             if is_polling {
                 self.retries.fetch_add(1, Relaxed);
             }
+            self.counters.service.retries.add(request.call, 1);
         }
     }
 
@@ -346,6 +362,19 @@ impl ServiceClient {
         Some(wait)
     }
 
+    fn count(&self, call: &'static str, answer: &Result<Answer, NoAnswer>, took: Duration) {
+        let service = &self.counters.service;
+        let Ok(answer) = answer else {
+            return service.answered(call, NO_STATUS, took);
+        };
+        service.answered(call, answer.status, took);
+        let length = answer.body_or_empty().len();
+        service.received.fetch_add(length as u64, Relaxed);
+        if let Some(clock) = answer.date {
+            service.clock_said(clock);
+        }
+    }
+
     fn try_once<T>(
         &self,
         request: &ServiceRequest,
@@ -377,6 +406,7 @@ impl ServiceClient {
             body_limit: limit,
             error_body_limit: ERROR_BODY_LIMIT,
         });
+        self.count(request.call, &answer, sent.elapsed());
         let answer = answer.map_err(no_answer)?;
         if patience.is_polling() {
             self.latencies.count(sent.elapsed());

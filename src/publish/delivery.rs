@@ -1,4 +1,5 @@
 use std::fmt::Display;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use crossbeam_channel::{Sender, bounded};
 use super::Publisher;
 use super::delivery_state::SharedDeliveryState;
 use super::worker::DeliveryWorker;
+use crate::metrics::Counters;
 use crate::stop::Stop;
 use crate::store::PublisherState;
 
@@ -35,6 +37,7 @@ impl Delivery {
         mut publisher: Box<dyn Publisher>,
         store: PublisherState,
         stop: Stop,
+        counters: Arc<Counters>,
     ) -> Result<Delivery, String> {
         let name = store.name.clone();
         let failed = |error: &dyn Display| format!("publisher \"{name}\": {error}");
@@ -48,7 +51,9 @@ impl Delivery {
         let progress = store.progress().map_err(|error| failed(&error))?;
         let state = SharedDeliveryState::new(progress.replay.unwrap_or(progress.offset));
         let (wake, woken) = bounded(1);
-        let worker = DeliveryWorker::new(publisher, store, state.clone(), progress.sending);
+        counters.delivered.add(name.clone(), 0);
+        let (shared, sending) = (state.clone(), progress.sending);
+        let worker = DeliveryWorker::new(publisher, store, shared, sending, counters);
         let thread = thread::Builder::new()
             .name(format!("deliver-{name}"))
             .spawn(move || worker.run(&woken, &stop))

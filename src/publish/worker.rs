@@ -5,6 +5,7 @@
 //! next batches are halves of it, until one change is left. That one is quarantined.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
@@ -14,6 +15,7 @@ use super::flapping::{FailureLine, Flapping};
 use super::{DeliveryError, Publisher};
 use crate::crash;
 use crate::health::Alarm;
+use crate::metrics::Counters;
 use crate::stop::Stop;
 use crate::store::{self, Change, Delivered, PublisherState};
 use crate::transport::Backoff;
@@ -45,6 +47,7 @@ pub(super) struct DeliveryWorker {
     /// The end of a refused batch of several changes: the target refuses at least one change up to here.
     suspect: Option<i64>,
     flapping: Flapping,
+    counters: Arc<Counters>,
 }
 
 impl DeliveryWorker {
@@ -54,6 +57,7 @@ impl DeliveryWorker {
         store: PublisherState,
         state: SharedDeliveryState,
         sending: Option<i64>,
+        counters: Arc<Counters>,
     ) -> DeliveryWorker {
         DeliveryWorker {
             most: publisher.most_changes(),
@@ -64,6 +68,7 @@ impl DeliveryWorker {
             sending,
             suspect: None,
             flapping: Flapping::default(),
+            counters,
         }
     }
 
@@ -195,6 +200,7 @@ impl DeliveryWorker {
             self.store.settle(seq, &delivered)?;
             match delivered.refused.first() {
                 None => {
+                    self.count_delivered(1);
                     log::info!(
                         "publisher \"{name}\": seq {seq} is settled; the target had refused it"
                     );
@@ -235,6 +241,7 @@ impl DeliveryWorker {
         match self.publisher.deliver(&self.store, changes) {
             Ok(delivered) => {
                 self.advance(last, &delivered)?;
+                self.count_delivered(changes.len() - delivered.refused.len());
                 self.most = self.publisher.most_changes().min(self.most * 2);
                 Ok(())
             }
@@ -275,6 +282,11 @@ impl DeliveryWorker {
             );
         }
         Ok(())
+    }
+
+    fn count_delivered(&self, versions: usize) {
+        let name = self.store.name.clone();
+        self.counters.delivered.add(name, versions as u64);
     }
 
     fn set_offset(&mut self, offset: i64) {

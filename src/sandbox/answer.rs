@@ -26,6 +26,7 @@ impl Handler for Answers {
         Ok(Admission {
             patience: Duration::MAX,
             proven: self.is_authorised(head),
+            label: "",
         })
     }
 

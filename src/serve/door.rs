@@ -1,15 +1,17 @@
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::PATIENCE;
 use super::api::Api;
 use super::keys::{Keys, Opener};
 use super::observe::Operators;
-use super::routes::{ApiRoute, Route};
+use super::routes::{ApiRoute, NOTHING, Route};
 use super::wrong_keys::WrongKeys;
 use crate::api::escaped;
-use crate::http::{Admission, Handler, Request, RequestHead, Responder, Response};
+use crate::http::{Admission, Handler, Request, RequestHead, Responder, Response, TurnedAway};
+use crate::metrics::Counters;
 
 /// For "poll now", if the client wants to wait for the end: a first import may take hours.
 const POLL_PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -26,6 +28,7 @@ pub(super) struct Door {
     /// None at the operators' own address.
     pub api: Option<Api>,
     pub operators: Arc<Operators>,
+    pub counters: Arc<Counters>,
 }
 
 /// Who is answered at an address.
@@ -63,6 +66,53 @@ impl OpenTo {
 impl Handler for Door {
     fn admit(&self, head: &RequestHead, peer: IpAddr) -> Result<Admission, Response> {
         let route = Route::of(&head.path, &head.query);
+        let label = route.as_ref().map_or(NOTHING, Route::label);
+        self.decide(head, peer, route)
+            .inspect_err(|answer| self.answered(label, answer.status()))
+    }
+
+    fn handle(&self, Request { head, body }: Request, responder: Responder) {
+        match (Route::of(&head.path, &head.query), &self.api) {
+            (Some(Route::Health), _) => self.operators.health(responder),
+            (Some(Route::Readiness), _) => responder.answer(self.operators.readiness()),
+            (Some(Route::Status), _) => responder.answer(self.operators.status()),
+            (Some(Route::Observe(route)), _) => {
+                responder.answer(self.operators.answer(&route, &head));
+            }
+            (Some(Route::Api(route)), Some(api)) => {
+                api.answer(route, &head.query, &body, responder);
+            }
+            // Never taken: such a request is not admitted. Dropping the responder answers 500.
+            (Some(Route::Api(_)), None) | (None, _) => drop(responder),
+        }
+    }
+
+    fn answered(&self, label: &'static str, status: u16) {
+        self.counters.answers.add((label, status), 1);
+    }
+
+    fn turned_away(&self, reason: TurnedAway) {
+        let reason = match reason {
+            TurnedAway::Limit => "limit",
+            TurnedAway::Malformed => "malformed",
+        };
+        self.counters.turned_away.add(reason, 1);
+    }
+
+    fn has_connections(&self, open: usize) {
+        let door = usize::from(self.api.is_none());
+        self.counters.connections[door].store(open as u64, Relaxed);
+    }
+}
+
+impl Door {
+    /// Decides about a request. An error is the answer.
+    fn decide(
+        &self,
+        head: &RequestHead,
+        peer: IpAddr,
+        route: Option<Route>,
+    ) -> Result<Admission, Response> {
         let opener = self.open_to.opener(route.as_ref())?;
         if let Some(opener) = opener {
             let is_for_browsers =
@@ -93,27 +143,10 @@ impl Handler for Door {
         Ok(Admission {
             patience,
             proven: opener.is_some(),
+            label: route.label(),
         })
     }
 
-    fn handle(&self, Request { head, body }: Request, responder: Responder) {
-        match (Route::of(&head.path, &head.query), &self.api) {
-            (Some(Route::Health), _) => self.operators.health(responder),
-            (Some(Route::Readiness), _) => responder.answer(self.operators.readiness()),
-            (Some(Route::Status), _) => responder.answer(self.operators.status()),
-            (Some(Route::Observe(route)), _) => {
-                responder.answer(self.operators.answer(&route, &head));
-            }
-            (Some(Route::Api(route)), Some(api)) => {
-                api.answer(route, &head.query, &body, responder);
-            }
-            // Never taken: such a request is not admitted. Dropping the responder answers 500.
-            (Some(Route::Api(_)), None) | (None, _) => drop(responder),
-        }
-    }
-}
-
-impl Door {
     /// The error is the answer, which needs a challenge.
     fn authorise(&self, head: &RequestHead, peer: IpAddr, opener: Opener) -> Result<(), Response> {
         let name = opener.name();
@@ -121,6 +154,7 @@ impl Door {
             Some(authorization) if self.keys.accept(authorization, opener) => Ok(()),
             Some(_) => {
                 self.wrong_keys.count(peer, opener);
+                self.counters.turned_away.add("key", 1);
                 let detail = format!(
                     "The Authorization header does not have the key that \"{name}\" sets. Send it as a Bearer token."
                 );

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use serde_json::json;
 
+use super::asked::Asked;
 use super::bounds::{Bounds, being_dated};
 use super::last_pages::LastPages;
 use super::list_error::{ListError, bad_request, not_ready};
@@ -25,6 +26,8 @@ pub(super) struct Lists {
     /// What Connectivity asks each list for.
     bounds: Bounds,
     last_pages: LastPages,
+    /// When Connectivity has asked for what.
+    asked: Asked,
 }
 
 impl Lists {
@@ -35,6 +38,7 @@ impl Lists {
             state_directory,
             idle: Mutex::default(),
             last_pages: LastPages::default(),
+            asked: Asked::default(),
         }
     }
 
@@ -50,6 +54,7 @@ impl Lists {
         let is_run = asked.names_order && !asked.newest_first && !asked.by_creation;
         self.answer(|listing| {
             if is_run && asked.page == 1 {
+                self.asked.begin(listing, stream, selection.from);
                 self.bounds.check(listing, stream, selection.from)?;
             }
             let Some(page) = listing.page(stream, &selection, is_run && asked.page == 1)? else {
@@ -57,6 +62,8 @@ impl Lists {
             };
             if is_run {
                 self.bounds.show(listing, stream, &page.versions)?;
+                let last = page.versions.last().map(|version| version.stamp);
+                self.asked.given(listing, stream, last, page.last.is_none());
             }
             self.last_pages.note(stream, &selection, page.last);
             let lengths = page.versions.iter().map(|version| version.json.len() + 1);
@@ -76,6 +83,7 @@ impl Lists {
     /// The balances of an account. `ids` are the ids that the path may mean.
     pub fn balances(&self, ids: &[String]) -> Response {
         self.answer(|listing| {
+            self.asked.begin(listing, Stream::Balances, None);
             let mut listed_as = Vec::new();
             for id in ids {
                 listed_as.extend(listing.listed_as(id)?);

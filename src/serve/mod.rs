@@ -36,11 +36,13 @@
 //! | `observe` | what operators look at: status, metrics, pages |
 //! | `answers`, `list_error` | small answers |
 //! | `lists`, `last_pages` | accounts, balances, beneficiaries and transactions; where the next page begins |
+//! | `asked` | when Connectivity has asked for what |
 //! | `bounds` | whether Connectivity has read further than a list was shown |
 //! | `initiations` | payouts and transfers, journalled and forwarded |
 
 mod answers;
 mod api;
+mod asked;
 mod bounds;
 mod door;
 mod initiations;
@@ -59,8 +61,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use crate::api::Timestamp;
 use crate::http::{Limits, Server};
+use crate::metrics::Counters;
 use crate::poll::Ask;
 use crate::psp::ServiceClient;
 use crate::secret::AcceptedKeys;
@@ -72,6 +74,8 @@ use keys::Keys;
 use lists::Lists;
 use observe::{Operators, Pages};
 use wrong_keys::WrongKeys;
+
+pub use routes::ANSWERS;
 
 /// Formance gives up on an answer after 10 s. A 503 before that makes it ask again.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -123,6 +127,8 @@ pub struct Sources<'a> {
     pub client: Arc<ServiceClient>,
     /// The way to the main loop.
     pub ask: Sender<Ask>,
+    /// What is counted in this process.
+    pub counters: Arc<Counters>,
 }
 
 /// Why there is no listener.
@@ -170,9 +176,11 @@ impl Listener {
             lists: lists.clone(),
             ask: sources.ask.clone(),
             pages: pages(&sources, listen.is_some(), observe.as_ref()),
+            counters: sources.counters.clone(),
         });
         let door = |open_to, api| Door {
             open_to,
+            counters: sources.counters.clone(),
             keys: keys.clone(),
             wrong_keys: wrong_keys.clone(),
             api,
@@ -239,7 +247,7 @@ fn pages(sources: &Sources, is_listening: bool, observe: Option<&ObserveSettings
         polling_period: sources.polling_period,
         sweep_times: sources.sweep_times,
         is_listening,
-        started_at: Timestamp::now().second(),
+        started_at: sources.counters.started_at,
         shows_records: observe.is_some_and(|observe| observe.shows_records),
     }
 }

@@ -28,7 +28,48 @@ pub(super) enum ApiRoute {
     Sweep,
 }
 
+/// What is answered, as it is counted, and the status of its success.
+pub const ANSWERS: [(&str, u16); 16] = [
+    ("accounts", 200),
+    ("balances", 200),
+    ("beneficiaries", 200),
+    ("healthz", 200),
+    ("metrics", 200),
+    (NOTHING, 404),
+    ("page", 200),
+    ("payouts", 201),
+    ("poll", 200),
+    ("quarantine", 200),
+    ("readyz", 200),
+    ("status", 200),
+    ("style", 200),
+    ("sweep", 200),
+    ("transactions", 200),
+    ("transfers", 201),
+];
+
+/// What a path is counted as that leads nowhere.
+pub(super) const NOTHING: &str = "other";
+
 impl Route {
+    /// What its answer is counted as.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Route::Api(ApiRoute::List(stream)) => stream.name(),
+            Route::Api(ApiRoute::Balances(_)) => Stream::Balances.name(),
+            Route::Api(ApiRoute::Initiate(kind)) => kind.name(),
+            Route::Api(ApiRoute::Poll { .. }) => "poll",
+            Route::Api(ApiRoute::Sweep) => "sweep",
+            Route::Observe(ObserveRoute::Metrics) => "metrics",
+            Route::Observe(ObserveRoute::Page) => "page",
+            Route::Observe(ObserveRoute::Quarantine | ObserveRoute::Quarantined(_)) => "quarantine",
+            Route::Observe(ObserveRoute::Stylesheet) => "style",
+            Route::Status => "status",
+            Route::Health => "healthz",
+            Route::Readiness => "readyz",
+        }
+    }
+
     /// The route of a path, if there is one.
     pub fn of(path: &str, query: &str) -> Option<Route> {
         // Formance sends two slashes if the endpoint that it was given ends with one.

@@ -8,7 +8,8 @@ use rusqlite::{
 };
 
 use super::Error;
-use super::open_files::{FILE, OpenFiles};
+use super::open_files::{FILE, LOG, OpenFiles};
+use super::overview::Room;
 use super::schema::{APPLICATION, VERSION};
 
 /// How long a statement waits for another process's commit. A full batch takes tenths of a second; a disk that is
@@ -123,6 +124,16 @@ impl Database {
     /// Bytes that the file system has left for users other than root, if it says so.
     pub fn free_bytes(&self) -> Option<u64> {
         free_bytes(&self.file)
+    }
+
+    /// The room that the file takes.
+    pub fn room(&self) -> Room {
+        let size = |file: &Path| std::fs::metadata(file).map_or(0, |metadata| metadata.len());
+        Room {
+            file: size(&self.file),
+            log: size(&self.file.with_file_name(LOG)),
+            free: self.free_bytes(),
+        }
     }
 
     /// Checks that there is room for `times` as many bytes as the file has.

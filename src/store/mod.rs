@@ -38,6 +38,7 @@
 //! | `overview` | everything that `status` shows |
 
 mod adoption;
+mod asked;
 mod backup;
 mod change_log;
 mod columns;
@@ -86,6 +87,7 @@ mod verify_lists;
 mod witness;
 
 pub use adoption::BoundVerdict;
+pub use asked::{AskedLine, AskedRow};
 pub use backup::{backup, put_back};
 pub use change_log::{Change, ChangeLog};
 pub use commit::{Batch, MissingChanges, QuarantineBatch, Version};
@@ -97,12 +99,14 @@ pub use journal_row::DamagedInitiation;
 pub use listing::{Listing, Selection, ShownVersion};
 pub use memory::{Memory, MemoryChange};
 pub use open::{Identity, Store};
-pub use overview::{CursorLine, ListingLine, Overview, PublisherLine, Snapshot, StreamCount};
+pub use overview::{
+    CursorLine, ListingLine, ListsLine, Overview, PublisherLine, Snapshot, StreamCount,
+};
 pub use poll::{Latency, PollOutcome, PollRow};
 pub use publisher::{Delivered, PublisherState, Publishers};
 pub use quarantine::{Quarantine, QuarantineEntry, QuarantineKind, Quarantined};
 pub use quarantine_page::{QuarantineLine, QuarantineNumber, QuarantinePage};
-pub use quirks::{FARTHEST_SHIFT, HiddenRecord, LargerPages, Quirk, Quirks};
+pub use quirks::{FARTHEST_SHIFT, HiddenRecord, LargerPages, QUIRK_IDS, Quirk, Quirks};
 pub use records::StoredVersion;
 pub use refusal::TargetRefusal;
 pub use restored::Restored;

@@ -3,8 +3,9 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde::Serialize;
 
+use super::asked::{self, AskedLine};
 use super::columns::AsJson;
-use super::database::{Database, all};
+use super::database::{Database, all, optional};
 use super::identity::state_id;
 use super::initiation::{self, InitiationState};
 use super::relatives::{RelativesLine, relatives};
@@ -12,7 +13,7 @@ use super::seq::last_seq;
 use super::sweep_due::SweepTimes;
 use super::unknown_values::{self, UnknownValue};
 use super::unlisted::{self, UnlistedLine};
-use super::unsettled::{Unsettled, unsettled};
+use super::unsettled::{Unsettled, unsettled, unsettled_since};
 use super::{
     DamagedVersion, Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, counts,
     damage, open, poll, publisher, quarantine, restored, sweep, sweep_due,
@@ -69,8 +70,21 @@ pub struct StateLine {
     pub last_seq: i64,
     /// When it was found to have been put back from an older copy.
     pub restored_at: Option<Second>,
+    /// How often that was found.
+    pub restores: i64,
+    /// The room that it takes.
+    pub room: Room,
+}
+
+/// The room that a state takes, and what is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of the file.
+    pub file: u64,
+    /// Bytes of its write-ahead log.
+    pub log: u64,
     /// Bytes that the file system has left, if it says so.
-    pub free_bytes: Option<u64>,
+    pub free: Option<u64>,
 }
 
 /// How much of a stream is stored.
@@ -82,6 +96,8 @@ pub struct StreamCount {
     pub records: i64,
     /// Versions of them.
     pub versions: i64,
+    /// Records in quarantine.
+    pub quarantined: i64,
 }
 
 /// How far a stream has been read.
@@ -105,6 +121,8 @@ pub struct CursorLine {
 pub struct ListsLine {
     /// Those that it has asked for.
     pub asked: Vec<ListingLine>,
+    /// How far it has read each stream, in the order of [`Stream::ALL`].
+    pub read: Vec<AskedLine>,
     /// What they leave out, because Formance cannot take it.
     pub unlisted: Vec<UnlistedLine>,
     /// Transactions that relate to one that is not in the list.
@@ -136,6 +154,8 @@ pub struct InitiationsLine {
     pub counts: Vec<(InitiationState, i64)>,
     /// Those that an operator has to look at, the most urgent ones first, at most 20.
     pub unsettled: Vec<Unsettled>,
+    /// When the service was asked for the first of them.
+    pub unsettled_since: Option<Second>,
 }
 
 /// The sweeps.
@@ -143,6 +163,8 @@ pub struct InitiationsLine {
 pub struct SweepsLine {
     /// The newest one, under way or ended.
     pub newest: Option<SweepRow>,
+    /// The newest one that has ended.
+    pub ended: Option<SweepRow>,
     /// When the next one is due; none while nothing is stored.
     pub due: Option<Second>,
 }
@@ -159,6 +181,9 @@ pub struct PublisherLine {
     pub offset: i64,
     /// Versions that it has not delivered yet.
     pub lag: i64,
+    /// When the first of them was read from the service.
+    #[serde(rename = "lagSince")]
+    pub lag_since: Option<Second>,
     /// When it last delivered, RFC 3339.
     #[serde(rename = "deliveredAt")]
     pub delivered_at: Option<String>,
@@ -189,17 +214,20 @@ impl Snapshot {
                 publishers: publishers(connection, state.last_seq)?,
                 lists: ListsLine {
                     asked: listings(connection)?,
+                    read: asked::lines(connection)?,
                     unlisted: unlisted::list(connection)?,
                     relatives: relatives(connection)?,
                 },
                 initiations: InitiationsLine {
                     counts: initiation::counts(connection)?,
                     unsettled: unsettled(connection, UNSETTLED)?,
+                    unsettled_since: unsettled_since(connection)?,
                 },
                 polls: poll::last(connection, polls)?,
                 last_good_poll: poll::last_good(connection)?,
                 sweeps: SweepsLine {
                     newest: sweep::newest(connection)?,
+                    ended: sweep::newest_ended(connection)?,
                     due: sweep_due::due(connection, times, Timestamp::now().second())?,
                 },
                 quarantined: quarantine::count(connection)?,
@@ -239,7 +267,8 @@ impl Snapshot {
                 identity,
                 last_seq: last_seq(connection)?,
                 restored_at: restored::last(connection)?.map(|restored| restored.noticed_at),
-                free_bytes: self.0.free_bytes(),
+                restores: restored::count(connection)?,
+                room: self.0.room(),
             }))
         })
     }
@@ -253,6 +282,7 @@ fn streams(connection: &Connection) -> rusqlite::Result<Vec<StreamCount>> {
             stream: stream.name(),
             records: counts::get(connection, &counts::RECORDS, stream)?,
             versions: counts::get(connection, &counts::VERSIONS, stream)?,
+            quarantined: counts::get(connection, &counts::QUARANTINED, stream)?,
         })
     };
     Stream::ALL.into_iter().map(count).collect()
@@ -276,14 +306,21 @@ fn cursors(connection: &Connection) -> rusqlite::Result<Vec<CursorLine>> {
 fn publishers(connection: &Connection, last_seq: i64) -> rusqlite::Result<Vec<PublisherLine>> {
     const PUBLISHERS: &str = "
         SELECT name, type, offset, delivered_at, error FROM publisher ORDER BY name";
+    const NEXT: &str = "SELECT observed_at FROM version WHERE seq > ?1 ORDER BY seq LIMIT 1";
     all(connection, PUBLISHERS, [], |row| {
         let (name, offset): (String, i64) = (row.get(0)?, row.get(2)?);
+        let lag = publisher::lag(connection, offset, last_seq)?;
+        let lag_since = match lag {
+            0 => None,
+            _ => optional(connection, NEXT, [offset], |row| row.get(0))?,
+        };
         Ok(PublisherLine {
             refused: counts::get(connection, &counts::REFUSALS, &name)?,
             name,
             kind: row.get(1)?,
             offset,
-            lag: publisher::lag(connection, offset, last_seq)?,
+            lag,
+            lag_since,
             delivered_at: row.get(3)?,
             error: row.get(4)?,
         })

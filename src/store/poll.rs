@@ -69,6 +69,14 @@ pub struct Latency {
 }
 
 impl PollOutcome {
+    /// Every outcome.
+    pub const ALL: [PollOutcome; 4] = [
+        PollOutcome::Complete,
+        PollOutcome::Partial,
+        PollOutcome::Failed,
+        PollOutcome::Interrupted,
+    ];
+
     /// Its name in the state and in `status`.
     pub fn name(self) -> &'static str {
         match self {
@@ -81,9 +89,9 @@ impl PollOutcome {
 
     /// The outcome of that [`name`](PollOutcome::name).
     pub fn from_name(name: &str) -> Option<PollOutcome> {
-        use PollOutcome::{Complete, Failed, Interrupted, Partial};
-        let outcomes = [Complete, Partial, Failed, Interrupted];
-        outcomes.into_iter().find(|outcome| outcome.name() == name)
+        PollOutcome::ALL
+            .into_iter()
+            .find(|outcome| outcome.name() == name)
     }
 }
 

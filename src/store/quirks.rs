@@ -8,6 +8,12 @@ use crate::api::{Second, escaped};
 /// more does not filter.
 pub const FARTHEST_SHIFT: u64 = 1 << 18;
 
+/// The id of every quirk.
+pub const QUIRK_IDS: [&str; 18] = [
+    "A6", "B5", "F1", "F10", "F2", "F3", "F4", "L1", "O1", "O2", "O3", "P1", "P2", "P3", "P6",
+    "P7", "P8", "P9",
+];
+
 /// How a service departs from the API or from what one would hope for, as its answers for one stream have shown.
 ///
 /// They are kept with the cursor, so that a poll does not have to find them out again, and dropped when the service
@@ -278,5 +284,49 @@ impl fmt::Display for Quirk {
             "the service {}: {} ({})",
             self.name, self.detail, self.id
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Timestamp;
+
+    #[test]
+    fn every_quirk_has_a_known_id() {
+        let now = Some(Timestamp::EPOCH.second());
+        let all = Quirks {
+            caps_page_size_at: Some(1),
+            refuses_pages_above: Some(1),
+            unsorted_since: now,
+            unstable_since: now,
+            ignores_page: true,
+            filters_late_by: 1,
+            filters_early_by: 1,
+            hides: Some(HiddenRecord {
+                id: String::new(),
+                dated: Timestamp::EPOCH.second(),
+            }),
+            paging: PagingQuirks {
+                counts_from_zero: true,
+                refuses_past: Some(1),
+                refuses_past_end: true,
+                null_pages: true,
+                endless_since: now,
+                larger_pages: None,
+            },
+            replicas_disagree_at: now,
+            redirects: true,
+            incomplete: Some(String::new()),
+        };
+        let others = Quirks {
+            filters_late_by: 2,
+            filters_early_by: FARTHEST_SHIFT + 1,
+            ..Quirks::default()
+        };
+        let described = all.describe().into_iter().chain(others.describe());
+        let mut ids: Vec<&str> = described.map(|quirk| quirk.id).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, QUIRK_IDS);
     }
 }

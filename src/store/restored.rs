@@ -146,6 +146,11 @@ pub(super) fn settle(
     Ok(())
 }
 
+/// How often the state was put back.
+pub(super) fn count(connection: &Connection) -> rusqlite::Result<i64> {
+    value(connection, "SELECT count(*) FROM restored", [])
+}
+
 /// When the state was last put back; none if it never was.
 pub(super) fn last(connection: &Connection) -> rusqlite::Result<Option<Restored>> {
     const LAST: &str =

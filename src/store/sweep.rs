@@ -237,6 +237,14 @@ pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Option<SweepRo
     optional(connection, &sql, [], read)
 }
 
+/// The newest sweep of a state that has ended.
+pub(super) fn newest_ended(connection: &Connection) -> rusqlite::Result<Option<SweepRow>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM sweep WHERE ended_at IS NOT NULL ORDER BY number DESC LIMIT 1"
+    );
+    optional(connection, &sql, [], read)
+}
+
 /// What the last sweep decides on that has read the transactions to their end.
 pub(super) fn last_reach(connection: &Connection) -> rusqlite::Result<Option<ReadingReach>> {
     let sql = format!("SELECT {COLUMNS} FROM sweep ORDER BY number DESC");

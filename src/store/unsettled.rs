@@ -3,11 +3,11 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::database::{Database, all, execute, limit};
+use super::database::{Database, all, execute, limit, optional};
 use super::initiation::{InitiationOutcome, InitiationState, key_with};
 use super::journal_row::{KnownInitiation, is_intact, known, remains, seal};
 use super::{Error, journal_copy, open};
-use crate::api::{Initiation, InitiationRequest, Timestamp, escaped};
+use crate::api::{Initiation, InitiationRequest, Second, Timestamp, escaped};
 
 /// An initiation that an operator has to look at: it is not settled, or the service has made something else than was
 /// asked for.
@@ -179,6 +179,14 @@ fn objection(
         id: id.clone(),
         key: other,
     }))
+}
+
+/// When the service was asked for the first initiation that an operator has to look at.
+pub(super) fn unsettled_since(connection: &Connection) -> rusqlite::Result<Option<Second>> {
+    const SINCE: &str = "
+        SELECT asked_at FROM initiation WHERE state NOT IN ('made', 'refused') OR remark IS NOT NULL
+        ORDER BY asked_at LIMIT 1";
+    optional(connection, SINCE, [], |row| row.get(0))
 }
 
 /// The initiations that an operator has to look at, at most `most` of them: first those whose outcome is unknown, then

@@ -167,6 +167,23 @@ impl Listening {
     }
 }
 
+/// Gets a path of that address: status, content type and text.
+pub fn text_at(url: &str, path: &str, authorization: &str) -> (u16, String, String) {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build()
+        .into();
+    let asked = agent
+        .get(format!("{url}{path}"))
+        .header("Authorization", authorization);
+    let mut answer = asked.call().unwrap();
+    let kind = answer.headers().get("content-type");
+    let kind = kind.map_or("", |kind| kind.to_str().unwrap()).to_owned();
+    let text = answer.body_mut().read_to_string().unwrap();
+    (answer.status().as_u16(), kind, text)
+}
+
 /// Asks that address: status, headers and body. The body is null if it is not JSON.
 pub fn ask(
     url: &str,

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 pub use copies::{STATE_FILE, StateCopy};
-pub use listening::{LISTEN_KEY, Listening, OBSERVE_KEY, ask};
+pub use listening::{LISTEN_KEY, Listening, OBSERVE_KEY, ask, text_at};
 pub use manners::{Manners, Reply};
 pub use psp::{FakePsp, at_second, transaction};
 pub use receiver::{Batch, Receiver, TARGET_KEY, TARGET_TOKEN};

@@ -55,6 +55,7 @@ impl Handler for Script {
         Ok(Admission {
             patience: patience.map_or(LONG, Duration::from_millis),
             proven: head.authorization.as_deref() == Some("Bearer key"),
+            label: "",
         })
     }
 

@@ -3,6 +3,7 @@
 //! The `observeKey` opens these routes and no other. They are at `listen`, or at an address of their own, so that the proxy
 //! that Connectivity comes through does not have them.
 
+mod metrics;
 mod pages;
 
 use std::sync::Arc;
@@ -15,8 +16,10 @@ use super::keys::Keys;
 use super::lists::Lists;
 use super::wrong_keys::WrongKeys;
 use crate::http::{RequestHead, Responder, Response};
+use crate::metrics::{CONTENT_TYPE, Counters};
 use crate::poll::Ask;
 use crate::status;
+use crate::store;
 
 pub(super) use pages::Pages;
 
@@ -41,6 +44,7 @@ pub(super) struct Operators {
     pub lists: Arc<Lists>,
     pub ask: Sender<Ask>,
     pub pages: Pages,
+    pub counters: Arc<Counters>,
 }
 
 impl ObserveRoute {
@@ -67,9 +71,7 @@ impl Operators {
     /// Answers a request.
     pub fn answer(&self, route: &ObserveRoute, head: &RequestHead) -> Response {
         match route {
-            ObserveRoute::Metrics => {
-                Response::error(404, "Not Found", "There is nothing here yet.")
-            }
+            ObserveRoute::Metrics => self.metrics(),
             ObserveRoute::Page => self.pages.overview(&head.query),
             ObserveRoute::Quarantine => self.pages.quarantine(&head.query),
             ObserveRoute::Quarantined(number) => self.pages.quarantined(number),
@@ -91,18 +93,30 @@ impl Operators {
 
     /// What the command `status` shows, and what it cannot know.
     pub fn status(&self) -> Response {
+        let [listen, observe] = self.keys.in_json();
+        let answered = self.pages.status(status::POLLS).map(|status| {
+            let mut status = status.in_json();
+            status["listener"] = json!({
+                "keys": listen,
+                "observeKeys": observe,
+                "wrongKeys": self.wrong_keys.total(),
+            });
+            json_of(&status)
+        });
+        answered.unwrap_or_else(|error| unavailable(&error))
+    }
+
+    fn metrics(&self) -> Response {
         match self.pages.status(status::POLLS) {
             Ok(status) => {
-                let [listen, observe] = self.keys.in_json();
-                let mut status = status.in_json();
-                status["listener"] = json!({
-                    "keys": listen,
-                    "observeKeys": observe,
-                    "wrongKeys": self.wrong_keys.total(),
-                });
-                json_of(&status)
+                let text = metrics::text(self, &status);
+                Response::new(200, CONTENT_TYPE, text.into_bytes())
             }
-            Err(error) => Response::error(503, "State Unavailable", &error.to_string()),
+            Err(error) => unavailable(&error),
         }
     }
+}
+
+fn unavailable(error: &store::Error) -> Response {
+    Response::error(503, "State Unavailable", &error.to_string())
 }

@@ -1,0 +1,141 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::{CounterSet, Histogram};
+use crate::api::{Initiation, Second, Stream, Timestamp};
+
+/// The status of a request that got no answer.
+pub const NO_STATUS: u16 = 0;
+
+/// How a poll ends that the state did not let come to its end.
+const ABORTED: &str = "aborted";
+
+/// Everything that is counted in memory since the start. Those who count share it.
+#[derive(Debug)]
+pub struct Counters {
+    /// When counting began.
+    pub started_at: Second,
+    /// What the main loop counts.
+    pub polls: PollCounters,
+    /// What the client of the service counts.
+    pub service: ServiceCounters,
+    /// Versions that each publisher has delivered, by its name.
+    pub delivered: CounterSet<String>,
+    /// Answers of the listener, by route and status.
+    pub answers: CounterSet<(&'static str, u16)>,
+    /// Requests and connections that the listener has turned away, by reason.
+    pub turned_away: CounterSet<&'static str>,
+    /// Connections that are open: at the address of Connectivity, and at that of operators.
+    pub connections: [AtomicU64; 2],
+}
+
+/// What the main loop counts.
+#[derive(Debug)]
+pub struct PollCounters {
+    /// Polls, by outcome.
+    pub ended: CounterSet<&'static str>,
+    /// Whether one is under way.
+    pub is_running: AtomicBool,
+    /// How long they took in all. Microseconds.
+    pub took: AtomicU64,
+    /// How long the last one took. Microseconds.
+    pub last_took: AtomicU64,
+    /// Records that sweeps have found and no poll had.
+    pub missed: AtomicI64,
+}
+
+/// What the client of the service counts. A call is a stream, or payouts or transfers.
+#[derive(Debug)]
+pub struct ServiceCounters {
+    /// Requests, by call and status.
+    pub requests: CounterSet<(&'static str, u16)>,
+    /// How long they took, by call.
+    pub took: BTreeMap<&'static str, Histogram>,
+    /// How many of them repeated one that had failed, by call.
+    pub retries: CounterSet<&'static str>,
+    /// Bytes of answers' bodies, decompressed.
+    pub received: AtomicU64,
+    /// How far the service's clock is ahead of ours, as its last answer said. Seconds.
+    pub clock_offset: AtomicI64,
+}
+
+impl Counters {
+    /// Everything is 0. `answered`: the routes of the listener, each with the status of its success.
+    pub fn new(
+        answered: impl IntoIterator<Item = (&'static str, u16)>,
+        outcomes: &[&'static str],
+    ) -> Counters {
+        Counters {
+            started_at: Timestamp::now().second(),
+            polls: PollCounters {
+                ended: CounterSet::of(outcomes.iter().copied().chain([ABORTED])),
+                is_running: AtomicBool::default(),
+                took: AtomicU64::default(),
+                last_took: AtomicU64::default(),
+                missed: AtomicI64::default(),
+            },
+            service: ServiceCounters::new(),
+            delivered: CounterSet::default(),
+            answers: CounterSet::of(answered),
+            turned_away: CounterSet::of(["key", "limit", "malformed"]),
+            connections: Default::default(),
+        }
+    }
+}
+
+impl PollCounters {
+    /// A poll begins.
+    pub fn begun(&self) {
+        self.is_running.store(true, Relaxed);
+    }
+
+    /// A poll has ended with that outcome.
+    pub fn ended(&self, outcome: &'static str, took: Duration) {
+        let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.took.fetch_add(microseconds, Relaxed);
+        self.last_took.store(microseconds, Relaxed);
+        self.ended.add(outcome, 1);
+        self.is_running.store(false, Relaxed);
+    }
+
+    /// The poll that runs has been aborted, if one runs.
+    pub fn aborted(&self) {
+        if self.is_running.swap(false, Relaxed) {
+            self.ended.add(ABORTED, 1);
+        }
+    }
+}
+
+impl ServiceCounters {
+    fn new() -> ServiceCounters {
+        let reads = Stream::ALL.map(|stream| (stream.name(), 200));
+        let writes = Initiation::ALL.map(|kind| (kind.name(), 201));
+        let calls: Vec<_> = reads.into_iter().chain(writes).collect();
+        let names = || calls.iter().map(|(name, _)| *name);
+        let unanswered = names().map(|name| (name, NO_STATUS));
+        ServiceCounters {
+            requests: CounterSet::of(calls.iter().copied().chain(unanswered)),
+            took: names().map(|name| (name, Histogram::default())).collect(),
+            retries: CounterSet::of(names()),
+            received: AtomicU64::default(),
+            clock_offset: AtomicI64::default(),
+        }
+    }
+
+    /// Counts a request and how long it took. `status`: [`NO_STATUS`] if it got no answer.
+    pub fn answered(&self, call: &'static str, status: u16, took: Duration) {
+        self.requests.add((call, status), 1);
+        if let Some(histogram) = self.took.get(call) {
+            histogram.observe(took);
+        }
+    }
+
+    /// Notes what the service's clock said just now.
+    pub fn clock_said(&self, clock: Timestamp) {
+        // Both in whole seconds: an answer has no finer date.
+        let seconds = |time: Timestamp| time.second().start().nanoseconds() / 1_000_000_000;
+        let offset = seconds(clock) - seconds(Timestamp::now());
+        self.clock_offset.store(offset, Relaxed);
+    }
+}
