@@ -61,18 +61,7 @@ pub(super) fn run(options: &DemoOptions) -> Result<Exit, CommandError> {
     let started = Instant::now();
     let mut totals = Totals::default();
     let mut connector = Connector::assemble(config, publishers, stop.clone(), &mut totals)?;
-    if let Some(address) = connector.listens_on() {
-        say(&format!(
-            "Connectivity can poll the connector. So can you:\n  curl -H 'Authorization: Bearer {listen_key}' \
-            http://{address}/transactions\n"
-        ));
-    }
-    if let Some(address) = connector.observed_on() {
-        say(&format!(
-            "A browser shows its status page. If it asks, give any user and the password {observe_key}:\n  \
-            http://demo:{observe_key}@{address}/?refresh=5\n"
-        ));
-    }
+    say_where(&connector, &listen_key, &observe_key);
     if let Some(duration) = options.duration {
         let stop = stop.clone();
         thread::spawn(move || {
@@ -91,6 +80,22 @@ pub(super) fn run(options: &DemoOptions) -> Result<Exit, CommandError> {
     } else {
         Exit::Failed
     })
+}
+
+/// Says where the connector answers, and with which keys.
+fn say_where(connector: &Connector, listen_key: &str, observe_key: &str) {
+    if let Some(address) = connector.listens_on() {
+        say(&format!(
+            "Connectivity can poll the connector. So can you:\n  curl -H 'Authorization: Bearer {listen_key}' \
+            http://{address}/transactions\n"
+        ));
+    }
+    if let Some(address) = connector.observed_on() {
+        say(&format!(
+            "A browser shows its status page. If it asks, give any user and the password {observe_key}:\n  \
+            http://demo:{observe_key}@{address}/?refresh=5\n"
+        ));
+    }
 }
 
 fn say(line: &str) {
