@@ -44,6 +44,7 @@ mod list_ends;
 mod listener;
 mod manual;
 mod metrics;
+mod monitoring;
 mod ndjson;
 mod observe;
 mod once;

@@ -18,7 +18,7 @@ use crate::support::{
 };
 
 /// The names, with the type and the labels of each.
-const NAMES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/metrics.txt");
+pub const NAMES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/metrics.txt");
 
 /// What the metrics say at one moment: the value of each series.
 type Scrape = BTreeMap<String, f64>;

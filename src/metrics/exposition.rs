@@ -42,7 +42,7 @@ impl Exposition {
         self
     }
 
-    /// A sample without labels.
+    /// A sample without labels. NaN is what is not known.
     pub fn value(&mut self, value: impl Number) {
         self.sample(&[], value);
     }

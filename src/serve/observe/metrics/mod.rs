@@ -102,7 +102,8 @@ fn state(text: &mut Exposition, status: &Status) {
         Gauge,
         "What the disk of the state has left.",
     )
-    .value(state.room.free.unwrap_or(0));
+    // 0 would be an alarm.
+    .value(state.room.free.map_or(f64::NAN, |bytes| bytes as f64));
     text.metric(
         "state_restores_total",
         Counter,
