@@ -33,7 +33,7 @@ mod words;
 
 use std::time::Duration;
 
-use crate::api::{Second, Stream};
+use crate::api::Second;
 use crate::status::Status;
 
 pub use overview::overview;
@@ -50,8 +50,6 @@ pub struct Model {
     pub status: Status,
     /// Whether Connectivity can poll the connector.
     pub is_listening: bool,
-    /// What Connectivity reads of each list.
-    pub lists: Vec<ReadList>,
     /// Now.
     pub now: Second,
     /// When this process began.
@@ -60,21 +58,4 @@ pub struct Model {
     pub polling_period: Duration,
     /// After how many seconds the browser asks again, if it does.
     pub refresh: Option<u64>,
-}
-
-/// What Connectivity reads of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadList {
-    /// The list.
-    pub stream: Stream,
-    /// When it last asked; none if it has not since this process began.
-    pub asked_at: Option<Second>,
-    /// The second from which it last asked; none if it asked for the whole list.
-    pub bound: Option<Second>,
-    /// Versions that it has not read.
-    pub unread: i64,
-    /// When the oldest of them was committed.
-    pub oldest_unread: Option<Second>,
-    /// When it is next expected to ask, if its last requests tell.
-    pub expected_at: Option<Second>,
 }

@@ -1,18 +1,17 @@
+use super::Model;
 use super::frame::{aside, notes, section, text};
 use super::html::Element;
 use super::table::Column::{Name, Numbers, Words};
 use super::table::Table;
-use super::words::{ago, count, counted};
-use super::{Model, ReadList};
-use crate::api::Second;
-use crate::store::{ListingLine, Overview};
+use super::words::{ago, count, counted, date};
+use crate::api::{Second, Stream};
+use crate::store::{AskedLine, ListingLine, Overview};
 
 /// What Connectivity reads, and what it does not get.
 pub(super) fn reading(model: &Model) -> Element {
-    let Model { lists, now, .. } = model;
     let overview = &model.status.overview;
     let content = if model.is_listening {
-        table(lists, *now)
+        table(&overview.lists.read, model.now)
     } else {
         aside("No listener is configured, so Connectivity cannot poll this connector.")
     };
@@ -26,7 +25,7 @@ pub(super) fn reading(model: &Model) -> Element {
     )
 }
 
-fn table(lists: &[ReadList], now: Second) -> Element {
+fn table(lists: &[AskedLine], now: Second) -> Element {
     let columns = [
         Name("List"),
         Words("Last asked"),
@@ -37,21 +36,31 @@ fn table(lists: &[ReadList], now: Second) -> Element {
     ];
     let mut table = Table::new(&columns);
     for list in lists {
-        let moment = |moment: Option<Second>, otherwise| {
-            moment.map_or(text(otherwise), |moment| ago(moment, now))
+        let (is_balances, asked) = (list.stream == Stream::Balances, list.asked.as_ref());
+        let none = || text("\u{2013}");
+        let from = match asked.map(|asked| asked.from) {
+            _ if is_balances => none(),
+            None => none(),
+            Some(None) => text("the beginning"),
+            Some(Some(from)) => date(from),
         };
-        let from = match (list.asked_at, list.bound) {
-            (None, _) => text("\u{2013}"),
-            (Some(_), None) => text("the beginning"),
-            (Some(_), Some(bound)) => text(bound),
+        let unread = if is_balances {
+            none()
+        } else {
+            text(count(list.unread))
         };
+        let expected = asked.map(|asked| asked.expected_at());
         table.row([
             text(list.stream),
-            moment(list.asked_at, "not since the start"),
+            asked.map_or(text("never"), |asked| ago(asked.at, now)),
             from,
-            text(count(list.unread)),
-            moment(list.oldest_unread, "\u{2013}"),
-            list.expected_at.map_or(text("not known"), text),
+            unread,
+            list.unread_since.map_or_else(none, |since| ago(since, now)),
+            match expected {
+                None => none(),
+                Some(None) => text("not known yet"),
+                Some(Some(expected)) => date(expected),
+            },
         ]);
     }
     table.captioned("What Formance has asked this connector for")

@@ -1,5 +1,5 @@
+use super::Model;
 use super::words::{counted, second, set_aside, span};
-use super::{Model, ReadList};
 use crate::api::Second;
 use crate::store::{Overview, PollOutcome};
 
@@ -13,6 +13,9 @@ pub(super) struct Verdict {
     /// The rest of it.
     pub detail: String,
 }
+
+/// Formance asks every 30 minutes unless it is configured otherwise. Seconds.
+const SILENCE: u64 = 65 * 60;
 
 /// How a connector looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +56,8 @@ pub(super) fn verdict(model: &Model) -> Verdict {
         0 => match last.and_then(|poll| poll.outcome) {
             None => (Tone::Unsettled, "Waiting for the first poll".to_owned()),
             Some(PollOutcome::Failed) => (Tone::Unsettled, "The last poll failed".to_owned()),
-            Some(_) => match set_aside(overview.quarantined, refused(overview)) {
-                Some(aside) => (Tone::Unsettled, format!("Well, but for {aside}")),
+            Some(_) => match reservation(model) {
+                Some(reservation) => (Tone::Unsettled, reservation),
                 None => (Tone::Good, "All well".to_owned()),
             },
         },
@@ -63,7 +66,7 @@ pub(super) fn verdict(model: &Model) -> Verdict {
     };
     let detail = [
         poll(overview, model.now),
-        connectivity(&model.lists, model.now),
+        connectivity(model),
         delivery(overview),
     ];
     Verdict {
@@ -71,6 +74,23 @@ pub(super) fn verdict(model: &Model) -> Verdict {
         headline,
         detail: detail.into_iter().flatten().collect::<Vec<_>>().join(", "),
     }
+}
+
+/// What keeps a connector without an alarm from being well.
+fn reservation(model: &Model) -> Option<String> {
+    let overview = &model.status.overview;
+    let read = overview.lists.read.iter();
+    let asked = read.filter_map(|list| list.asked.as_ref());
+    let newest = asked.max_by_key(|asked| asked.at).filter(|asked| {
+        let patience = SILENCE.max(2 * asked.period().unwrap_or(0));
+        model.is_listening && model.now.since(asked.at) > patience
+    });
+    if let Some(asked) = newest {
+        let silence = span(model.now.since(asked.at));
+        return Some(format!("Formance has not asked for {silence}"));
+    }
+    let aside = set_aside(overview.quarantined, refused(overview));
+    aside.map(|aside| format!("Well, but for {aside}"))
 }
 
 /// How many versions targets refuse.
@@ -92,12 +112,12 @@ fn poll(overview: &Overview, now: Second) -> Option<String> {
 }
 
 /// When Connectivity last asked; none if it cannot, because there is no listener.
-fn connectivity(lists: &[ReadList], now: Second) -> Option<String> {
-    lists.first()?;
-    let asked = lists.iter().filter_map(|list| list.asked_at).max();
-    Some(match asked {
-        Some(asked) => format!("Formance asked {} ago", span(now.since(asked))),
-        None => "Formance has not asked since the start".to_owned(),
+fn connectivity(model: &Model) -> Option<String> {
+    let asked = model.status.overview.lists.read.iter();
+    let asked = asked.filter_map(|list| Some(list.asked.as_ref()?.at)).max();
+    model.is_listening.then(|| match asked {
+        Some(asked) => format!("Formance asked {} ago", span(model.now.since(asked))),
+        None => "Formance has never asked".to_owned(),
     })
 }
 

@@ -65,6 +65,38 @@ fn the_page_of_a_failing_service_says_since_when_and_what_helps() {
     page.has("<li>Poll 2, <time");
 }
 
+/// The alarm that nobody else can give.
+#[test]
+fn the_page_says_when_formance_no_longer_asks() {
+    let psp = FakePsp::with_a_bank();
+    let observed = Observed::start(psp, json!({}));
+    observed.listening.wait_for_line("poll 1 complete");
+    observed.page("/").has("Formance has never asked");
+    let list = "/transactions?page=1&pageSize=1000&sort=updatedAt:asc";
+    let (status, _) = observed.listening.get(list);
+    assert_eq!(status, 200);
+    let page = observed.page("/");
+    page.has("<strong>All well</strong>: ");
+    page.has(" ago, Formance asked ");
+    assert!(!page.text.contains("data-title=\"Unread\" class=\"n\">7"));
+    for number in 0..7 {
+        let id = format!("new-{number}");
+        observed.psp.add_transaction(&id, "2024-03-01T00:00:00Z");
+    }
+    observed.listening.poll();
+    observed
+        .page("/")
+        .has("data-title=\"Unread\" class=\"n\">7");
+    let state = observed.listening.place.state().join("state.sqlite3");
+    let state = rusqlite::Connection::open(state).unwrap();
+    let ages = "
+        UPDATE state SET value = json_set(value, '$.at', '2024-03-01T00:00:00Z') WHERE key LIKE 'asked:%'";
+    state.execute_batch(ages).unwrap();
+    let page = observed.page("/");
+    page.has("<strong>Formance has not asked for ");
+    assert!(!page.text.contains("All well"), "{}", page.text);
+}
+
 #[test]
 fn a_poll_that_fails_once_is_not_called_well() {
     let psp = FakePsp::with_a_bank();

@@ -61,7 +61,6 @@ impl Pages {
             page::overview(&Model {
                 status,
                 is_listening: self.is_listening,
-                lists: Vec::new(),
                 now,
                 started_at: self.started_at,
                 polling_period: self.polling_period,
