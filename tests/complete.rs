@@ -107,6 +107,35 @@ fn balances_are_asked_of_every_known_account_in_every_poll_and_of_new_ones_at_on
 }
 
 #[test]
+fn balances_are_asked_for_as_seldom_as_the_configuration_says() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({ "balancesPeriod": "24h" }));
+    let asked = || {
+        psp.forget_requests();
+        place.poll();
+        let is_for_balances = |path: &&String| path.ends_with("/balances");
+        psp.requests().iter().filter(is_for_balances).count()
+    };
+    // Until each has had an answer, they are asked for again.
+    psp.always("/accounts/acc-2/balances", Reply::status(500));
+    assert!(asked() > 2);
+    psp.heal();
+    assert_eq!([asked(), asked()], [2, 0]);
+    psp.add_account("acc-3", "2024-01-03T00:00:00Z");
+    assert_eq!(
+        [asked(), asked()],
+        [1, 0],
+        "a new account is asked for at once"
+    );
+    let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    let pass_a_day =
+        "UPDATE state SET value = '2024-01-01T00:00:00Z' WHERE key = 'balances_asked_at'";
+    assert_eq!(state.execute(pass_a_day, []).unwrap(), 1);
+    drop(state);
+    assert_eq!([asked(), asked()], [3, 0]);
+}
+
+#[test]
 fn a_future_date_does_not_move_the_cursor_beyond_the_present() {
     let psp = FakePsp::start();
     psp.add_transaction("now", "2024-01-01T00:00:00Z");

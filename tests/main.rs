@@ -38,6 +38,7 @@ mod figures;
 mod formance;
 mod init;
 mod isolated;
+mod keep;
 mod keys;
 mod larger_pages;
 mod list_ends;

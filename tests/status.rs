@@ -21,7 +21,7 @@ fn status_shows_streams_cursors_publishers_and_polls() {
     assert_eq!(status["lastSeq"], 255);
     assert_eq!(
         status["streams"][3],
-        json!({ "stream": "transactions", "records": 250, "versions": 250, "quarantined": 0 })
+        json!({ "stream": "transactions", "records": 250, "versions": 250, "dropped": 0, "quarantined": 0 })
     );
     assert_eq!(status["cursors"][2]["position"], "2024-02-01T00:01:40Z");
     assert_eq!(status["publishers"][0]["offset"], 255);

@@ -36,7 +36,7 @@ pub(super) struct Connector<'a> {
 impl<'a> Connector<'a> {
     /// Opens the state, starts delivery and the listener, and prepares polling, which `stop` ends.
     pub fn assemble(
-        config: Config,
+        mut config: Config,
         publishers: Vec<NamedPublisher>,
         stop: Stop,
         watch: &'a mut dyn Watch,
@@ -47,6 +47,8 @@ impl<'a> Connector<'a> {
         let store = Store::open(&config.state_directory, &config.identity)?;
         let outcomes = PollOutcome::ALL.map(PollOutcome::name);
         let counters = Arc::new(Counters::new(serve::ANSWERS, &outcomes));
+        let names = publishers.iter().map(|(name, _)| name.clone());
+        config.polling.retention.publishers = names.collect();
         let (delivery_stopper, delivery_stop) = Stop::new();
         let mut deliveries = Deliveries::default();
         for (name, publisher) in publishers {

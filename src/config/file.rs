@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::schema::{self, ConfigKey, Form, Schema, object};
 use super::text_file;
 use super::urls::{BaseUrl, Url};
-use super::values::{ConnectorName, Directory, Objects, Period, Rate, Span, Whole};
+use super::values::{ConnectorName, Directory, Kept, Objects, Period, Rate, Span, Whole};
 use crate::secret::Secret;
 use crate::transport::Proxy;
 
@@ -49,6 +49,12 @@ object! {
         "lookback" lookback: Span, default "1m";
         /// The time from the start of one sweep to the start of the next.
         "sweepPeriod" sweep_period: Period, default "24h";
+        /// The time between two polls that ask for the balances of every account. Those of a new account are asked for at
+        /// once.
+        "balancesPeriod" balances_period: Period, default "every poll";
+        /// How long balances are kept after others have taken their place. What a publisher has not delivered is kept
+        /// longer, and the newest balances of an account always.
+        "keepBalances" keep_balances: Kept, default "30d";
         /// A PEM file of the certificates to trust instead: of authorities, or of the server itself.
         "caFile" ca_file: PathBuf, default "Mozilla's roots";
         /// The URL of an HTTP proxy. The environment is not asked.

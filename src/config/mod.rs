@@ -26,12 +26,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api::escaped;
-use crate::store::SweepTimes;
+use crate::store::{Retention, SweepTimes};
 use crate::{poll, psp, serve, store, transport};
 use file::File;
 use secrets::SecretSource;
 use urls::BaseUrl;
-use values::{ConnectorName, Directory, Period, Rate, Span, Whole};
+use values::{ConnectorName, Directory, Kept, Period, Rate, Span, Whole};
 
 pub use file::{ENTRY_KEYS, FILE_KEYS};
 pub use schema::ConfigKey;
@@ -208,6 +208,8 @@ fn service(
     })
 }
 
+const KEPT_BALANCES: Option<Duration> = Some(Duration::from_secs(30 * 86_400));
+
 /// Records asked for on a page of a list that is known to be long, at most a batch. Their texts have about a megabyte.
 const LARGER_PAGE: u32 = 1_000;
 
@@ -234,6 +236,13 @@ fn polling(file: &File) -> poll::Settings {
         period: polling_period(file),
         share: polling_period(file),
         sweep_period: sweep_period(file),
+        balances_period: file
+            .balances_period
+            .map_or(Duration::ZERO, |Period(period)| period),
+        retention: Retention {
+            balances: file.keep_balances.map_or(KEPT_BALANCES, |Kept(kept)| kept),
+            publishers: Vec::new(),
+        },
     }
 }
 

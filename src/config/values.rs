@@ -164,6 +164,27 @@ impl Form for Period {
     }
 }
 
+/// For how long something is kept: a duration, also in days, or for ever.
+#[derive(Clone, Copy)]
+pub(super) struct Kept(pub Option<Duration>);
+
+impl Form for Kept {
+    const NAME: &'static str = "duration";
+
+    fn read(json: &str) -> Result<Kept, String> {
+        let written = text(json).unwrap_or_default();
+        let days = written.strip_suffix('d').and_then(|days| days.parse().ok());
+        match days {
+            _ if written == "forever" => Ok(Kept(None)),
+            Some(days @ 1..=3_660) => Ok(Kept(Some(Duration::from_secs(days * 86_400)))),
+            _ => match Period::read(json) {
+                Ok(Period(duration)) => Ok(Kept(Some(duration))),
+                Err(_) => Err("write \"30d\", \"12h\" or \"forever\"".to_owned()),
+            },
+        }
+    }
+}
+
 /// A list of objects, each as its text.
 pub(super) struct Objects(pub Vec<Box<RawValue>>);
 

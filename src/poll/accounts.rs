@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use super::{Settings, StoreResult};
+use crate::api::{Second, Timestamp};
 use crate::store::Store;
 
 /// Known accounts that are read from the store at once.
@@ -23,21 +24,27 @@ pub struct AccountQueue {
     failures: usize,
     /// After this many accounts in a row without an answer, the others will have none either.
     most_failures: usize,
+    /// When it began with the known accounts, if it is their turn and each one asked for so far had an answer.
+    began_at: Option<Second>,
 }
 
 impl AccountQueue {
-    /// Every account that is stored now. It begins where a poll has given up, so that accounts that always fail do not
-    /// hide the others.
+    /// Every account that is stored now, if it is their turn. It begins where a poll has given up, so that accounts that
+    /// always fail do not hide the others.
     pub fn new(store: &Store, settings: &Settings) -> StoreResult<AccountQueue> {
         let begin = store.first_balances()?;
+        let now = Timestamp::now().second();
+        let is_due = store.balances_are_due(settings.balances_period.as_secs(), now)?;
+        let known = [begin..=store.last_seq()?, 1..=begin - 1];
         Ok(AccountQueue {
             found: VecDeque::new(),
             known: VecDeque::new(),
-            unread: [begin..=store.last_seq()?, 1..=begin - 1].into(),
+            unread: known.into_iter().filter(|_| is_due).collect(),
             asked: 0,
             most_found: settings.batch_records,
             failures: 0,
             most_failures: 8.max(2 * settings.workers),
+            began_at: is_due.then_some(now),
         })
     }
 
@@ -84,6 +91,7 @@ impl AccountQueue {
     /// once.
     pub fn failed(&mut self) -> Option<String> {
         self.failures += 1;
+        self.began_at = None;
         if self.failures < self.most_failures {
             return None;
         }
@@ -96,6 +104,11 @@ impl AccountQueue {
                 self.failures
             )
         })
+    }
+
+    /// When the balances of every account were asked for, if the poll has ended and each had an answer.
+    pub fn asked_at(&self) -> Option<Second> {
+        self.began_at
     }
 
     /// The seq from which on the next poll is to begin, if this one has given up.

@@ -317,10 +317,12 @@ impl Cycle {
             )
             .collect();
         let ended_at = ended.then(|| Timestamp::now().second());
+        let is_complete = ended && self.tally.goes_on();
         let poll = self.report(client).row(ended_at);
         let batch = Batch {
             cursors: &moved,
             first_balances: self.accounts.given_up_at(),
+            balances_asked_at: self.accounts.asked_at().filter(|_| is_complete),
             poll: Some(&poll),
             ..Batch::default()
         };

@@ -361,6 +361,10 @@ impl<'a> Poller<'a> {
         report.log();
         let polls = &self.client.counters().polls;
         polls.ended(report.outcome.name(), report.elapsed);
+        let dropped = self.store.drop_superseded(&self.settings.retention)?;
+        if dropped > 0 {
+            log::debug!("{dropped} superseded balances were kept long enough and are dropped");
+        }
         self.alarms.check_silence(self.settings.period);
         self.alarms.check_room(self.store.free_bytes());
         self.watch.ended(&report);

@@ -79,7 +79,7 @@ mod workers;
 
 use std::time::Duration;
 
-use crate::store::{self, SweepTimes};
+use crate::store::{self, Retention, SweepTimes};
 use cursor::PageSizes;
 
 pub use crate::store::PollOutcome;
@@ -112,6 +112,10 @@ pub struct Settings {
     pub share: Duration,
     /// From the start of one sweep to the start of the next.
     pub sweep_period: Duration,
+    /// Between two polls that ask for the balances of every account.
+    pub balances_period: Duration,
+    /// What is kept of the change log.
+    pub retention: Retention,
 }
 
 impl Settings {

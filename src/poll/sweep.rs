@@ -58,19 +58,18 @@ impl Sweep {
 
     /// Goes on with the sweep that the state has under way, or begins one.
     pub fn take_up(store: &Store, settings: &Settings) -> StoreResult<Sweep> {
-        let page_size = settings.page_size;
+        let (page_size, now) = (settings.page_size, Timestamp::now().second());
         let mut row = match store.last_sweep()? {
             Some(row) if row.ended_at.is_none() => row,
             last => {
                 let number = last.map_or(1, |row| row.number + 1);
-                let by_date = store.sweeps_by_date(number)?;
-                SweepRow::new(number, Timestamp::now().second(), by_date)
+                SweepRow::new(number, now, store.sweeps_by_date(number)?)
             }
         };
         if !row.has_begun() {
             row.reach = Some(ReadingReach {
                 last_seq: store.last_seq()?,
-                settled_before: Timestamp::now().second().earlier(settings.lookback),
+                settled_before: now.earlier(settings.lookback),
             });
         }
         if row.place.page_size != page_size {
@@ -194,9 +193,8 @@ impl Sweep {
             self.row.seen += listed.page.length() as i64;
         }
         let time = AnswerTime::at(listed.clock.second());
-        let read = self
-            .reading
-            .take(store, &mut self.pending, listed, time, false)?;
+        let (reading, pending) = (&mut self.reading, &mut self.pending);
+        let read = reading.take(store, pending, listed, time, false)?;
         for unusable in read.quarantined {
             self.count_quarantined(unusable.id.as_deref(), &unusable.reason, &unusable.json);
         }
@@ -291,9 +289,9 @@ impl Sweep {
     }
 
     fn begin_by_number(&mut self, store: &mut Store) -> StoreResult<Option<SliceReport>> {
+        let stream = self.row.stream;
         log::info!(
-            "{}: the sweep begins the list again, by number: read by date, it is not what the contract says",
-            self.row.stream
+            "{stream}: read by date, the list is in doubt: the sweep begins the list again, by number"
         );
         self.commit(store)?;
         self.begin_list(store, false)?;
@@ -378,7 +376,7 @@ mod tests {
 
     use super::*;
     use crate::api::Page;
-    use crate::store::{Cursor, Identity};
+    use crate::store::{Cursor, Identity, Retention};
 
     const SETTINGS: Settings = Settings {
         page_size: 2,
@@ -390,6 +388,11 @@ mod tests {
         period: Duration::from_secs(60),
         share: Duration::from_secs(60),
         sweep_period: Duration::from_secs(3_600),
+        balances_period: Duration::ZERO,
+        retention: Retention {
+            balances: None,
+            publishers: Vec::new(),
+        },
     };
 
     /// What a poll does that reads the accounts up to that date.

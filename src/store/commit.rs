@@ -43,6 +43,8 @@ pub struct Batch<'a> {
     pub cursors: &'a [(Stream, Cursor)],
     /// The seq of the account with which the next poll begins to ask for balances, if this one has given up.
     pub first_balances: Option<i64>,
+    /// When this poll began to ask for the balances of every account, if it has all of them.
+    pub balances_asked_at: Option<Second>,
     /// The poll, as far as it has come.
     pub poll: Option<&'a PollRow>,
     /// The sweep, as far as it has come.
@@ -102,6 +104,9 @@ impl Store {
             }
             if let Some(seq) = batch.first_balances {
                 records::begin_balances_at(connection, seq)?;
+            }
+            if let Some(asked_at) = batch.balances_asked_at {
+                records::note_balances_asked(connection, asked_at)?;
             }
             if let Some(row) = batch.sweep {
                 crash::point();

@@ -22,6 +22,9 @@ pub(super) struct CountedRows {
 /// Versions, by stream.
 pub(super) const VERSIONS: CountedRows = CountedRows::of("version", "{}.stream");
 
+/// Versions that were dropped, by stream. No table has them any more.
+pub(super) const DROPPED: CountedRows = CountedRows::of("dropped", "{}.stream");
+
 /// Records, by stream.
 pub(super) const RECORDS: CountedRows = CountedRows::of("record", "{}.stream");
 

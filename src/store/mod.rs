@@ -18,6 +18,7 @@
 //! | `database`, `columns` | one connection and its errors; how values are kept in columns |
 //! | `commit` | the publish step of a poll |
 //! | `counts` | how many rows there are |
+//! | `keep` | what is dropped of the change log after some time |
 //! | `records`, `change_log` | what is stored of a record; the versions to deliver |
 //! | `older_balances` | balances that a lagging replica answers |
 //! | `cursor`, `quirks` | how far a stream has been read; how the service departs from the API |
@@ -52,6 +53,7 @@ mod identity;
 mod initiation;
 mod journal_copy;
 mod journal_row;
+mod keep;
 mod listing;
 mod memory;
 mod missing;
@@ -96,6 +98,7 @@ pub use damage::{DamagedVersion, Repair};
 pub use error::Error;
 pub use initiation::{Entry, InitiationOutcome, InitiationState, Journal};
 pub use journal_row::DamagedInitiation;
+pub use keep::Retention;
 pub use listing::{Listing, Selection, ShownVersion};
 pub use memory::{Memory, MemoryChange};
 pub use open::{Identity, Store};

@@ -96,6 +96,8 @@ pub struct StreamCount {
     pub records: i64,
     /// Versions of them.
     pub versions: i64,
+    /// Versions that were dropped, because they were kept long enough.
+    pub dropped: i64,
     /// Records in quarantine.
     pub quarantined: i64,
 }
@@ -282,6 +284,7 @@ fn streams(connection: &Connection) -> rusqlite::Result<Vec<StreamCount>> {
             stream: stream.name(),
             records: counts::get(connection, &counts::RECORDS, stream)?,
             versions: counts::get(connection, &counts::VERSIONS, stream)?,
+            dropped: counts::get(connection, &counts::DROPPED, stream)?,
             quarantined: counts::get(connection, &counts::QUARANTINED, stream)?,
         })
     };

@@ -2,9 +2,9 @@ use std::ops::RangeInclusive;
 
 use rusqlite::Connection;
 
-use super::database::{execute, limit, optional};
-use super::identity::state_value;
-use super::{Error, Store, counts, damage};
+use super::database::{limit, optional, value};
+use super::identity::{put_state_value, state_value};
+use super::{Error, Store, counts, damage, restored};
 use crate::api::{ContentHash, Record, Second, Stream, Timestamp, same_content};
 
 /// A record with more versions than this is not looked through to its first one: no payment has so many states.
@@ -43,9 +43,15 @@ const FIRST_BALANCES: &str = "first_balances";
 
 /// Notes that seq.
 pub(super) fn begin_balances_at(connection: &Connection, seq: i64) -> rusqlite::Result<()> {
-    const NOTE: &str = "
-        INSERT INTO state (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-    execute(connection, NOTE, (FIRST_BALANCES, seq.to_string()))
+    put_state_value(connection, FIRST_BALANCES, &seq.to_string())
+}
+
+/// The key of the state under which is noted when the balances of every account were last asked for, with success.
+const BALANCES_ASKED_AT: &str = "balances_asked_at";
+
+/// Notes when that was.
+pub(super) fn note_balances_asked(connection: &Connection, at: Second) -> rusqlite::Result<()> {
+    put_state_value(connection, BALANCES_ASKED_AT, &String::from(at))
 }
 
 impl StoredVersion {
@@ -131,6 +137,25 @@ impl Store {
             .database
             .run(doing, |connection| state_value(connection, FIRST_BALANCES))?;
         Ok(begin.and_then(|seq| seq.parse().ok()).unwrap_or(1))
+    }
+
+    /// Whether the balances of every account are to be asked for at `now`: they were last asked for `period` seconds ago, or
+    /// some of them cannot be shown.
+    pub fn balances_are_due(&self, period: u64, now: Second) -> Result<bool, Error> {
+        const DAMAGED: &str = "SELECT EXISTS (SELECT 1 FROM damaged WHERE stream = 'balances')";
+        self.database
+            .run("read when balances were asked for", |connection| {
+                let asked_at = state_value(connection, BALANCES_ASKED_AT)?;
+                let asked_at = asked_at.and_then(|at| Timestamp::parse(&at).ok());
+                let Some(asked_at) = asked_at.map(|at| at.second()) else {
+                    return Ok(true);
+                };
+                let restored_at = restored::last(connection)?.map(|restored| restored.noticed_at);
+                Ok(asked_at > now
+                    || asked_at.later(period) <= now
+                    || restored_at >= Some(asked_at)
+                    || value(connection, DAMAGED, [])?)
+            })
     }
 
     /// At most `most` accounts whose first version has one of these seqs, in the order of those: seq and id.

@@ -16,7 +16,7 @@ use super::database::{Database, all, value};
 use super::journal_row::{DamagedInitiation, is_intact};
 use super::seq::{last_seq, last_used_seq};
 use super::verify_lists::{LISTED, ListWalk, RESTORE, listed, missing};
-use super::{Error, QuarantineKind, Snapshot, SweepTimes, counts, cursor, damage};
+use super::{Error, QuarantineKind, Snapshot, SweepTimes, counts, cursor, damage, keep};
 use crate::api::{Second, Stream, Timestamp, escaped, read_record};
 use crate::formance::shown::ShownTransaction;
 
@@ -183,9 +183,13 @@ impl Checks<'_> {
     fn versions(&mut self) -> Result<(), Error> {
         let counted = self.database.read("read the counts", |connection| {
             let counted = counts::parts(connection, &counts::VERSIONS)?;
-            Ok((last_seq(connection)?, counted))
+            Ok((
+                last_seq(connection)?,
+                counted,
+                keep::dropped_to(connection)?,
+            ))
         })?;
-        let (last, counted) = counted;
+        let (last, counted, dropped_before) = counted;
         let mut found: BTreeMap<String, i64> = BTreeMap::new();
         let from = vec![Value::Integer(i64::MIN)];
         self.rows("versions", VERSIONS, from, |connection, row| {
@@ -197,8 +201,11 @@ impl Checks<'_> {
         let Some(mut part) = self.parts.pop() else {
             return Ok(());
         };
-        // What is damaged may be of any stream.
-        if part.found == 0 {
+        let dropped = self
+            .database
+            .run("read what was dropped", keep::dropped_to)?;
+        // What is damaged may be of any stream. What was dropped meanwhile may have been counted.
+        if part.found == 0 && dropped == dropped_before {
             let found: Vec<(String, i64)> = found.into_iter().collect();
             self.compare(&mut part, &counts::VERSIONS, &counted, &found);
         }
@@ -380,7 +387,7 @@ fn version(connection: &Connection, row: &Row) -> rusqlite::Result<Vec<String>> 
             }
         }
     }
-    if !follows(row, seq, stream, &id).unwrap_or(false) {
+    if !follows(connection, row, seq, stream, &id).unwrap_or(false) {
         found.push(format!(
             "{shown}, does not follow the version before it. {RESTORE}"
         ));
@@ -392,11 +399,21 @@ fn version(connection: &Connection, row: &Row) -> rusqlite::Result<Vec<String>> 
 }
 
 /// Whether a version follows the one before it, if it has one.
-fn follows(row: &Row, seq: i64, stream: Stream, id: &str) -> rusqlite::Result<bool> {
+fn follows(
+    connection: &Connection,
+    row: &Row,
+    seq: i64,
+    stream: Stream,
+    id: &str,
+) -> rusqlite::Result<bool> {
     let (number, previous): (i64, Option<i64>) = (row.get(3)?, row.get(4)?);
     let Some(previous) = previous else {
         return Ok(number == 1);
     };
+    let is_gone = row.get::<_, Option<i64>>(12)?.is_none();
+    if is_gone && stream == Stream::Balances {
+        return Ok(previous <= keep::dropped_to(connection)?);
+    }
     let before: (Stream, String, i64) = (row.get(10)?, row.get(11)?, row.get(12)?);
     Ok(previous < seq && (before.0, before.1.as_str(), before.2 + 1) == (stream, id, number))
 }

@@ -61,10 +61,11 @@ fn counts(text: &mut Exposition, overview: &Overview) {
     let versions = text.metric(
         "versions_total",
         Counter,
-        "Versions of records. A restart does not reset it.",
+        "Versions of records, with those that were dropped. A restart does not reset it.",
     );
     for count in streams {
-        versions.sample(&[("stream", &count.stream)], count.versions);
+        let all = count.versions + count.dropped;
+        versions.sample(&[("stream", &count.stream)], all);
     }
     let quarantined = text.metric("quarantined", Gauge, "Records in quarantine.");
     for count in streams {

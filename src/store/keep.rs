@@ -1,0 +1,146 @@
+//! Superseded balances are not kept for ever. They grow with every poll, and nothing reads them once each publisher has
+//! delivered them.
+//!
+//! The change log is looked through once, in its order, as it grows old: a balance that is still the newest of its account
+//! then stays. What is superseded later stays as well, one version for each time that an account is quiet for so long. The
+//! version after a dropped one names a seq that is no longer there. Which seqs may be missing is in the state.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::database::{all, execute, optional, value};
+use super::identity::{put_state_value, state_value};
+use super::{Error, Store, counts};
+use crate::api::{Second, Stream, Timestamp};
+
+/// Seqs that are looked at in one transaction.
+const SLICE: usize = 1_000;
+
+/// Slices after one poll. Together they take about 100 ms.
+const MOST_SLICES: usize = 20;
+
+/// What was dated farther ahead by a clock that was wrong does not keep what follows it. Seconds.
+const CLOCK_AHEAD: u64 = 86_400;
+
+/// The key of the state under which the seq is noted up to which superseded balances were dropped.
+const DROPPED_TO: &str = "dropped_to";
+
+/// What is kept of the change log.
+#[derive(Debug, Clone, Default)]
+pub struct Retention {
+    /// How long superseded balances are kept after they were read; none: for ever.
+    pub balances: Option<Duration>,
+    /// The publishers of the configuration. What one of them has not delivered is kept.
+    pub publishers: Vec<String>,
+}
+
+struct Row {
+    seq: i64,
+    stream: Stream,
+    id: String,
+    observed_at: Second,
+}
+
+impl Store {
+    /// Drops superseded balances that were kept long enough, for a short time. How many.
+    pub fn drop_superseded(&mut self, retention: &Retention) -> Result<u64, Error> {
+        let Some(kept) = retention.balances else {
+            return Ok(0);
+        };
+        let now = Timestamp::now().second();
+        let recent = now.earlier(kept.as_secs())..now.later(CLOCK_AHEAD);
+        let mut dropped = 0;
+        for _ in 0..MOST_SLICES {
+            let slice = self
+                .database
+                .write("drop superseded balances", |connection| {
+                    drop_slice(connection, &retention.publishers, &recent)
+                })?;
+            dropped += slice.dropped;
+            if slice.is_last {
+                break;
+            }
+        }
+        Ok(dropped)
+    }
+}
+
+struct Slice {
+    dropped: u64,
+    is_last: bool,
+}
+
+fn drop_slice(
+    connection: &Connection,
+    publishers: &[String],
+    recent: &Range<Second>,
+) -> rusqlite::Result<Slice> {
+    const ROWS: &str = "
+        SELECT seq, stream, id, observed_at FROM version WHERE seq > ?1 AND seq < ?2 ORDER BY seq LIMIT ?3";
+    let from = dropped_to(connection)?;
+    let before = delivered_by_all(connection, publishers)?;
+    let rows: Vec<Row> = all(connection, ROWS, (from, before, SLICE as i64), |row| {
+        Ok(Row {
+            seq: row.get(0)?,
+            stream: row.get(1)?,
+            id: row.get(2)?,
+            observed_at: row.get(3)?,
+        })
+    })?;
+    let old = rows
+        .iter()
+        .take_while(|row| !recent.contains(&row.observed_at));
+    let old: Vec<&Row> = old.collect();
+    let mut dropped = 0;
+    for row in old.iter().filter(|row| row.observed_at < recent.start) {
+        if row.stream == Stream::Balances && drop_balances(connection, row)? {
+            dropped += 1;
+        }
+    }
+    if let Some(last) = old.last() {
+        put_state_value(connection, DROPPED_TO, &last.seq.to_string())?;
+        let fewer = -i64::try_from(dropped).unwrap_or(i64::MAX);
+        counts::add(connection, &counts::VERSIONS, Stream::Balances, fewer)?;
+        counts::add(connection, &counts::DROPPED, Stream::Balances, -fewer)?;
+    }
+    Ok(Slice {
+        dropped,
+        is_last: old.len() < SLICE,
+    })
+}
+
+/// Drops the version if it is superseded and no target refuses it. Whether it did.
+fn drop_balances(connection: &Connection, row: &Row) -> rusqlite::Result<bool> {
+    const IS_KEPT: &str = "
+        SELECT EXISTS (SELECT 1 FROM record WHERE stream = ?1 AND id = ?2 AND seq = ?3)
+            OR EXISTS (SELECT 1 FROM refusal WHERE seq = ?3)";
+    const DROP: &str = "DELETE FROM version WHERE seq = ?1";
+    const DROP_DAMAGE: &str = "DELETE FROM damaged WHERE seq = ?1";
+    let is_kept: bool = value(connection, IS_KEPT, (row.stream, &row.id, row.seq))?;
+    if is_kept {
+        return Ok(false);
+    }
+    execute(connection, DROP, [row.seq])?;
+    execute(connection, DROP_DAMAGE, [row.seq])?;
+    Ok(true)
+}
+
+/// The seq up to which superseded balances were dropped.
+pub(super) fn dropped_to(connection: &Connection) -> rusqlite::Result<i64> {
+    let seq = state_value(connection, DROPPED_TO)?;
+    Ok(seq.and_then(|seq| seq.parse().ok()).unwrap_or(0))
+}
+
+/// The seq before which every publisher has delivered everything. A target may name the last version that it has.
+fn delivered_by_all(connection: &Connection, publishers: &[String]) -> rusqlite::Result<i64> {
+    const DELIVERED: &str =
+        "SELECT min(offset, coalesce(replay, offset)) FROM publisher WHERE name = ?1";
+    let mut before = i64::MAX;
+    for name in publishers {
+        let delivered: Option<i64> = optional(connection, DELIVERED, [name], |row| row.get(0))?;
+        before = before.min(delivered.unwrap_or(0));
+    }
+    Ok(before)
+}
