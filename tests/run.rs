@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, Greeting, Place, Reply, Running, TestServer, wait_until};
+use crate::support::{FakePsp, Greeting, Listening, Place, Reply, Running, TestServer, wait_until};
 
 fn start(endpoint: &str, more: Value) -> (Place, Running) {
     let mut config = json!({ "pollingPeriod": "100ms", "publish": [{ "type": "ndjson", "path": "state/changes.ndjson" }] });
@@ -139,4 +139,55 @@ fn a_file_that_is_rotated_away_while_it_runs_is_begun_anew() {
         lines("changes.ndjson") == 1
     });
     assert_eq!(lines("rotated"), 255);
+}
+
+#[test]
+fn one_list_is_polled_alone() {
+    let service = FakePsp::with_a_bank();
+    let listening = Listening::start(&service.url(), json!({}));
+    listening.wait_for_line("poll 1 complete");
+    service.forget_requests();
+    service.add_transaction("new", "2024-02-01T00:02:00Z");
+    service.add_account("acc-new", "2024-02-01T00:02:00Z");
+    let (status, summary) = listening.post("/poll?stream=transactions&wait=true", "");
+    assert_eq!((status, &summary["outcome"]), (200, &json!("complete")));
+    assert_eq!(summary["stream"], "transactions");
+    assert_eq!(summary["newVersions"]["transactions"], 1);
+    let asked = service.requests();
+    let is_of_list = |request: &String| request.contains("/transactions?");
+    assert!(
+        !asked.is_empty() && asked.iter().all(is_of_list),
+        "{asked:?}"
+    );
+    listening.wait_for_line("poll of transactions complete: 1 new versions");
+
+    // A new account comes with its balances, and the others are not asked for. One that has none yet is not said to have
+    // none, because no whole poll has asked for them.
+    service.add_account("acc-slow", "2024-02-01T00:03:00Z");
+    service.always("/accounts/acc-slow/balances", Reply::status(500));
+    service.forget_requests();
+    listening.post("/poll?stream=accounts&wait=true", "");
+    let asked = service.requests();
+    let is_of_others =
+        |request: &String| request.contains("acc-1") || request.contains("/transactions");
+    assert!(!asked.iter().any(is_of_others), "{asked:?}");
+    assert_eq!(listening.get("/accounts/acc-new/balances").0, 200);
+    assert_eq!(listening.get("/accounts/acc-slow/balances").0, 503);
+    service.heal();
+    let (_, before) = listening.get("/status");
+    assert_eq!(before["polls"].as_array().unwrap().len(), 1, "{before}");
+    let whole = listening.poll();
+    assert_eq!(whole["number"], 2);
+    assert_eq!(whole["newVersions"]["balances"], 1);
+    assert_eq!(listening.get("/accounts/acc-slow/balances").0, 200);
+
+    for wrong in ["balances", "payouts", "", "x%22y"] {
+        let (status, answer) = listening.post(&format!("/poll?stream={wrong}"), "");
+        assert_eq!(status, 400, "{answer}");
+        let detail = answer["Detail"].as_str().unwrap();
+        assert!(
+            detail.contains("accounts, beneficiaries and transactions"),
+            "{detail}"
+        );
+    }
 }

@@ -29,12 +29,13 @@ pub struct AccountQueue {
 }
 
 impl AccountQueue {
-    /// Every account that is stored now, if it is their turn. It begins where a poll has given up, so that accounts that
-    /// always fail do not hide the others.
-    pub fn new(store: &Store, settings: &Settings) -> StoreResult<AccountQueue> {
+    /// Every account that is stored now, if it is their turn and all lists are polled. It begins where a poll has given up,
+    /// so that accounts that always fail do not hide the others.
+    pub fn new(store: &Store, settings: &Settings, is_whole: bool) -> StoreResult<AccountQueue> {
         let begin = store.first_balances()?;
         let now = Timestamp::now().second();
-        let is_due = store.balances_are_due(settings.balances_period.as_secs(), now)?;
+        let period = settings.balances_period.as_secs();
+        let is_due = is_whole && store.balances_are_due(period, now)?;
         let known = [begin..=store.last_seq()?, 1..=begin - 1];
         Ok(AccountQueue {
             found: VecDeque::new(),

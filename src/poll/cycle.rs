@@ -42,30 +42,36 @@ pub struct Cycle {
     settings: Settings,
     /// Whether it stores nothing while this machine's clock is far behind that of the service.
     waits_for_clock: bool,
+    /// The list, if it is polled alone. Nothing else is asked for but the balances of new accounts, and the state has no row
+    /// of such a poll: what relies on a whole poll must not take it for one.
+    list: Option<Stream>,
 }
 
 impl Cycle {
-    /// The next poll, from the stored cursors on.
+    /// The next poll, from the stored cursors on; of one list, if it is to be polled alone.
     pub fn begin(
         store: &mut Store,
         client: &ServiceClient,
         settings: &Settings,
+        list: Option<Stream>,
     ) -> StoreResult<Cycle> {
         store.ask_for_damaged()?;
         let mut readings = Vec::new();
-        for stream in Stream::LISTED {
+        let is_polled = |stream: &Stream| list.is_none_or(|list| list == *stream);
+        for stream in Stream::LISTED.into_iter().filter(is_polled) {
             readings.push(Reading::poll(store, stream, settings)?);
         }
         let number = store.next_poll()?;
         let mut cycle = Cycle {
             readings,
-            accounts: AccountQueue::new(store, settings)?,
+            accounts: AccountQueue::new(store, settings, list.is_none())?,
             balances: store.cursor(Stream::Balances)?,
             pending: Pending::new(store, number, None, settings.batch_records)?,
             tally: Tally::new(number, client),
             in_flight: 0,
             settings: settings.clone(),
             waits_for_clock: number <= POLLS_WAITING && store.last_seq()? == 0,
+            list,
         };
         retry_quarantined(store, &mut cycle.pending, &mut cycle.tally)?;
         Ok(cycle)
@@ -100,7 +106,7 @@ impl Cycle {
             .find(|reading| match reading.stream {
                 Stream::Accounts => self.accounts.has_room(),
                 Stream::Transactions => {
-                    accounts.is_some_and(|accounts| accounts.has_ended() || accounts.is_endless())
+                    accounts.is_none_or(|accounts| accounts.has_ended() || accounts.is_endless())
                 }
                 _ => true,
             })
@@ -323,7 +329,7 @@ impl Cycle {
             cursors: &moved,
             first_balances: self.accounts.given_up_at(),
             balances_asked_at: self.accounts.asked_at().filter(|_| is_complete),
-            poll: Some(&poll),
+            poll: self.list.is_none().then_some(&poll),
             ..Batch::default()
         };
         self.pending.commit(store, &batch)?;
@@ -364,7 +370,10 @@ impl Cycle {
 
     /// What it did so far.
     pub fn report(&self, client: &ServiceClient) -> PollReport {
-        self.tally.report(client)
+        PollReport {
+            list: self.list,
+            ..self.tally.report(client)
+        }
     }
 
     /// Logs how many more there were of what was logged one by one.

@@ -260,8 +260,8 @@ impl<'a> Poller<'a> {
                 self.queue.timer_expired();
                 self.poll_is_wanted()?;
             }
-            Event::Asked(Ask::Poll(waiter)) => {
-                self.queue.want(waiter);
+            Event::Asked(Ask::Poll(list, waiter)) => {
+                self.queue.want(list, waiter);
                 if self.queue.is_ready() {
                     self.poll_is_wanted()?;
                 }
@@ -289,10 +289,10 @@ impl<'a> Poller<'a> {
 
     fn begin_poll(&mut self) -> Result<(), Error> {
         self.pause_sweep()?;
-        self.queue.begun();
+        let list = self.queue.begun();
         self.client.begin_poll();
         self.client.counters().polls.begun();
-        let cycle = Cycle::begin(&mut self.store, &self.client, &self.settings)?;
+        let cycle = Cycle::begin(&mut self.store, &self.client, &self.settings, list)?;
         self.activity = Activity::Polling(Box::new(cycle));
         // Records may have been taken out of quarantine.
         wake(&self.publishers);
@@ -356,7 +356,9 @@ impl<'a> Poller<'a> {
         }
         if report.outcome != PollOutcome::Failed {
             cycle.log_the_rest();
-            self.alarms.poll_succeeded();
+            if report.list.is_none() {
+                self.alarms.poll_succeeded();
+            }
         }
         report.log();
         let polls = &self.client.counters().polls;

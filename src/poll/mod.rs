@@ -84,7 +84,7 @@ use cursor::PageSizes;
 
 pub use crate::store::PollOutcome;
 pub use main_loop::{Poller, Watch};
-pub use queue::Ask;
+pub use queue::{Ask, Waiter};
 pub use report::PollReport;
 pub use sweep::SliceReport;
 

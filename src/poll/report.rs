@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api::{PerStream, Second};
+use crate::api::{PerStream, Second, Stream};
 use crate::store::{Latency, PollOutcome, PollRow};
 
 /// What a poll did, so far or in all.
@@ -10,6 +10,8 @@ use crate::store::{Latency, PollOutcome, PollRow};
 pub struct PollReport {
     /// Which poll, from 1.
     pub number: i64,
+    /// The list, if it was polled alone. The state has no row of such a poll, and the next one has its number.
+    pub list: Option<Stream>,
     /// When it began.
     pub started_at: Second,
     /// How it ended, or would end now.
@@ -55,6 +57,7 @@ impl PollReport {
     pub fn in_json(&self) -> Value {
         json!({
             "number": self.number,
+            "stream": self.list.map(Stream::name),
             "outcome": self.outcome.name(),
             "newVersions": self.versions,
             "requests": self.requests,
@@ -74,9 +77,12 @@ impl PollReport {
             .iter()
             .map(|(stream, new)| format!("{stream} {new}"))
             .collect();
+        let what = match self.list {
+            Some(list) => format!("poll of {list}"),
+            None => format!("poll {}", self.number),
+        };
         let mut line = format!(
-            "poll {} {}: {new} new versions ({}), {} requests, {} retries, {:.1} s",
-            self.number,
+            "{what} {}: {new} new versions ({}), {} requests, {} retries, {:.1} s",
             self.outcome.name(),
             by_stream.join(", "),
             self.requests,

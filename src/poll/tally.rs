@@ -162,6 +162,7 @@ impl Tally {
         let first_failure = self.abandoned.as_ref().or_else(|| failures.next());
         PollReport {
             number: self.number,
+            list: None,
             started_at: self.started_at,
             outcome,
             versions: PerStream::from_fn(|stream| self.streams[stream].versions),

@@ -4,10 +4,12 @@ use crossbeam_channel::Sender;
 
 use super::answers::{json_of, ok};
 use super::initiations::Forwarder;
+use super::list_error::bad_request;
 use super::lists::Lists;
 use super::routes::ApiRoute;
+use crate::api::Stream;
 use crate::http::{Responder, Response};
-use crate::poll::{self, Ask};
+use crate::poll::{self, Ask, Waiter};
 
 /// What Connectivity asks for: the lists over the store, payouts and transfers; and "poll now".
 #[derive(Debug)]
@@ -24,7 +26,10 @@ impl Api {
             ApiRoute::List(stream) => responder.answer(self.lists.page(stream, query)),
             ApiRoute::Balances(ids) => responder.answer(self.lists.balances(&ids)),
             ApiRoute::Initiate(kind) => self.forwarder.take(kind, body, responder),
-            ApiRoute::Poll { wait } => self.poll(wait, responder),
+            ApiRoute::Poll { wait, list } => match list {
+                Ok(list) => self.poll(list, wait, responder),
+                Err(detail) => responder.answer(bad_request(&detail)),
+            },
             ApiRoute::Sweep => {
                 self.ask(Ask::Sweep);
                 responder.answer(ok("ok"));
@@ -32,12 +37,13 @@ impl Api {
         }
     }
 
-    fn poll(&self, wait: bool, responder: Responder) {
+    /// Polls everything, or one list alone.
+    fn poll(&self, list: Option<Stream>, wait: bool, responder: Responder) {
         if !wait {
-            self.ask(Ask::Poll(None));
+            self.ask(Ask::Poll(list, None));
             return responder.answer(ok("ok"));
         }
-        self.ask(Ask::Poll(Some(Box::new(|ended| {
+        let waiter: Waiter = Box::new(|ended| {
             responder.answer(match ended {
                 Ok(report) => json_of(&report.in_json()),
                 Err(error) => {
@@ -48,7 +54,8 @@ impl Api {
                     Response::error(503, title, &error.to_string()).with_header("Retry-After", "10")
                 }
             });
-        }))));
+        });
+        self.ask(Ask::Poll(list, Some(waiter)));
     }
 
     /// If the main loop has ended, the question is dropped, and the responder with it.

@@ -137,7 +137,7 @@ impl Door {
             );
         }
         let patience = match route {
-            Route::Api(ApiRoute::Poll { wait: true }) => POLL_PATIENCE,
+            Route::Api(ApiRoute::Poll { wait: true, .. }) => POLL_PATIENCE,
             _ => PATIENCE,
         };
         Ok(Admission {

@@ -1,7 +1,7 @@
 use percent_encoding::percent_decode_str;
 
 use super::observe::ObserveRoute;
-use crate::api::{Initiation, Stream};
+use crate::api::{Initiation, Stream, escaped};
 
 /// What a path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(super) enum ApiRoute {
     Initiate(Initiation),
     Poll {
         wait: bool,
+        /// Everything, or one list alone; an error is what is wrong with its name.
+        list: Result<Option<Stream>, String>,
     },
     Sweep,
 }
@@ -107,11 +109,29 @@ impl ApiRoute {
         match name {
             "poll" => Some(ApiRoute::Poll {
                 wait: query.split('&').any(|pair| pair == "wait=true"),
+                list: list_of(query),
             }),
             "sweep" => Some(ApiRoute::Sweep),
             _ => account_ids(name, query).map(ApiRoute::Balances),
         }
     }
+}
+
+/// The list that a query names.
+fn list_of(query: &str) -> Result<Option<Stream>, String> {
+    let mut pairs = query.split('&');
+    let Some(name) = pairs.find_map(|pair| pair.strip_prefix("stream=")) else {
+        return Ok(None);
+    };
+    let mut lists = Stream::LISTED.into_iter();
+    let list = lists.find(|stream| stream.name() == name).map(Some);
+    list.ok_or_else(|| {
+        format!(
+            "There is no list {:?}: name one of accounts, beneficiaries and transactions, or leave \"stream\" out to poll \
+            everything.",
+            escaped(name)
+        )
+    })
 }
 
 /// The ids that a request for an account's balances may mean.
