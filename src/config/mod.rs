@@ -330,7 +330,7 @@ mod tests {
     fn the_table_has_the_defaults() {
         let is_a_value = |key: &&ConfigKey| key.default.starts_with(|c: char| c.is_ascii_digit());
         let keys: Vec<&ConfigKey> = FILE_KEYS.iter().filter(is_a_value).collect();
-        assert_eq!(keys.len(), 8);
+        assert_eq!(keys.len(), 9);
         for ConfigKey { name, default, .. } in keys {
             let value = match default.parse::<u32>() {
                 Ok(number) => number.to_string(),

@@ -18,6 +18,9 @@ VERSIONS = """
            '2024-01-01T00:00:00Z', 1, '{}' FROM n"""
 RECORDS = """
     INSERT INTO record (stream, id, seq) SELECT stream, id, seq FROM version WHERE id LIKE 'many-%' ORDER BY id"""
+LISTED = """
+    INSERT INTO listed (stream, place, stamp, seq)
+    SELECT 'transactions', seq + 1000000, 1704067200000000000 + seq, seq FROM version WHERE id LIKE 'many-%' ORDER BY seq"""
 COUNTS = """
     INSERT INTO counted VALUES ('record', 'transactions', ?1), ('version', 'transactions', ?1)
     ON CONFLICT DO UPDATE SET rows = rows + ?1"""
@@ -29,7 +32,7 @@ def status(config):
     return 1000 * (time.perf_counter() - start), json.loads(shown.stdout)
 
 
-def page(request):
+def fetch(request):
     start = time.perf_counter()
     with urllib.request.urlopen(request) as answer:
         size = len(answer.read())
@@ -45,13 +48,14 @@ def measure(config, what):
     try:
         lines = iter(connector.stderr.readline, "")
         address = next(line.split("observed on ")[1].strip() for line in lines if "observed on " in line)
-        request = urllib.request.Request(address, headers={"Authorization": "Bearer observe"})
-        page(request)
-        times, sizes = zip(*(page(request) for _ in range(RUNS)))
+        for path, name in [("/", "a page"), ("/metrics", "a scrape")]:
+            request = urllib.request.Request(address + path, headers={"Authorization": "Bearer observe"})
+            fetch(request)
+            times, sizes = zip(*(fetch(request) for _ in range(RUNS)))
+            report(f"{what}: {stored} records, {name} of {max(sizes)} bytes", times)
     finally:
         connector.terminate()
         connector.communicate()
-    report(f"{what}: {stored} records, a page of {max(sizes)} bytes", times)
 
 
 def report(what, times):
@@ -78,6 +82,7 @@ with tempfile.TemporaryDirectory() as place:
     with state:
         state.execute(VERSIONS, (records,))
         state.execute(RECORDS)
+        state.execute(LISTED)
         state.execute(COUNTS, (records,))
     state.execute("PRAGMA journal_mode = WAL")
     state.close()
