@@ -13,7 +13,7 @@ use super::workers::{BalancesAnswer, Job, JobError, PageAnswer};
 use super::{PollReport, Settings, StoreResult};
 use crate::api::{Query, Record, Stream, Timestamp, Unusable, escaped};
 use crate::psp::{self, ListPage, ServiceClient};
-use crate::store::{Batch, Cursor, QuarantineKind, ReadingReach, Store};
+use crate::store::{Batch, Cursor, Latency, QuarantineKind, ReadingReach, Store};
 
 /// A record that changes this often without a newer date is reported.
 const RESTLESS_VERSIONS: i64 = 5;
@@ -324,7 +324,8 @@ impl Cycle {
             .collect();
         let ended_at = ended.then(|| Timestamp::now().second());
         let is_complete = ended && self.tally.goes_on();
-        let poll = self.report(client).row(ended_at);
+        let latency = ended_at.and_then(|_| latency(client));
+        let poll = self.report(client).row(ended_at, latency);
         let batch = Batch {
             cursors: &moved,
             first_balances: self.accounts.given_up_at(),
@@ -470,6 +471,14 @@ impl Cycle {
         let mut readings = self.readings.iter_mut();
         readings.find(|reading| reading.stream == stream)
     }
+}
+
+/// How fast the service has answered since the poll began; none if it has not.
+fn latency(client: &ServiceClient) -> Option<Latency> {
+    Some(Latency {
+        p50: client.latency(50)?,
+        p95: client.latency(95)?,
+    })
 }
 
 /// Why nothing is stored yet, if the service's clock says so.

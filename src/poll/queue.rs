@@ -218,7 +218,6 @@ mod tests {
             failed: 0,
             first_failure: None,
             elapsed: Duration::ZERO,
-            latency: None,
         }
     }
 

@@ -30,13 +30,11 @@ pub struct PollReport {
     pub first_failure: Option<String>,
     /// How long it took.
     pub elapsed: Duration,
-    /// How fast the service answered; none if it did not.
-    pub latency: Option<Latency>,
 }
 
 impl PollReport {
-    /// For the state. Without `ended_at` the poll still runs.
-    pub fn row(&self, ended_at: Option<Second>) -> PollRow {
+    /// For the state. Without `ended_at` the poll still runs. `latency`: how fast the service answered.
+    pub fn row(&self, ended_at: Option<Second>, latency: Option<Latency>) -> PollRow {
         PollRow {
             number: self.number,
             started_at: self.started_at,
@@ -48,7 +46,7 @@ impl PollReport {
             quarantined: self.quarantined as i64,
             error: self.first_failure.clone(),
             took: ended_at.map(|_| self.elapsed),
-            latency: self.latency,
+            latency,
             lag: None,
         }
     }

@@ -3,7 +3,6 @@ use std::time::Instant;
 use super::{PollOutcome, PollReport, quarantine};
 use crate::api::{PerStream, Second, Stream, Timestamp};
 use crate::psp::ServiceClient;
-use crate::store::Latency;
 
 /// Failures of a stream that are logged one by one in a poll. The others are counted.
 const FAILURES_LOGGED: usize = 3;
@@ -172,7 +171,6 @@ impl Tally {
             failed,
             first_failure: first_failure.cloned(),
             elapsed: self.started.elapsed(),
-            latency: latency(client),
         }
     }
 
@@ -191,12 +189,4 @@ impl Tally {
             }
         }
     }
-}
-
-/// How fast the service has answered since the poll began.
-fn latency(client: &ServiceClient) -> Option<Latency> {
-    Some(Latency {
-        p50: client.latency(50)?,
-        p95: client.latency(95)?,
-    })
 }
