@@ -3,7 +3,7 @@ use super::frame::{aside, notes, section, text};
 use super::html::Element;
 use super::table::Column::{Name, Numbers, Words};
 use super::table::Table;
-use super::words::{ago, count, counted, date};
+use super::words::{ago, count, counted, date, expected};
 use crate::api::{Second, Stream};
 use crate::store::{AskedLine, ListingLine, Overview};
 
@@ -49,17 +49,17 @@ fn table(lists: &[AskedLine], now: Second) -> Element {
         } else {
             text(count(list.unread))
         };
-        let expected = asked.map(|asked| asked.expected_at());
+        let next = asked.map(|asked| asked.expected_at());
         table.row([
             text(list.stream),
             asked.map_or(text("never"), |asked| ago(asked.at, now)),
             from,
             unread,
             list.unread_since.map_or_else(none, |since| ago(since, now)),
-            match expected {
+            match next {
                 None => none(),
                 Some(None) => text("not known yet"),
-                Some(Some(expected)) => date(expected),
+                Some(Some(next)) => expected(next, now),
             },
         ]);
     }

@@ -71,6 +71,15 @@ pub(super) fn ago(moment: Second, now: Second) -> Element {
     time(moment).text(format_args!("{} ago", span(now.since(moment))))
 }
 
+/// How far away a moment is for which something is expected; its date as a hint.
+pub(super) fn expected(moment: Second, now: Second) -> Element {
+    let late = now.since(moment);
+    if late > 0 {
+        return time(moment).text(format_args!("{} late", span(late)));
+    }
+    time(moment).text(format_args!("in {}", span(moment.since(now))))
+}
+
 /// A moment by its date, with how long ago it was as a hint.
 pub(super) fn date(moment: Second) -> Element {
     time(moment).text(moment)

@@ -90,10 +90,13 @@ fn the_page_says_when_formance_no_longer_asks() {
     let state = observed.listening.place.state().join("state.sqlite3");
     let state = rusqlite::Connection::open(state).unwrap();
     let ages = "
-        UPDATE state SET value = json_set(value, '$.at', '2024-03-01T00:00:00Z') WHERE key LIKE 'asked:%'";
+        UPDATE state SET value = json_set(value, '$.at', '2024-03-01T00:00:00Z', '$.beganAt', '2024-03-01T00:00:00Z',
+            '$.pauses', json('[1800]')) WHERE key LIKE 'asked:%'";
     state.execute_batch(ages).unwrap();
     let page = observed.page("/");
     page.has("<strong>Formance has not asked for ");
+    page.has("<time datetime=\"2024-03-01T00:30:00Z\" title=\"2024-03-01T00:30:00Z\">");
+    page.has(" late</time>");
     assert!(!page.text.contains("All well"), "{}", page.text);
 }
 
