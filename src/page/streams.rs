@@ -62,7 +62,7 @@ fn is_balances(line: &StreamCount) -> bool {
 
 fn complete_up_to(line: &StreamCount, cursor: Option<&CursorLine>) -> Element {
     if is_balances(line) {
-        return text("every account, in every poll");
+        return text("every account");
     }
     let position = cursor.and_then(|cursor| cursor.position.as_deref());
     text(position.unwrap_or("the beginning"))
