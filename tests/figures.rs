@@ -29,9 +29,11 @@ fn stored(records: u64, entry: Value) -> (FakePsp, Place) {
 }
 
 /// Delivers it.
-fn measure(what: &str, place: &Place, records: u64, latency: u64) {
+fn measure(what: &str, place: &Place, records: u64, latency: u64) -> f64 {
     let begun = Instant::now();
-    let mut polling = Running::start(place.command("poll"));
+    let mut command = place.command("poll");
+    command.stderr(fs::File::create(place.state().join("log")).unwrap());
+    let mut polling = Running::start(command);
     let mut memory = String::new();
     while polling.0.try_wait().unwrap().is_none() {
         let status =
@@ -44,23 +46,46 @@ fn measure(what: &str, place: &Place, records: u64, latency: u64) {
     let state = fs::metadata(place.state().join("state.sqlite3"))
         .unwrap()
         .len();
+    let log = fs::read_to_string(place.state().join("log")).unwrap();
     println!(
-        "{what}: {records} records at {latency} ms: {took:.1} s, {:.0} a second; {memory}; state {state} bytes",
-        records as f64 / took
+        "{what}: {records} records at {latency} ms: {took:.1} s, {:.0} a second; {memory}; state {state} bytes; {} lines of log",
+        records as f64 / took,
+        log.lines().count()
     );
+    took
 }
 
-#[test]
-#[ignore = "a benchmark: cargo test --release --test promises figures -- --ignored --nocapture"]
-fn formance() {
+/// Delivers a bank to a stack that refuses this many of 100 requests with a 503. How long that took.
+fn push_formance(failing: u64) -> f64 {
     let (records, latency) = (set("PUSH_RECORDS", 10_000), set("PUSH_LATENCY", 0));
     let stack = Connectivity::start();
     stack.go_down();
     let (_psp, place) = stored(records, stack.entry());
     stack.come_up();
     stack.latency(Duration::from_millis(latency));
-    measure("formance", &place, records, latency);
+    let mut asked = 0;
+    stack.script(move |_| {
+        asked += 1;
+        if asked * failing / 100 > (asked - 1) * failing / 100 {
+            Mishap::Instead(TestAnswer::new(503, ""))
+        } else {
+            Mishap::None
+        }
+    });
+    let what = format!("formance, {failing} % of requests fail");
+    let took = measure(&what, &place, records, latency);
     assert_eq!(stack.payments().len() as u64, records);
+    took
+}
+
+#[test]
+#[ignore = "a benchmark: cargo test --release --test promises figures -- --ignored --nocapture"]
+fn formance() {
+    let without = push_formance(0);
+    for failing in [1, 3, 10] {
+        let times = push_formance(failing) / without;
+        println!("that is {times:.2} times as long as without failures");
+    }
 }
 
 #[test]
