@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures `status` and the status page on a state of a few hundred records, and on one of many. Run by hand:
+"""Measures `status`, the status page and a scrape on a state of a few hundred records, and on one of many. Run by hand:
 
     tests/bench/status.py BINARY [RECORDS]
 
