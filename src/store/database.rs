@@ -9,7 +9,6 @@ use rusqlite::{
 
 use super::Error;
 use super::open_files::{FILE, LOG, OpenFiles};
-use super::overview::Room;
 use super::schema::{APPLICATION, VERSION};
 
 /// How long a statement waits for another process's commit. A full batch takes tenths of a second; a disk that is
@@ -24,6 +23,17 @@ pub(super) struct Database {
     file: PathBuf,
     /// None of them if it only reads.
     opened: OpenFiles,
+}
+
+/// The room that a state takes, and what is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of the file.
+    pub file: u64,
+    /// Bytes of its write-ahead log.
+    pub log: u64,
+    /// Bytes that the file system has left, if it says so.
+    pub free: Option<u64>,
 }
 
 impl Database {

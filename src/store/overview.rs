@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::asked::{self, AskedLine};
 use super::columns::AsJson;
-use super::database::{Database, all, optional};
+use super::database::{Database, Room, all, optional};
 use super::identity::state_id;
 use super::initiation::{self, InitiationState};
 use super::relatives::{RelativesLine, relatives};
@@ -74,17 +74,6 @@ pub struct StateLine {
     pub restores: i64,
     /// The room that it takes.
     pub room: Room,
-}
-
-/// The room that a state takes, and what is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Bytes of the file.
-    pub file: u64,
-    /// Bytes of its write-ahead log.
-    pub log: u64,
-    /// Bytes that the file system has left, if it says so.
-    pub free: Option<u64>,
 }
 
 /// How much of a stream is stored.
