@@ -8,7 +8,7 @@ use memchr::memchr2;
 
 use super::left_out::is_short_id;
 use super::members::DEEPEST;
-use super::readable::unchecked_texts;
+use super::texts::unchecked_texts;
 use crate::api::{STATUSES, Stream, TYPES, Timestamp, is_other_spelling};
 
 /// The text of a version, dated by `stamp`, if nothing else in it has to change; none also if that is not obvious.

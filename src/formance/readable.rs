@@ -5,7 +5,7 @@ use super::left_out::{can_be_named, can_be_part, has_storable_amount};
 use super::members::drop_unreadable;
 use super::plain::plain;
 use super::shown::ShownAs;
-use super::texts::{non_empty_text, storable, text};
+use super::texts::{non_empty_text, storable, text, unchecked_texts};
 use super::values::{status, transaction_type};
 use crate::api::{Initiation, Members, Stream, Timestamp};
 
@@ -86,21 +86,6 @@ fn depart(transaction: &mut Members, shown_as: &ShownAs) {
             Some(value) => transaction.set(field, value),
             None => {}
         }
-    }
-}
-
-/// The fields that must be strings for the Go client, and that no rule of the API checks.
-pub(super) fn unchecked_texts(stream: Stream) -> &'static [&'static str] {
-    match stream {
-        Stream::Accounts => &["accountName"],
-        Stream::Balances => &["id"],
-        Stream::Beneficiaries => &["ownerName"],
-        Stream::Transactions => &[
-            "relatedTransactionID",
-            "scheme",
-            "sourceAccountID",
-            "destinationAccountID",
-        ],
     }
 }
 

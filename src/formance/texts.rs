@@ -1,6 +1,21 @@
 use std::borrow::Cow;
 
-use crate::api::{Members, replace_escapes, without_half_pairs};
+use crate::api::{Members, Stream, replace_escapes, without_half_pairs};
+
+/// The fields that must be strings for the Go client, and that no rule of the API checks.
+pub(super) fn unchecked_texts(stream: Stream) -> &'static [&'static str] {
+    match stream {
+        Stream::Accounts => &["accountName"],
+        Stream::Balances => &["id"],
+        Stream::Beneficiaries => &["ownerName"],
+        Stream::Transactions => &[
+            "relatedTransactionID",
+            "scheme",
+            "sourceAccountID",
+            "destinationAccountID",
+        ],
+    }
+}
 
 /// The text of a field that should be a string; `None` if it is missing or null. Any other value counts as its JSON.
 pub(super) fn text<'r>(record: &'r Members, field: &str) -> Option<Cow<'r, str>> {
