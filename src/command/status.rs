@@ -74,7 +74,7 @@ fn streams(overview: &Overview) -> String {
         let cursor = cursors.find(|cursor| cursor.stream == count.stream);
         let position = cursor.and_then(|cursor| cursor.position.as_deref());
         let position = match (count.stream, position) {
-            ("balances", _) => "(every account, in every poll)",
+            ("balances", _) => "(every account)",
             (_, Some(position)) => position,
             (_, None) => "-",
         };
