@@ -127,12 +127,17 @@ fn balances_are_asked_for_as_seldom_as_the_configuration_says() {
         [1, 0],
         "a new account is asked for at once"
     );
+    psp.add_account("acc-4", "2024-01-04T00:00:00Z");
+    psp.always("/accounts/acc-4/balances", Reply::status(500));
+    assert!(asked() >= 1);
+    psp.heal();
+    assert_eq!([asked(), asked()], [4, 0], "and again if it has none");
     let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
     let pass_a_day =
         "UPDATE state SET value = '2024-01-01T00:00:00Z' WHERE key = 'balances_asked_at'";
     assert_eq!(state.execute(pass_a_day, []).unwrap(), 1);
     drop(state);
-    assert_eq!([asked(), asked()], [3, 0]);
+    assert_eq!([asked(), asked()], [4, 0]);
 }
 
 #[test]

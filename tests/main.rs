@@ -70,4 +70,5 @@ mod torture;
 mod transport;
 mod upgrade;
 mod upgrade_slices;
+mod upgrade_sweeps;
 mod verify;

@@ -12,16 +12,14 @@ use snapbox::data::DataFormat;
 use snapbox::{Assert, Data};
 
 use crate::formance::{Connectivity, payout, poller_on};
+use crate::support::scrape::{Scrape, scrape, series, text_of, without_prefix};
 use crate::support::{
     FakePsp, LISTEN_KEY, Listening, Manners, Mishap, OBSERVE_KEY, Place, Receiver, Reply,
-    STATE_FILE, StateCopy, TestAnswer, text_at, transaction, wait_a_second, wait_until,
+    STATE_FILE, StateCopy, TestAnswer, transaction, wait_a_second, wait_until,
 };
 
 /// The names, with the type and the labels of each.
 pub const NAMES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/metrics.txt");
-
-/// What the metrics say at one moment: the value of each series.
-type Scrape = BTreeMap<String, f64>;
 
 /// Everything around a connector.
 struct World {
@@ -368,39 +366,6 @@ impl World {
     fn scrape(&self) -> Scrape {
         scrape(&text_of(self.listening()))
     }
-}
-
-fn text_of(listening: &Listening) -> String {
-    let bearer = format!("Bearer {OBSERVE_KEY}");
-    let (status, kind, text) = text_at(&listening.observe_url, "/metrics", &bearer);
-    assert_eq!(
-        (status, &*kind),
-        (200, "text/plain; version=0.0.4; charset=utf-8"),
-        "{text}"
-    );
-    text
-}
-
-/// The series without the prefix of the program.
-fn scrape(text: &str) -> Scrape {
-    let samples = text.lines().filter(|line| !line.starts_with('#'));
-    samples
-        .map(|line| {
-            let (series, value) = line.rsplit_once(' ').unwrap();
-            (without_prefix(series).to_owned(), value.parse().unwrap())
-        })
-        .collect()
-}
-
-fn without_prefix(name: &str) -> &str {
-    name.strip_prefix("generic_connector_").unwrap_or(name)
-}
-
-/// The series of a metric, or one series.
-fn series<'a>(scrape: &'a Scrape, wanted: &str) -> BTreeMap<&'a str, f64> {
-    let is_wanted = |name: &str| name == wanted || name.split('{').next() == Some(wanted);
-    let found = scrape.iter().filter(|(name, _)| is_wanted(name));
-    found.map(|(name, value)| (name.as_str(), *value)).collect()
 }
 
 #[test]

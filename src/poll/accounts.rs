@@ -41,7 +41,7 @@ impl AccountQueue {
             found: VecDeque::new(),
             known: VecDeque::new(),
             unread: known.into_iter().filter(|_| is_due).collect(),
-            asked: 0,
+            asked: begin - 1,
             most_found: settings.batch_records,
             failures: 0,
             most_failures: 8.max(2 * settings.workers),

@@ -139,10 +139,11 @@ impl Store {
         Ok(begin.and_then(|seq| seq.parse().ok()).unwrap_or(1))
     }
 
-    /// Whether the balances of every account are to be asked for at `now`: they were last asked for `period` seconds ago, or
-    /// some of them cannot be shown.
+    /// Whether the balances of every account are to be asked for at `now`: they were last asked for `period` seconds ago,
+    /// or some of them are not there or cannot be shown.
     pub fn balances_are_due(&self, period: u64, now: Second) -> Result<bool, Error> {
         const DAMAGED: &str = "SELECT EXISTS (SELECT 1 FROM damaged WHERE stream = 'balances')";
+        const MISSING: &str = "SELECT count(*) FROM missing";
         self.database
             .run("read when balances were asked for", |connection| {
                 let asked_at = state_value(connection, BALANCES_ASKED_AT)?;
@@ -150,10 +151,14 @@ impl Store {
                 let Some(asked_at) = asked_at.map(|at| at.second()) else {
                     return Ok(true);
                 };
+                let accounts = counts::get(connection, &counts::RECORDS, Stream::Accounts)?;
+                let balances = counts::get(connection, &counts::RECORDS, Stream::Balances)?;
+                let missing: i64 = value(connection, MISSING, [])?;
                 let restored_at = restored::last(connection)?.map(|restored| restored.noticed_at);
                 Ok(asked_at > now
                     || asked_at.later(period) <= now
                     || restored_at >= Some(asked_at)
+                    || accounts > balances + missing
                     || value(connection, DAMAGED, [])?)
             })
     }

@@ -7,6 +7,7 @@ mod manners;
 pub mod old_state;
 mod psp;
 mod receiver;
+pub mod scrape;
 mod server;
 mod tiny;
 
