@@ -311,6 +311,12 @@ fn a_relative_waits_for_its_payment_until_a_sweep_has_not_found_it() {
     listening.wait_for_line("sweep 1 complete");
     assert_eq!(entries(&listening), [entry("other", "PENDING")]);
     listening.place.age();
+    // The next sweep waits for 20 times as long as the last one took, in whole seconds.
+    let file = listening.place.state().join("state.sqlite3");
+    let state = rusqlite::Connection::open(file).unwrap();
+    let at_once = "UPDATE sweep SET ended_at = started_at";
+    assert_eq!(state.execute(at_once, []).unwrap(), 1);
+    drop(state);
     listening.poll();
     listening.wait_for_line("that waited for it are listed");
     let refunded = entry(">after-its-refund", "REFUNDED");
