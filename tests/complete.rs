@@ -116,6 +116,12 @@ fn balances_are_asked_for_as_seldom_as_the_configuration_says() {
         let is_for_balances = |path: &&String| path.ends_with("/balances");
         psp.requests().iter().filter(is_for_balances).count()
     };
+    let pass_a_day = || {
+        let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+        let asked_long_ago =
+            "UPDATE state SET value = '2024-01-01T00:00:00Z' WHERE key = 'balances_asked_at'";
+        assert_eq!(state.execute(asked_long_ago, []).unwrap(), 1);
+    };
     // Until each has had an answer, they are asked for again.
     psp.always("/accounts/acc-2/balances", Reply::status(500));
     assert!(asked() > 2);
@@ -132,12 +138,17 @@ fn balances_are_asked_for_as_seldom_as_the_configuration_says() {
     assert!(asked() >= 1);
     psp.heal();
     assert_eq!([asked(), asked()], [4, 0], "and again if it has none");
-    let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
-    let pass_a_day =
-        "UPDATE state SET value = '2024-01-01T00:00:00Z' WHERE key = 'balances_asked_at'";
-    assert_eq!(state.execute(pass_a_day, []).unwrap(), 1);
-    drop(state);
-    assert_eq!([asked(), asked()], [4, 0]);
+    // An account that has lost its balances does not hide one that has none yet.
+    psp.always("/accounts/acc-1/balances", Reply::status(404));
+    pass_a_day();
+    assert_eq!(asked(), 4);
+    psp.add_account("acc-5", "2024-01-05T00:00:00Z");
+    psp.always("/accounts/acc-5/balances", Reply::status(500));
+    assert!(asked() >= 1);
+    psp.heal();
+    assert_eq!([asked(), asked()], [5, 0]);
+    pass_a_day();
+    assert_eq!([asked(), asked()], [5, 0]);
 }
 
 #[test]

@@ -164,7 +164,7 @@ impl Form for Period {
     }
 }
 
-/// For how long something is kept: a duration, also in days, or for ever.
+/// For how long something is kept: a duration, also in days, or forever.
 #[derive(Clone, Copy)]
 pub(super) struct Kept(pub Option<Duration>);
 

@@ -1,6 +1,6 @@
 use super::frame::{aside, command, facts, page, prose, section, text};
 use super::html::Element;
-use super::verdict::{Verdict, refused, verdict};
+use super::verdict::{PageVerdict, refused, verdict};
 use super::words::{ago, count, date, set_aside, span};
 use super::{Model, payouts, polls, publishers, reading, streams, sweep};
 use crate::check::catalogue::messages;
@@ -50,7 +50,7 @@ fn header(model: &Model) -> Element {
         )
 }
 
-fn sentence(verdict: &Verdict) -> Element {
+fn sentence(verdict: &PageVerdict) -> Element {
     let mark = Element::class("span", "mark")
         .attribute("aria-hidden", "true")
         .text(verdict.tone.mark());

@@ -1,7 +1,7 @@
 use super::frame::{section, text};
 use super::html::Element;
-use super::table::Column::{Foreign, Name, Words};
-use super::table::Table;
+use super::table::DataColumn::{Foreign, Name, Words};
+use super::table::DataTable;
 use super::words::{ago, count, second};
 use crate::api::Second;
 use crate::store::{Overview, Unsettled};
@@ -35,7 +35,7 @@ fn table(unsettled: &[Unsettled], now: Second) -> Element {
         Words("Asked"),
         Foreign("Why"),
     ];
-    let mut table = Table::new(&columns);
+    let mut table = DataTable::new(&columns);
     for one in unsettled {
         let why = one.error.as_deref().or(one.remark.as_deref());
         table.row([

@@ -1,7 +1,7 @@
 use super::frame::{aside, notes, section, text};
 use super::html::Element;
-use super::table::Column::{Name, Numbers, Words};
-use super::table::Table;
+use super::table::DataColumn::{Name, Numbers, Words};
+use super::table::DataTable;
 use super::words::{ago, count, counted, second};
 use crate::api::Second;
 use crate::publish::LedgerFigures;
@@ -23,7 +23,7 @@ pub(super) fn publishers(status: &Status, now: Second) -> Element {
         Numbers("Refused"),
         Words("Last delivery"),
     ];
-    let mut table = Table::new(&columns);
+    let mut table = DataTable::new(&columns);
     for line in lines {
         let delivered_at = line.delivered_at.as_deref().and_then(second);
         table.row([

@@ -2,8 +2,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::frame::{aside, command, facts, page, section, text};
 use super::html::Element;
-use super::table::Column::{Foreign, Name, Words};
-use super::table::Table;
+use super::table::DataColumn::{Foreign, Name, Words};
+use super::table::DataTable;
 use super::words::{date, set_aside};
 use crate::api::shell_word;
 use crate::store::{QuarantineLine, QuarantineNumber, QuarantinePage, Quarantined, TargetRefusal};
@@ -77,7 +77,7 @@ fn lines(lines: &[QuarantineLine]) -> Element {
         Words("First and last seen"),
         Foreign("To retry it"),
     ];
-    let mut table = Table::new(&columns);
+    let mut table = DataTable::new(&columns);
     for line in lines {
         let href = format!("quarantine/{}", in_url(&line.number));
         table.row([

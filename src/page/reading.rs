@@ -1,8 +1,8 @@
 use super::Model;
 use super::frame::{aside, notes, section, text};
 use super::html::Element;
-use super::table::Column::{Name, Numbers, Words};
-use super::table::Table;
+use super::table::DataColumn::{Name, Numbers, Words};
+use super::table::DataTable;
 use super::words::{ago, count, counted, date, expected};
 use crate::api::{Second, Stream};
 use crate::store::{AskedLine, ListingLine, Overview};
@@ -34,7 +34,7 @@ fn table(lists: &[AskedLine], now: Second) -> Element {
         Words("Oldest unread"),
         Words("Next expected"),
     ];
-    let mut table = Table::new(&columns);
+    let mut table = DataTable::new(&columns);
     for list in lists {
         let (is_balances, asked) = (list.stream == Stream::Balances, list.asked.as_ref());
         let none = || text("\u{2013}");

@@ -1,7 +1,7 @@
 use super::frame::{notes, section, text};
 use super::html::Element;
-use super::table::Column::{Name, Numbers, Words};
-use super::table::Table;
+use super::table::DataColumn::{Name, Numbers, Words};
+use super::table::DataTable;
 use super::words::{ago, count, counted, second};
 use crate::api::{Second, Stream};
 use crate::store::{CursorLine, Overview, Quirk, StreamCount, UnknownValue};
@@ -18,7 +18,7 @@ pub(super) fn streams(overview: &Overview, now: Second) -> Element {
         Words("Complete up to"),
         Words("Read to its end"),
     ];
-    let mut table = Table::new(&columns);
+    let mut table = DataTable::new(&columns);
     for line in &overview.streams {
         let cursor = cursor(overview, line.stream);
         table.row([

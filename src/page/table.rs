@@ -2,15 +2,15 @@ use super::html::Element;
 
 /// A table that a narrow screen shows as one block for each row, so that nobody scrolls sideways. Browsers take the
 /// meaning of a table that they show as blocks away, hence the roles.
-pub(super) struct Table {
-    columns: Vec<Column>,
+pub(super) struct DataTable {
+    columns: Vec<DataColumn>,
     head: Element,
     body: Element,
 }
 
 /// A column: its title, and whether it has numbers.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Column {
+pub(super) enum DataColumn {
     /// The first one, which names its row.
     Name(&'static str),
     /// Words of this program, which stay whole.
@@ -21,16 +21,16 @@ pub(super) enum Column {
     Numbers(&'static str),
 }
 
-impl Table {
+impl DataTable {
     /// A table without a row yet.
-    pub fn new(columns: &[Column]) -> Table {
+    pub fn new(columns: &[DataColumn]) -> DataTable {
         let titles = columns.iter().map(|column| {
             let title = Element::new("th").attribute("scope", "col");
             let title = column.styled(title).attribute("role", "columnheader");
             title.text(column.title())
         });
         let titles = row().with_all(titles);
-        Table {
+        DataTable {
             columns: columns.to_vec(),
             head: Element::new("thead")
                 .attribute("role", "rowgroup")
@@ -44,7 +44,7 @@ impl Table {
         let cells = self.columns.iter().zip(cells);
         let cells = cells.map(|(column, content)| {
             let cell = match column {
-                Column::Name(_) => Element::new("th")
+                DataColumn::Name(_) => Element::new("th")
                     .attribute("scope", "row")
                     .attribute("role", "rowheader"),
                 _ => Element::new("td")
@@ -68,21 +68,21 @@ impl Table {
     }
 }
 
-impl Column {
+impl DataColumn {
     fn title(self) -> &'static str {
         match self {
-            Column::Name(title)
-            | Column::Words(title)
-            | Column::Foreign(title)
-            | Column::Numbers(title) => title,
+            DataColumn::Name(title)
+            | DataColumn::Words(title)
+            | DataColumn::Foreign(title)
+            | DataColumn::Numbers(title) => title,
         }
     }
 
     fn styled(self, cell: Element) -> Element {
         match self {
-            Column::Numbers(_) => cell.attribute("class", "n"),
-            Column::Foreign(_) => cell.attribute("class", "f"),
-            Column::Name(_) | Column::Words(_) => cell,
+            DataColumn::Numbers(_) => cell.attribute("class", "n"),
+            DataColumn::Foreign(_) => cell.attribute("class", "f"),
+            DataColumn::Name(_) | DataColumn::Words(_) => cell,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::store::{Overview, PollOutcome};
 
 /// What a glance at the page has to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(super) struct PageVerdict {
     /// How it looks.
     pub tone: Tone,
     /// The first words of the sentence.
@@ -49,7 +49,7 @@ impl Tone {
 }
 
 /// The sentence at the top.
-pub(super) fn verdict(model: &Model) -> Verdict {
+pub(super) fn verdict(model: &Model) -> PageVerdict {
     let overview = &model.status.overview;
     let last = overview.polls.iter().find(|poll| poll.ended_at.is_some());
     let (tone, headline) = match model.status.alarms.len() {
@@ -69,7 +69,7 @@ pub(super) fn verdict(model: &Model) -> Verdict {
         connectivity(model),
         delivery(overview),
     ];
-    Verdict {
+    PageVerdict {
         tone,
         headline,
         detail: detail.into_iter().flatten().collect::<Vec<_>>().join(", "),

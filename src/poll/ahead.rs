@@ -77,7 +77,7 @@ pub struct Ahead<T> {
     origin: Second,
     /// The numbers of the pages to probe.
     probes: VecDeque<u64>,
-    parts: BTreeMap<Second, Part<T>>,
+    parts: BTreeMap<Second, AheadPart<T>>,
     /// What is asked for now, and since when.
     in_flight: Vec<(Query, Instant)>,
     /// Where the walk is.
@@ -101,7 +101,7 @@ pub struct AheadAnswer<T> {
 }
 
 #[derive(Debug)]
-enum Part<T> {
+enum AheadPart<T> {
     Due,
     InFlight,
     Held(T, AnswerTime),
@@ -160,7 +160,7 @@ impl<T> Ahead<T> {
             return None;
         }
         let mut parts = self.parts.iter();
-        let due = parts.find(|(_, part)| matches!(part, Part::Due));
+        let due = parts.find(|(_, part)| matches!(part, AheadPart::Due));
         let page = due.map(|(from, _)| self.page_from(*from));
         page.or_else(|| Some(self.probe_of(*self.probes.front()?)))
     }
@@ -171,7 +171,7 @@ impl<T> Ahead<T> {
     }
 
     fn pages(&self) -> usize {
-        let is_held = |part: &&Part<T>| matches!(part, Part::Held(..));
+        let is_held = |part: &&AheadPart<T>| matches!(part, AheadPart::Held(..));
         self.parts.values().filter(is_held).count() + self.in_flight.len()
     }
 
@@ -181,7 +181,7 @@ impl<T> Ahead<T> {
         if query.page != Some(1) {
             self.probes.pop_front();
         } else if let Some(part) = self.part(query) {
-            *part = Part::InFlight;
+            *part = AheadPart::InFlight;
         }
     }
 
@@ -210,8 +210,8 @@ impl<T> Ahead<T> {
             .newest
             .is_some_and(|newest| self.is_past(newest, answer.time));
         match self.part(query) {
-            Some(part @ Part::InFlight) if is_past => {
-                *part = Part::Held(answer.answer, answer.time);
+            Some(part @ AheadPart::InFlight) if is_past => {
+                *part = AheadPart::Held(answer.answer, answer.time);
             }
             // It reaches what is still being written, or the walk has gone past it.
             _ => _ = self.parts.remove(&from(query)),
@@ -227,7 +227,7 @@ impl<T> Ahead<T> {
         }
         let bound = bound.filter(|bound| *bound > self.anchor && !self.parts.contains_key(bound));
         if let Some(bound) = bound {
-            self.parts.insert(bound, Part::Due);
+            self.parts.insert(bound, AheadPart::Due);
         }
         let is_probing = self
             .in_flight
@@ -245,12 +245,12 @@ impl<T> Ahead<T> {
 
     /// Whether the answer to that request is held.
     pub fn holds(&self, query: &Query) -> bool {
-        self.is_page(query) && matches!(self.parts.get(&from(query)), Some(Part::Held(..)))
+        self.is_page(query) && matches!(self.parts.get(&from(query)), Some(AheadPart::Held(..)))
     }
 
     /// Whether the answer to that request is still to come.
     pub fn awaits(&self, query: &Query) -> bool {
-        self.is_page(query) && matches!(self.parts.get(&from(query)), Some(Part::InFlight))
+        self.is_page(query) && matches!(self.parts.get(&from(query)), Some(AheadPart::InFlight))
     }
 
     /// The answer to that request, if it is held.
@@ -259,7 +259,7 @@ impl<T> Ahead<T> {
             return None;
         }
         match self.parts.remove(&from(query)) {
-            Some(Part::Held(page, time)) => Some((page, time)),
+            Some(AheadPart::Held(page, time)) => Some((page, time)),
             _ => None,
         }
     }
@@ -268,7 +268,7 @@ impl<T> Ahead<T> {
     fn pass(&mut self, anchor: Second) {
         self.anchor = anchor;
         self.parts = self.parts.split_off(&anchor);
-        if let Some(Part::Due) = self.parts.get(&anchor) {
+        if let Some(AheadPart::Due) = self.parts.get(&anchor) {
             self.parts.remove(&anchor);
         }
     }
@@ -277,7 +277,7 @@ impl<T> Ahead<T> {
     fn end(&mut self) {
         self.ended = true;
         self.probes.clear();
-        self.parts.retain(|_, part| !matches!(part, Part::Due));
+        self.parts.retain(|_, part| !matches!(part, AheadPart::Due));
     }
 
     /// Plans probes after `origin`. The parts overlap a little, so that a page from one bound reaches the next one.
@@ -319,7 +319,7 @@ impl<T> Ahead<T> {
         self.took = (Duration::ZERO, 0);
     }
 
-    fn part(&mut self, query: &Query) -> Option<&mut Part<T>> {
+    fn part(&mut self, query: &Query) -> Option<&mut AheadPart<T>> {
         self.parts.get_mut(&from(query))
     }
 

@@ -13,7 +13,7 @@ use super::workers::{BalancesAnswer, Job, JobError, PageAnswer};
 use super::{PollReport, Settings, StoreResult};
 use crate::api::{Query, Record, Stream, Timestamp, Unusable, escaped};
 use crate::psp::{self, ListPage, ServiceClient};
-use crate::store::{Batch, Cursor, Latency, QuarantineKind, ReadingReach, Store};
+use crate::store::{Batch, Cursor, QuarantineKind, ReadingReach, ServiceLatency, Store};
 
 /// A record that changes this often without a newer date is reported.
 const RESTLESS_VERSIONS: i64 = 5;
@@ -474,8 +474,8 @@ impl Cycle {
 }
 
 /// How fast the service has answered since the poll began; none if it has not.
-fn latency(client: &ServiceClient) -> Option<Latency> {
-    Some(Latency {
+fn latency(client: &ServiceClient) -> Option<ServiceLatency> {
+    Some(ServiceLatency {
         p50: client.latency(50)?,
         p95: client.latency(95)?,
     })

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::api::{PerStream, Second, Stream};
-use crate::store::{Latency, PollOutcome, PollRow};
+use crate::store::{PollOutcome, PollRow, ServiceLatency};
 
 /// What a poll did, so far or in all.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub struct PollReport {
 
 impl PollReport {
     /// For the state. Without `ended_at` the poll still runs. `latency`: how fast the service answered.
-    pub fn row(&self, ended_at: Option<Second>, latency: Option<Latency>) -> PollRow {
+    pub fn row(&self, ended_at: Option<Second>, latency: Option<ServiceLatency>) -> PollRow {
         PollRow {
             number: self.number,
             started_at: self.started_at,

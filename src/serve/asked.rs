@@ -10,7 +10,7 @@ const NOTE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// When Connectivity has asked for each stream, and what it was given.
 #[derive(Debug, Default)]
-pub(super) struct Asked(PerStream<Mutex<Option<AskedStream>>>);
+pub(super) struct AskedStreams(PerStream<Mutex<Option<AskedStream>>>);
 
 #[derive(Debug)]
 struct AskedStream {
@@ -20,7 +20,7 @@ struct AskedStream {
     noted_at: Option<Instant>,
 }
 
-impl Asked {
+impl AskedStreams {
     /// Connectivity begins to read a list from there, or asks for balances.
     pub fn begin(&self, listing: &Listing, stream: Stream, from: Option<Second>) {
         let now = Timestamp::now().second();

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use serde_json::json;
 
-use super::asked::Asked;
+use super::asked::AskedStreams;
 use super::bounds::{Bounds, being_dated};
 use super::last_pages::LastPages;
 use super::list_error::{ListError, bad_request, not_ready};
@@ -27,7 +27,7 @@ pub(super) struct Lists {
     bounds: Bounds,
     last_pages: LastPages,
     /// When Connectivity has asked for what.
-    asked: Asked,
+    asked: AskedStreams,
 }
 
 impl Lists {
@@ -38,7 +38,7 @@ impl Lists {
             state_directory,
             idle: Mutex::default(),
             last_pages: LastPages::default(),
-            asked: Asked::default(),
+            asked: AskedStreams::default(),
         }
     }
 

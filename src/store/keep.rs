@@ -1,4 +1,4 @@
-//! Superseded balances are not kept for ever. They grow with every poll, and nothing reads them once each publisher has
+//! Superseded balances are not kept forever. They grow with every poll, and nothing reads them once each publisher has
 //! delivered them.
 //!
 //! The change log is looked through once, in its order, as it grows old: a balance that is still the newest of its account
@@ -30,13 +30,13 @@ const DROPPED_TO: &str = "dropped_to";
 /// What is kept of the change log.
 #[derive(Debug, Clone, Default)]
 pub struct Retention {
-    /// How long superseded balances are kept after they were read; none: for ever.
+    /// How long superseded balances are kept after they were read; none: forever.
     pub balances: Option<Duration>,
     /// The publishers of the configuration. What one of them has not delivered is kept.
     pub publishers: Vec<String>,
 }
 
-struct Row {
+struct AgedVersion {
     seq: i64,
     stream: Stream,
     id: String,
@@ -81,8 +81,8 @@ fn drop_slice(
         SELECT seq, stream, id, observed_at FROM version WHERE seq > ?1 AND seq < ?2 ORDER BY seq LIMIT ?3";
     let from = dropped_to(connection)?;
     let before = delivered_by_all(connection, publishers)?;
-    let rows: Vec<Row> = all(connection, ROWS, (from, before, SLICE as i64), |row| {
-        Ok(Row {
+    let rows: Vec<AgedVersion> = all(connection, ROWS, (from, before, SLICE as i64), |row| {
+        Ok(AgedVersion {
             seq: row.get(0)?,
             stream: row.get(1)?,
             id: row.get(2)?,
@@ -92,7 +92,7 @@ fn drop_slice(
     let old = rows
         .iter()
         .take_while(|row| !recent.contains(&row.observed_at));
-    let old: Vec<&Row> = old.collect();
+    let old: Vec<&AgedVersion> = old.collect();
     let mut dropped = 0;
     for row in old.iter().filter(|row| row.observed_at < recent.start) {
         if row.stream == Stream::Balances && drop_balances(connection, row)? {
@@ -112,7 +112,7 @@ fn drop_slice(
 }
 
 /// Drops the version if it is superseded and no target refuses it. Whether it did.
-fn drop_balances(connection: &Connection, row: &Row) -> rusqlite::Result<bool> {
+fn drop_balances(connection: &Connection, row: &AgedVersion) -> rusqlite::Result<bool> {
     const IS_KEPT: &str = "
         SELECT EXISTS (SELECT 1 FROM record WHERE stream = ?1 AND id = ?2 AND seq = ?3)
             OR EXISTS (SELECT 1 FROM refusal WHERE seq = ?3)";

@@ -105,7 +105,7 @@ pub use open::{Identity, Store};
 pub use overview::{
     CursorLine, ListingLine, ListsLine, Overview, PublisherLine, Snapshot, StreamCount,
 };
-pub use poll::{Latency, PollOutcome, PollRow};
+pub use poll::{PollOutcome, PollRow, ServiceLatency};
 pub use publisher::{Delivered, PublisherState, Publishers};
 pub use quarantine::{Quarantine, QuarantineEntry, QuarantineKind, Quarantined};
 pub use quarantine_page::{QuarantineLine, QuarantineNumber, QuarantinePage};

@@ -53,7 +53,7 @@ pub struct PollRow {
     /// How long it took; none while it runs.
     pub took: Option<Duration>,
     /// How fast the service answered; none if it did not, or an older version of this program polled.
-    pub latency: Option<Latency>,
+    pub latency: Option<ServiceLatency>,
     /// Versions that the slowest publisher had not delivered at its end, of those that were committed before its last
     /// batch. None while it runs, or if there is no publisher. The commit finds it out.
     pub lag: Option<i64>,
@@ -61,7 +61,7 @@ pub struct PollRow {
 
 /// How fast the service answered the requests of a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Latency {
+pub struct ServiceLatency {
     /// Half of the answers came within that time.
     pub p50: Duration,
     /// 95 % of them did.
@@ -178,7 +178,7 @@ fn read(row: &Row) -> rusqlite::Result<PollRow> {
         quarantined: row.get(10)?,
         error: row.get(11)?,
         took: time(12)?,
-        latency: latency.map(|(p50, p95)| Latency { p50, p95 }),
+        latency: latency.map(|(p50, p95)| ServiceLatency { p50, p95 }),
         lag: row.get(15)?,
     })
 }

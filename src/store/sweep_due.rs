@@ -45,9 +45,10 @@ impl Store {
 
 fn may_read_by_date(connection: &Connection, number: i64) -> rusqlite::Result<bool> {
     const CURSOR: &str = "SELECT quirks, position, set_back_at FROM cursor WHERE stream = ?1";
-    type Row = (AsJson<Quirks>, Option<Second>, Option<Second>);
+    type TransactionsCursor = (AsJson<Quirks>, Option<Second>, Option<Second>);
     let stream = Stream::Transactions;
-    let cursor: Option<Row> = optional(connection, CURSOR, [stream], |row| row.try_into())?;
+    let cursor: Option<TransactionsCursor> =
+        optional(connection, CURSOR, [stream], |row| row.try_into())?;
     let (Some(last), Some((AsJson(quirks), Some(_), set_back_at))) =
         (sweep::newest(connection)?, cursor)
     else {
