@@ -133,11 +133,15 @@ impl Alarm {
                 // It takes keys in this form, too.
                 format!("initiation settle {} made ID", shell_word(&escaped(key)))
             }
-            Alarm::MadeDifferently { key, id, .. } => format!(
-                "initiation settle {} made {}",
-                shell_word(&escaped(key)),
-                shell_word(&escaped(id))
-            ),
+            Alarm::MadeDifferently { key, id, .. } => {
+                // The id is recorded as it is written here.
+                let id = if id.chars().any(char::is_control) {
+                    "ID".to_owned()
+                } else {
+                    shell_word(id)
+                };
+                format!("initiation settle {} made {id}", shell_word(&escaped(key)))
+            }
         };
         Some(format!("generic-connector {arguments}"))
     }
@@ -189,10 +193,11 @@ impl fmt::Display for Alarm {
                 if let Some(reason) = reason {
                     write!(f, ": {reason}")?;
                 }
+                let command = self.command().unwrap_or_default();
                 write!(
                     f,
-                    "; look it up at the PSP and run: generic-connector initiation settle \"{key}\" made ID (or refused). \
-                     Until then, the service is asked again whenever Connectivity repeats the request"
+                    "; look it up at the PSP and run: {command} (or refused). Until then, the service is asked again \
+                     whenever Connectivity repeats the request"
                 )
             }
             Alarm::MadeDifferently {
@@ -202,10 +207,10 @@ impl fmt::Display for Alarm {
                 remark,
             } => {
                 let (key, id) = (escaped(key), escaped(id));
+                let command = self.command().unwrap_or_default();
                 write!(
                     f,
-                    "{kind}: \"{key}\" was made as \"{id}\", but {remark}; look it up at the PSP and confirm it: \
-                     generic-connector initiation settle \"{key}\" made \"{id}\""
+                    "{kind}: \"{key}\" was made as \"{id}\", but {remark}; look it up at the PSP and confirm it: {command}"
                 )
             }
         }
@@ -243,13 +248,10 @@ mod tests {
 
     #[test]
     fn a_copied_command_runs_nothing_that_a_key_says() {
-        let command = |key: &str| {
-            let alarm = Alarm::OutcomeUnknown {
-                kind: "payouts".to_owned(),
-                key: key.to_owned(),
-                reason: None,
-            };
-            alarm.command().unwrap()
+        let unknown = |key: &str| Alarm::OutcomeUnknown {
+            kind: "payouts".to_owned(),
+            key: key.to_owned(),
+            reason: None,
         };
         for (key, word) in [
             ("PAYOUT:7-a_b", "PAYOUT:7-a_b"),
@@ -259,7 +261,26 @@ mod tests {
             ("", "''"),
         ] {
             let expected = format!("generic-connector initiation settle {word} made ID");
-            assert_eq!(command(key), expected);
+            assert_eq!(unknown(key).command(), Some(expected.clone()));
+            assert!(
+                unknown(key)
+                    .to_string()
+                    .contains(&format!("run: {expected} ("))
+            );
+        }
+        let different = |id: &str| Alarm::MadeDifferently {
+            kind: "payouts".to_owned(),
+            key: "key".to_owned(),
+            id: id.to_owned(),
+            remark: "the amount is another".to_owned(),
+        };
+        for (id, word) in [
+            ("a\"b", "'a\"b'"),
+            ("$(reboot)", "'$(reboot)'"),
+            ("a\nb", "ID"),
+        ] {
+            let expected = format!("generic-connector initiation settle key made {word}");
+            assert!(different(id).to_string().ends_with(&expected));
         }
     }
 }

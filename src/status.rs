@@ -234,7 +234,9 @@ fn silence(overview: &Overview, period: Duration, now: Second) -> Option<Alarm> 
     let last = overview.polls.first()?;
     let since = overview.last_good_poll.clone();
     let Some(since) = since.and_then(|text| Second::try_from(text).ok()) else {
-        return Some(Alarm::NeverPolled);
+        // A first import takes as long as it takes.
+        let has_ended = overview.polls.iter().any(|poll| poll.ended_at.is_some());
+        return has_ended.then_some(Alarm::NeverPolled);
     };
     let is_failing = matches!(last.outcome, None | Some(PollOutcome::Failed));
     let longest = Alarm::longest_silence(period).as_secs();

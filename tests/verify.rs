@@ -129,12 +129,12 @@ fn what_is_damaged_is_found() {
         (
             "UPDATE initiation SET request = replace(request, '100', '900') WHERE key = 'unknown'"
                 .to_owned(),
-            "initiation settle \"unknown\" made ID",
+            "initiation settle unknown made ID",
         ),
         (
             "UPDATE initiation SET answer = replace(answer, '100', '900') WHERE key = 'made'"
                 .to_owned(),
-            "initiation settle \"made\" made ID",
+            "initiation settle made made ID",
         ),
         (
             "UPDATE publisher SET offset = 999999".to_owned(),

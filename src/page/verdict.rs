@@ -56,6 +56,10 @@ pub(super) fn verdict(model: &Model) -> PageVerdict {
         0 => match last.and_then(|poll| poll.outcome) {
             None => (Tone::Unsettled, "Waiting for the first poll".to_owned()),
             Some(PollOutcome::Failed) => (Tone::Unsettled, "The last poll failed".to_owned()),
+            Some(PollOutcome::Partial) => {
+                let headline = "The last poll could not read everything".to_owned();
+                (Tone::Unsettled, headline)
+            }
             Some(_) => match reservation(model) {
                 Some(reservation) => (Tone::Unsettled, reservation),
                 None => (Tone::Good, "All well".to_owned()),
@@ -102,7 +106,8 @@ pub(super) fn refused(overview: &Overview) -> i64 {
 fn poll(overview: &Overview, now: Second) -> Option<String> {
     overview.polls.first()?;
     let last = overview.polls.iter().find(|poll| poll.outcome.is_some());
-    let is_good = last.is_some_and(|last| last.outcome != Some(PollOutcome::Failed));
+    let is_good = |outcome| matches!(outcome, PollOutcome::Complete | PollOutcome::Partial);
+    let is_good = last.and_then(|last| last.outcome).is_some_and(is_good);
     let good = overview.last_good_poll.as_deref().and_then(second);
     Some(match good {
         Some(good) if is_good => format!("last poll {} ago", span(now.since(good))),

@@ -7,7 +7,7 @@ const STEPS: u64 = 16;
 /// Microseconds are counted one by one up to here.
 const FINE: u64 = 2 * STEPS;
 
-/// Powers of two above that. Longer than 2^30 microseconds, 18 minutes, waits nobody.
+/// Powers of two above that. Nobody waits longer than 2^30 microseconds, 18 minutes.
 const POWERS: usize = 25;
 
 #[allow(clippy::cast_possible_truncation)]

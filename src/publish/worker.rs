@@ -241,7 +241,10 @@ impl DeliveryWorker {
         match self.publisher.deliver(&self.store, changes) {
             Ok(delivered) => {
                 self.advance(last, &delivered)?;
-                self.count_delivered(changes.len() - delivered.refused.len());
+                // A batch also settles versions that waited for one of it: what is refused need not be of the batch.
+                let is_refused = |seq| delivered.refused.iter().any(|(refused, _)| *refused == seq);
+                let taken = changes.iter().filter(|change| !is_refused(change.seq));
+                self.count_delivered(taken.count());
                 self.most = self.publisher.most_changes().min(self.most * 2);
                 Ok(())
             }

@@ -63,6 +63,8 @@ impl AskedRow {
             self.began_at = now;
         }
         self.at = now;
+        // The clock was set back.
+        self.began_at = self.began_at.min(now);
         self.from = from;
     }
 
@@ -169,5 +171,7 @@ mod tests {
         // A clock that is set back is no pause.
         asked.again(begin, None);
         assert_eq!((asked.at, asked.period()), (begin, Some(3_600)));
+        asked.again(begin.later(3_600), None);
+        assert_eq!(asked.expected_at(), Some(begin.later(7_200)));
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::InitiationState;
 use super::database::{all, execute, optional, value};
-use crate::api::{ContentHash, Initiation, Timestamp, escaped};
+use crate::api::{ContentHash, Initiation, Timestamp, escaped, shell_word};
 
 /// The columns under the hash.
 const SEALED: [&str; 7] = ["key", "kind", "request", "state", "id", "status", "answer"];
@@ -44,10 +44,11 @@ pub struct DamagedInitiation(pub String);
 impl fmt::Display for DamagedInitiation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = escaped(&self.0);
+        let word = shell_word(&key);
         write!(
             f,
             "what the journal has of the payout or transfer \"{key}\" is damaged in the state, so it is neither sent nor \
-             answered; look it up at the PSP and run: generic-connector initiation settle \"{key}\" made ID (or refused). \
+             answered; look it up at the PSP and run: generic-connector initiation settle {word} made ID (or refused). \
              A backup of the state may still have it. Check the disk of the state"
         )
     }

@@ -269,7 +269,7 @@ fn an_answer_with_our_key_is_ours_and_its_differences_are_an_alarm() {
     assert_eq!((status, &made["amount"]), (201, &json!("97")));
     let alarm = "payouts: \"net|net\" was made as \"po-1\", but its amount is \"97\" instead of \"100\", its \
                  destinationAccountId is \"DE02 1\" instead of \"ben-1\"; look it up at the PSP and confirm it: \
-                 generic-connector initiation settle \"net|net\" made \"po-1\"";
+                 generic-connector initiation settle 'net|net' made po-1";
     listening.wait_for_line(alarm);
     let listening = listening.restart(&[]);
     assert_eq!(alarms(&listening), [alarm]);
