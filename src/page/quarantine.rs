@@ -166,7 +166,7 @@ fn shown_text(number: &QuarantineNumber, json: Option<&str>, shows_text: bool) -
                 let number = shell_word(&number.to_string());
                 let show = format!("generic-connector quarantine show {number}");
                 aside(format_args!(
-                    "{} bytes follow. All of it:",
+                    "{} more bytes. To see all of it:",
                     json.len() - shown.len()
                 ))
                 .with(command(&show))

@@ -23,7 +23,7 @@ pub struct AskedRow {
     pub began_at: Second,
     /// The second from which it last asked for a list; none if that was from the beginning.
     pub from: Option<Second>,
-    /// The greatest stamp that it was given since the state was made, as [`Stamp::nanoseconds`].
+    /// The greatest stamp that it was given, as [`Stamp::nanoseconds`], as far as it has not come back to ask again.
     pub until: Option<i64>,
     /// From the beginning of some requests to that of the next ones, the newest last. Seconds.
     pub pauses: Vec<u64>,
@@ -61,6 +61,9 @@ impl AskedRow {
             let older = self.pauses.len().saturating_sub(PAUSES);
             self.pauses.drain(..older);
             self.began_at = now;
+            // A page that it was given and could not take is asked for again. What it has taken lies before the bound.
+            let taken = from.map(|from| from.end().nanoseconds());
+            self.until = self.until.min(taken);
         }
         self.at = now;
         // The clock was set back.
@@ -147,6 +150,31 @@ fn key(stream: Stream) -> String {
 mod tests {
     use super::*;
     use crate::api::Timestamp;
+
+    #[test]
+    fn a_page_that_is_asked_for_again_and_again_is_not_read() {
+        let begin = Timestamp::parse("2024-05-01T12:00:00Z").unwrap().second();
+        let stamp = |seconds| {
+            Some(Stamp::from_nanoseconds(
+                begin.later(seconds).end().nanoseconds(),
+            ))
+        };
+        let mut asked = AskedRow::first(begin, Some(begin));
+        asked.given(stamp(500));
+        asked.again(begin.later(1), Some(begin));
+        assert_eq!(
+            asked.until,
+            stamp(500).map(Stamp::nanoseconds),
+            "the next page"
+        );
+        asked.again(begin.later(1_800), Some(begin));
+        assert_eq!(asked.until, stamp(0).map(Stamp::nanoseconds));
+        asked.given(stamp(500));
+        asked.again(begin.later(3_600), Some(begin.later(500)));
+        assert_eq!(asked.until, stamp(500).map(Stamp::nanoseconds));
+        asked.again(begin.later(5_400), None);
+        assert_eq!(asked.until, None);
+    }
 
     #[test]
     fn how_often_it_asks_is_learned_from_its_requests() {
