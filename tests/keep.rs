@@ -86,9 +86,16 @@ fn what_a_publisher_has_not_delivered_is_kept() {
     target.script(|_| Mishap::Instead(TestAnswer::new(503, "")));
     let publish = json!([{ "type": "http", "name": "target", "url": target.url() }]);
     let poll = "poll --delivery-patience 1ms";
-    let (_psp, place) = aged(json!({ "publish": publish }), poll);
+    let settings = json!({ "publish": publish });
+    let (psp, place) = aged(settings.clone(), poll);
     run(place.command(poll));
     assert_eq!(versions(&place, "balances"), 6);
+    // Out of the configuration for a while, it may come back.
+    place.configure(&psp.url(), json!({}));
+    place.poll_well();
+    place.poll_well();
+    assert_eq!(versions(&place, "balances"), 6);
+    place.configure(&psp.url(), settings);
     target.script(|_| Mishap::None);
     place.poll_well();
     place.poll_well();

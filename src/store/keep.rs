@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::database::{all, execute, optional, value};
+use super::database::{all, execute, value};
 use super::identity::{put_state_value, state_value};
 use super::{Error, Store, counts};
 use crate::api::{Second, Stream, Timestamp};
@@ -32,7 +32,8 @@ const DROPPED_TO: &str = "dropped_to";
 pub struct Retention {
     /// How long superseded balances are kept after they were read; none: forever.
     pub balances: Option<Duration>,
-    /// The publishers of the configuration. What one of them has not delivered is kept.
+    /// The publishers of the configuration. What one of them has not delivered is kept; so is what one has not that was
+    /// taken out of the configuration and not removed from the state.
     pub publishers: Vec<String>,
 }
 
@@ -133,14 +134,15 @@ pub(super) fn dropped_to(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(seq.and_then(|seq| seq.parse().ok()).unwrap_or(0))
 }
 
-/// The seq before which every publisher has delivered everything. A target may name the last version that it has.
-fn delivered_by_all(connection: &Connection, publishers: &[String]) -> rusqlite::Result<i64> {
-    const DELIVERED: &str =
-        "SELECT min(offset, coalesce(replay, offset)) FROM publisher WHERE name = ?1";
-    let mut before = i64::MAX;
-    for name in publishers {
-        let delivered: Option<i64> = optional(connection, DELIVERED, [name], |row| row.get(0))?;
-        before = before.min(delivered.unwrap_or(0));
+/// The seq before which every publisher has delivered everything: those of the configuration, and those that the state still
+/// knows, which may come back. A target may name the last version that it has.
+fn delivered_by_all(connection: &Connection, configured: &[String]) -> rusqlite::Result<i64> {
+    const DELIVERED: &str = "SELECT name, min(offset, coalesce(replay, offset)) FROM publisher";
+    let delivered: Vec<(String, i64)> = all(connection, DELIVERED, [], |row| row.try_into())?;
+    let has_begun = |name: &String| delivered.iter().any(|(known, _)| known == name);
+    if !configured.iter().all(has_begun) {
+        return Ok(0);
     }
-    Ok(before)
+    let offsets = delivered.iter().map(|(_, offset)| *offset);
+    Ok(offsets.min().unwrap_or(i64::MAX))
 }

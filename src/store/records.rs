@@ -143,9 +143,9 @@ impl Store {
     /// or some of them are not there or cannot be shown.
     pub fn balances_are_due(&self, period: u64, now: Second) -> Result<bool, Error> {
         const DAMAGED: &str = "SELECT EXISTS (SELECT 1 FROM damaged WHERE stream = 'balances')";
-        const NEVER_HAD_ANY: &str = "
+        const CLOSED_WITHOUT: &str = "
             SELECT count(*) FROM missing
-            WHERE NOT EXISTS (SELECT 1 FROM record WHERE stream = 'balances' AND id = account)";
+            WHERE closed AND NOT EXISTS (SELECT 1 FROM record WHERE stream = 'balances' AND id = account)";
         self.database
             .run("read when balances were asked for", |connection| {
                 let asked_at = state_value(connection, BALANCES_ASKED_AT)?;
@@ -155,12 +155,12 @@ impl Store {
                 };
                 let accounts = counts::get(connection, &counts::RECORDS, Stream::Accounts)?;
                 let balances = counts::get(connection, &counts::RECORDS, Stream::Balances)?;
-                let never_had_any: i64 = value(connection, NEVER_HAD_ANY, [])?;
+                let closed_without: i64 = value(connection, CLOSED_WITHOUT, [])?;
                 let restored_at = restored::last(connection)?.map(|restored| restored.noticed_at);
                 Ok(asked_at > now
                     || asked_at.later(period) <= now
                     || restored_at >= Some(asked_at)
-                    || accounts > balances + never_had_any
+                    || accounts > balances + closed_without
                     || value(connection, DAMAGED, [])?)
             })
     }
