@@ -54,6 +54,36 @@ fn what_never_passes_is_named_and_can_be_skipped() {
 }
 
 #[test]
+fn a_batch_whose_payment_releases_what_is_refused_is_settled() {
+    let psp = FakePsp::start();
+    let stack = Connectivity::start();
+    let place = place(&psp, &stack);
+    for id in ["refund-1", "refund-2"] {
+        let mut refund = with_status(id, "2024-02-01T00:00:01Z", "REFUNDED", "10");
+        refund["relatedTransactionID"] = json!("late");
+        psp.add_raw_transaction(refund);
+    }
+    place.poll_well();
+    stack.script(|asked| {
+        if asked.text().contains("\"refund-") {
+            Mishap::Instead(TestAnswer::new(400, r#"{"errorCode":"VALIDATION"}"#))
+        } else {
+            Mishap::None
+        }
+    });
+    psp.add_raw_transaction(with_status(
+        "late",
+        "2024-02-01T00:00:02Z",
+        "SUCCEEDED",
+        "100",
+    ));
+    let ran = place.poll();
+    assert!(!ran.stderr.contains("panicked"), "{ran}");
+    assert_eq!(publisher(&place)["refused"], 2, "{ran}");
+    assert_eq!(publisher(&place)["lag"], 0);
+}
+
+#[test]
 fn what_is_refused_goes_into_quarantine_and_can_be_tried_again() {
     let psp = small_bank();
     let stack = Connectivity::start();
