@@ -166,8 +166,8 @@ fn pay(
     let number = held.payouts.len();
     held.payouts.push((key.clone(), payout.clone()));
     held.keys.push((key.clone(), number));
+    // Nobody reads the books meanwhile: the repetition comes at once.
     if flaw == Flaw::Cut {
-        drop(held);
         client.set_read_timeout(Some(MEETING)).unwrap();
         let left = client.peek(&mut [0]);
         client.set_read_timeout(None).unwrap();
@@ -175,7 +175,7 @@ fn pay(
             matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
         });
         if !stays {
-            books.lock().unwrap().keys.retain(|(one, _)| *one != key);
+            held.keys.retain(|(one, _)| *one != key);
         }
     }
     (201, payout)
