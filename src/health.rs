@@ -15,6 +15,9 @@ const STANDING_POLLS: i64 = 3;
 /// Free space on the disk of the state. Bytes.
 const LITTLE_ROOM: u64 = 256 << 20;
 
+/// How long before it expires a certificate is usually renewed. Seconds.
+const CERTIFICATE_DAYS: u64 = 14 * 86_400;
+
 /// Something that an operator has to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Alarm {
@@ -38,6 +41,11 @@ pub enum Alarm {
     LittleRoom {
         /// Bytes that are left.
         free: u64,
+    },
+    /// The certificate of the service expires soon.
+    CertificateExpires {
+        /// When it does.
+        at: Second,
     },
     /// A publisher cannot deliver.
     DeliveryFails {
@@ -123,6 +131,7 @@ impl Alarm {
             Alarm::NeverPolled | Alarm::Silence { .. } => "check".to_owned(),
             Alarm::StandingCursor { .. } => "check --only R4,H5".to_owned(),
             Alarm::LittleRoom { .. } => return None,
+            Alarm::CertificateExpires { .. } => "check --only A5".to_owned(),
             Alarm::DeliveryFails { .. } => "check --only targets".to_owned(),
             Alarm::ListAhead { stream, .. } => format!("listing adopt {stream}"),
             Alarm::RelativesAlone { .. } => "check --only R10 --all".to_owned(),
@@ -150,6 +159,11 @@ impl Alarm {
     pub fn of_room(free: u64) -> Option<Alarm> {
         (free < LITTLE_ROOM).then_some(Alarm::LittleRoom { free })
     }
+
+    /// Whether a certificate expires soon, or has expired.
+    pub fn expires_soon(at: Second, now: Second) -> bool {
+        at <= now.later(CERTIFICATE_DAYS)
+    }
 }
 
 impl fmt::Display for Alarm {
@@ -164,19 +178,13 @@ impl fmt::Display for Alarm {
                 stream,
                 position,
                 polls,
-            } => {
-                let position = position.map_or("the beginning".to_owned(), String::from);
-                write!(
-                    f,
-                    "{stream}: the cursor has been at {position} for {polls} polls, although there are newer records: are \
-                     they dated in the future, or is a clock behind, the service's (its \"Date\") or this machine's?"
-                )
-            }
+            } => f.write_str(&standing_cursor(stream, *position, *polls)),
             Alarm::LittleRoom { free } => write!(
                 f,
                 "the disk of the state has {} MB left: once it is full, nothing new is stored or delivered",
                 free / 1_000_000
             ),
+            Alarm::CertificateExpires { at } => f.write_str(&certificate_expires(*at)),
             Alarm::DeliveryFails { publisher, reason } => {
                 write!(f, "delivery to \"{publisher}\" failed, retrying: {reason}")
             }
@@ -215,6 +223,21 @@ impl fmt::Display for Alarm {
             }
         }
     }
+}
+
+fn standing_cursor(stream: &str, position: Option<Second>, polls: i64) -> String {
+    let position = position.map_or("the beginning".to_owned(), String::from);
+    format!(
+        "{stream}: the cursor has been at {position} for {polls} polls, although there are newer records: are they dated in \
+         the future, or is a clock behind, the service's (its \"Date\") or this machine's?"
+    )
+}
+
+fn certificate_expires(at: Second) -> String {
+    format!(
+        "the certificate of the service expires at {at}: polls and payouts fail from then on, unless the service gets a new \
+         one"
+    )
 }
 
 fn list_ahead(stream: &str, bound: Second) -> String {

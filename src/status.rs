@@ -74,6 +74,7 @@ impl Status {
             "endpoint": overview.state.identity.endpoint,
             "stateId": overview.state.id,
             "restoredAt": overview.state.restored_at,
+            "backedUpAt": overview.state.backed_up_at,
             "lastSeq": overview.state.last_seq,
             "streams": overview.streams,
             "cursors": overview.cursors,

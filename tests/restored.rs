@@ -7,8 +7,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::support::scrape::{scrape, text_of, unix_now};
 use crate::support::{
-    FakePsp, LISTEN_KEY, Listening, Place, Receiver, STATE_FILE as FILE, StateCopy as Copy, run,
+    FakePsp, LISTEN_KEY, Listening, OBSERVE_KEY, Place, Receiver, STATE_FILE as FILE,
+    StateCopy as Copy, run,
 };
 
 /// Every copy, put back: the log says so once, and what was done.
@@ -186,6 +188,7 @@ fn a_backup_is_made_beside_a_running_connector_and_put_back() {
     let service = FakePsp::with_a_bank();
     let keys = json!({
         "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "1h",
+        "observe": "127.0.0.1:0", "observeKey": OBSERVE_KEY,
         "publish": [{ "type": "ndjson", "path": "changes.ndjson" }],
     });
     let place = Place::new(&service.url(), keys);
@@ -200,8 +203,14 @@ fn a_backup_is_made_beside_a_running_connector_and_put_back() {
         paths.sort();
         paths
     };
+    let made_at = || scrape(&text_of(&listening))["backup_timestamp_seconds"];
+    assert_eq!(made_at(), 0.0);
+    let before = unix_now();
     let ran = run(place.command(&command));
     assert_eq!(ran.code, Some(0), "{ran}");
+    assert!((before..=unix_now()).contains(&made_at()));
+    let shown = run(place.command("status"));
+    assert!(shown.stdout.contains("backup     made at 20"), "{shown}");
     let first = backups().pop().unwrap();
     let mode = fs::metadata(&first).unwrap().permissions().mode();
     assert_eq!((backups().len(), mode & 0o777), (1, 0o600));

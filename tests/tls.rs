@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use serde_json::json;
 
-use crate::support::{Place, run};
+use crate::support::scrape::{scrape, text_of, unix_now};
+use crate::support::{Listening, OBSERVE_KEY, Place, run};
 
 /// A server's certificate and key, and what `caFile` holds for it.
 struct TestCertificate {
@@ -226,6 +227,33 @@ fn a_certificate_that_expires_soon_is_a_warning() {
     };
     assert!(warns(&expires_in(10)));
     assert!(!warns(&expires_in(30)));
+    let soon = watched(&expires_in(10));
+    soon.wait_for_line("the certificate of the service expires at 20");
+    assert!((8.0..=10.0).contains(&days_left(&soon)));
+    let later = watched(&expires_in(30));
+    assert!((28.0..=30.0).contains(&days_left(&later)));
+    assert!(!later.log().contains("expires"), "{}", later.log());
+}
+
+/// A connector after its first poll.
+fn watched(certificate: &TestCertificate) -> Listening {
+    let (address, _) = serve_tls(certificate);
+    let endpoint = format!("https://localhost:{}", address.port());
+    let keys = json!({
+        "caFile": "ca.pem", "observe": "127.0.0.1:0", "observeKey": OBSERVE_KEY,
+        "publish": [{ "type": "ndjson", "path": "changes.ndjson" }],
+    });
+    let place = Place::new(&endpoint, keys);
+    fs::write(place.path().join("ca.pem"), &certificate.ca_file).unwrap();
+    let listening = Listening::on(place, &[]);
+    listening.wait_for_line("poll 1 complete");
+    listening
+}
+
+/// In how many days the certificate expires, as the metrics say.
+fn days_left(listening: &Listening) -> f64 {
+    let at = scrape(&text_of(listening))["service_certificate_expiry_timestamp_seconds"];
+    (at - unix_now()) / 86_400.0
 }
 
 /// A proxy that lets nothing but CONNECT pass.

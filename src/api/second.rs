@@ -41,6 +41,11 @@ impl Second {
         self.later(1)
     }
 
+    /// Seconds since 1970, negative before.
+    pub fn unix(self) -> i64 {
+        self.0
+    }
+
     /// Whole seconds from `earlier` to this one; zero if this one is not later.
     pub fn since(self, earlier: Second) -> u64 {
         u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)

@@ -6,7 +6,8 @@ use super::asker::{CheckRequest, SHORTEST_KEY};
 use super::query::ListQuery;
 use super::session::Session;
 use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
-use crate::api::{Stream, balances_path};
+use crate::api::{Stream, Timestamp, balances_path};
+use crate::health::Alarm;
 use crate::psp::ProbeKey;
 use crate::secret::Secret;
 
@@ -120,7 +121,9 @@ pub(super) fn is_not_repeated(session: &Session, _: Stream) -> Verdict {
 
 pub(super) fn is_encrypted(session: &Session, _: Stream) -> Verdict {
     let endpoint = session.asker.probe().endpoint();
-    if let Some(expiry) = session.asker.probe().certificate_expiry() {
+    let expiry = session.asker.probe().certificate_expiry();
+    let now = Timestamp::now().second();
+    if let Some(expiry) = expiry.filter(|expiry| Alarm::expires_soon(expiry.second(), now)) {
         let got = format!("the certificate expires at {}", expiry.second());
         return Err(wrong_at(Level::Should, got, &[]));
     }

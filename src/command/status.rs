@@ -45,6 +45,9 @@ fn in_words(status: &Status) -> String {
             "restored   noticed at {restored_at}: this state was put back from an older copy\n\n"
         );
     }
+    if let Some(backed_up_at) = overview.state.backed_up_at {
+        text += &format!("backup     made at {backed_up_at}\n\n");
+    }
     for alarm in alarms {
         text += &format!("WARNING    {alarm}\n\n");
     }

@@ -58,6 +58,8 @@ pub struct ServiceCounters {
     pub received: AtomicU64,
     /// How far the service's clock is ahead of ours, as its last answer said. Seconds.
     pub clock_offset: AtomicI64,
+    /// When its certificate expires. Unix seconds; 0 while none was seen.
+    pub certificate_expiry: AtomicI64,
 }
 
 impl Counters {
@@ -120,6 +122,7 @@ impl ServiceCounters {
             retries: CounterSet::of(names()),
             received: AtomicU64::default(),
             clock_offset: AtomicI64::default(),
+            certificate_expiry: AtomicI64::default(),
         }
     }
 
@@ -134,8 +137,12 @@ impl ServiceCounters {
     /// Notes what the service's clock said just now.
     pub fn clock_said(&self, clock: Timestamp) {
         // Both in whole seconds: an answer has no finer date.
-        let seconds = |time: Timestamp| time.second().start().nanoseconds() / 1_000_000_000;
-        let offset = seconds(clock) - seconds(Timestamp::now());
+        let offset = clock.second().unix() - Timestamp::now().second().unix();
         self.clock_offset.store(offset, Relaxed);
+    }
+
+    /// Notes when the service's certificate expires.
+    pub fn certificate_expires(&self, at: Second) {
+        self.certificate_expiry.store(at.unix(), Relaxed);
     }
 }

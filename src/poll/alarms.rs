@@ -11,6 +11,7 @@ pub struct Alarms {
     last_progress_at: Second,
     silence_reported: bool,
     room_reported: bool,
+    certificate_reported: bool,
 }
 
 impl Alarms {
@@ -21,6 +22,7 @@ impl Alarms {
             last_progress_at: Timestamp::now().second(),
             silence_reported: false,
             room_reported: false,
+            certificate_reported: false,
         }
     }
 
@@ -61,5 +63,17 @@ impl Alarms {
             log::warn!("{alarm}");
         }
         self.room_reported = alarm.is_some();
+    }
+
+    /// Reports that the certificate of the service expires soon. `expiry`: when it does, if one was seen.
+    pub fn check_certificate(&mut self, expiry: Option<Second>) {
+        let Some(at) = expiry else {
+            return;
+        };
+        let is_soon = Alarm::expires_soon(at, Timestamp::now().second());
+        if is_soon && !self.certificate_reported {
+            log::warn!("{}", Alarm::CertificateExpires { at });
+        }
+        self.certificate_reported = is_soon;
     }
 }

@@ -369,6 +369,8 @@ impl<'a> Poller<'a> {
         }
         self.alarms.check_silence(self.settings.period);
         self.alarms.check_room(self.store.free_bytes());
+        self.alarms
+            .check_certificate(self.client.certificate_expiry());
         self.watch.ended(&report);
         self.queue.ended(&report);
         Ok(Some(Finished::Poll(report)))

@@ -7,7 +7,7 @@ use ureq::http::Method;
 use super::latency::Latencies;
 use super::pace::Pace;
 use super::{Error, echo};
-use crate::api::{self, Initiation, Page, Query, Record, Stream, Timestamp, Unusable};
+use crate::api::{self, Initiation, Page, Query, Record, Second, Stream, Timestamp, Unusable};
 use crate::metrics::{Counters, NO_STATUS};
 use crate::secret::{Rotating, Secret};
 use crate::stop::Stop;
@@ -141,6 +141,12 @@ impl ServiceClient {
     /// What is counted in this process.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// When the certificate of the service expires, if one was seen.
+    pub fn certificate_expiry(&self) -> Option<Second> {
+        let expiry = self.settings.transport.trust.expires_at();
+        expiry.map(Timestamp::second)
     }
 
     /// Asks for one page of a list.
@@ -372,6 +378,9 @@ impl ServiceClient {
         service.received.fetch_add(length as u64, Relaxed);
         if let Some(clock) = answer.date {
             service.clock_said(clock);
+        }
+        if let Some(expiry) = self.certificate_expiry() {
+            service.certificate_expires(expiry);
         }
     }
 

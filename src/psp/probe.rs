@@ -131,9 +131,9 @@ impl Probe {
         !self.stop.wait(time)
     }
 
-    /// When the certificate of the service expires, if that is soon.
+    /// When the certificate of the service expires, if one was seen.
     pub fn certificate_expiry(&self) -> Option<api::Timestamp> {
-        self.settings.transport.trust.expires_soon()
+        self.settings.transport.trust.expires_at()
     }
 
     /// How many connections to the service were made so far.

@@ -6,18 +6,22 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::database::{Database, free_bytes, value};
+use super::identity::{put_state_value, state_value};
 use super::open::{identity, lock};
 use super::open_files::{FILE, LOG};
 use super::owner_only::owner_only;
 use super::restored::{BORN, COPY_MARK, OPEN_MARK};
 use super::{Error, Identity, Store};
-use crate::api::Timestamp;
+use crate::api::{Second, Timestamp};
 
 /// What a backup's name begins and ends with. In between is when it was made.
 const NAME: (&str, &str) = ("state-", ".sqlite3");
 
 /// The part of a name in between: `20261126T001600Z`.
 const DATE: usize = 16;
+
+/// The key of the time at which the newest backup was made.
+const BACKED_UP_AT: &str = "backed_up_at";
 
 const COPYING: &str = "copy the state to";
 
@@ -63,11 +67,22 @@ pub fn backup(directory: &Path, to: &Path, keep: usize) -> Result<Backup, Error>
     copy(&database, &new)?;
     fs::rename(&new, &file).map_err(Error::io(COPYING, &file))?;
     sync_directory(to)?;
+    let removed = remove_older(to, keep)?;
+    let now = Timestamp::now().second().to_string();
+    database.write("note in the state that a backup was made", |connection| {
+        put_state_value(connection, BACKED_UP_AT, &now)
+    })?;
     Ok(Backup {
         size: fs::metadata(&file).map_or(0, |metadata| metadata.len()),
-        removed: remove_older(to, keep)?,
+        removed,
         file,
     })
+}
+
+/// When `backup` last copied this state.
+pub(super) fn backed_up_at(connection: &Connection) -> rusqlite::Result<Option<Second>> {
+    let at = state_value(connection, BACKED_UP_AT)?;
+    Ok(at.and_then(|text| Second::try_from(text).ok()))
 }
 
 /// Puts a copy in the place of the state in that directory, and does what follows. The state that is there is kept beside

@@ -15,8 +15,8 @@ use super::unknown_values::{self, UnknownValue};
 use super::unlisted::{self, UnlistedLine};
 use super::unsettled::{Unsettled, unsettled, unsettled_since};
 use super::{
-    DamagedVersion, Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, counts,
-    damage, open, poll, publisher, quarantine, restored, sweep, sweep_due,
+    DamagedVersion, Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, backup,
+    counts, damage, open, poll, publisher, quarantine, restored, sweep, sweep_due,
 };
 use crate::api::{Second, Stream, Timestamp};
 
@@ -72,6 +72,8 @@ pub struct StateLine {
     pub restored_at: Option<Second>,
     /// How often that was found.
     pub restores: i64,
+    /// When `backup` last copied it.
+    pub backed_up_at: Option<Second>,
     /// The room that it takes.
     pub room: Room,
 }
@@ -259,6 +261,7 @@ impl Snapshot {
                 last_seq: last_seq(connection)?,
                 restored_at: restored::last(connection)?.map(|restored| restored.noticed_at),
                 restores: restored::count(connection)?,
+                backed_up_at: backup::backed_up_at(connection)?,
                 room: self.0.room(),
             }))
         })

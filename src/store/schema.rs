@@ -8,7 +8,7 @@ pub(super) const APPLICATION: i64 = 0x67_63_6f_6e;
 pub(super) const LAYOUT: &str = "
     -- Whose state this is: state_id, name, endpoint. How often it was opened: generation. Whether a process has it open,
     -- or it is a copy: open, copy. The seq of the account whose balances are asked for first: first_balances. When
-    -- Connectivity has asked for a stream, as JSON: asked:accounts and so on.
+    -- Connectivity has asked for a stream, as JSON: asked:accounts and so on. When a backup was made last: backed_up_at.
     CREATE TABLE state (
         key   TEXT PRIMARY KEY,
         value TEXT NOT NULL

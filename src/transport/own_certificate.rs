@@ -17,12 +17,15 @@ pub(super) struct OwnCertificate {
     pub usual: Arc<WebPkiServerVerifier>,
     /// The certificates that are trusted themselves.
     pub trusted: Vec<CertificateDer<'static>>,
-    /// When a certificate that was accepted expires, if that is soon. Unix seconds; 0 if it is not.
+    /// When the certificate that was accepted last expires. Unix seconds; 0 if none was, or if it never does.
     pub expiry: Arc<AtomicU64>,
 }
 
 /// A certificate is renewed two weeks before it expires, or forgotten.
 const SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// A time at which every certificate of today has expired, in the year 2286.
+const ALL_EXPIRED: Duration = Duration::from_secs(9_999_999_999);
 
 impl ServerCertVerifier for OwnCertificate {
     fn verify_server_cert(
@@ -36,13 +39,19 @@ impl ServerCertVerifier for OwnCertificate {
         let verify =
             |when| self.verify_at(end_entity, intermediates, server_name, ocsp_response, when);
         let verified = verify(now)?;
-        let later = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + SOON);
-        if let Err(Error::InvalidCertificate(CertificateError::ExpiredContext {
-            not_after, ..
-        })) = verify(later)
-        {
-            self.expiry.store(not_after.as_secs(), Relaxed);
-        }
+        // rustls names the date only of a certificate that has expired: in two weeks any of the chain, later the server's.
+        let later = [Duration::from_secs(now.as_secs()) + SOON, ALL_EXPIRED];
+        let mut expiry =
+            later
+                .into_iter()
+                .filter_map(|when| match verify(UnixTime::since_unix_epoch(when)) {
+                    Err(Error::InvalidCertificate(CertificateError::ExpiredContext {
+                        not_after,
+                        ..
+                    })) => Some(not_after.as_secs()),
+                    _ => None,
+                });
+        self.expiry.store(expiry.next().unwrap_or(0), Relaxed);
         Ok(verified)
     }
 

@@ -73,8 +73,8 @@ impl Trust {
         })
     }
 
-    /// When a certificate expires that a server has shown, if that is within two weeks.
-    pub fn expires_soon(&self) -> Option<Timestamp> {
+    /// When the certificate expires that a server has shown last, if it does.
+    pub fn expires_at(&self) -> Option<Timestamp> {
         let seconds = i64::try_from(self.expiry.load(Relaxed))
             .ok()
             .filter(|seconds| *seconds > 0)?;

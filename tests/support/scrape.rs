@@ -1,6 +1,6 @@
 //! What the metrics say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Listening, OBSERVE_KEY, text_at};
 
@@ -30,6 +30,11 @@ pub fn series<'a>(scrape: &'a Scrape, wanted: &str) -> BTreeMap<&'a str, f64> {
     found.map(|(name, value)| (name.as_str(), *value)).collect()
 }
 
+/// The time as metrics have it: seconds since 1970.
+pub fn unix_now() -> f64 {
+    jiff::Timestamp::now().as_second() as f64
+}
+
 /// What they say, as text.
 pub fn text_of(listening: &Listening) -> String {
     let bearer = format!("Bearer {OBSERVE_KEY}");
@@ -40,4 +45,34 @@ pub fn text_of(listening: &Listening) -> String {
         "{text}"
     );
     text
+}
+
+/// The name, the type and the labels of each metric.
+pub fn names(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let mut names = BTreeMap::new();
+    for line in text.lines() {
+        if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = kind.split_once(' ').unwrap();
+            let entry = (kind.to_owned(), BTreeSet::new());
+            assert!(
+                names.insert(name.to_owned(), entry).is_none(),
+                "{name} twice"
+            );
+        }
+    }
+    for series in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, labels) = series.split_once(['{', ' ']).unwrap();
+        let parts = ["_bucket", "_sum", "_count"];
+        let whole = parts.iter().find_map(|part| name.strip_suffix(part));
+        let whole = whole
+            .filter(|whole| names.contains_key(*whole))
+            .unwrap_or(name);
+        let (_, known) = names.get_mut(whole).unwrap();
+        let labels = labels.split("=\"").filter(|_| series.contains('{'));
+        let labels: Vec<&str> = labels.collect();
+        for label in &labels[..labels.len().saturating_sub(1)] {
+            known.insert(label.rsplit(',').next().unwrap().to_owned());
+        }
+    }
+    names
 }

@@ -12,7 +12,7 @@ pub struct MessageEntry {
     fix: &'static str,
 }
 
-const MESSAGES: [MessageEntry; 20] = [
+const MESSAGES: [MessageEntry; 21] = [
     MessageEntry {
         name: "no poll has ever succeeded",
         parts: &["no poll has ever succeeded"],
@@ -37,6 +37,12 @@ const MESSAGES: [MessageEntry; 20] = [
         parts: &["the disk of the state has"],
         means: "Less than 256 MiB are left on the disk of the state. When it is full, polls and deliveries stop. Nothing is lost.",
         fix: "Make room, or move `stateDir` to a larger disk while the connector is stopped.",
+    },
+    MessageEntry {
+        name: "the certificate of the service expires soon",
+        parts: &["the certificate of the service expires at"],
+        means: "The certificate that the service shows is accepted for two weeks more at most. After that, every request fails.",
+        fix: "Have the service renew it. If `caFile` holds the certificate itself, put the new one beside the old one there first.",
     },
     MessageEntry {
         name: "a target takes nothing",
@@ -196,6 +202,7 @@ mod tests {
                 polls: 3,
             },
             Alarm::LittleRoom { free: 1 },
+            Alarm::CertificateExpires { at: since },
             Alarm::DeliveryFails {
                 publisher: text(),
                 reason: text(),
@@ -231,15 +238,16 @@ mod tests {
             Alarm::Silence { .. } => 1,
             Alarm::StandingCursor { .. } => 2,
             Alarm::LittleRoom { .. } => 3,
-            Alarm::DeliveryFails { .. } => 4,
-            Alarm::ListAhead { .. } => 5,
-            Alarm::RelativesAlone { .. } => 6,
-            Alarm::RelativesWaiting { .. } => 7,
-            Alarm::DamagedInitiation(_) => 8,
-            Alarm::OutcomeUnknown { .. } => 9,
-            Alarm::MadeDifferently { .. } => 10,
+            Alarm::CertificateExpires { .. } => 4,
+            Alarm::DeliveryFails { .. } => 5,
+            Alarm::ListAhead { .. } => 6,
+            Alarm::RelativesAlone { .. } => 7,
+            Alarm::RelativesWaiting { .. } => 8,
+            Alarm::DamagedInitiation(_) => 9,
+            Alarm::OutcomeUnknown { .. } => 10,
+            Alarm::MadeDifferently { .. } => 11,
             // Only the state can make one; its text is below.
-            Alarm::Damaged(_) => 11,
+            Alarm::Damaged(_) => 12,
         });
         assert!(numbers.eq(0..alarms.len()));
         alarms

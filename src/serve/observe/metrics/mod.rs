@@ -110,6 +110,18 @@ fn state(text: &mut Exposition, status: &Status) {
         "How often the state was found to have been put back from an older copy. A restart does not reset it.",
     )
     .value(state.restores);
+    text.metric(
+        "backup_timestamp_seconds",
+        Gauge,
+        "When backup last copied the state; 0 before the first time.",
+    )
+    .value(state.backed_up_at.map_or(0, unix));
+    text.metric(
+        "reconciliation_timestamp_seconds",
+        Gauge,
+        "When the records were last reconciled with another source; 0: never, since this version has no command for it.",
+    )
+    .value(0_u64);
     text.metric("warnings", Gauge, "Warnings that status shows.")
         .value(status.alarms.len() as u64);
 }
@@ -165,7 +177,7 @@ fn gauge_by_stream(
 
 /// Seconds since 1970-01-01T00:00:00Z.
 fn unix(second: Second) -> i64 {
-    second.start().nanoseconds() / 1_000_000_000
+    second.unix()
 }
 
 fn seconds(microseconds: u64) -> f64 {

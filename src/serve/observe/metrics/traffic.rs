@@ -50,6 +50,14 @@ pub(super) fn service(text: &mut Exposition, counters: &Counters) {
         "How far the Date of the service's last answer was ahead of this machine's clock.",
     )
     .value(service.clock_offset.load(Relaxed));
+    let expiry = service.certificate_expiry.load(Relaxed);
+    text.metric(
+        "service_certificate_expiry_timestamp_seconds",
+        Gauge,
+        "When the certificate of the service expires; NaN while none was seen.",
+    )
+    // 0 would be an alarm.
+    .value(if expiry == 0 { f64::NAN } else { expiry as f64 });
 }
 
 /// The requests to the listener.
