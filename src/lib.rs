@@ -27,6 +27,7 @@
 //! | `check` | the conformance test of the Integration Service |
 //! | `page` | the status page: what is in it, and how it looks |
 //! | `status` | the state and its alarms, as the `status` command and the listener show them |
+//! | `bundle` | an archive for whoever helps when something is wrong |
 //! | `sandbox` | a sample Integration Service, for the demo and the tests |
 //! | `config` | the configuration file, read and checked |
 //! | `command` | the commands of the command line, one a file |
@@ -40,6 +41,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod api;
+mod bundle;
 mod check;
 mod cli;
 pub mod command;

@@ -64,6 +64,7 @@ mod secrets;
 mod silence;
 mod state;
 mod status;
+mod support_bundle;
 mod sweep;
 mod tls;
 mod torture;

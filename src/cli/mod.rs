@@ -64,6 +64,8 @@ pub enum Command {
     Restore(RestoreOptions),
     /// Say that the state was put back from an older copy; the connector must be stopped
     Restored(ConfigFile),
+    /// Collect what somebody who helps needs in one archive, without keys and records
+    SupportBundle(SupportBundleOptions),
     /// Serve a sample Integration Service on this machine
     Sandbox(SandboxOptions),
 }
@@ -300,6 +302,26 @@ pub struct RestoreOptions {
     pub config: ConfigFile,
     /// The copy
     pub file: PathBuf,
+}
+
+/// Options of `support-bundle`.
+#[derive(Debug, Args)]
+pub struct SupportBundleOptions {
+    #[command(flatten)]
+    /// The configuration.
+    pub config: ConfigFile,
+    /// The directory that gets the archive
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub to: PathBuf,
+    /// The unit whose lines in the journal are the log
+    #[arg(long, value_name = "UNIT", default_value = "generic-connector.service")]
+    pub unit: String,
+    /// The file that has the log instead
+    #[arg(long, value_name = "FILE", conflicts_with = "unit")]
+    pub log: Option<PathBuf>,
+    /// Leave out what check says of the service
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// Options of `sandbox`.

@@ -19,7 +19,20 @@ pub(super) fn check_only(
     only: Vec<&'static CatalogueEntry>,
     stop: Stop,
 ) -> CheckRun {
+    check::run(settings(config, only), stop)
+}
+
+/// Runs every check that reads only, and keeps nothing of what the service sends.
+pub(super) fn check_all_without_bodies(config: &Config, stop: Stop) -> CheckRun {
     let settings = check::Settings {
+        kept: 0,
+        ..settings(config, Vec::new())
+    };
+    check::run(settings, stop)
+}
+
+fn settings(config: &Config, only: Vec<&'static CatalogueEntry>) -> check::Settings {
+    check::Settings {
         service: config.service.clone(),
         choice: Choice {
             only,
@@ -29,8 +42,7 @@ pub(super) fn check_only(
         sample_pages: 1,
         all_balances: false,
         kept: KEPT,
-    };
-    check::run(settings, stop)
+    }
 }
 
 pub(super) fn check_service(

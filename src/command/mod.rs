@@ -20,6 +20,7 @@ mod restored;
 mod run;
 mod sandbox;
 mod status;
+mod support_bundle;
 mod sweep;
 mod table;
 mod targets;
@@ -80,6 +81,7 @@ fn run(cli: Cli) -> Exit {
         Command::Backup(options) => backup::backup(&options),
         Command::Restore(options) => backup::restore(&options),
         Command::Restored(options) => restored::run(&options),
+        Command::SupportBundle(options) => support_bundle::run(&options),
         Command::Sandbox(options) => sandbox::run(options),
     };
     ended.unwrap_or_else(|error| {

@@ -27,7 +27,8 @@ pub(super) fn run(options: &StatusOptions) -> Result<Exit, CommandError> {
     Ok(Exit::Done)
 }
 
-fn in_words(status: &Status) -> String {
+/// The state as tables.
+pub(super) fn in_words(status: &Status) -> String {
     let Status {
         overview,
         ledgers,

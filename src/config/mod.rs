@@ -13,6 +13,7 @@
 
 mod file;
 mod listener;
+mod redacted;
 mod schema;
 mod secrets;
 mod targets;
@@ -34,6 +35,7 @@ use urls::BaseUrl;
 use values::{ConnectorName, Directory, Kept, Period, Rate, Span, Whole};
 
 pub use file::{ENTRY_KEYS, FILE_KEYS};
+pub use redacted::redacted;
 pub use schema::ConfigKey;
 pub use targets::{TargetConfig, TargetKind};
 

@@ -25,6 +25,8 @@ pub struct ConfigKey {
     pub of: &'static str,
     /// What the key is for.
     pub about: &'static str,
+    /// Whether the JSON text of its value may hold a secret.
+    pub is_secret: fn(&str) -> bool,
 }
 
 /// A type of value that a key may have.
@@ -88,6 +90,7 @@ macro_rules! object {
                         unit: concat!($($unit)?),
                         of: concat!($($of)?),
                         about: concat!($($about),+).trim_ascii_start(),
+                        is_secret: <$form as $crate::config::schema::Form>::is_secret,
                     },
                 )+
             ];

@@ -42,6 +42,11 @@ impl Database {
         Database::connect_with(file, OpenFlags::SQLITE_OPEN_READ_WRITE)
     }
 
+    /// Opens a connection for reading.
+    pub fn connect_read_only(file: &Path) -> Result<Database, Error> {
+        Database::connect_with(file, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    }
+
     /// Opens a connection to the state in that directory, beside the process that polls.
     pub fn beside(directory: &Path) -> Result<Database, Error> {
         Database::beside_with(directory, OpenFlags::SQLITE_OPEN_READ_WRITE)

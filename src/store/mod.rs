@@ -25,6 +25,7 @@
 //! | `poll`, `sweep`, `sweep_due`, `unknown_values` | what `status` shows of the polls and sweeps; when the next sweep is due |
 //! | `missing` | accounts whose balances the service does not know |
 //! | `damage` | texts that are not what was stored |
+//! | `describe` | the shape of a state, for whoever helps |
 //! | `quarantine` | records that are not accepted |
 //! | `publisher`, `memory`, `refusal` | how far a target has the change log, and what it did not take |
 //! | `listing`, `stamping`, `stamp` | the lists as Connectivity sees them, and how versions get into them |
@@ -48,6 +49,7 @@ mod counts;
 mod cursor;
 mod damage;
 mod database;
+mod describe;
 mod error;
 mod identity;
 mod initiation;
@@ -95,6 +97,7 @@ pub use change_log::{Change, ChangeLog};
 pub use commit::{Batch, MissingChanges, QuarantineBatch, Version};
 pub use cursor::{Cursor, Range};
 pub use damage::{DamagedVersion, Repair};
+pub use describe::describe;
 pub use error::Error;
 pub use initiation::{Entry, InitiationOutcome, InitiationState, Journal};
 pub use journal_row::DamagedInitiation;
