@@ -1,11 +1,16 @@
-//! Signals. The first SIGTERM or SIGINT requests a stop. The second one ends the process immediately.
+//! Signals. The first SIGTERM or SIGINT requests a stop. A second one ends the process immediately, unless it comes with the
+//! first one: `timeout` and some supervisors send a signal to the process and to its group.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::stop::{Stop, Stopper};
 use crate::sync::lock;
+
+/// Signals within this time of the first one are one wish to stop.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// Requests the same stop as the signals do.
 #[derive(Debug, Clone)]
@@ -25,8 +30,12 @@ pub fn handle() -> Result<(Trigger, Stop), String> {
     let (stopper, stop) = Stop::new();
     let trigger = Trigger(Arc::new(Mutex::new(Some(stopper))));
     let handler = trigger.clone();
+    let mut first = None;
     ctrlc::set_handler(move || {
-        if !handler.stop() {
+        handler.stop();
+        let first = *first.get_or_insert_with(Instant::now);
+        if first.elapsed() >= TOGETHER {
+            log::warn!("a second signal: ending at once; what is not committed is read again");
             std::process::exit(1);
         }
     })

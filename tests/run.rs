@@ -98,11 +98,40 @@ fn a_second_signal_ends_it_at_once() {
     let (place, mut running) = start(&silent.url(), json!({}));
     wait_until("a request is in flight", || silent.connections() > 0);
     running.signal(Signal::SIGTERM);
-    std::thread::sleep(Duration::from_millis(300));
+    // Not together with the first one.
+    std::thread::sleep(Duration::from_millis(1_100));
     running.signal(Signal::SIGTERM);
     let (code, took) = running.ended();
     assert_eq!(code, Some(1), "{}", log(&place));
     assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+/// `timeout 5 generic-connector poll` sends one to the process and one to its group. That ended a poll with no commit.
+#[test]
+fn two_signals_at_once_are_one_wish_to_stop() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    let (release, released) = crossbeam_channel::bounded::<()>(0);
+    psp.always("/beneficiaries", Reply::When(released));
+    let mut command = place.command("poll");
+    let log = place.path().join("log");
+    command.stderr(Stdio::from(fs::File::create(&log).unwrap()));
+    let mut running = Running::start(command);
+    wait_until("the list is asked for", || {
+        let has = |path: &str| psp.requests().iter().any(|asked| asked.starts_with(path));
+        has("/beneficiaries") && has("/transactions") && has("/accounts/acc-2/balances")
+    });
+    running.signal(Signal::SIGTERM);
+    running.signal(Signal::SIGINT);
+    drop(release);
+    let (code, _) = running.ended();
+    let log = fs::read_to_string(log).unwrap();
+    assert!(log.contains("poll 1 interrupted: "), "{log}");
+    assert_eq!(code, Some(0), "{log}");
+    assert!(
+        place.counts()["accounts"] == 2,
+        "what was read is stored: {log}"
+    );
 }
 
 #[test]
