@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use crate::formance::{CLIENT_SECRET, Connectivity};
 use crate::support::{FakePsp, KEY, Place, TestAnswer, TestServer, binary, run};
 
-const ENDPOINT: &str = "http://127.0.0.1:9";
+pub const ENDPOINT: &str = "http://127.0.0.1:9";
 
 /// Every command that starts a connector ends with an error. A row is keys of the configuration, an arrow, and parts of
 /// the message.
-fn rejected(rows: &str) {
+pub fn rejected(rows: &str) {
     for row in rows.lines().filter(|row| !row.trim().is_empty()) {
         let (keys, said) = row.split_once(" -> ").unwrap();
         let place = Place::new(ENDPOINT, serde_json::from_str(keys).unwrap());
@@ -245,6 +245,19 @@ fn keys() {
         { "listenKeyFile": "x" } -> "listenKeyFile" is set, but "listen" is not
         "#
         .replace("LONG", &"k".repeat(16_001)),
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    rejected(
+        r#"
+        { "name": null, "endpoint": null, "apiKey": null } -> "name" is missing … also, "endpoint" is missing … also, no key: set "apiKey"
+        { "listen": "127.0.0.1:0", "observe": "127.0.0.1:0" } -> no key: set "listenKey" … also, no key: set "observeKey"
+        { "name": null, "listenKey": "s3cret" } -> "name" is missing … also, "listenKey" is set, but "listen" is not
+        { "publish": [{ "type": "ndjson" }, { "type": "http" }] } -> needs a "path" … also, "publish": the entry "http" needs a "url"
+        { "listen": "127.0.0.1:9464", "listenKey": "listens-s3cret-key", "observe": "0.0.0.0:9464", "observeKey": "looks-s3cret-key" } -> "observe" is 0.0.0.0:9464 … is 127.0.0.1:9464, which is the same port
+        "#,
     );
 }
 

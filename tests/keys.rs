@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, LISTEN_KEY, Listening, Place, run, wait_until};
+use crate::configuration::{ENDPOINT, rejected};
+use crate::support::{FakePsp, KEY, LISTEN_KEY, Listening, Place, run, wait_until};
 
 const NEXT_KEY: &str = "next-l1sten-key-of-the-test";
 
@@ -161,4 +162,47 @@ fn only_the_answer_to_a_wrong_key_is_late() {
         lines[0].contains(": 1, the last one from 127.0.0.1"),
         "{log}"
     );
+}
+
+/// Whoever holds the one must not get what the other opens. `KEY` is that of the service.
+#[test]
+fn keys_of_different_people_are_different() {
+    let target =
+        "\"publish\": [{ \"type\": \"http\", \"url\": \"https://x\", \"apiKey\": \"{}\" }]";
+    let listen = "\"listen\": \"127.0.0.1:0\", \"listenKey\": \"listens-s3cret-key\"";
+    let observe = "\"observe\": \"127.0.0.1:0\", \"observeKey\": \"{}\"";
+    let with = |text: &str, key: &str| text.replace("{}", key);
+    for (keys, said) in [
+        (
+            with(observe, KEY),
+            "\"observeKey\" is the same as \"apiKey\", which opens the service",
+        ),
+        (
+            format!("{listen}, {}", with(observe, "listens-s3cret-key")),
+            "\"observeKey\" is the same as \"listenKey\"",
+        ),
+        (
+            with(target, KEY),
+            "the \"apiKey\" of the publisher \"http\" is the same as \"apiKey\"",
+        ),
+        (
+            format!("{listen}, {}", with(target, "listens-s3cret-key")),
+            "the \"apiKey\" of the publisher \"http\" is the same as \"listenKey\"",
+        ),
+        (
+            format!(
+                "{}, {}",
+                with(observe, "looks-s3cret-key"),
+                with(target, "looks-s3cret-key")
+            ),
+            "the \"apiKey\" of the publisher \"http\" is the same as \"observeKey\"",
+        ),
+    ] {
+        rejected(&format!("{{ {keys} }} -> {said}"));
+    }
+    // Formance may send what it sent to the service before.
+    let more = json!({ "listen": "127.0.0.1:0", "listenKey": KEY });
+    let ran = run(Place::new(ENDPOINT, more).command("poll"));
+    let warned = "\"listenKey\" is the same as \"apiKey\": whoever has the one has the other";
+    assert!(ran.code == Some(1) && ran.stderr.contains(warned), "{ran}");
 }

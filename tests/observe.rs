@@ -243,6 +243,29 @@ fn the_key_is_replaced_without_a_restart_and_is_never_that_of_the_listener() {
     );
 }
 
+/// It stayed unused until its file was touched again.
+#[test]
+fn a_key_that_was_taken_counts_once_it_is_free() {
+    let service = FakePsp::with_a_bank();
+    let more = json!({
+        "listen": "127.0.0.1:0", "listenKeyFile": "listen", "observeKeyFile": "observe", "pollingPeriod": "1h",
+    });
+    let place = Place::new(&service.url(), more);
+    let (listen, observe) = (place.path().join("listen"), place.path().join("observe"));
+    write(&listen, LISTEN_KEY);
+    write(&observe, OBSERVE_KEY);
+    let listening = Listening::on(place, &[]);
+    let opens = |key| asked(&listening.url, "GET", "/style.css", By::Password(key)).0 == 200;
+    let refused = "observeKey has changed and cannot be used";
+    write(&observe, LISTEN_KEY);
+    wait_until("it is refused", || {
+        opens(OBSERVE_KEY) && listening.log().contains(refused)
+    });
+    write(&listen, "next-l1sten-key-of-the-test");
+    wait_until("it counts", || opens(LISTEN_KEY));
+    assert_eq!(listening.log().matches(refused).count(), 1, "said once");
+}
+
 #[test]
 fn a_credential_is_the_key_if_there_is_one() {
     let service = FakePsp::with_a_bank();

@@ -11,8 +11,10 @@
 //! Relative paths begin at the configuration's own folder, because cron and systemd start programs in folders of their
 //! own choice.
 
+mod distinct;
 mod file;
 mod listener;
+mod problems;
 mod redacted;
 mod schema;
 mod secrets;
@@ -30,6 +32,7 @@ use crate::api::escaped;
 use crate::store::{Retention, SweepTimes};
 use crate::{poll, psp, serve, store, transport};
 use file::File;
+use problems::Problems;
 use secrets::SecretSource;
 use urls::BaseUrl;
 use values::{ConnectorName, Directory, Kept, Period, Rate, Span, Whole};
@@ -138,19 +141,34 @@ fn check(mut file: File, path: &Path) -> Result<Config, String> {
         folder: folder_of(path),
         warnings: Vec::new(),
     };
-    let identity = identity(&mut file)?;
-    if urls::is_unencrypted(&identity.endpoint) {
+    let mut problems = Problems::default();
+    let name = problems.note(name(&mut file));
+    let endpoint = problems.note(endpoint(&mut file)).unwrap_or_default();
+    if urls::is_unencrypted(&endpoint) {
         context.warnings.push(format!(
-            "\"endpoint\" is {:?}: the key and the data cross the network unencrypted; use https",
-            identity.endpoint
+            "\"endpoint\" is {endpoint:?}: the key and the data cross the network unencrypted; use https"
         ));
     }
-    let service = service(&mut file, &identity.endpoint, &mut context)?;
-    let serve = listener::check(&mut file, &mut context)?;
-    let publish = file
-        .entries()?
-        .map(|entries| targets::check(entries, service.transport.request_timeout, &mut context))
-        .transpose()?;
+    let service = problems.note(service(&mut file, &endpoint, &mut context));
+    let serve = problems.note(listener::check(&mut file, &mut context));
+    let publish = problems.note(publish(&file, &mut context));
+    let state_directory = problems.note(state_directory(file.state_directory.take(), path));
+    let (Some(name), Some(service), Some(mut serve), Some(publish), Some(state_directory)) =
+        (name, service, serve, publish, state_directory)
+    else {
+        return Err(problems.text());
+    };
+    if let Err(problem) = distinct::check(
+        &service.api_key,
+        &mut serve,
+        publish.as_deref(),
+        &mut context,
+    ) {
+        problems.add(problem);
+    }
+    if !problems.is_empty() {
+        return Err(problems.text());
+    }
     let pushes = |target: &TargetConfig| matches!(target.kind, TargetKind::Formance(_));
     if serve.listen.is_some() && publish.iter().flatten().any(pushes) {
         context.warnings.push(
@@ -160,26 +178,42 @@ fn check(mut file: File, path: &Path) -> Result<Config, String> {
         );
     }
     Ok(Config {
-        identity,
+        identity: store::Identity { name, endpoint },
         service,
         polling: polling(&file),
-        state_directory: state_directory(file.state_directory, path)?,
+        state_directory,
         serve,
         publish,
         warnings: context.warnings,
     })
 }
 
-fn identity(file: &mut File) -> Result<store::Identity, String> {
+fn name(file: &mut File) -> Result<String, String> {
     let ConnectorName(name) = file
         .name
         .take()
         .ok_or("\"name\" is missing: give the connector a name, such as \"acme-bank\"")?;
+    Ok(name)
+}
+
+fn endpoint(file: &mut File) -> Result<String, String> {
     let BaseUrl(endpoint) = file.endpoint.take().ok_or(
         "\"endpoint\" is missing: set it to the base URL of the Integration Service, such as \
          \"https://integration.example.com\"",
     )?;
-    Ok(store::Identity { name, endpoint })
+    Ok(endpoint)
+}
+
+fn publish(file: &File, context: &mut Context) -> Result<Option<Vec<TargetConfig>>, String> {
+    let entries = file.entries()?;
+    entries
+        .map(|entries| targets::check(entries, request_timeout(file), context))
+        .transpose()
+}
+
+fn request_timeout(file: &File) -> Duration {
+    file.request_timeout
+        .map_or(Duration::from_secs(30), |Period(timeout)| timeout)
 }
 
 fn service(
@@ -200,9 +234,7 @@ fn service(
             .map_or(16 << 20, |Whole(bytes)| u64::from(bytes)),
         max_requests_per_second: file.max_requests_per_second.map(|Rate(rate)| rate),
         transport: transport::Settings {
-            request_timeout: file
-                .request_timeout
-                .map_or(Duration::from_secs(30), |Period(timeout)| timeout),
+            request_timeout: request_timeout(file),
             connections: workers(file),
             trust: urls::trust(file.ca_file.as_deref(), context.folder)?,
             proxy: file.proxy.take(),

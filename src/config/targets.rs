@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Context;
 use super::file::{File, PublishEntry, PublisherType};
+use super::problems::Problems;
 use super::schema::bad;
 use super::secrets::{self, SecretSource};
 use super::urls::{self, Url};
@@ -45,27 +46,41 @@ pub(super) fn check(
         return Err("\"publish\" is an empty list: add an entry, or remove the key".to_owned());
     }
     let mut targets: Vec<TargetConfig> = Vec::new();
+    let mut problems = Problems::default();
     for entry in entries {
-        let kind = entry.kind.ok_or(
-            "\"publish\": an entry has no \"type\": set it to \"formance\", \"http\" or \"ndjson\"",
-        )?;
-        let name = name_of(&entry).unwrap_or_default();
-        if name.is_empty()
-            || name.contains(char::is_control)
-            || targets.iter().any(|target| target.name == name)
-        {
-            let fix =
-                "each entry of \"publish\" needs a unique \"name\" without control characters";
-            return Err(format!("publish: {}", bad::<String>("name", &name, fix)));
-        }
-        let kind = match kind {
-            PublisherType::Ndjson => ndjson(&entry, &targets, context.folder)?,
-            PublisherType::Http => http(entry, &name, request_timeout, context)?,
-            PublisherType::Formance => formance(entry, &name, request_timeout, context)?,
-        };
-        targets.push(TargetConfig { name, kind });
+        targets.extend(problems.note(target(entry, &targets, request_timeout, context)));
     }
-    Ok(targets)
+    if problems.is_empty() {
+        Ok(targets)
+    } else {
+        Err(problems.text())
+    }
+}
+
+/// Checks an entry. `others`: those before it.
+fn target(
+    entry: PublishEntry,
+    others: &[TargetConfig],
+    request_timeout: Duration,
+    context: &mut Context,
+) -> Result<TargetConfig, String> {
+    let kind = entry.kind.ok_or(
+        "\"publish\": an entry has no \"type\": set it to \"formance\", \"http\" or \"ndjson\"",
+    )?;
+    let name = name_of(&entry).unwrap_or_default();
+    if name.is_empty()
+        || name.contains(char::is_control)
+        || others.iter().any(|target| target.name == name)
+    {
+        let fix = "each entry of \"publish\" needs a unique \"name\" without control characters";
+        return Err(format!("publish: {}", bad::<String>("name", &name, fix)));
+    }
+    let kind = match kind {
+        PublisherType::Ndjson => ndjson(&entry, others, context.folder)?,
+        PublisherType::Http => http(entry, &name, request_timeout, context)?,
+        PublisherType::Formance => formance(entry, &name, request_timeout, context)?,
+    };
+    Ok(TargetConfig { name, kind })
 }
 
 /// The name of an entry: without one, its type.

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Secret;
+use super::{Rotating, Secret};
 
 /// Keys of which others must send one, and the file whose change replaces them.
 #[derive(Clone)]
@@ -14,8 +14,12 @@ pub struct AcceptedKeys {
     earlier: Vec<Secret>,
     /// None if the keys stay as they are until a restart.
     file: Option<PathBuf>,
-    /// The state of the file when it was last read.
+    /// The state of the file when it was last read and could be used.
     seen: Option<FileState>,
+    /// The state of the file that cannot be used, and why: that was said.
+    unusable: Option<(FileState, String)>,
+    /// Secrets of others that are none of these keys.
+    apart: Vec<Rotating>,
     read: Arc<ReadKeys>,
 }
 
@@ -44,6 +48,8 @@ impl AcceptedKeys {
             earlier: Vec::new(),
             file,
             seen,
+            unusable: None,
+            apart: Vec::new(),
             read: Arc::new(read),
         })
     }
@@ -63,24 +69,46 @@ impl AcceptedKeys {
         shares_one(&self.keys, &others.keys)
     }
 
+    /// Lets no later key be one of those.
+    pub fn keep_apart_from(&mut self, others: Vec<Rotating>) {
+        self.apart = others;
+    }
+
     /// Reads the keys again if their file has changed since it was read. Returns whether they are other ones now. If the
-    /// file cannot be used, or has one of `others`, the keys stay, and the error says so once.
+    /// file cannot be used, or has one of `others`, the keys stay, and the error says so once. It is tried again at each
+    /// call: the fault may be that of the other file, or of its mode.
     pub fn refresh(&mut self, others: Option<&AcceptedKeys>) -> Result<bool, String> {
         let now = self.file.as_deref().and_then(FileState::of);
-        if now.is_none() || now == self.seen {
+        let Some(now) = now.filter(|now| self.seen != Some(*now)) else {
             return Ok(false);
-        }
-        self.seen = now;
-        let keys = (self.read)()?;
+        };
+        let keys = match self.usable(others) {
+            Ok(keys) => keys,
+            Err(reason) => {
+                let unusable = Some((now, reason.clone()));
+                let is_said = self.unusable == unusable;
+                self.unusable = unusable;
+                return if is_said { Ok(false) } else { Err(reason) };
+            }
+        };
+        (self.seen, self.unusable) = (Some(now), None);
         if keys == self.keys {
             return Ok(false);
-        }
-        if others.is_some_and(|others| shares_one(&keys, &others.keys)) {
-            return Err("the key opens something else already; use one of its own".to_owned());
         }
         self.earlier.append(&mut self.keys);
         self.keys = keys;
         Ok(true)
+    }
+
+    /// The keys of the file, if they open nothing else.
+    fn usable(&self, others: Option<&AcceptedKeys>) -> Result<Vec<Secret>, String> {
+        let keys = (self.read)()?;
+        let is_taken = |key: &Secret| self.apart.iter().any(|other| other.current() == *key);
+        if others.is_some_and(|others| shares_one(&keys, &others.keys)) || keys.iter().any(is_taken)
+        {
+            return Err("the key opens something else already; use one of its own".to_owned());
+        }
+        Ok(keys)
     }
 }
 
