@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::api::{Second, Timestamp};
+use crate::api::{Second, Stream, Timestamp};
 use crate::health::Alarm;
 use crate::publish::LedgerFigures;
 use crate::store::{
@@ -184,11 +184,20 @@ fn alarms(overview: &Overview, period: Duration, times: SweepTimes, now: Second)
     let missing = Alarm::of_missing(relatives.missing, relatives.missing_id.as_deref());
     let waiting = relatives_waiting(overview, times, now);
     let room = overview.state.room.free.and_then(Alarm::of_room);
+    let failing = overview.streams.iter().zip(Stream::ALL);
+    let failing = failing.filter_map(|(line, stream)| {
+        Alarm::of_failing(stream, line.failing.as_ref()?, period, now)
+    });
+    let asked = overview.lists.read.iter();
+    let asked = asked.map(|line| (line.stream, line.asked.as_ref()));
+    let unasked = Alarm::of_connectivity(overview.lists.listening, asked, now);
     silence(overview, period, now)
         .into_iter()
+        .chain(failing)
         .chain(cursors)
         .chain(room)
         .chain(publishers)
+        .chain(unasked)
         .chain(ahead)
         .chain(initiations)
         .chain(damaged)
@@ -247,6 +256,12 @@ fn silence(overview: &Overview, period: Duration, now: Second) -> Option<Alarm> 
     } else {
         longest.max(A_DAY)
     };
+    // A poll that runs long and reads on is none that fails.
+    let read_at = overview
+        .state
+        .last_read_at
+        .filter(|_| last.outcome.is_none());
+    let since = since.max(read_at.unwrap_or(since));
     let seconds = now.since(since);
     (seconds > longest).then_some(Alarm::Silence { since, seconds })
 }

@@ -280,6 +280,13 @@ fn lists_do_not_wait_for_one_without_an_end() {
     assert!(ids.len() > accounts, "it continues: {second}");
     let distinct: std::collections::BTreeSet<&String> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len(), "{second}");
+    // It reads on, as a first import does that takes many polls.
+    for _ in 0..3 {
+        let ran = place.poll();
+        assert!(!ran.stderr.contains("polls in a row"), "{ran}");
+    }
+    let status = run(place.command("status"));
+    assert!(!status.stdout.contains("polls in a row"), "{status}");
     let swept = run(place.command("poll --sweep"));
     assert!(
         swept

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, KEY, Place, Reply, Running, run, wait_until};
+use crate::support::{
+    FakePsp, KEY, Listening, OBSERVE_KEY, Place, Reply, Running, run, text_at, wait_until,
+};
 
 fn warnings(place: &Place) -> Vec<String> {
     let status: Value = serde_json::from_str(&run(place.command("status --json")).stdout).unwrap();
@@ -78,6 +80,60 @@ fn a_cursor_that_stands_still_although_there_are_newer_records_is_reported() {
     place.poll_well();
     assert!(warnings(&place).is_empty());
     assert_eq!(place.ids("transactions"), ["now", "future", "next"]);
+}
+
+/// Such polls are good ones, and the connector seemed well for days.
+fn a_stream_that_polls_do_not_read_is_an_alarm(
+    failing: &'static str,
+    was_read: bool,
+    said: &str,
+    reason: &str,
+) {
+    let psp = FakePsp::with_a_bank();
+    let publish = json!([{ "type": "ndjson", "path": "changes" }]);
+    let more = json!({
+        "pollingPeriod": "300ms", "publish": publish, "observe": "127.0.0.1:0", "observeKey": OBSERVE_KEY,
+    });
+    let place = Place::new(&psp.url(), more);
+    if was_read {
+        place.poll_well();
+    }
+    psp.always(failing, Reply::status(400));
+    let listening = Listening::on(place, &[]);
+    let line = listening.wait_for_line(" polls in a row have not read ");
+    let bearer = format!("Bearer {OBSERVE_KEY}");
+    for text in [&line, &warnings(&listening.place)[0]] {
+        assert!(text.contains(" polls in a row have not read "), "{text}");
+        assert!(text.contains(said) && text.contains(reason), "{text}");
+    }
+    let (_, _, page) = text_at(&listening.observe_url, "/", &bearer);
+    for part in [
+        "One thing to look at",
+        said,
+        reason,
+        "generic-connector check</code>",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let polls = |outcome: &str| listening.log().matches(&format!(" {outcome}: ")).count();
+    let so_far = polls("partial");
+    wait_until("more polls fail", || polls("partial") > so_far + 2);
+    assert_eq!(
+        listening.log().matches("polls in a row").count(),
+        1,
+        "said once"
+    );
+    psp.heal();
+    wait_until("the warning is gone", || {
+        warnings(&listening.place).is_empty()
+    });
+}
+
+cases! { a_stream_that_polls_do_not_read_is_an_alarm;
+    a_list_that_fails("/beneficiaries", true, "beneficiaries: ", "which was last read at 2");
+    a_list_that_was_never_read("/transactions", false, "transactions: ", "none ever has");
+    balances_that_fail("/accounts/acc-1/balances", true, "balances: ", "1 requests failed in the last one");
+    the_last_reason_of_a_list("/transactions", true, "transactions: ", "answered 400");
 }
 
 #[test]

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::CommandError;
+use crate::api::Timestamp;
 use crate::config::{Config, TargetConfig, TargetKind};
 use crate::metrics::Counters;
 use crate::poll::{PollOutcome, Poller, Watch};
@@ -12,7 +13,7 @@ use crate::publish::{
 };
 use crate::serve::{self, Listener, Sources};
 use crate::stop::{Stop, Stopper};
-use crate::store::Store;
+use crate::store::{ListeningRow, Store};
 
 /// How long a publisher may take for its last delivery.
 const LAST_DELIVERY: Duration = Duration::from_secs(1);
@@ -45,6 +46,7 @@ impl<'a> Connector<'a> {
             log::warn!("{warning}");
         }
         let store = Store::open(&config.state_directory, &config.identity)?;
+        note_listening(&store, config.serve.listen.is_some(), publishers.is_empty());
         let outcomes = PollOutcome::ALL.map(PollOutcome::name);
         let counters = Arc::new(Counters::new(serve::ANSWERS, &outcomes));
         let names = publishers.iter().map(|(name, _)| name.clone());
@@ -121,6 +123,16 @@ impl<'a> Connector<'a> {
         self.delivery_stopper.stop();
         self.listener.shut_down(LAST_ANSWERS);
         self.deliveries.join(Instant::now() + LAST_DELIVERY);
+    }
+}
+
+/// Notes whether Connectivity can ask from now on. `is_only_way`: nothing is delivered but what it asks for.
+fn note_listening(store: &Store, is_listening: bool, is_only_way: bool) {
+    let since = Timestamp::now().second();
+    let row = is_listening.then_some(ListeningRow { since, is_only_way });
+    // A disk that is full keeps nothing from being shown.
+    if let Err(error) = store.note_listening(row) {
+        log::warn!("{error}");
     }
 }
 

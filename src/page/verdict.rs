@@ -14,9 +14,6 @@ pub(super) struct PageVerdict {
     pub detail: String,
 }
 
-/// Formance asks every 30 minutes unless it is configured otherwise. Seconds.
-const SILENCE: u64 = 65 * 60;
-
 /// How a connector looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -83,16 +80,6 @@ pub(super) fn verdict(model: &Model) -> PageVerdict {
 /// What keeps a connector without an alarm from being well.
 fn reservation(model: &Model) -> Option<String> {
     let overview = &model.status.overview;
-    let read = overview.lists.read.iter();
-    let asked = read.filter_map(|list| list.asked.as_ref());
-    let newest = asked.max_by_key(|asked| asked.at).filter(|asked| {
-        let patience = SILENCE.max(2 * asked.period().unwrap_or(0));
-        model.is_listening && model.now.since(asked.at) > patience
-    });
-    if let Some(asked) = newest {
-        let silence = span(model.now.since(asked.at));
-        return Some(format!("Formance has not asked for {silence}"));
-    }
     let aside = set_aside(overview.quarantined, refused(overview));
     aside.map(|aside| format!("Well, but for {aside}"))
 }

@@ -1,7 +1,9 @@
 use std::time::{Duration, Instant};
 
-use crate::api::{Second, Timestamp};
+use super::StoreResult;
+use crate::api::{PerStream, Second, Timestamp};
 use crate::health::Alarm;
+use crate::store::{ConnectivityAsks, Store};
 
 /// What the loop reports once, and again only after it was over.
 #[derive(Debug)]
@@ -12,6 +14,9 @@ pub struct Alarms {
     silence_reported: bool,
     room_reported: bool,
     certificate_reported: bool,
+    streams_reported: PerStream<bool>,
+    /// What was last reported of Connectivity.
+    connectivity_reported: Option<Alarm>,
 }
 
 impl Alarms {
@@ -23,6 +28,8 @@ impl Alarms {
             silence_reported: false,
             room_reported: false,
             certificate_reported: false,
+            streams_reported: PerStream::default(),
+            connectivity_reported: None,
         }
     }
 
@@ -51,8 +58,35 @@ impl Alarms {
         }
     }
 
+    /// Reports what there is after a poll. `period`: from the start of one poll to the start of the next.
+    pub fn check(&mut self, store: &Store, period: Duration) -> StoreResult<()> {
+        self.check_silence(period);
+        self.check_room(store.free_bytes());
+        let now = Timestamp::now().second();
+        for (stream, failing) in store.failing()?.iter() {
+            let failing = failing.as_ref();
+            let alarm = failing.and_then(|failing| Alarm::of_failing(stream, failing, period, now));
+            if let Some(alarm) = &alarm
+                && !self.streams_reported[stream]
+            {
+                log::warn!("{alarm}");
+            }
+            self.streams_reported[stream] = alarm.is_some();
+        }
+        let ConnectivityAsks { listening, asked } = store.connectivity()?;
+        let asked = asked.iter().map(|(stream, asked)| (stream, asked.as_ref()));
+        let alarm = Alarm::of_connectivity(listening, asked, now);
+        if let Some(alarm) = &alarm
+            && self.connectivity_reported.as_ref() != Some(alarm)
+        {
+            log::warn!("{alarm}");
+        }
+        self.connectivity_reported = alarm;
+        Ok(())
+    }
+
     /// Reports that the disk will soon be full. `free`: bytes, if the file system says so.
-    pub fn check_room(&mut self, free: Option<u64>) {
+    fn check_room(&mut self, free: Option<u64>) {
         let Some(free) = free else {
             return;
         };

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::accounts::AccountQueue;
 use super::clock::Clocks;
 use super::cursor::{AnswerTime, Step};
+use super::failing::{self, FailingChange, StreamEnd};
 use super::judge::Verdict;
 use super::pending::{Judged, Pending};
 use super::quarantine::{self, DUPLICATE};
@@ -11,9 +12,12 @@ use super::retry::retry_quarantined;
 use super::tally::Tally;
 use super::workers::{BalancesAnswer, Job, JobError, PageAnswer};
 use super::{PollReport, Settings, StoreResult};
-use crate::api::{Query, Record, Stream, Timestamp, Unusable, escaped};
+use crate::api::{PerStream, Query, Record, Stream, Timestamp, Unusable, escaped};
 use crate::psp::{self, ListPage, ServiceClient};
-use crate::store::{Batch, Cursor, QuarantineKind, ReadingReach, ServiceLatency, Store};
+use crate::store::{
+    BalancesProgress, Batch, Cursor, FailingStream, QuarantineKind, ReadingReach, ServiceLatency,
+    Store,
+};
 
 /// A record that changes this often without a newer date is reported.
 const RESTLESS_VERSIONS: i64 = 5;
@@ -45,6 +49,8 @@ pub struct Cycle {
     /// The list, if it is polled alone. Nothing else is asked for but the balances of new accounts, and the state has no row
     /// of such a poll: what relies on a whole poll must not take it for one.
     list: Option<Stream>,
+    /// The streams that the polls before have not read completely.
+    failing: PerStream<Option<FailingStream>>,
 }
 
 impl Cycle {
@@ -72,6 +78,7 @@ impl Cycle {
             settings: settings.clone(),
             waits_for_clock: number <= POLLS_WAITING && store.last_seq()? == 0,
             list,
+            failing: store.failing()?,
         };
         retry_quarantined(store, &mut cycle.pending, &mut cycle.tally)?;
         Ok(cycle)
@@ -326,10 +333,14 @@ impl Cycle {
         let is_complete = ended && self.tally.goes_on();
         let latency = ended_at.and_then(|_| latency(client));
         let poll = self.report(client).row(ended_at, latency);
+        let failing = if ended { self.failing() } else { Vec::new() };
         let batch = Batch {
             cursors: &moved,
-            first_balances: self.accounts.given_up_at(),
-            balances_asked_at: self.accounts.asked_at().filter(|_| is_complete),
+            balances: BalancesProgress {
+                next: self.accounts.given_up_at(),
+                asked_at: self.accounts.asked_at().filter(|_| is_complete),
+            },
+            failing: &failing,
             poll: self.list.is_none().then_some(&poll),
             ..Batch::default()
         };
@@ -359,6 +370,18 @@ impl Cycle {
             });
         }
         Ok(())
+    }
+
+    /// What has changed about the streams that polls do not read completely. The poll has ended.
+    fn failing(&self) -> Vec<FailingChange> {
+        let balances = StreamEnd {
+            stream: Stream::Balances,
+            is_complete: self.accounts.asked_at().is_some(),
+            gets_on: false,
+            ended_at: None,
+        };
+        let streams = self.readings.iter().map(Reading::end).chain([balances]);
+        failing::changes(&self.failing, &self.tally, streams)
     }
 
     /// What is known of the balances, if that has changed.

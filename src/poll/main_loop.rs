@@ -367,8 +367,7 @@ impl<'a> Poller<'a> {
         if dropped > 0 {
             log::debug!("{dropped} superseded balances were kept long enough and are dropped");
         }
-        self.alarms.check_silence(self.settings.period);
-        self.alarms.check_room(self.store.free_bytes());
+        self.alarms.check(&self.store, self.settings.period)?;
         self.alarms
             .check_certificate(self.client.certificate_expiry());
         self.watch.ended(&report);

@@ -34,7 +34,8 @@
 //! one list; the cursor walk (`cursor`) decides which page comes next and how far the list is complete. Each record is
 //! judged (`judge`): a new version, a known one, an older one, or another record under the same id. New versions
 //! (`versions`) and changes of the quarantine (`quarantine`) are `pending` until the batch is full or the poll ends. Then
-//! they are committed together with the cursors that they allow. `tally` counts. `report` is what the log, the state and
+//! they are committed together with the cursors that they allow. `tally` counts, `failing` says of each
+//! stream whether it was read completely. `report` is what the log, the state and
 //! the listener show of the poll.
 //!
 //! A long list of transactions is read `ahead`: idle workers ask for pages before the walk comes to them, and hold them until
@@ -60,6 +61,7 @@ mod alarms;
 mod clock;
 mod cursor;
 mod cycle;
+mod failing;
 mod judge;
 mod main_loop;
 mod missing;

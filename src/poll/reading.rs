@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use super::ahead::{Ahead, AheadAnswer, AheadPlan};
 use super::clock::Clocks;
 use super::cursor::{AnswerTime, LargerPageFailure, Step, Walk};
+use super::failing::StreamEnd;
 use super::pending::{Judged, Pending};
 use super::share::Share;
 use super::workers::{JobError, PageAnswer};
@@ -134,6 +135,20 @@ impl Reading {
             self.state,
             ReadingState::Complete { .. } | ReadingState::Failed
         )
+    }
+
+    /// How the list fared in a poll that has ended.
+    pub fn end(&self) -> StreamEnd {
+        let (cursor, before) = (self.walk.cursor(), self.stored.ended_at);
+        let has_moved =
+            matches!(self.purpose, Purpose::Poll { began_at } if cursor.position > began_at);
+        let is_left = cursor.quirks.paging.endless_since.is_some();
+        StreamEnd {
+            stream: self.stream,
+            is_complete: matches!(self.state, ReadingState::Complete { .. }),
+            gets_on: has_moved && (before.is_none() || is_left),
+            ended_at: before,
+        }
     }
 
     /// The page to ask for.

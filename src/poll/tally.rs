@@ -139,6 +139,24 @@ impl Tally {
         self.interrupted = true;
     }
 
+    /// How many requests of a stream failed for good, and what went wrong first, if one did.
+    pub fn failure_of(&self, stream: Stream) -> Option<(usize, &str)> {
+        let tally = &self.streams[stream];
+        let reason = tally.failures.first().or(self.abandoned.as_ref());
+        let reason = reason.map_or("", String::as_str);
+        (tally.failed > 0).then_some((tally.failed, reason))
+    }
+
+    /// When the poll began.
+    pub fn started_at(&self) -> Second {
+        self.started_at
+    }
+
+    /// Whether the poll was stopped.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
     /// Whether more may be asked in this poll.
     pub fn goes_on(&self) -> bool {
         self.abandoned.is_none() && !self.interrupted

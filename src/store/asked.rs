@@ -2,16 +2,19 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::database::{execute, optional};
-use super::identity::state_value;
+use super::identity::{put_state_value, state_value};
 use super::stamping::last_place;
-use super::{Error, Listing, Stamp};
-use crate::api::{Second, Stream};
+use super::{Error, Listing, Stamp, Store};
+use crate::api::{PerStream, Second, Stream};
 
 /// Seconds. Connectivity reads a long list in many requests, which follow each other sooner than this.
 const PAUSE: u64 = 60;
 
 /// How many of the last pauses count. One that was long, because Connectivity was down, says nothing about the next.
 const PAUSES: usize = 2;
+
+/// The key in the table `state` of where Connectivity can ask.
+const LISTENING: &str = "listening";
 
 /// When Connectivity has asked for something, and what it was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,47 @@ pub struct AskedLine {
     pub unread: i64,
     /// When the first of them was read from the service.
     pub unread_since: Option<Second>,
+}
+
+/// Where Connectivity can ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListeningRow {
+    /// Since when it can.
+    pub since: Second,
+    /// Whether nothing is delivered but what it asks for.
+    pub is_only_way: bool,
+}
+
+/// Whether Connectivity asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectivityAsks {
+    /// Where it can, if it can.
+    pub listening: Option<ListeningRow>,
+    /// When it has asked for each stream, if it ever has.
+    pub asked: PerStream<Option<AskedRow>>,
+}
+
+impl Store {
+    /// Notes that Connectivity can ask from now on, or that it cannot.
+    pub fn note_listening(&self, row: Option<ListeningRow>) -> Result<(), Error> {
+        self.database
+            .write("note since when there is a listener", |connection| {
+                let value = serde_json::json!(row).to_string();
+                put_state_value(connection, LISTENING, &value)
+            })
+    }
+
+    /// Whether Connectivity asks.
+    pub fn connectivity(&self) -> Result<ConnectivityAsks, Error> {
+        self.database
+            .run("read when Connectivity has asked", |connection| {
+                Ok(ConnectivityAsks {
+                    listening: listening(connection)?,
+                    asked: PerStream::try_from_fn(|stream| asked(connection, stream))?,
+                })
+            })
+    }
 }
 
 impl AskedRow {
@@ -104,6 +148,12 @@ impl Listing {
                 execute(connection, NOTE, (key(stream), &value))
             })
     }
+}
+
+/// Where Connectivity can ask, if it can.
+pub(super) fn listening(connection: &Connection) -> rusqlite::Result<Option<ListeningRow>> {
+    let value = state_value(connection, LISTENING)?;
+    Ok(value.and_then(|value| serde_json::from_str(&value).unwrap_or_default()))
 }
 
 /// How far Connectivity has read each stream.

@@ -4,9 +4,9 @@ use rusqlite::Connection;
 
 use super::database::{execute, optional};
 use super::{
-    Cursor, Error, PollRow, QuarantineEntry, Repair, Store, SweepRow, counts, cursor, damage,
-    missing, older_balances, poll, publisher, quarantine, records, stamping::Stamped,
-    stamping::Stamping, sweep, unknown_values, unlisted, unlisted::UnlistedLine,
+    Cursor, Error, FailingStream, PollRow, QuarantineEntry, Repair, Store, SweepRow, counts,
+    cursor, damage, failing, missing, older_balances, poll, publisher, quarantine, records,
+    stamping::Stamped, stamping::Stamping, sweep, unknown_values, unlisted, unlisted::UnlistedLine,
 };
 use crate::api::{PerStream, Record, Second, Stream, Timestamp};
 use crate::crash;
@@ -41,14 +41,23 @@ pub struct Batch<'a> {
     pub missing: Option<&'a MissingChanges>,
     /// The cursors that have moved.
     pub cursors: &'a [(Stream, Cursor)],
-    /// The seq of the account with which the next poll begins to ask for balances, if this one has given up.
-    pub first_balances: Option<i64>,
-    /// When this poll began to ask for the balances of every account, if it has all of them.
-    pub balances_asked_at: Option<Second>,
+    /// How far the balances of the accounts were asked for.
+    pub balances: BalancesProgress,
+    /// The streams of which the last polls have newly read everything, or not.
+    pub failing: &'a [(Stream, Option<FailingStream>)],
     /// The poll, as far as it has come.
     pub poll: Option<&'a PollRow>,
     /// The sweep, as far as it has come.
     pub sweep: Option<&'a SweepRow>,
+}
+
+/// How far a poll has asked for the balances of the accounts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BalancesProgress {
+    /// The seq of the account with which the next poll begins, if this one has given up.
+    pub next: Option<i64>,
+    /// When this poll began to ask for those of every account, if it has all of them.
+    pub asked_at: Option<Second>,
 }
 
 /// What changes in the quarantine with a batch.
@@ -102,11 +111,15 @@ impl Store {
                 crash::point();
                 cursor::put(connection, *stream, moved)?;
             }
-            if let Some(seq) = batch.first_balances {
+            if let Some(seq) = batch.balances.next {
                 records::begin_balances_at(connection, seq)?;
             }
-            if let Some(asked_at) = batch.balances_asked_at {
+            if let Some(asked_at) = batch.balances.asked_at {
                 records::note_balances_asked(connection, asked_at)?;
+            }
+            for (stream, failing) in batch.failing {
+                crash::point();
+                failing::put(connection, *stream, failing.as_ref())?;
             }
             if let Some(row) = batch.sweep {
                 crash::point();

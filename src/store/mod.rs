@@ -23,7 +23,7 @@
 //! | `older_balances` | balances that a lagging replica answers |
 //! | `cursor`, `quirks` | how far a stream has been read; how the service departs from the API |
 //! | `poll`, `sweep`, `sweep_due`, `unknown_values` | what `status` shows of the polls and sweeps; when the next sweep is due |
-//! | `missing` | accounts whose balances the service does not know |
+//! | `missing`, `failing` | accounts whose balances the service does not know; streams that polls do not read completely |
 //! | `damage` | texts that are not what was stored |
 //! | `describe` | the shape of a state, for whoever helps |
 //! | `quarantine` | records that are not accepted |
@@ -51,6 +51,7 @@ mod damage;
 mod database;
 mod describe;
 mod error;
+mod failing;
 mod identity;
 mod initiation;
 mod journal_copy;
@@ -91,14 +92,15 @@ mod verify_lists;
 mod witness;
 
 pub use adoption::BoundVerdict;
-pub use asked::{AskedLine, AskedRow};
+pub use asked::{AskedLine, AskedRow, ConnectivityAsks, ListeningRow};
 pub use backup::{backup, put_back};
 pub use change_log::{Change, ChangeLog};
-pub use commit::{Batch, MissingChanges, QuarantineBatch, Version};
+pub use commit::{BalancesProgress, Batch, MissingChanges, QuarantineBatch, Version};
 pub use cursor::{Cursor, Range};
 pub use damage::{DamagedVersion, Repair};
 pub use describe::describe;
 pub use error::Error;
+pub use failing::FailingStream;
 pub use initiation::{Entry, InitiationOutcome, InitiationState, Journal};
 pub use journal_row::DamagedInitiation;
 pub use keep::Retention;

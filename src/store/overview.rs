@@ -3,7 +3,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::asked::{self, AskedLine};
+use super::asked::{self, AskedLine, ListeningRow};
 use super::columns::AsJson;
 use super::database::{Database, Room, all, optional};
 use super::identity::state_id;
@@ -15,8 +15,9 @@ use super::unknown_values::{self, UnknownValue};
 use super::unlisted::{self, UnlistedLine};
 use super::unsettled::{Unsettled, unsettled, unsettled_since};
 use super::{
-    DamagedVersion, Error, Identity, Memory, PollRow, Quirk, Quirks, Stamp, SweepRow, backup,
-    counts, damage, open, poll, publisher, quarantine, restored, sweep, sweep_due,
+    DamagedVersion, Error, FailingStream, Identity, Memory, PollRow, Quirk, Quirks, Stamp,
+    SweepRow, backup, counts, damage, failing, open, poll, publisher, quarantine, restored, sweep,
+    sweep_due,
 };
 use crate::api::{Second, Stream, Timestamp};
 
@@ -47,7 +48,7 @@ pub struct Overview {
     pub initiations: InitiationsLine,
     /// The last polls, newest first.
     pub polls: Vec<PollRow>,
-    /// When the newest poll began that was complete or partial, RFC 3339.
+    /// When the last poll ended that was complete or partial, RFC 3339.
     pub last_good_poll: Option<String>,
     /// The sweeps.
     pub sweeps: SweepsLine,
@@ -68,6 +69,8 @@ pub struct StateLine {
     pub identity: Identity,
     /// The seq of the newest version.
     pub last_seq: i64,
+    /// When that was read from the service.
+    pub last_read_at: Option<Second>,
     /// When it was found to have been put back from an older copy.
     pub restored_at: Option<Second>,
     /// How often that was found.
@@ -91,6 +94,9 @@ pub struct StreamCount {
     pub dropped: i64,
     /// Records in quarantine.
     pub quarantined: i64,
+    /// The polls in a row that have not read it completely, if the last one has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<FailingStream>,
 }
 
 /// How far a stream has been read.
@@ -112,6 +118,8 @@ pub struct CursorLine {
 /// The lists as Connectivity sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListsLine {
+    /// Where it can ask for them, if it can.
+    pub listening: Option<ListeningRow>,
     /// Those that it has asked for.
     pub asked: Vec<ListingLine>,
     /// How far it has read each stream, in the order of [`Stream::ALL`].
@@ -206,6 +214,7 @@ impl Snapshot {
                 cursors: cursors(connection)?,
                 publishers: publishers(connection, state.last_seq)?,
                 lists: ListsLine {
+                    listening: asked::listening(connection)?,
                     asked: listings(connection)?,
                     read: asked::lines(connection)?,
                     unlisted: unlisted::list(connection)?,
@@ -259,6 +268,7 @@ impl Snapshot {
                 id: state_id(connection)?,
                 identity,
                 last_seq: last_seq(connection)?,
+                last_read_at: optional(connection, LAST_READ, [], |row| row.get(0))?,
                 restored_at: restored::last(connection)?.map(|restored| restored.noticed_at),
                 restores: restored::count(connection)?,
                 backed_up_at: backup::backed_up_at(connection)?,
@@ -270,6 +280,8 @@ impl Snapshot {
 
 const READ: &str = "read the state";
 
+const LAST_READ: &str = "SELECT observed_at FROM version ORDER BY seq DESC LIMIT 1";
+
 fn streams(connection: &Connection) -> rusqlite::Result<Vec<StreamCount>> {
     let count = |stream: Stream| {
         Ok(StreamCount {
@@ -278,6 +290,7 @@ fn streams(connection: &Connection) -> rusqlite::Result<Vec<StreamCount>> {
             versions: counts::get(connection, &counts::VERSIONS, stream)?,
             dropped: counts::get(connection, &counts::DROPPED, stream)?,
             quarantined: counts::get(connection, &counts::QUARANTINED, stream)?,
+            failing: failing::get(connection, stream)?,
         })
     };
     Stream::ALL.into_iter().map(count).collect()

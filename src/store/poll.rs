@@ -153,10 +153,10 @@ pub(super) fn last(connection: &Connection, most: usize) -> rusqlite::Result<Vec
     all(connection, &sql, [limit(most)], read)
 }
 
-/// When the newest poll began that was complete or partial, RFC 3339.
+/// When the last poll ended that was complete or partial, RFC 3339.
 pub(super) fn last_good(connection: &Connection) -> rusqlite::Result<Option<String>> {
     const LAST_GOOD: &str =
-        "SELECT max(started_at) FROM poll WHERE outcome IN ('complete', 'partial')";
+        "SELECT max(ended_at) FROM poll WHERE outcome IN ('complete', 'partial')";
     value(connection, LAST_GOOD, [])
 }
 

@@ -60,7 +60,7 @@ fn the_page_of_a_failing_service_says_since_when_and_what_helps() {
     let observed = Observed::failing();
     let page = observed.page("/");
     page.has("<strong>One thing to look at</strong>: last good poll ");
-    page.has("no poll has succeeded since 2024-03-01T00:00:00Z");
+    page.has("no poll has succeeded since 2024-03-01T00:00:01Z");
     page.has("<code>generic-connector check</code>");
     page.has("<li>Poll 2, <time");
 }
@@ -93,8 +93,23 @@ fn the_page_says_when_formance_no_longer_asks() {
         UPDATE state SET value = json_set(value, '$.at', '2024-03-01T00:00:00Z', '$.beganAt', '2024-03-01T00:00:00Z',
             '$.pauses', json('[1800]')) WHERE key LIKE 'asked:%'";
     state.execute_batch(ages).unwrap();
+    // It could not ask before the connector was started.
+    assert!(!observed.page("/").text.contains("no longer asks"));
+    let ages = "
+        UPDATE state SET value = json_set(value, '$.since', '2024-03-01T00:00:00Z') WHERE key = 'listening';
+        INSERT INTO state SELECT 'asked:accounts', json_set(value, '$.at', strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
+            FROM state WHERE key = 'asked:transactions';";
+    state.execute_batch(ages).unwrap();
     let page = observed.page("/");
-    page.has("<strong>Formance has not asked for ");
+    page.has("<strong>One thing to look at</strong>: ");
+    // Each list that it does not ask for, whatever it asks for besides.
+    let alarm = "Connectivity no longer asks for beneficiaries, for which it has never asked, \
+        transactions since 2024-03-01T00:00:00Z: what is new stays here.";
+    page.has(alarm);
+    let status = run(observed.listening.place.command("status"));
+    assert!(status.stdout.contains(alarm), "{status}");
+    observed.listening.poll();
+    observed.listening.wait_for_line(alarm);
     page.has("<time datetime=\"2024-03-01T00:30:00Z\" title=\"2024-03-01T00:30:00Z\">");
     page.has(" late</time>");
     assert!(!page.text.contains("All well"), "{}", page.text);

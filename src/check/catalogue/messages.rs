@@ -12,7 +12,7 @@ pub struct MessageEntry {
     fix: &'static str,
 }
 
-const MESSAGES: [MessageEntry; 21] = [
+const MESSAGES: [MessageEntry; 24] = [
     MessageEntry {
         name: "no poll has ever succeeded",
         parts: &["no poll has ever succeeded"],
@@ -24,6 +24,14 @@ const MESSAGES: [MessageEntry; 21] = [
         parts: &["no poll has succeeded since"],
         means: "Polls have failed for three periods or more. What was read before is kept, and is still delivered.",
         fix: "Look at the reason of the last poll in `status`, then run `check`.",
+    },
+    MessageEntry {
+        name: "polls do not read a stream completely",
+        parts: &["polls in a row have not read"],
+        means: "Polls succeed, because other streams are read. This one has failed for three polls and three periods or more. What \
+            was read of it before is kept, and is still delivered.",
+        fix: "The reason is that of the last poll. `check` says what is wrong with the service. Balances of an account that the \
+            service no longer has stop failing once a sweep does not find the account either.",
     },
     MessageEntry {
         name: "the cursor does not move",
@@ -49,6 +57,20 @@ const MESSAGES: [MessageEntry; 21] = [
         parts: &["delivery to \"", "failed, retrying"],
         means: "The target is down, or refuses this caller. Delivery is tried again, without an end; polling goes on.",
         fix: "Run `check --only targets`. If one version is the cause, `publisher skip NAME SEQ` leaves it out.",
+    },
+    MessageEntry {
+        name: "Connectivity no longer asks",
+        parts: &["Connectivity no longer asks for"],
+        means: "It asked before, and now has not for 65 minutes, or for two of its periods if they are longer. What is new stays here.",
+        fix: "In Formance, look at the connector and at its tasks: one that fails is tried again forever. Look at the proxy in \
+            between, and at the log here for requests with a wrong key.",
+    },
+    MessageEntry {
+        name: "Connectivity has never asked",
+        parts: &["Connectivity has never asked, although"],
+        means: "The listener has waited for 65 minutes or more, and nothing else delivers: `publish` is not set.",
+        fix: "In Formance, install the generic connector with the address and the key of this listener. `listen`, `listenKey` and the \
+            proxy in between must let it in.",
     },
     MessageEntry {
         name: "Connectivity is ahead of a list",
@@ -184,18 +206,62 @@ impl MessageEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Timestamp;
+    use crate::api::{Stream, Timestamp};
     use crate::health::Alarm;
     use crate::psp::Error;
-    use crate::store::DamagedInitiation;
+    use crate::store::{DamagedInitiation, FailingStream};
 
-    /// Every alarm. The match does not build without one of them.
+    /// The place of an alarm in the list below. It does not build without one of them.
+    fn number(alarm: &Alarm) -> usize {
+        match alarm {
+            Alarm::NeverPolled => 0,
+            Alarm::Silence { .. } => 1,
+            Alarm::StreamFails { .. } => 2,
+            Alarm::ConnectivitySilent { .. } => 3,
+            Alarm::NeverAsked { .. } => 4,
+            Alarm::StandingCursor { .. } => 5,
+            Alarm::LittleRoom { .. } => 6,
+            Alarm::CertificateExpires { .. } => 7,
+            Alarm::DeliveryFails { .. } => 8,
+            Alarm::ListAhead { .. } => 9,
+            Alarm::RelativesAlone { .. } => 10,
+            Alarm::RelativesWaiting { .. } => 11,
+            Alarm::DamagedInitiation(_) => 12,
+            Alarm::OutcomeUnknown { .. } => 13,
+            Alarm::MadeDifferently { .. } => 14,
+            // Only the state can make one; its text is below.
+            Alarm::Damaged(_) => 15,
+        }
+    }
+
+    fn failing() -> FailingStream {
+        FailingStream {
+            since: Timestamp::EPOCH.second(),
+            ended_at: None,
+            polls: 3,
+            failed: 1,
+            reason: "text".to_owned(),
+        }
+    }
+
+    /// Every alarm.
     fn alarms() -> Vec<Alarm> {
         let text = || "text".to_owned();
         let since = Timestamp::EPOCH.second();
         let alarms = vec![
             Alarm::NeverPolled,
             Alarm::Silence { since, seconds: 1 },
+            Alarm::StreamFails {
+                stream: Stream::Accounts,
+                failing: failing(),
+            },
+            Alarm::ConnectivitySilent {
+                lists: vec![
+                    (Stream::Accounts, Some(since)),
+                    (Stream::Transactions, None),
+                ],
+            },
+            Alarm::NeverAsked { since },
             Alarm::StandingCursor {
                 stream: text(),
                 position: None,
@@ -233,23 +299,7 @@ mod tests {
                 remark: text(),
             },
         ];
-        let numbers = alarms.iter().map(|alarm| match alarm {
-            Alarm::NeverPolled => 0,
-            Alarm::Silence { .. } => 1,
-            Alarm::StandingCursor { .. } => 2,
-            Alarm::LittleRoom { .. } => 3,
-            Alarm::CertificateExpires { .. } => 4,
-            Alarm::DeliveryFails { .. } => 5,
-            Alarm::ListAhead { .. } => 6,
-            Alarm::RelativesAlone { .. } => 7,
-            Alarm::RelativesWaiting { .. } => 8,
-            Alarm::DamagedInitiation(_) => 9,
-            Alarm::OutcomeUnknown { .. } => 10,
-            Alarm::MadeDifferently { .. } => 11,
-            // Only the state can make one; its text is below.
-            Alarm::Damaged(_) => 12,
-        });
-        assert!(numbers.eq(0..alarms.len()));
+        assert!(alarms.iter().map(number).eq(0..alarms.len()));
         alarms
     }
 

@@ -1,12 +1,14 @@
 use super::{gauge_by_stream, seconds_in, unix};
 use crate::api::{Second, Stream, Timestamp};
 use crate::metrics::Exposition;
+use crate::status::Status;
 use crate::store::{AskedLine, AskedRow, ListsLine};
 
 /// The alarm that nobody else can give: whether Connectivity still asks, and whether it has what is here.
 ///
 /// Before it has asked, it counts as if it had asked at the start, so that a restart raises no alarm.
-pub(super) fn connectivity(text: &mut Exposition, started_at: Second, lists: &ListsLine) {
+pub(super) fn connectivity(text: &mut Exposition, started_at: Second, status: &Status) {
+    let lists = &status.overview.lists;
     let line = |stream: Stream| lists.read.iter().find(|line| line.stream == stream);
     let asked = |stream: Stream| line(stream).and_then(|line| line.asked.as_ref());
     gauge_by_stream(
@@ -29,6 +31,35 @@ pub(super) fn connectivity(text: &mut Exposition, started_at: Second, lists: &Li
     );
     gauge_by_stream(
         text,
+        "connectivity_period_seconds",
+        "How often Connectivity asks, as its requests have shown; 0 while that is unknown.",
+        &Stream::LISTED,
+        |stream| {
+            asked(stream)
+                .and_then(AskedRow::period)
+                .map_or(0, seconds_in)
+        },
+    );
+    gauge_by_stream(
+        text,
+        "connectivity_silent",
+        "1 while Connectivity has not asked for the list for long, as status warns.",
+        &Stream::LISTED,
+        |stream| {
+            let mut alarms = status.alarms.iter();
+            i64::from(alarms.any(|alarm| alarm.is_silence_of(stream)))
+        },
+    );
+    bounds(text, lists);
+    unread(text, line);
+}
+
+/// From where it asks.
+fn bounds(text: &mut Exposition, lists: &ListsLine) {
+    let line = |stream: Stream| lists.read.iter().find(|line| line.stream == stream);
+    let asked = |stream: Stream| line(stream).and_then(|line| line.asked.as_ref());
+    gauge_by_stream(
+        text,
         "connectivity_bound_timestamp_seconds",
         "The second from which Connectivity last asked for the list; 0 for its beginning.",
         &Stream::LISTED,
@@ -45,7 +76,6 @@ pub(super) fn connectivity(text: &mut Exposition, started_at: Second, lists: &Li
             i64::from(listing.is_some_and(|listing| listing.ahead.is_some()))
         },
     );
-    unread(text, line);
 }
 
 fn unread<'a>(text: &mut Exposition, line: impl Fn(Stream) -> Option<&'a AskedLine>) {

@@ -54,6 +54,15 @@ pub(super) fn lists(text: &mut Exposition, overview: &Overview) {
 
 fn counts(text: &mut Exposition, overview: &Overview) {
     let streams = &overview.streams;
+    let failing = text.metric(
+        "failing_polls",
+        Gauge,
+        "Polls in a row that have not read everything of the stream.",
+    );
+    for count in streams {
+        let polls = count.failing.as_ref().map_or(0, |failing| failing.polls);
+        failing.sample(&[("stream", &count.stream)], polls);
+    }
     let records = text.metric("records", Gauge, "Records, each once.");
     for count in streams {
         records.sample(&[("stream", &count.stream)], count.records);

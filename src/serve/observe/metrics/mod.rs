@@ -31,7 +31,7 @@ pub(super) fn text(operators: &Operators, status: &Status) -> String {
     sweeps(&mut text, counters, overview);
     service(&mut text, counters);
     if operators.pages.is_listening {
-        connectivity(&mut text, counters.started_at, &overview.lists);
+        connectivity(&mut text, counters.started_at, status);
     }
     listener(&mut text, counters);
     publishers(&mut text, counters, status);
@@ -77,14 +77,15 @@ fn polls(text: &mut Exposition, operators: &Operators, overview: &Overview) {
     .value(operators.pages.polling_period.as_secs_f64());
     text.metric("poll_running", Gauge, "1 while a poll runs.")
         .value(polls.is_running.load(Relaxed));
+    let started_at = operators.counters.started_at;
     let last_good = overview.last_good_poll.clone();
     let last_good = last_good.and_then(|text| Second::try_from(text).ok());
     text.metric(
         "last_good_poll_timestamp_seconds",
         Gauge,
-        "When the last poll began that was complete or partial; before the first one, when the program was started.",
+        "When the last poll ended that was complete or partial; when the program was started, if that was later.",
     )
-    .value(unix(last_good.unwrap_or(operators.counters.started_at)));
+    .value(unix(last_good.map_or(started_at, |last_good| last_good.max(started_at))));
 }
 
 fn state(text: &mut Exposition, status: &Status) {

@@ -1,16 +1,23 @@
 //! Alarms: what an operator has to look at. An alarm reads the same in the log, in `status` and in `GET /status`.
 
-use std::fmt;
+mod words;
+
 use std::time::Duration;
 
-use crate::api::{Second, escaped, shell_word};
-use crate::store::{DamagedInitiation, DamagedVersion};
+use crate::api::{Second, Stream, escaped, shell_word};
+use crate::store::{AskedRow, DamagedInitiation, DamagedVersion, FailingStream, ListeningRow};
 
 /// Periods without a poll that succeeds.
 const SILENT_PERIODS: u32 = 3;
 
 /// Polls that read newer records and yet leave the cursor where it is.
 const STANDING_POLLS: i64 = 3;
+
+/// Polls in a row that do not read a stream completely.
+const FAILING_POLLS: i64 = 3;
+
+/// Formance asks every 30 minutes unless it is configured otherwise. Seconds without a request.
+const LONG_UNASKED: u64 = 65 * 60;
 
 /// Free space on the disk of the state. Bytes.
 const LITTLE_ROOM: u64 = 256 << 20;
@@ -29,6 +36,11 @@ pub enum Alarm {
         since: Second,
         /// How long ago that was. Seconds.
         seconds: u64,
+    },
+    /// Polls succeed, but none of the last ones has read a stream completely.
+    StreamFails {
+        stream: Stream,
+        failing: FailingStream,
     },
     /// Polls read newer records, but the cursor does not move.
     StandingCursor {
@@ -59,6 +71,16 @@ pub enum Alarm {
         stream: String,
         /// The second from which it asks.
         bound: Second,
+    },
+    /// Connectivity has stopped asking.
+    ConnectivitySilent {
+        /// For which lists, and when it has last asked for each, if it ever has.
+        lists: Vec<(Stream, Option<Second>)>,
+    },
+    /// Connectivity has never asked, and nothing is delivered otherwise.
+    NeverAsked {
+        /// Since when it can ask.
+        since: Second,
     },
     /// Transactions relate to some that the service does not list.
     RelativesAlone {
@@ -108,6 +130,59 @@ impl Alarm {
         period * SILENT_PERIODS
     }
 
+    /// The alarm of a stream that polls do not read completely, if they have not for long. `period`: from one poll to the next.
+    pub fn of_failing(
+        stream: Stream,
+        failing: &FailingStream,
+        period: Duration,
+        now: Second,
+    ) -> Option<Alarm> {
+        let since = failing.ended_at.unwrap_or(failing.since);
+        let is_long = now.since(since) >= Alarm::longest_silence(period).as_secs();
+        (failing.polls >= FAILING_POLLS && is_long).then(|| Alarm::StreamFails {
+            stream,
+            failing: failing.clone(),
+        })
+    }
+
+    /// The alarm of lists that Connectivity no longer asks for. `asked`: when it has asked for each stream.
+    pub fn of_connectivity<'a>(
+        listening: Option<ListeningRow>,
+        asked: impl Iterator<Item = (Stream, Option<&'a AskedRow>)>,
+        now: Second,
+    ) -> Option<Alarm> {
+        let ListeningRow { since, is_only_way } = listening?;
+        // Balances are asked for once accounts are there.
+        let lists: Vec<_> = asked
+            .filter(|(stream, _)| *stream != Stream::Balances)
+            .collect();
+        let periods = lists
+            .iter()
+            .filter_map(|(_, asked)| asked.as_ref()?.period());
+        let patience = LONG_UNASKED.max(periods.max().map_or(0, |period| 2 * period));
+        // It could not ask while the program was down.
+        let is_silent = |asked: Second| now.since(asked.max(since)) > patience;
+        if lists.iter().all(|(_, asked)| asked.is_none()) {
+            return (is_only_way && is_silent(since)).then_some(Alarm::NeverAsked { since });
+        }
+        let lists = lists
+            .into_iter()
+            .map(|(stream, asked)| (stream, asked.map(|asked| asked.at)));
+        let silent: Vec<_> = lists
+            .filter(|(_, asked)| is_silent(asked.unwrap_or(since)))
+            .collect();
+        (!silent.is_empty()).then_some(Alarm::ConnectivitySilent { lists: silent })
+    }
+
+    /// Whether it says that Connectivity does not ask for that list.
+    pub fn is_silence_of(&self, stream: Stream) -> bool {
+        match self {
+            Alarm::NeverAsked { .. } => true,
+            Alarm::ConnectivitySilent { lists } => lists.iter().any(|(list, _)| *list == stream),
+            _ => false,
+        }
+    }
+
     /// The alarm of a cursor that so many polls have left at that position.
     pub fn of_cursor(stream: &str, position: Option<Second>, polls: i64) -> Option<Alarm> {
         (polls >= STANDING_POLLS).then(|| Alarm::StandingCursor {
@@ -128,9 +203,13 @@ impl Alarm {
     /// The command that helps, for a shell; none if none does.
     pub fn command(&self) -> Option<String> {
         let arguments = match self {
-            Alarm::NeverPolled | Alarm::Silence { .. } => "check".to_owned(),
+            Alarm::NeverPolled | Alarm::Silence { .. } | Alarm::StreamFails { .. } => {
+                "check".to_owned()
+            }
             Alarm::StandingCursor { .. } => "check --only R4,H5".to_owned(),
-            Alarm::LittleRoom { .. } => return None,
+            Alarm::LittleRoom { .. }
+            | Alarm::ConnectivitySilent { .. }
+            | Alarm::NeverAsked { .. } => return None,
             Alarm::CertificateExpires { .. } => "check --only A5".to_owned(),
             Alarm::DeliveryFails { .. } => "check --only targets".to_owned(),
             Alarm::ListAhead { stream, .. } => format!("listing adopt {stream}"),
@@ -166,108 +245,95 @@ impl Alarm {
     }
 }
 
-impl fmt::Display for Alarm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Alarm::NeverPolled => write!(f, "no poll has ever succeeded"),
-            Alarm::Silence { since, seconds } => write!(
-                f,
-                "no poll has succeeded since {since}, {seconds} s ago: nothing new is being delivered"
-            ),
-            Alarm::StandingCursor {
-                stream,
-                position,
-                polls,
-            } => f.write_str(&standing_cursor(stream, *position, *polls)),
-            Alarm::LittleRoom { free } => write!(
-                f,
-                "the disk of the state has {} MB left: once it is full, nothing new is stored or delivered",
-                free / 1_000_000
-            ),
-            Alarm::CertificateExpires { at } => f.write_str(&certificate_expires(*at)),
-            Alarm::DeliveryFails { publisher, reason } => {
-                write!(f, "delivery to \"{publisher}\" failed, retrying: {reason}")
-            }
-            Alarm::ListAhead { stream, bound } => f.write_str(&list_ahead(stream, *bound)),
-            Alarm::RelativesAlone { missing, id } => f.write_str(&relatives_alone(*missing, id)),
-            Alarm::RelativesWaiting { waiting, id, since } => {
-                f.write_str(&relatives_waiting(*waiting, id, *since))
-            }
-            Alarm::Damaged(version) => version.fmt(f),
-            Alarm::DamagedInitiation(initiation) => initiation.fmt(f),
-            Alarm::OutcomeUnknown { kind, key, reason } => {
-                let key = escaped(key);
-                write!(f, "{kind}: whether \"{key}\" was made is unknown")?;
-                if let Some(reason) = reason {
-                    write!(f, ": {reason}")?;
-                }
-                let command = self.command().unwrap_or_default();
-                write!(
-                    f,
-                    "; look it up at the PSP and run: {command} (or refused). Until then, the service is asked again \
-                     whenever Connectivity repeats the request"
-                )
-            }
-            Alarm::MadeDifferently {
-                kind,
-                key,
-                id,
-                remark,
-            } => {
-                let (key, id) = (escaped(key), escaped(id));
-                let command = self.command().unwrap_or_default();
-                write!(
-                    f,
-                    "{kind}: \"{key}\" was made as \"{id}\", but {remark}; look it up at the PSP and confirm it: {command}"
-                )
-            }
-        }
-    }
-}
-
-fn standing_cursor(stream: &str, position: Option<Second>, polls: i64) -> String {
-    let position = position.map_or("the beginning".to_owned(), String::from);
-    format!(
-        "{stream}: the cursor has been at {position} for {polls} polls, although there are newer records: are they dated in \
-         the future, or is a clock behind, the service's (its \"Date\") or this machine's?"
-    )
-}
-
-fn certificate_expires(at: Second) -> String {
-    format!(
-        "the certificate of the service expires at {at}: polls and payouts fail from then on, unless the service gets a new \
-         one"
-    )
-}
-
-fn list_ahead(stream: &str, bound: Second) -> String {
-    format!(
-        "{stream}: Connectivity gets 503, because it asks with the bound {bound}, above everything that it was shown: has it \
-         read the service itself before, or was this state put back? If the bound is right, run: generic-connector listing \
-         adopt {stream}"
-    )
-}
-
-fn relatives_alone(missing: i64, id: &str) -> String {
-    format!(
-        "transactions: the service lists others that relate to {missing} which it does not list, such as \"{}\", so Formance \
-         shows only what relates to them, with amounts that may be wrong: have the service list them",
-        escaped(id)
-    )
-}
-
-fn relatives_waiting(waiting: i64, id: &str, since: Second) -> String {
-    format!(
-        "transactions: {waiting} versions are not in the list, the first of them since {since}: they relate to transactions \
-         such as \"{}\" that the service does not list, and no sweep has read the transactions to their end; the log says \
-         why a sweep skips them",
-        escaped(id)
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Timestamp;
+
+    fn at(seconds: u64) -> Second {
+        Timestamp::EPOCH.second().later(seconds)
+    }
+
+    #[test]
+    fn a_stream_that_fails_is_an_alarm_after_three_polls_and_three_periods() {
+        let (minute, period) = (60, Duration::from_secs(120));
+        let mut failing = FailingStream {
+            since: at(0),
+            ended_at: None,
+            polls: 3,
+            failed: 1,
+            reason: "why".to_owned(),
+        };
+        let is_alarm = |failing: &FailingStream, now| {
+            Alarm::of_failing(Stream::Accounts, failing, period, at(now)).is_some()
+        };
+        assert!(!is_alarm(&failing, 6 * minute - 1));
+        assert!(is_alarm(&failing, 6 * minute));
+        failing.ended_at = Some(at(minute));
+        assert!(!is_alarm(&failing, 6 * minute));
+        assert!(is_alarm(&failing, 7 * minute));
+        failing.polls = 2;
+        assert!(!is_alarm(&failing, 1_000 * minute));
+    }
+
+    #[test]
+    fn connectivity_is_silent_where_it_could_ask_and_has_to() {
+        let hour = 3_600;
+        let of = |listening: (u64, bool), asked: [Option<&[u64]>; 4], now: u64| {
+            let rows = asked.map(|seconds| {
+                let mut row = AskedRow::first(at(*seconds?.first()?), None);
+                seconds?[1..]
+                    .iter()
+                    .for_each(|second| row.again(at(*second), None));
+                Some(row)
+            });
+            let (since, is_only_way) = listening;
+            let listening = Some(ListeningRow {
+                since: at(since),
+                is_only_way,
+            });
+            let rows = rows.iter().map(Option::as_ref);
+            let alarm =
+                Alarm::of_connectivity(listening, Stream::ALL.into_iter().zip(rows), at(now));
+            Stream::ALL.map(|stream| {
+                alarm
+                    .as_ref()
+                    .is_some_and(|alarm| alarm.is_silence_of(stream))
+            })
+        };
+        let (no, never) = ([false; 4], [None; 4]);
+        // Never asked: an alarm only if nothing else delivers.
+        assert_eq!(of((0, false), never, 100 * hour), no);
+        assert_eq!(of((0, true), never, hour), no);
+        assert_eq!(of((0, true), never, 2 * hour), [true; 4]);
+        // One list of several; balances are never waited for.
+        let asked: [Option<&[u64]>; 4] = [Some(&[0]), None, Some(&[9_000]), None];
+        assert_eq!(of((0, false), asked, 3 * hour), [true, false, false, true]);
+        // It could not ask while the connector was down.
+        assert_eq!(of((9_000, false), asked, 3 * hour), no);
+        // It asks each four hours.
+        let asked: [Option<&[u64]>; 4] = [
+            Some(&[0, 14_400]),
+            None,
+            Some(&[0, 14_400]),
+            Some(&[0, 14_400]),
+        ];
+        assert_eq!(of((0, false), asked, 12 * hour), no);
+        assert_eq!(
+            of((0, false), asked, 12 * hour + 1),
+            [true, false, true, true]
+        );
+        let none = Alarm::of_connectivity(None, std::iter::empty(), at(100 * hour));
+        assert_eq!(none, None);
+    }
+
+    /// Prometheus wakes somebody when `status` warns, not before and not later.
+    #[test]
+    fn the_alarm_of_prometheus_has_the_same_figure() {
+        let rules = include_str!("../../packaging/prometheus/rules.yml");
+        let expected = format!("generic_connector_state_free_bytes < {LITTLE_ROOM}\n");
+        assert!(rules.contains(&expected));
+    }
 
     #[test]
     fn a_copied_command_runs_nothing_that_a_key_says() {
