@@ -114,3 +114,29 @@ fn connectivity_reads_the_newest_balances_after_older_ones_were_dropped() {
     let (status, body) = listening.get("/accounts/acc-1/balances");
     assert_eq!((status, &body["balances"][0]["amount"]), (200, &json!("5")));
 }
+
+/// A warehouse that was added later lacked the history of the balances, and nothing said so.
+#[test]
+fn what_was_dropped_is_said_where_it_is_missed() {
+    let file = |name: &str| json!({ "type": "ndjson", "name": name, "path": name });
+    let (psp, place) = aged(json!({ "publish": [file("old")] }), "poll");
+    let said = "superseded balances that were kept for \"keepBalances\" are not among them (4 were dropped)";
+    let dropping = place.poll_well();
+    assert!(!dropping.stderr.contains(said), "{dropping}");
+    let replayed = run(place.command("publisher replay old"));
+    assert!(replayed.stdout.contains(said), "{replayed}");
+    place.poll_well();
+    let offset = 255 + 4;
+    let replayed = run(place.command(&format!("publisher replay old --from {}", offset + 1)));
+    assert!(
+        replayed.code == Some(0) && !replayed.stdout.contains(said),
+        "{replayed}"
+    );
+    place.configure(&psp.url(), json!({ "publish": [file("old"), file("new")] }));
+    let said =
+        format!("publisher \"new\" is new: everything is delivered from the beginning; {said}");
+    let ran = place.poll_well();
+    assert!(ran.stderr.contains(&said), "{ran}");
+    let ran = place.poll_well();
+    assert!(!ran.stderr.contains(&said), "{ran}");
+}

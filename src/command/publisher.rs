@@ -10,16 +10,19 @@ pub(super) fn run(options: &PublisherOptions) -> Result<Exit, CommandError> {
     let publishers = Publishers::open(&outline.state_directory)?;
     let done = match &options.command {
         PublisherCommand::Replay { name, from } => {
-            if *from > 1 && !publish::replays_from_anywhere(&publishers.kind(name)?) {
+            let kind = publishers.kind(name)?;
+            if *from > 1 && !publish::replays_from_anywhere(&kind) {
                 return Err(CommandError::failed(format!(
                     "the publisher \"{name}\" can only begin at the beginning, because what it tells of a payment builds on \
                      what came before; leave --from out: what Formance has already stays as it is"
                 )));
             }
             publishers.replay(name, from - 1)?;
+            let lack = publish::lacks_balances(&kind, publishers.dropped_after(from - 1)?);
             format!(
                 "the publisher \"{name}\" will deliver everything from seq {from} again: at the next poll if the \
-                connector is running, otherwise when it starts"
+                connector is running, otherwise when it starts{}",
+                lack.map_or(String::new(), |lack| format!("; {lack}"))
             )
         }
         PublisherCommand::Skip { name, seq } => {

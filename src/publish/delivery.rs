@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 
-use super::Publisher;
 use super::delivery_state::SharedDeliveryState;
 use super::worker::DeliveryWorker;
+use super::{Publisher, lacks_balances};
 use crate::metrics::Counters;
 use crate::stop::Stop;
-use crate::store::PublisherState;
+use crate::store::{PublisherState, Registration};
 
 /// How often [`Deliveries::wait_for`] looks at a publisher.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
@@ -42,11 +42,20 @@ impl Delivery {
         let name = store.name.clone();
         let failed = |error: &dyn Display| format!("publisher \"{name}\": {error}");
         publisher.open(&store).map_err(|error| failed(&error))?;
-        let is_another = store.register(publisher.kind());
-        if is_another.map_err(|error| failed(&error))? {
-            log::warn!(
-                "publisher \"{name}\" has a new type: everything is delivered from the beginning"
-            );
+        let registration = store
+            .register(publisher.kind())
+            .map_err(|error| failed(&error))?;
+        let dropped = store.dropped_after(0).map_err(|error| failed(&error))?;
+        let lack = lacks_balances(publisher.kind(), dropped);
+        let lack = lack.map_or(String::new(), |lack| format!("; {lack}"));
+        match registration {
+            Registration::OtherType => log::warn!(
+                "publisher \"{name}\" has a new type: everything is delivered from the beginning{lack}"
+            ),
+            Registration::New if !lack.is_empty() => log::warn!(
+                "publisher \"{name}\" is new: everything is delivered from the beginning{lack}"
+            ),
+            Registration::New | Registration::Known => {}
         }
         let progress = store.progress().map_err(|error| failed(&error))?;
         let state = SharedDeliveryState::new(progress.replay.unwrap_or(progress.offset));

@@ -81,6 +81,15 @@ pub fn replays_from_anywhere(kind: &str) -> bool {
     kind != formance::KIND
 }
 
+/// What a delivery lacks after so many superseded balances were dropped; nothing if that type of publisher delivers none.
+pub fn lacks_balances(kind: &str, dropped: Option<i64>) -> Option<String> {
+    let dropped = dropped.filter(|_| kind != formance::KIND)?;
+    Some(format!(
+        "superseded balances that were kept for \"keepBalances\" are not among them ({dropped} were dropped); the newest ones of \
+         each account are"
+    ))
+}
+
 /// Changes could not be delivered.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DeliveryError {

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, select};
 
 use super::delivery_state::SharedDeliveryState;
 use super::flapping::{FailureLine, Flapping};
-use super::{DeliveryError, Publisher};
+use super::{DeliveryError, Publisher, lacks_balances};
 use crate::crash;
 use crate::health::Alarm;
 use crate::metrics::Counters;
@@ -162,8 +162,23 @@ impl DeliveryWorker {
         let offset = self.publisher.resume(&self.store, stored)?;
         self.resumed_at = Some(Instant::now());
         if offset != stored {
+            if offset < stored {
+                self.note_lack(offset)?;
+            }
             self.suspect = None;
             self.advance(offset, &Delivered::default())?;
+        }
+        Ok(())
+    }
+
+    /// Says what is delivered no more of what comes after that seq.
+    fn note_lack(&self, after: i64) -> Result<(), store::Error> {
+        let dropped = self.store.dropped_after(after)?;
+        if let Some(lack) = lacks_balances(self.publisher.kind(), dropped) {
+            log::warn!(
+                "publisher \"{}\" delivers everything after seq {after} again: {lack}",
+                self.store.name
+            );
         }
         Ok(())
     }

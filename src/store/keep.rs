@@ -128,6 +128,12 @@ fn drop_balances(connection: &Connection, row: &AgedVersion) -> rusqlite::Result
     Ok(true)
 }
 
+/// How many superseded balances were dropped, if some may be missing after that seq.
+pub(super) fn dropped_after(connection: &Connection, seq: i64) -> rusqlite::Result<Option<i64>> {
+    let dropped = counts::get(connection, &counts::DROPPED, Stream::Balances)?;
+    Ok((dropped > 0 && dropped_to(connection)? > seq).then_some(dropped))
+}
+
 /// The seq up to which superseded balances were dropped.
 pub(super) fn dropped_to(connection: &Connection) -> rusqlite::Result<i64> {
     let seq = state_value(connection, DROPPED_TO)?;

@@ -111,7 +111,7 @@ pub use overview::{
     CursorLine, ListingLine, ListsLine, Overview, PublisherLine, Snapshot, StreamCount,
 };
 pub use poll::{PollOutcome, PollRow, ServiceLatency};
-pub use publisher::{Delivered, PublisherState, Publishers};
+pub use publisher::{Delivered, PublisherState, Publishers, Registration};
 pub use quarantine::{Quarantine, QuarantineEntry, QuarantineKind, Quarantined};
 pub use quarantine_page::{QuarantineLine, QuarantineNumber, QuarantinePage};
 pub use quirks::{FARTHEST_SHIFT, HiddenRecord, LargerPages, QUIRK_IDS, Quirk, Quirks};

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row};
 
 use super::database::{Database, execute, optional, value};
 use super::seq::last_seq;
-use super::{ChangeLog, Error, MemoryChange, Restored, memory, open, refusal, restored};
+use super::{ChangeLog, Error, MemoryChange, Restored, keep, memory, open, refusal, restored};
 use crate::api::Timestamp;
 
 /// How far a publisher has delivered.
@@ -27,6 +27,17 @@ pub struct Delivered {
     pub refused: Vec<(i64, String)>,
     /// What the publisher remembers of them.
     pub memory: Vec<MemoryChange>,
+}
+
+/// What the state has known of a publisher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// It is new.
+    New,
+    /// It had another type.
+    OtherType,
+    /// It has delivered before.
+    Known,
 }
 
 /// One publisher's part of the state: the change log, how far it has delivered it, what it remembers of its target. It
@@ -85,19 +96,29 @@ impl PublisherState {
     }
 
     /// Notes that there is such a publisher. One that had another type delivers to something else now, which has
-    /// nothing yet; true if that is so.
-    pub fn register(&self, kind: &str) -> Result<bool, Error> {
+    /// nothing yet.
+    pub fn register(&self, kind: &str) -> Result<Registration, Error> {
         const REGISTER: &str =
             "INSERT OR REPLACE INTO publisher (name, type, offset) VALUES (?1, ?2, 0)";
         self.log.database.write("note a publisher", |connection| {
             let known = kind_of(connection, &self.name)?;
             if known.as_deref() == Some(kind) {
-                return Ok(false);
+                return Ok(Registration::Known);
             }
             execute(connection, REGISTER, (&self.name, kind))?;
             forget(connection, &self.name, 0)?;
-            Ok(known.is_some())
+            Ok(match known {
+                None => Registration::New,
+                Some(_) => Registration::OtherType,
+            })
         })
+    }
+
+    /// How many superseded balances were dropped, if a delivery of everything after that seq lacks some.
+    pub fn dropped_after(&self, seq: i64) -> Result<Option<i64>, Error> {
+        self.log
+            .database
+            .run(READ, |connection| keep::dropped_after(connection, seq))
     }
 
     /// Notes how far a batch reaches that is about to be sent.
@@ -221,6 +242,12 @@ impl Publishers {
             .database
             .execute("ask for a replay", REPLAY, parameters);
         asked.map(|_| ())
+    }
+
+    /// How many superseded balances were dropped, if a delivery of everything after that seq lacks some.
+    pub fn dropped_after(&self, seq: i64) -> Result<Option<i64>, Error> {
+        self.database
+            .run(READ, |connection| keep::dropped_after(connection, seq))
     }
 
     /// Forgets a publisher that nobody uses any more, and what became of what it delivered. It is an error while a
