@@ -31,6 +31,7 @@
 //! | `sandbox` | a sample Integration Service, for the demo and the tests |
 //! | `config` | the configuration file, read and checked |
 //! | `command` | the commands of the command line, one a file |
+//! | `notify` | what systemd gets to know: readiness, a status, signs of life |
 //! | `exit` | the exit codes |
 //!
 //! `api`, `http` and `health` are the ground floor. `formance`, `transport`, `metrics` and `store` stand on `api`, `psp` on
@@ -54,6 +55,7 @@ mod health;
 mod http;
 mod logging;
 mod metrics;
+mod notify;
 mod page;
 mod poll;
 mod psp;

@@ -287,12 +287,27 @@ fn a_key_among_systemds_credentials_is_found() {
     let psp = FakePsp::with_a_bank();
     let place = Place::new(&psp.url(), json!({ "apiKey": null }));
     let credentials = tempfile::tempdir().unwrap();
-    let file = credentials.path().join("apiKey");
-    fs::write(&file, KEY).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o440)).unwrap();
-    let mut command = place.command("poll");
-    command.env("CREDENTIALS_DIRECTORY", credentials.path());
-    let ran = run(command);
+    let pass = |name: &str, key: &str| {
+        let file = credentials.path().join(name);
+        fs::write(&file, key).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o440)).unwrap();
+    };
+    let poll = || {
+        let mut command = place.command("poll");
+        command.env("CREDENTIALS_DIRECTORY", credentials.path());
+        run(command)
+    };
+    let ran = poll();
+    assert_eq!(ran.code, Some(78), "{ran}");
+    assert!(ran.stderr.contains("no key: set \"apiKey\""), "{ran}");
+    // Of a folder that is loaded as `keys`.
+    pass("keys_apiKey", KEY);
+    let ran = poll();
+    assert_eq!(ran.code, Some(0), "{ran}");
+    // One of its own goes before it.
+    pass("apiKey", KEY);
+    pass("keys_apiKey", "another");
+    let ran = poll();
     assert_eq!(ran.code, Some(0), "{ran}");
 }
 
@@ -362,16 +377,13 @@ fn the_shipped_example_is_valid() {
     assert_eq!(ran.code, Some(78), "{ran}");
     assert!(
         ran.stderr
-            .contains("LoadCredential=formance.clientSecret:/path/to/it"),
+            .contains("put it in keys/formance.clientSecret beside the configuration"),
         "{ran}"
     );
     // As systemd hands it over.
-    fs::write(place.path().join("formance.clientSecret"), CLIENT_SECRET).unwrap();
-    fs::set_permissions(
-        place.path().join("formance.clientSecret"),
-        fs::Permissions::from_mode(0o440),
-    )
-    .unwrap();
+    let credential = place.path().join("keys_formance.clientSecret");
+    fs::write(&credential, CLIENT_SECRET).unwrap();
+    fs::set_permissions(&credential, fs::Permissions::from_mode(0o440)).unwrap();
     let mut command = place.command("poll");
     command.env("CREDENTIALS_DIRECTORY", place.path());
     let ran = run(command);

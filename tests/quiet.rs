@@ -70,20 +70,6 @@ fn the_service_cannot_forge_a_log_line() {
 }
 
 #[test]
-fn under_the_journal_lines_carry_no_time_of_our_own() {
-    let psp = FakePsp::with_a_bank();
-    let place = Place::new(&psp.url(), json!({}));
-    let mut command = place.command("poll");
-    command.env("JOURNAL_STREAM", "8:1");
-    let ran = run(command);
-    assert!(
-        ran.stderr
-            .starts_with("[INFO] poll 1 complete: 255 new versions"),
-        "{ran}"
-    );
-}
-
-#[test]
 fn a_state_that_others_can_read_is_closed_to_them() {
     use std::os::unix::fs::PermissionsExt;
     let psp = FakePsp::with_a_bank();

@@ -49,7 +49,7 @@ pub(super) fn run(options: &InitOptions) -> Result<Exit, CommandError> {
     let whole = json!({ "name": name, "endpoint": endpoint, "apiKey": key.expose() });
     let config = Config::parse(&whole.to_string(), file)?;
     // There, systemd passes the key to the service, whose user cannot read the file.
-    let is_of_the_machine = file == Path::new(config::DEFAULT_FILE);
+    let is_of_the_machine = config::state_of_unit(file).is_some();
     let mut written = json!({ "name": name, "endpoint": endpoint });
     if !is_of_the_machine {
         written["apiKeyFile"] = json!(KEY_FILE);

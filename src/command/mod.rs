@@ -18,6 +18,7 @@ mod quarantine;
 mod report_files;
 mod restored;
 mod run;
+mod run_watch;
 mod sandbox;
 mod status;
 mod support_bundle;
@@ -35,7 +36,7 @@ use log::LevelFilter;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
-use crate::{dump, logging};
+use crate::{dump, logging, notify};
 use error::CommandError;
 
 /// Runs the command that the process was started with.
@@ -86,6 +87,8 @@ fn run(cli: Cli) -> Exit {
     };
     ended.unwrap_or_else(|error| {
         log::error!("{error}");
+        // It is shown for as long as the unit has failed.
+        notify::status(&error.to_string());
         error.exit
     })
 }

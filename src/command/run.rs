@@ -1,8 +1,9 @@
 use super::connector::{Connector, publishers};
+use super::run_watch::RunWatch;
 use super::{CommandError, Exit};
 use crate::cli::ConfigFile;
 use crate::config::Config;
-use crate::signals;
+use crate::{notify, signals};
 
 /// The problem with a configuration that works for `poll` only.
 pub(super) const NOTHING_TO_DELIVER_TO: &str = "neither \"listen\" nor \"publish\" is set, so there is nowhere to \
@@ -30,7 +31,7 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
         config.identity.name,
         config.state_directory.display()
     );
-    let mut watch = ();
+    let mut watch = RunWatch::new(&config);
     let mut connector = Connector::assemble(config, publishers, stop, &mut watch)?;
     if let Some(address) = connector.listens_on() {
         log::info!("listening on http://{address}");
@@ -38,7 +39,9 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
     if let Some(address) = connector.observed_on() {
         log::info!("observed on http://{address}");
     }
+    notify::ready("started");
     let ended = connector.poller.run();
+    notify::stopping();
     connector.shut_down();
     log::info!("stopped");
     ended?;

@@ -48,6 +48,21 @@ pub const DEFAULT_FILE: &str = "/etc/generic-connector/generic.json";
 /// Where the state of [`DEFAULT_FILE`] is. Its own folder is not for data.
 const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/generic-connector";
 
+/// The folders of the instances `generic-connector@.service`, each with a `generic.json`.
+const INSTANCES: &str = "/etc/generic-connector/instances";
+
+/// Where a unit of the package has its state, if one uses this configuration.
+pub fn state_of_unit(file: &Path) -> Option<PathBuf> {
+    let file = std::path::absolute(file).ok()?;
+    let directory = PathBuf::from(DEFAULT_STATE_DIRECTORY);
+    if file == Path::new(DEFAULT_FILE) {
+        return Some(directory);
+    }
+    let instance = file.strip_prefix(INSTANCES).ok()?.parent()?;
+    let is_one = instance.components().count() == 1 && file.ends_with("generic.json");
+    is_one.then(|| directory.join("instances").join(instance))
+}
+
 /// A configuration that has been checked.
 #[derive(Debug)]
 pub struct Config {
@@ -316,10 +331,7 @@ fn state_directory(given: Option<Directory>, file: &Path) -> Result<PathBuf, Str
 fn default_state_directory(file: &Path, from_systemd: Option<OsString>) -> PathBuf {
     match from_systemd.filter(|path| !path.is_empty()) {
         Some(path) => PathBuf::from(path),
-        None if std::path::absolute(file).is_ok_and(|file| file == Path::new(DEFAULT_FILE)) => {
-            PathBuf::from(DEFAULT_STATE_DIRECTORY)
-        }
-        None => folder_of(file).join("state"),
+        None => state_of_unit(file).unwrap_or_else(|| folder_of(file).join("state")),
     }
 }
 
@@ -353,6 +365,16 @@ mod tests {
                 "/etc/generic-connector/state",
             ),
             ("generic.json", None, "state"),
+            (
+                "/etc/generic-connector/instances/acme/generic.json",
+                None,
+                "/var/lib/generic-connector/instances/acme",
+            ),
+            (
+                "/etc/generic-connector/instances/acme/try/generic.json",
+                None,
+                "/etc/generic-connector/instances/acme/try/state",
+            ),
         ] {
             let from_systemd = from_systemd.map(OsString::from);
             let directory = default_state_directory(Path::new(file), from_systemd);

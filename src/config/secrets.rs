@@ -55,10 +55,13 @@ enum Home {
     Credential,
 }
 
-/// The path of one of systemd's credentials, which need not exist.
+/// The path of one of systemd's credentials, if it is there: one of its own, or else one of the folder that the unit loads
+/// as `keys`.
 pub(super) fn credential(name: &str) -> Option<PathBuf> {
     let directory = env::var_os("CREDENTIALS_DIRECTORY")?;
-    Some(Path::new(&directory).join(name))
+    let names = [name.to_owned(), format!("keys_{name}")];
+    let mut paths = names.iter().map(|name| Path::new(&directory).join(name));
+    paths.find(|path| path.exists())
 }
 
 /// Finds a key that is required.
@@ -78,7 +81,7 @@ pub(super) fn accept(
     in_file: impl Fn(File) -> Option<Secret> + Send + Sync + 'static,
     context: &mut Context,
 ) -> Result<Option<AcceptedKeys>, String> {
-    let credential = credential(source.key).filter(|path| path.exists());
+    let credential = credential(source.key);
     let Some(found) = locate(source, credential, in_file, context)? else {
         return Ok(None);
     };
@@ -146,9 +149,14 @@ pub(super) fn find(
 
 /// The message about a key that is required and not there.
 pub(super) fn missing(key: &str) -> String {
+    format!("no key: set \"{key}\", or {}", elsewhere(key, key))
+}
+
+/// Where else a secret can be: in a file, or among the credentials of the systemd unit under that name.
+pub(super) fn elsewhere(key: &str, credential: &str) -> String {
     format!(
-        "no key: set \"{key}\", or \"{key}File\" to a file that holds it, or give the systemd unit \
-         LoadCredential={key}:/path/to/it"
+        "\"{key}File\" to a file that holds it, or put it in keys/{credential} beside the configuration, from where the \
+         systemd unit passes it on (LoadCredential=keys:...)"
     )
 }
 

@@ -189,8 +189,8 @@ fn credentials(
     match secret(source, name, |entry| entry.client_secret, context)? {
         Some(secret) => Ok(Some(Credentials { id, secret })),
         None => Err(format!(
-            "\"publish\": the formance entry has a \"clientId\" and no secret: set \"clientSecret\", or \"clientSecretFile\" \
-             to a file that holds it, or give the systemd unit LoadCredential={name}.clientSecret:/path/to/it"
+            "\"publish\": the formance entry has a \"clientId\" and no secret: set \"clientSecret\", or {}",
+            secrets::elsewhere("clientSecret", &format!("{name}.clientSecret"))
         )),
     }
 }
@@ -236,8 +236,7 @@ fn secret(
     in_entry: fn(PublishEntry) -> Option<Secret>,
     context: &mut Context,
 ) -> Result<Option<Rotating>, String> {
-    let credential =
-        secrets::credential(&format!("{name}.{}", source.key)).filter(|path| path.exists());
+    let credential = secrets::credential(&format!("{name}.{}", source.key));
     let wanted = name.to_owned();
     let in_file = move |file: File| {
         let entries = file.entries().ok()??;

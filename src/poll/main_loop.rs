@@ -10,6 +10,7 @@ use super::clock::Clocks;
 use super::cycle::Cycle;
 use super::queue::{Ask, PollQueue};
 use super::sweep::{SliceReport, Sweep};
+use super::watch::Watch;
 use super::workers::{Job, Outcome, PageAnswer, Workers};
 use super::{Error, PollOutcome, PollReport, Settings, StoreResult};
 use crate::api::{Query, Stream};
@@ -46,17 +47,6 @@ pub struct Poller<'a> {
     clocks: Clocks,
 }
 
-/// What the loop reports while it works.
-pub trait Watch {
-    /// A request of a poll was answered. The report says how far the poll has come.
-    fn progress(&mut self, _report: &PollReport) {}
-    /// A poll has ended.
-    fn ended(&mut self, _report: &PollReport) {}
-}
-
-/// Watches nothing.
-impl Watch for () {}
-
 /// Everything that can wake the loop.
 enum Event {
     /// A worker has taken this job.
@@ -65,8 +55,8 @@ enum Event {
     Answered(Outcome),
     /// Nothing has happened, and a page that is due was read ahead.
     Held,
-    /// The timer has expired.
-    PollDue,
+    /// The timer has expired, or nothing has happened for as long as the loop may wait.
+    Waited { poll_is_due: bool },
     /// Somebody asks for something.
     Asked(Ask),
     /// Stopping is requested.
@@ -212,7 +202,8 @@ impl<'a> Poller<'a> {
     }
 
     /// Waits for what comes first, if no page is held. The job is handed out if a worker is free before anything else happens.
-    fn next_event(&self, job: Option<Job>, holds_page: bool) -> Result<Event, Error> {
+    fn next_event(&mut self, job: Option<Job>, holds_page: bool) -> Result<Event, Error> {
+        let wake_at = self.watch.turns();
         let (jobs, outcomes) = (&self.workers.jobs, &self.workers.outcomes);
         let (asked, stop) = (self.queue.asked(), self.stop.receiver());
         let mut select = Select::new();
@@ -225,12 +216,14 @@ impl<'a> Poller<'a> {
         if holds_page && let Err(_) = select.try_ready() {
             return Ok(Event::Held);
         }
-        let ready = match self.queue.due() {
-            Some(due) => select.select_deadline(due),
+        let due = self.queue.due();
+        let ready = match due.into_iter().chain(wake_at).min() {
+            Some(deadline) => select.select_deadline(deadline),
             None => Ok(select.select()),
         };
         let Ok(operation) = ready else {
-            return Ok(Event::PollDue);
+            let poll_is_due = due.is_some_and(|due| due <= Instant::now());
+            return Ok(Event::Waited { poll_is_due });
         };
         let index = operation.index();
         if index == answered_index {
@@ -256,10 +249,11 @@ impl<'a> Poller<'a> {
             Event::HandedOut(job) => self.activity.handed_out(&job),
             Event::Answered(outcome) => return self.collect(outcome),
             Event::Held => return self.collect_for_poll(|cycle, store, _| cycle.take_held(store)),
-            Event::PollDue => {
+            Event::Waited { poll_is_due: true } => {
                 self.queue.timer_expired();
                 self.poll_is_wanted()?;
             }
+            Event::Waited { poll_is_due: false } => {}
             Event::Asked(Ask::Poll(list, waiter)) => {
                 self.queue.want(list, waiter);
                 if self.queue.is_ready() {
@@ -438,6 +432,7 @@ impl<'a> Poller<'a> {
 
     /// Stops asking, and waits a bounded time for what is in flight.
     fn wind_up(&mut self) -> Result<Option<Finished>, Error> {
+        self.watch.stops();
         if let Some(report) = self.pause_sweep()? {
             return Ok(Some(Finished::Slice(report)));
         }
@@ -467,6 +462,7 @@ impl<'a> Poller<'a> {
     /// Drops what the loop was doing, because the state has failed.
     fn abort(&mut self, error: &Error) {
         log::error!("poll aborted: {error}");
+        self.watch.aborted(error);
         self.drain();
         self.queue.aborted(error);
         self.client.counters().polls.aborted();
@@ -481,6 +477,7 @@ impl<'a> Poller<'a> {
             return;
         };
         while cycle.is_waiting() && !self.stop.requested() {
+            self.watch.turns();
             let patience = Duration::from_millis(100);
             match self.workers.outcomes.recv_timeout(patience) {
                 Ok(

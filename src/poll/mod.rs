@@ -77,6 +77,7 @@ mod sweep;
 mod sweep_end;
 mod tally;
 mod versions;
+mod watch;
 mod workers;
 
 use std::time::Duration;
@@ -85,10 +86,11 @@ use crate::store::{self, Retention, SweepTimes};
 use cursor::PageSizes;
 
 pub use crate::store::PollOutcome;
-pub use main_loop::{Poller, Watch};
+pub use main_loop::Poller;
 pub use queue::{Ask, Waiter};
 pub use report::PollReport;
 pub use sweep::SliceReport;
+pub use watch::Watch;
 
 /// The result of reading or writing the state.
 type StoreResult<T> = Result<T, store::Error>;

@@ -67,6 +67,14 @@ impl PollReport {
         })
     }
 
+    /// What the poll is called.
+    pub fn name(&self) -> String {
+        match self.list {
+            Some(list) => format!("poll of {list}"),
+            None => format!("poll {}", self.number),
+        }
+    }
+
     /// The line in the log.
     pub fn log(&self) {
         let new: i64 = self.versions.values().sum();
@@ -75,12 +83,9 @@ impl PollReport {
             .iter()
             .map(|(stream, new)| format!("{stream} {new}"))
             .collect();
-        let what = match self.list {
-            Some(list) => format!("poll of {list}"),
-            None => format!("poll {}", self.number),
-        };
         let mut line = format!(
-            "{what} {}: {new} new versions ({}), {} requests, {} retries, {:.1} s",
+            "{} {}: {new} new versions ({}), {} requests, {} retries, {:.1} s",
+            self.name(),
             self.outcome.name(),
             by_stream.join(", "),
             self.requests,

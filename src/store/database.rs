@@ -15,6 +15,9 @@ use super::schema::{APPLICATION, VERSION};
 /// slower than this is reported.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Instructions of SQLite's virtual machine between two calls while a statement runs: less than a millisecond.
+const STEPS: i32 = 10_000;
+
 /// One connection to the state file. Every statement runs through it, so that every error names the file and what was
 /// being done.
 #[derive(Debug)]
@@ -99,6 +102,23 @@ impl Database {
             database.remember_files();
         }
         Ok(database)
+    }
+
+    /// Calls this again and again while a statement runs. What it does must be short.
+    pub fn while_it_runs(&mut self, mut call: impl FnMut() + Send + 'static) -> Result<(), Error> {
+        let goes_on = move || {
+            call();
+            // It is not interrupted.
+            false
+        };
+        let set = self.connection.progress_handler(STEPS, Some(goes_on));
+        set.map_err(|source| Error::sqlite(source, "open the state", &self.file))
+    }
+
+    /// Ends what [`while_it_runs`](Database::while_it_runs) has begun.
+    pub fn runs_quietly(&mut self) -> Result<(), Error> {
+        let set = self.connection.progress_handler(0, None::<fn() -> bool>);
+        set.map_err(|source| Error::sqlite(source, "open the state", &self.file))
     }
 
     /// Remembers which files are open. A new state has not all of them at first.

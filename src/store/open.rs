@@ -14,6 +14,7 @@ use super::stamping::Stamped;
 use super::witness::{self, Witness};
 use super::{ChangeLog, Error, Journal, PublisherState, journal_copy, upgrade};
 use crate::api::Stream;
+use crate::notify::LongStart;
 
 /// Whose state it is. Another connector cannot open it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +58,12 @@ impl Store {
         let witness = Witness::read(directory);
         let born = born(&file);
         let mut database = Database::connect(&file)?;
-        upgrade::prepare(&database)?;
+        let start = LongStart::begin();
+        database.while_it_runs({
+            let start = start.clone();
+            move || start.goes_on()
+        })?;
+        upgrade::prepare(&database, &start)?;
         claim(&database, identity)?;
         let evidence = database.run("look whether the state was put back", |connection| {
             Evidence::find(connection, witness.as_ref(), had_log, born.as_deref())
@@ -80,6 +86,7 @@ impl Store {
         store.look_at_restores()?;
         store.decide_again()?;
         store.write_witness();
+        store.database.runs_quietly()?;
         Ok(store)
     }
 

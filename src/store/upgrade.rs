@@ -7,6 +7,7 @@ use super::database::Database;
 use super::schema::{APPLICATION, LAYOUT, VERSION};
 use super::upgrade_slices::{self, SliceWork};
 use super::{Error, counts, journal_row};
+use crate::notify::LongStart;
 
 /// What leads from one layout to the next: changes of what is there, and the tables and indices that are new.
 struct LayoutStep {
@@ -148,7 +149,7 @@ const SETTLE_INITIATIONS: &str = "
 ///
 /// The tables change in one transaction, and their rows in slices. A process that ends in between is continued by the
 /// next one, also one of a newer version; until then no older version, and no other process, can use the state.
-pub(super) fn prepare(database: &Database) -> Result<(), Error> {
+pub(super) fn prepare(database: &Database, start: &LongStart) -> Result<(), Error> {
     const DOING: &str = "prepare the state";
     let found = database.layout()?;
     let mode: String = database.run(DOING, |connection| {
@@ -166,7 +167,13 @@ pub(super) fn prepare(database: &Database) -> Result<(), Error> {
     }
     if found < VERSION {
         if found > 0 {
+            start.is_doing(format!(
+                "keeping a copy of the state, which has layout {found}, before it is migrated to {VERSION}"
+            ));
             keep_copy(database, found)?;
+            start.is_doing(format!(
+                "migrating the state from layout {found} to {VERSION}"
+            ));
         }
         database.write(DOING, |connection| {
             match found {
@@ -181,7 +188,7 @@ pub(super) fn prepare(database: &Database) -> Result<(), Error> {
         })?;
     }
     count_again(database)?;
-    upgrade_slices::finish(database)
+    upgrade_slices::finish(database, start)
 }
 
 /// Plans to count everything, if somebody has removed what was counted, as `verify` says.

@@ -9,6 +9,7 @@ use super::stamping::{Stamped, Stamping};
 use super::{Error, counts, unlisted};
 use crate::api::{PerStream, Record, Stream, Timestamp, read_record};
 use crate::formance::LeftOut;
+use crate::notify::LongStart;
 
 /// Rows in a slice.
 const SLICE: usize = 1_000;
@@ -148,13 +149,21 @@ pub(super) fn plan(
 }
 
 /// Does what is planned and not done yet.
-pub(super) fn finish(database: &Database) -> Result<(), Error> {
+pub(super) fn finish(database: &Database, start: &LongStart) -> Result<(), Error> {
     const DOING: &str = "migrate the state";
     if !database.is_upgrading()? {
         return Ok(());
     }
     for work in SliceWork::ALL {
-        while database.write(DOING, |connection| work_on(connection, work))? {}
+        let mut slices = 0;
+        while database.write(DOING, |connection| work_on(connection, work))? {
+            slices += 1;
+            start.is_doing(format!(
+                "migrating the state: {}, {} rows done",
+                work.name(),
+                slices * SLICE
+            ));
+        }
     }
     database.write(DOING, |connection| {
         connection.execute_batch("DROP TABLE upgrade")
