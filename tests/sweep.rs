@@ -33,7 +33,7 @@ fn a_record_that_appears_days_late_is_found_and_its_lateness_told() {
     assert!(
         ran.stderr
             .contains("sweep 1 complete: 254 records seen, 1 of them missed before")
-            && ran.stderr.contains("259200 s behind the cursor")
+            && ran.stderr.contains("3 d behind the cursor")
             && ran.stderr.contains("\"lookback\": \"72h\""),
         "{ran}"
     );

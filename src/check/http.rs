@@ -9,7 +9,7 @@ use super::exchange::{ShownAnswer, ShownExchange};
 use super::query::ListQuery;
 use super::session::Session;
 use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
-use crate::api::{Stream, Timestamp};
+use crate::api::{Stream, Timestamp, span};
 
 /// Bytes. A shorter body fits into a packet anyway, and nobody compresses it.
 const LEAST_COMPRESSED: usize = 2 * 1024;
@@ -129,10 +129,8 @@ pub(super) fn date(session: &Session, _: Stream) -> Verdict {
         let late = date.since(ours).saturating_sub(exchange.elapsed);
         let apart = late.max(ours.since(date));
         if apart > CLOCKS_APART {
-            let got = format!(
-                "Date: {value}, {} s from this machine's clock",
-                apart.as_secs()
-            );
+            let apart = span(apart.as_secs());
+            let got = format!("Date: {value}, {apart} from this machine's clock");
             return Err(wrong(got, &[number]));
         }
     }

@@ -3,6 +3,8 @@ use std::time::Duration;
 use super::html::Element;
 use crate::api::Second;
 
+pub(super) use crate::api::span;
+
 /// A count with commas between its thousands.
 pub(super) fn count(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
@@ -37,22 +39,6 @@ pub(super) fn set_aside(records: i64, refused: i64) -> Option<String> {
     );
     let parts: Vec<String> = records.into_iter().chain(refused).collect();
     (!parts.is_empty()).then(|| parts.join(" and "))
-}
-
-/// Seconds in words, to two units at most.
-pub(super) fn span(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    let (whole, rest) = match seconds {
-        0..60 => (format!("{seconds} s"), None),
-        60..600 => (format!("{minutes} min"), Some((seconds % 60, "s"))),
-        600..3_600 => (format!("{minutes} min"), None),
-        3_600..86_400 => (format!("{hours} h"), Some((minutes, "min"))),
-        _ => (format!("{days} d"), Some((hours, "h"))),
-    };
-    match rest {
-        Some((rest, unit)) if rest > 0 => format!("{whole} {rest} {unit}"),
-        _ => whole,
-    }
 }
 
 /// A short time in the unit that suits it.

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::cursor::AnswerTime;
-use crate::api::Timestamp;
+use crate::api::{Timestamp, span};
 use crate::psp::ListPage;
 
 /// A clock may run this much ahead of the time that has passed. That is more than any correction of a clock that is right.
@@ -81,12 +81,12 @@ impl Clock {
         if self.ahead_since.is_none() {
             self.ahead_since = Some(now);
             log::warn!(
-                "{} jumped {} s ahead, to {}: cursors do not follow it until it has held for {} s; check the clocks of \
-                this machine and of the service",
+                "{} jumped {} ahead, to {}: cursors do not follow it until it has held for {}; check the clocks of this \
+                machine and of the service",
                 self.name,
-                ahead.as_secs(),
+                span(ahead.as_secs()),
                 says.second(),
-                HOLDS.as_secs()
+                span(HOLDS.as_secs())
             );
         }
         let passed = i64::try_from(passed.as_nanos()).unwrap_or(i64::MAX);

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::api::span;
 use crate::store::SweepRow;
 
 /// The longest lookback that is worth proposing: a poll reads everything within it again.
@@ -46,7 +47,10 @@ pub fn log(row: &SweepRow, hides: bool) {
         return;
     }
     let lateness = Duration::from_secs(row.lateness.unsigned_abs());
-    line += &format!("; the latest one was {} s behind the cursor", row.lateness);
+    line += &format!(
+        "; the latest one was {} behind the cursor",
+        span(lateness.as_secs())
+    );
     match jiff::SignedDuration::try_from(lateness) {
         Ok(lookback) if lateness <= LONGEST_LOOKBACK => {
             log::warn!("{line}; \"lookback\": \"{lookback:#}\" would have caught it");
