@@ -357,7 +357,7 @@ impl<'a> Poller<'a> {
         report.log();
         let polls = &self.client.counters().polls;
         polls.ended(report.outcome.name(), report.elapsed);
-        let dropped = self.store.drop_superseded(&self.settings.retention)?;
+        let dropped = self.store.rest(&self.settings.retention)?;
         if dropped > 0 {
             log::debug!("{dropped} superseded balances were kept long enough and are dropped");
         }
