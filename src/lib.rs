@@ -56,6 +56,7 @@ mod http;
 mod logging;
 mod metrics;
 mod notify;
+mod ownership;
 mod page;
 mod poll;
 mod psp;

@@ -300,6 +300,11 @@ fn a_key_among_systemds_credentials_is_found() {
     let ran = poll();
     assert_eq!(ran.code, Some(78), "{ran}");
     assert!(ran.stderr.contains("no key: set \"apiKey\""), "{ran}");
+    fs::create_dir(credentials.path().join("apiKey")).unwrap();
+    let ran = poll();
+    let said = "a credential of the unit: cannot read ";
+    assert!(ran.code == Some(78) && ran.stderr.contains(said), "{ran}");
+    fs::remove_dir(credentials.path().join("apiKey")).unwrap();
     // Of a folder that is loaded as `keys`.
     pass("keys_apiKey", KEY);
     let ran = poll();

@@ -50,6 +50,7 @@ mod ndjson;
 mod observe;
 mod once;
 mod open_files;
+mod operator;
 mod pages;
 mod push_http;
 mod quarantine;

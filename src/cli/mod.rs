@@ -138,6 +138,9 @@ pub struct StatusOptions {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Exit with 2 if there is a warning, for monitoring
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// Options of `quarantine`.

@@ -51,6 +51,7 @@ impl<'a> Connector<'a> {
         let counters = Arc::new(Counters::new(serve::ANSWERS, &outcomes));
         let names = publishers.iter().map(|(name, _)| name.clone());
         config.polling.retention.publishers = names.collect();
+        store.use_publishers(&config.polling.retention.publishers)?;
         let (delivery_stopper, delivery_stop) = Stop::new();
         let mut deliveries = Deliveries::default();
         for (name, publisher) in publishers {

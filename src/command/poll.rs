@@ -19,15 +19,17 @@ const SHARE: u32 = 30;
 /// Polls until caught up and delivers everything.
 pub(super) fn run(options: &PollOptions) -> Result<Exit, CommandError> {
     let mut config = Config::read(&options.config.config)?;
+    // What Connectivity reads is in the state.
+    let without_targets = match config.serve.listen {
+        Some(_) => Vec::new(),
+        None => vec![default_target(&config)],
+    };
     // A process that exits when it has caught up answers nobody.
     config.serve = serve::Settings::default();
     // No poll follows it soon.
     config.polling.share = config.polling.period * SHARE;
     let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
-    let targets = config
-        .publish
-        .clone()
-        .unwrap_or_else(|| vec![default_target(&config)]);
+    let targets = config.publish.clone().unwrap_or(without_targets);
     let mut watch = ProgressLine::new();
     let mut connector =
         Connector::assemble(config, publishers(&targets), stop.clone(), &mut watch)?;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::table::Column::{Left, Right};
 use super::table::Table;
 use super::{CommandError, Exit, print};
-use crate::api::{Second, Stream, escaped};
+use crate::api::{Second, Stream, escaped, shell_word};
 use crate::cli::StatusOptions;
 use crate::config::Outline;
 use crate::publish::LedgerFigures;
@@ -24,6 +24,9 @@ pub(super) fn run(options: &StatusOptions) -> Result<Exit, CommandError> {
     } else {
         in_words(&status)
     });
+    if options.check && !status.alarms.is_empty() {
+        return Ok(Exit::Findings);
+    }
     Ok(Exit::Done)
 }
 
@@ -226,6 +229,12 @@ fn publishers<'a>(lines: impl Iterator<Item = (&'a PublisherLine, &'a LedgerFigu
             &publisher.lag,
             &delivered,
         ]);
+        if !publisher.in_use {
+            table.note(&format_args!(
+                "not in the configuration any more; forget it with: publisher remove {}",
+                shell_word(&publisher.name)
+            ));
+        }
         if let Some(error) = &publisher.error {
             table.note(&format_args!("delivery fails: {error}"));
         }

@@ -203,14 +203,19 @@ fn locate(
         }
         (None, None) => return Ok(None),
     };
+    // Nobody has written the key "apiKeyFile" where systemd has put the credential.
+    let said = match home {
+        Home::Credential => "a credential of the unit".to_owned(),
+        _ => format!("\"{key}File\""),
+    };
     let read_again = {
-        let path = path.clone();
-        move || read(&path).map_err(|error| format!("\"{key}File\": {error}"))
+        let (path, said) = (path.clone(), said.clone());
+        move || read(&path).map_err(|error| format!("{said}: {error}"))
     };
     let secret = read_again()?;
     if others_may_read(&path) {
         return Err(format!(
-            "\"{key}File\": every user of this machine can read {}; run: chmod o-rwx {0}",
+            "{said}: every user of this machine can read {}; run: chmod o-rwx {0}",
             shown(&path)
         ));
     }

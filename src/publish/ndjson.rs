@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::change_line::{self, LineHead};
 use super::{DeliveryError, Publisher};
 use crate::crash;
+use crate::ownership;
 use crate::store::{Change, ChangeLog, Delivered, PublisherState};
 
 /// Writes one change a line, to a file or to standard output.
@@ -106,12 +107,9 @@ pub fn check_is_file(path: &Path) -> Result<(), String> {
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .create(true)
-        .read(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut options = OpenOptions::new();
+    options.create(true).read(true).append(true).mode(0o600);
+    let file = ownership::open(&options, path)?;
     // The file's name must be on the disk before its lines count as delivered.
     let folder = path
         .parent()

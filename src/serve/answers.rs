@@ -11,5 +11,10 @@ pub(super) fn ok(status: &str) -> Response {
 
 /// An answer that people read, too.
 pub(super) fn json_of(value: &Value) -> Response {
-    Response::json(200, format!("{value:#}\n").into_bytes())
+    json_with(200, value)
+}
+
+/// As [`json_of`], with another status.
+pub(super) fn json_with(status: u16, value: &Value) -> Response {
+    Response::json(status, format!("{value:#}\n").into_bytes())
 }

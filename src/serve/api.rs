@@ -2,14 +2,14 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use super::answers::{json_of, ok};
+use super::answers::{json_with, ok};
 use super::initiations::Forwarder;
 use super::list_error::bad_request;
 use super::lists::Lists;
 use super::routes::ApiRoute;
 use crate::api::Stream;
 use crate::http::{Responder, Response};
-use crate::poll::{self, Ask, Waiter};
+use crate::poll::{self, Ask, PollOutcome, Waiter};
 
 /// What Connectivity asks for: the lists over the store, payouts and transfers; and "poll now".
 #[derive(Debug)]
@@ -45,7 +45,10 @@ impl Api {
         }
         let waiter: Waiter = Box::new(|ended| {
             responder.answer(match ended {
-                Ok(report) => json_of(&report.in_json()),
+                Ok(report) => {
+                    let has_failed = report.outcome == PollOutcome::Failed;
+                    json_with(if has_failed { 502 } else { 200 }, &report.in_json())
+                }
                 Err(error) => {
                     let title = match error {
                         poll::Error::TooManyWaiters(_) => "Too Many Waiting",

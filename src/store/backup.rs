@@ -13,6 +13,7 @@ use super::owner_only::owner_only;
 use super::restored::{BORN, COPY_MARK, OPEN_MARK};
 use super::{Error, Identity, Store};
 use crate::api::{Second, Timestamp};
+use crate::ownership;
 
 /// What a backup's name begins and ends with. In between is when it was made.
 const NAME: (&str, &str) = ("state-", ".sqlite3");
@@ -131,7 +132,7 @@ fn copy(database: &Database, to: &Path) -> Result<(), Error> {
     {
         return Err(io()(error));
     }
-    let file = owner_only().create_new(true).open(to).map_err(io())?;
+    let file = ownership::open(owner_only().create_new(true), to).map_err(io())?;
     let copied = database
         .execute("copy the state", "VACUUM INTO ?1", [to.to_string_lossy()])
         .and_then(|_| Database::connect(to))
@@ -211,12 +212,7 @@ fn compact(date: Timestamp) -> String {
 }
 
 fn make_directory(directory: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(Error::io("make the directory", directory))
+    ownership::make_directory(directory).map_err(Error::io("make the directory", directory))
 }
 
 fn sync_directory(directory: &Path) -> Result<(), Error> {

@@ -1,3 +1,4 @@
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -6,6 +7,8 @@ use rusqlite::types::FromSql;
 use rusqlite::{
     Connection, OpenFlags, OptionalExtension, Params, Row, Transaction, TransactionBehavior,
 };
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 use super::Error;
 use super::open_files::{FILE, LOG, OpenFiles};
@@ -60,11 +63,24 @@ impl Database {
         Database::beside_with(directory, OpenFlags::SQLITE_OPEN_READ_ONLY)
     }
 
-    fn beside_with(directory: &Path, flags: OpenFlags) -> Result<Database, Error> {
-        let file = directory.join(FILE);
-        if !file.exists() {
-            return Err(Error::Missing(file));
+    /// The file of the state in that directory. It is an error if there is none, or if this user may not read it.
+    pub fn file_in(directory: &Path) -> Result<PathBuf, Error> {
+        let path = directory.join(FILE);
+        // Not by opening it: to close it would end the locks that this process has on it.
+        match access(&path, Access::READ_OK) {
+            Ok(()) => Ok(path),
+            Err(Errno::NOENT) => Err(Error::Missing(path)),
+            Err(Errno::ACCESS) => {
+                let metadata = std::fs::metadata(directory);
+                let owner = metadata.ok().map(|metadata| metadata.uid());
+                Err(Error::NotPermitted { path, owner })
+            }
+            Err(error) => Err(Error::io("read", &path)(error.into())),
         }
+    }
+
+    fn beside_with(directory: &Path, flags: OpenFlags) -> Result<Database, Error> {
+        let file = Database::file_in(directory)?;
         let database = Database::connect_with(&file, flags)?;
         match database.layout()? {
             0 => Err(Error::Missing(file)),

@@ -1,17 +1,12 @@
 use std::path::Path;
 
 use super::database::{Database, all, value};
-use super::open_files::FILE;
 use super::{Error, schema};
 
 /// The shape of a state, for a person who helps: its layout, its size in pages, what is counted of it, and its tables. A
 /// state of another version of this program has a shape, too.
 pub fn describe(directory: &Path) -> Result<String, Error> {
-    let file = directory.join(FILE);
-    if !file.exists() {
-        return Err(Error::Missing(file));
-    }
-    let database = Database::connect_read_only(&file)?;
+    let database = Database::connect_read_only(&Database::file_in(directory)?)?;
     database.reading("describe the state", || {
         database.run("describe the state", |connection| {
             let pragma = |name: &str| {

@@ -163,6 +163,13 @@ pub enum Error {
         known: Vec<String>,
     },
 
+    /// The process that runs delivers to it.
+    #[error(
+        "the running connector still delivers to \"{0}\": restart it, so that it has the configuration without this \
+         publisher"
+    )]
+    PublisherInUse(String),
+
     /// A replay from there would leave out what is not delivered yet.
     #[error(
         "the publisher \"{publisher}\" has delivered only up to seq {offset}: begin there or earlier"
@@ -227,6 +234,14 @@ pub enum Error {
         /// The `idempotencyKey` of the one that has it.
         key: String,
     },
+
+    /// There may be a state, and this user must not look.
+    #[error(
+        "you may not read {}: run the command as root, or as {}, who has it",
+        path.display(),
+        owner.map_or("the user".to_owned(), |uid| format!("the user with the id {uid} (sudo -u '#{uid}')"))
+    )]
+    NotPermitted { path: PathBuf, owner: Option<u32> },
 
     /// There is no state to read.
     #[error("there is no state at {}: is \"stateDir\" the connector's, and has the connector run?", .0.display())]

@@ -21,6 +21,7 @@ use super::journal_row::{as_json, doubt};
 use super::owner_only::owner_only;
 use super::{Error, journal_row};
 use crate::api::{ContentHash, escaped};
+use crate::ownership;
 
 /// Its name within `stateDir`.
 pub(super) const FILE: &str = "initiations.ndjson";
@@ -183,8 +184,7 @@ fn write(path: &Path, lines: &[u8]) {
     if lines.is_empty() {
         return;
     }
-    let mut options = owner_only();
-    let file = options.append(true).open(path);
+    let file = ownership::open(owner_only().append(true), path);
     if let Err(error) = file.and_then(|mut file| file.write_all(lines)) {
         log::warn!(
             "cannot copy the journal of payouts and transfers to {}: {error}; {UNKNOWN}",

@@ -1,5 +1,5 @@
 use std::fs::{self, DirEntry, File, Permissions};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -12,9 +12,10 @@ use super::restored::{self, BORN, Evidence, OPEN_MARK};
 use super::seq::last_seq;
 use super::stamping::Stamped;
 use super::witness::{self, Witness};
-use super::{ChangeLog, Error, Journal, PublisherState, journal_copy, upgrade};
+use super::{ChangeLog, Error, Journal, PublisherState, journal_copy, publisher, upgrade};
 use crate::api::Stream;
 use crate::notify::LongStart;
+use crate::ownership;
 
 /// Whose state it is. Another connector cannot open it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,18 +44,13 @@ impl Store {
     /// It is an error, and nothing is changed, if another process has it open, if it belongs to another connector or
     /// endpoint, if a newer version of this program wrote it, or if it is not a state file.
     pub fn open(directory: &Path, identity: &Identity) -> Result<Store, Error> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
+        ownership::make_directory(directory)
             .map_err(Error::io("make the state directory", directory))?;
         let lock = lock(directory)?;
         keep_others_out(directory);
         let file = directory.join(FILE);
         let had_log = directory.join(LOG).exists();
-        owner_only()
-            .open(&file)
-            .map_err(Error::io("open the state", &file))?;
+        ownership::open(&owner_only(), &file).map_err(Error::io("open the state", &file))?;
         let witness = Witness::read(directory);
         let born = born(&file);
         let mut database = Database::connect(&file)?;
@@ -124,6 +120,11 @@ impl Store {
         if let Err(error) = written {
             log::warn!("{error}; a state that is put back would not be noticed");
         }
+    }
+
+    /// Notes that this process delivers to these publishers and no others.
+    pub fn use_publishers(&self, names: &[String]) -> Result<(), Error> {
+        publisher::use_only(&self.database, names)
     }
 
     /// The part of the state that is a publisher's, on a connection of its own.
@@ -220,9 +221,7 @@ fn keep_others_out(directory: &Path) {
 /// Keeps every other process out of the state until it is dropped. It is an error if another one has it.
 pub(super) fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join(LOCK);
-    let lock = owner_only()
-        .open(&path)
-        .map_err(Error::io("open the lock", &path))?;
+    let lock = ownership::open(&owner_only(), &path).map_err(Error::io("open the lock", &path))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(fs::TryLockError::WouldBlock) => Err(Error::Locked(directory.to_owned())),

@@ -192,6 +192,9 @@ pub struct PublisherLine {
     pub error: Option<String>,
     /// Versions that the target refuses for their content.
     pub refused: i64,
+    /// Whether the connector delivered to it when it was started last.
+    #[serde(rename = "inUse")]
+    pub in_use: bool,
 }
 
 impl Snapshot {
@@ -315,6 +318,7 @@ fn publishers(connection: &Connection, last_seq: i64) -> rusqlite::Result<Vec<Pu
     const PUBLISHERS: &str = "
         SELECT name, type, offset, delivered_at, error FROM publisher ORDER BY name";
     const NEXT: &str = "SELECT observed_at FROM version WHERE seq > ?1 ORDER BY seq LIMIT 1";
+    let used = publisher::used(connection)?;
     all(connection, PUBLISHERS, [], |row| {
         let (name, offset): (String, i64) = (row.get(0)?, row.get(2)?);
         let lag = publisher::lag(connection, offset, last_seq)?;
@@ -322,7 +326,9 @@ fn publishers(connection: &Connection, last_seq: i64) -> rusqlite::Result<Vec<Pu
             0 => None,
             _ => optional(connection, NEXT, [offset], |row| row.get(0))?,
         };
+        let in_use = used.as_ref().is_none_or(|used| used.contains(&name));
         Ok(PublisherLine {
+            in_use,
             refused: counts::get(connection, &counts::REFUSALS, &name)?,
             name,
             kind: row.get(1)?,
@@ -330,7 +336,8 @@ fn publishers(connection: &Connection, last_seq: i64) -> rusqlite::Result<Vec<Pu
             lag,
             lag_since,
             delivered_at: row.get(3)?,
-            error: row.get(4)?,
+            // Nobody tries any more.
+            error: row.get::<_, Option<String>>(4)?.filter(|_| in_use),
         })
     })
 }

@@ -3,6 +3,7 @@ use std::path::Path;
 use rusqlite::{Connection, Row};
 
 use super::database::{Database, execute, optional, value};
+use super::identity::{put_state_value, state_value};
 use super::seq::last_seq;
 use super::{ChangeLog, Error, MemoryChange, Restored, keep, memory, open, refusal, restored};
 use crate::api::Timestamp;
@@ -208,6 +209,22 @@ impl PublisherState {
     }
 }
 
+/// The key of the publishers to which the last process delivers, as JSON.
+const USED: &str = "publishers";
+
+pub(super) fn use_only(database: &Database, names: &[String]) -> Result<(), Error> {
+    let names = serde_json::Value::from(names).to_string();
+    database.write("note the publishers", |connection| {
+        put_state_value(connection, USED, &names)
+    })
+}
+
+/// The publishers to which the process delivers that was started last; none if it did not say so.
+pub(super) fn used(connection: &Connection) -> rusqlite::Result<Option<Vec<String>>> {
+    let names = state_value(connection, USED)?;
+    Ok(names.and_then(|names| serde_json::from_str(&names).ok()))
+}
+
 impl Publishers {
     /// Opens those of the state in that directory.
     pub fn open(directory: &Path) -> Result<Publishers, Error> {
@@ -255,7 +272,15 @@ impl Publishers {
     pub fn remove(&self, publisher: &str) -> Result<(), Error> {
         const REMOVE: &str = "DELETE FROM publisher WHERE name = ?1";
         let directory = self.database.file().parent().unwrap_or(Path::new("."));
-        let _lock = open::lock(directory)?;
+        let _lock = match open::lock(directory) {
+            Ok(lock) => Some(lock),
+            // The process that runs may have a configuration without it.
+            Err(Error::Locked(_)) => match self.database.run(READ, used)? {
+                Some(used) if !used.iter().any(|name| name == publisher) => None,
+                _ => return Err(Error::PublisherInUse(publisher.to_owned())),
+            },
+            Err(error) => return Err(error),
+        };
         let removed = self.database.write("forget a publisher", |connection| {
             forget(connection, publisher, 0)?;
             connection.execute(REMOVE, [publisher])

@@ -10,7 +10,8 @@ pub(super) const LAYOUT: &str = "
     -- or it is a copy: open, copy. The seq of the account whose balances are asked for first: first_balances. When
     -- Connectivity has asked for a stream, as JSON: asked:accounts and so on. When a backup was made last: backed_up_at.
     -- Which streams the last polls have not read completely, as JSON: failing:accounts and so on. Since when there is a
-    -- listener, as JSON: listening.
+    -- listener, as JSON: listening. To
+    -- which publishers the process delivers that was started last, as JSON: publishers.
     CREATE TABLE state (
         key   TEXT PRIMARY KEY,
         value TEXT NOT NULL

@@ -1,13 +1,12 @@
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
-
 use rusqlite::Connection;
 
 use super::database::Database;
+use super::owner_only::owner_only;
 use super::schema::{APPLICATION, LAYOUT, VERSION};
 use super::upgrade_slices::{self, SliceWork};
 use super::{Error, counts, journal_row};
 use crate::notify::LongStart;
+use crate::ownership;
 
 /// What leads from one layout to the next: changes of what is there, and the tables and indices that are new.
 struct LayoutStep {
@@ -283,12 +282,8 @@ fn keep_copy(database: &Database, layout: i64) -> Result<(), Error> {
         return Err(Error::io("replace the copy", &copy)(error));
     }
     // SQLite fills an empty file, whose mode is ours to choose.
-    let kept = File::options()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(&copy)
-        .map_err(Error::io(KEEP, &copy))?;
+    let kept =
+        ownership::open(owner_only().create_new(true), &copy).map_err(Error::io(KEEP, &copy))?;
     database
         .execute(
             "keep a copy of the state of the version before",

@@ -17,6 +17,7 @@ use super::owner_only::owner_only;
 use super::seq::last_used_seq;
 use super::{Error, Stamp};
 use crate::api::Stream;
+use crate::ownership;
 
 /// Its name within `stateDir`.
 pub(super) const FILE: &str = "witness";
@@ -70,7 +71,7 @@ impl Witness {
         let new = directory.join(NEW);
         let error = |error| Error::io("write the witness of the state", &new)(error);
         let json = serde_json::to_vec(self).map_err(|source| error(source.into()))?;
-        let mut file = owner_only().truncate(true).open(&new).map_err(error)?;
+        let mut file = ownership::open(owner_only().truncate(true), &new).map_err(error)?;
         file.write_all(&json).map_err(error)?;
         fs::rename(&new, directory.join(FILE)).map_err(error)
     }

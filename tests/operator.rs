@@ -1,0 +1,155 @@
+//! What operators do beside the service: as root, as another user, after a change of the configuration.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+
+use serde_json::{Value, json};
+
+use crate::support::{FakePsp, LISTEN_KEY, Listening, Place, Receiver, Reply, STATE_FILE, run};
+
+/// A user that is neither root nor anybody who runs the tests.
+const SOMEBODY: u32 = 54_321;
+
+fn status(place: &Place) -> Value {
+    let ran = run(place.command("status --json"));
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+/// Whether these tests run as root, who alone can make files of others. A test without that does nothing.
+fn is_root(place: &Place) -> bool {
+    fs::metadata(place.path()).unwrap().uid() == 0
+}
+
+#[test]
+fn what_root_makes_belongs_to_the_user_of_the_service() {
+    let service = FakePsp::with_a_bank();
+    let place = Place::new(&service.url(), json!({ "stateDir": "var/state" }));
+    if !is_root(&place) {
+        return;
+    }
+    let (var, state) = (place.path().join("var"), place.path().join("var/state"));
+    let backups = place.path().join("var/backups");
+    fs::create_dir(&var).unwrap();
+    chown(&var, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    let backup = format!("backup --to {}", backups.display());
+    for command in ["poll", backup.as_str(), "quarantine list", "sweep"] {
+        let ran = run(place.command(command));
+        assert_eq!(ran.code, Some(0), "{ran}");
+    }
+    let mut listed = Vec::new();
+    for folder in [&state, &backups] {
+        listed.push(folder.clone());
+        listed.extend(
+            fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().path()),
+        );
+    }
+    assert!(listed.len() >= 7, "{listed:?}");
+    for path in listed {
+        let metadata = fs::metadata(&path).unwrap();
+        let owner = (metadata.uid(), metadata.gid());
+        assert_eq!(owner, (SOMEBODY, SOMEBODY), "{}", path.display());
+    }
+}
+
+#[test]
+fn another_user_learns_whose_the_state_is() {
+    let service = FakePsp::with_a_bank();
+    let place = Place::new(&service.url(), json!({}));
+    place.poll_well();
+    if !is_root(&place) {
+        return;
+    }
+    for path in [place.path().to_owned(), place.path().join("generic.json")] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for command in ["status", "verify", "quarantine list"] {
+        let mut command = place.command(command);
+        command.uid(SOMEBODY).gid(SOMEBODY);
+        let ran = run(command);
+        let said = format!(
+            "you may not read {}",
+            place.state().join(STATE_FILE).display()
+        );
+        for part in [&*said, "as root, or as the user with the id 0"] {
+            assert!(ran.stderr.contains(part), "{ran}");
+        }
+    }
+}
+
+#[test]
+fn a_poll_for_connectivity_alone_begins_no_file() {
+    let service = FakePsp::with_a_bank();
+    let place = Place::new(
+        &service.url(),
+        json!({ "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY }),
+    );
+    let ran = run(place.command("poll"));
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert!(!place.state().join("changes.ndjson").exists());
+    let shown = status(&place);
+    assert_eq!(
+        (&shown["publishers"], &shown["lastSeq"]),
+        (&json!([]), &json!(255))
+    );
+}
+
+#[test]
+fn a_publisher_that_left_the_configuration_is_shown_so_and_can_be_forgotten() {
+    let (service, target) = (FakePsp::with_a_bank(), Receiver::start());
+    let mut left = target.entry();
+    left["name"] = json!("left");
+    let listening = Listening::start(&service.url(), json!({ "publish": [target.entry(), left] }));
+    listening.poll();
+    let remove = |listening: &Listening| run(listening.place.command("publisher remove left"));
+    let place = &listening.place;
+    assert_eq!(status(place)["publishers"][1]["inUse"], true);
+    let keys = json!({
+        "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "pollingPeriod": "1h", "publish": [target.entry()],
+    });
+    place.configure(&service.url(), keys);
+    let ran = remove(&listening);
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(
+        ran.stderr
+            .contains("the running connector still delivers to \"left\""),
+        "{ran}"
+    );
+    let listening = listening.restart(&[]);
+    listening.poll();
+    let shown = status(&listening.place);
+    assert_eq!(shown["publishers"][1]["inUse"], false, "{shown}");
+    let table = run(listening.place.command("status")).stdout;
+    let says = "not in the configuration any more; forget it with: publisher remove left";
+    assert!(table.contains(says), "{table}");
+    let ran = remove(&listening);
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let shown = status(&listening.place);
+    assert_eq!(shown["publishers"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn monitoring_notices_that_polls_fail() {
+    let service = FakePsp::with_a_bank();
+    let listening = Listening::start(&service.url(), json!({}));
+    assert_eq!(listening.post("/poll?wait=true", "").0, 200);
+    let check = || run(listening.place.command("status --check")).code;
+    assert_eq!(check(), Some(0));
+    service.always("/", Reply::status(401));
+    let (status, summary) = listening.post("/poll?wait=true", "");
+    assert_eq!((status, &summary["outcome"]), (502, &json!("failed")));
+    assert!(
+        summary["error"].as_str().unwrap().contains("401"),
+        "{summary}"
+    );
+    let never = Place::new(&service.url(), json!({}));
+    run(never.command("poll"));
+    let ran = run(never.command("status --check"));
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(
+        ran.stdout.contains("WARNING    no poll has ever succeeded"),
+        "{ran}"
+    );
+}
