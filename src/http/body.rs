@@ -7,6 +7,8 @@ pub(super) enum BodyFraming {
     Length(usize),
     /// After the last chunk.
     Chunked,
+    /// After more bytes than are read.
+    TooLarge,
 }
 
 impl BodyFraming {
@@ -15,10 +17,16 @@ impl BodyFraming {
         self == BodyFraming::Length(0)
     }
 
+    /// Whether the client is to send it.
+    pub fn is_wanted(self) -> bool {
+        !self.is_empty() && self != BodyFraming::TooLarge
+    }
+
     /// The most bytes that are read for it.
     pub fn most_bytes(self, limits: &Limits) -> usize {
         match self {
             BodyFraming::Length(length) => length,
+            BodyFraming::TooLarge => 0,
             // Chunks of a few bytes cost as much again, and so do trailers.
             BodyFraming::Chunked => 2 * limits.body_bytes + limits.head_bytes,
         }
@@ -33,6 +41,7 @@ impl BodyFraming {
                 return Ok(body);
             }
             BodyFraming::Chunked => chunked_length(input, limits)?,
+            BodyFraming::TooLarge => return Err(too_large(limits)),
         };
         let Some((body, length)) = length else {
             let is_full = input.len() >= self.most_bytes(limits);
@@ -48,7 +57,7 @@ impl BodyFraming {
 }
 
 /// The answer to a body that is too large.
-pub(super) fn too_large(limits: &Limits) -> Response {
+fn too_large(limits: &Limits) -> Response {
     let detail = format!("The body is limited to {} bytes.", limits.body_bytes);
     Response::error(413, "Content Too Large", &detail)
 }

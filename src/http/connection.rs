@@ -157,13 +157,13 @@ impl Connection {
             ConnectionState::Delaying(answer, terms) => {
                 self.send(answer.clone(), *terms, rules, now)
             }
-            ConnectionState::Head => self.reject(late(), rules, now),
+            ConnectionState::Head => {
+                let terms = self.terms_of_head();
+                self.reject(late(), terms, rules, now)
+            }
             ConnectionState::Body { framing, .. } if !self.output.is_pending() => {
-                let terms = Terms {
-                    keep_open: false,
-                    ..framing.terms
-                };
-                self.send(late(), terms, rules, now)
+                let terms = framing.terms;
+                self.reject(late(), terms, rules, now)
             }
             _ => Next::Close,
         }
@@ -229,7 +229,10 @@ impl Connection {
                         self.state = ConnectionState::Head;
                         return Next::Wait;
                     }
-                    Err(answer) => return self.reject(answer, rules, now),
+                    Err(answer) => {
+                        let terms = self.terms_of_head();
+                        return self.reject(answer, terms, rules, now);
+                    }
                 },
                 ConnectionState::Body {
                     head,
@@ -283,7 +286,7 @@ impl Connection {
                 };
                 Next::Wait
             }
-            Err(answer) => self.reject(answer, rules, now),
+            Err(answer) => self.reject(answer, framing.terms, rules, now),
         }
     }
 
@@ -297,7 +300,7 @@ impl Connection {
             Ok(admission) => {
                 self.proven |= admission.proven;
                 self.label = Some(admission.label);
-                if framing.expects_continue && !framing.body.is_empty() {
+                if framing.expects_continue && framing.body.is_wanted() {
                     self.output = Output {
                         head: CONTINUE.to_vec(),
                         ..Output::default()
@@ -325,13 +328,21 @@ impl Connection {
         }
     }
 
-    /// Answers bytes that are not a request.
-    fn reject(&mut self, answer: Response, rules: &Rules, now: Instant) -> Next {
-        rules.handler.turned_away(TurnedAway::Malformed);
-        let terms = Terms {
+    /// The form of the answer to a head that cannot be read.
+    fn terms_of_head(&self) -> Terms {
+        Terms {
             without_body: self.input.starts_with(b"HEAD "),
             keep_open: false,
             old: false,
+        }
+    }
+
+    /// Answers bytes that are not a whole request.
+    fn reject(&mut self, answer: Response, terms: Terms, rules: &Rules, now: Instant) -> Next {
+        rules.handler.turned_away(TurnedAway::Malformed);
+        let terms = Terms {
+            keep_open: false,
+            ..terms
         };
         self.send(answer, terms, rules, now)
     }

@@ -92,6 +92,10 @@ fn requests_that_break_a_rule() {
     ] {
         sent(&mut session, &listening, bytes);
     }
+    let keyed = format!(
+        "POST /payouts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {LISTEN_KEY}\r\nContent-Length: 99999999999\r\n\r\n"
+    );
+    sent(&mut session, &listening, &keyed);
     let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(100_000));
     sent(&mut session, &listening, &long);
     session.is("listener-requests");
