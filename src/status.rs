@@ -65,9 +65,9 @@ impl Status {
         } = self;
         let publishers = overview.publishers.iter().zip(ledgers);
         let publishers = publishers.map(|(line, ledger)| PublisherJson { line, ledger });
-        let initiations = overview.initiations.counts.iter();
+        let initiations = overview.initiations.by_state().into_iter();
         let initiations: serde_json::Map<_, _> = initiations
-            .map(|(state, count)| (state.name().to_owned(), (*count).into()))
+            .map(|(state, count)| (state.name().to_owned(), count.into()))
             .collect();
         json!({
             "name": overview.state.identity.name,

@@ -105,7 +105,7 @@ fn every_series_of_a_closed_set_is_there_from_the_start() {
         "listener_rejected_total{reason=\"limit\"}",
         "publisher_delivered_total{publisher=\"http\"}",
         "publisher_failing{publisher=\"formance\"}",
-        "initiations{state=\"unknown\"}",
+        "initiations{kind=\"transfers\",state=\"unknown\"}",
         "connectivity_ahead{stream=\"beneficiaries\"}",
     ] {
         assert_eq!(fresh.get(series), Some(&0.0), "{series}");

@@ -83,7 +83,7 @@ fn status_counts_nothing_itself() {
              INSERT INTO counted VALUES
                  ('record', 'transactions', 10000000), ('version', 'transactions', 10000001),
                  ('quarantine', 'accounts', 2), ('quarantine', 'transactions', 3), ('held', '', 4), ('shown', '', 5),
-                 ('initiation', 'made', 6), ('refusal', 'ndjson', 7), ('memory', 'waiting ndjson', 8);",
+                 ('initiation', 'payouts made', 4), ('initiation', 'transfers made', 2), ('refusal', 'ndjson', 7), ('memory', 'waiting ndjson', 8);",
         )
         .unwrap();
     let ran = run(place.command("status --json"));

@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{FakePsp, Place, run};
+use crate::formance::payout;
+use crate::support::{FakePsp, Listening, Place, run};
 
 /// Rows of each table that moves: more than two slices.
 const ROWS: usize = 2_100;
@@ -136,7 +138,7 @@ fn upgraded_whatever_ends_it(layout: usize) {
         assert_eq!(crashed.code, None, "step {step}: {crashed}");
         if step > 1 {
             // Older versions of this program refuse it.
-            assert_eq!(layout_of(&place), 10, "step {step}");
+            assert_eq!(layout_of(&place), 11, "step {step}");
         }
         let status = run(place.command("status"));
         assert_eq!(status.code, Some(1), "step {step}: {status}");
@@ -221,4 +223,51 @@ fn nobody_uses_a_state_that_is_half_brought_up_to_date() {
     assert!(ran.stderr.contains("is being migrated"), "{ran}");
     let ran = place.poll();
     assert!(ran.stderr.contains("the state is migrated"), "{ran}");
+}
+
+/// They were counted by their state alone.
+#[test]
+fn payouts_and_transfers_of_layout_10_are_counted_by_their_kind() {
+    let service = FakePsp::with_a_bank();
+    let listening = Listening::start(&service.url(), json!({}));
+    listening.wait_for_line("poll 1 complete");
+    for (path, key) in [("/payouts", "1"), ("/payouts", "2"), ("/transfers", "3")] {
+        assert_eq!(listening.post(path, &payout(key, "100").to_string()).0, 201);
+    }
+    let Listening {
+        mut process, place, ..
+    } = listening;
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.ended().0, Some(0));
+    let layout = include_str!("layouts/10.sql");
+    let (begin, end) = (
+        "CREATE TRIGGER initiation_added",
+        "CREATE TRIGGER refusal_added",
+    );
+    let triggers = &layout[layout.find(begin).unwrap()..layout.find(end).unwrap()];
+    let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    let older = format!(
+        "DROP TRIGGER initiation_added; DROP TRIGGER initiation_removed; DROP TRIGGER initiation_changed; {triggers}
+         DELETE FROM counted WHERE kind = 'initiation'; INSERT INTO counted VALUES ('initiation', 'made', 3);
+         PRAGMA user_version = 10"
+    );
+    state.execute_batch(&older).unwrap();
+    drop(state);
+    let ran = place.poll_well();
+    assert!(
+        ran.stderr.contains("the state from layout 10 to 11"),
+        "{ran}"
+    );
+    let rows = outcome(&place);
+    let counted: Vec<&String> = rows
+        .iter()
+        .filter(|row| row.starts_with("counted initiation"))
+        .collect();
+    assert_eq!(
+        counted,
+        [
+            "counted initiation payouts made 2",
+            "counted initiation transfers made 1"
+        ]
+    );
 }

@@ -198,7 +198,10 @@ fn what_is_counted_wrong_is_counted_again_as_verify_says() {
         rows.unwrap().map(Result::unwrap).collect::<Vec<_>>()
     };
     let good = counted();
-    assert!(good.contains(&"initiation made 1".to_owned()), "{good:?}");
+    assert!(
+        good.contains(&"initiation payouts made 1".to_owned()),
+        "{good:?}"
+    );
     open(&place)
         .execute_batch("UPDATE counted SET rows = rows + 7")
         .unwrap();

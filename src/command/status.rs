@@ -192,7 +192,7 @@ fn asked(line: &AskedLine) -> Option<String> {
 fn initiations(overview: &Overview) -> String {
     let mut text = String::new();
     if !overview.initiations.counts.is_empty() {
-        let counts = overview.initiations.counts.iter();
+        let counts = overview.initiations.by_state().into_iter();
         let counts = counts.map(|(state, count)| format!("{count} {}", state.name()));
         let counts = counts.collect::<Vec<_>>().join(", ");
         text += &format!("initiated  payouts and transfers: {counts}\n");

@@ -8,8 +8,8 @@ use crate::store::{Overview, Unsettled};
 
 /// The payouts and transfers that are not settled; none if there never was one.
 pub(super) fn payouts(overview: &Overview, now: Second) -> Option<Element> {
-    let counts = overview.initiations.counts.iter();
-    let counts = counts.map(|(state, number)| format!("{} {}", count(*number), state.name()));
+    let counts = overview.initiations.by_state().into_iter();
+    let counts = counts.map(|(state, number)| format!("{} {}", count(number), state.name()));
     let counts = counts.collect::<Vec<_>>().join(", ");
     if counts.is_empty() {
         return None;

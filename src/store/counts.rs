@@ -40,8 +40,9 @@ pub(super) const ALONE: CountedRows = CountedRows {
     ..CountedRows::of("shown", "''")
 };
 
-/// Payouts and transfers, by state.
-pub(super) const INITIATIONS: CountedRows = CountedRows::of("initiation", "{}.state");
+/// Payouts and transfers, by kind and state.
+pub(super) const INITIATIONS: CountedRows =
+    CountedRows::of("initiation", "{}.kind || ' ' || {}.state");
 
 /// Versions that a target refuses, by publisher.
 pub(super) const REFUSALS: CountedRows = CountedRows::of("refusal", "{}.publisher");
@@ -127,6 +128,25 @@ pub(super) fn memory_part(publisher: &str, topic: &str) -> String {
 /// The statements that make the triggers.
 pub(super) fn triggers() -> String {
     BY_TRIGGER.iter().map(CountedRows::triggers).collect()
+}
+
+/// Counts rows by other parts than an older layout did.
+pub(super) fn count_otherwise(connection: &Connection, rows: &CountedRows) -> rusqlite::Result<()> {
+    let table = rows.table;
+    for event in ["added", "removed", "changed"] {
+        connection.execute_batch(&format!("DROP TRIGGER {table}_{event}"))?;
+    }
+    connection.execute_batch(&rows.triggers())?;
+    count_again(connection, rows)
+}
+
+/// Counts rows now.
+pub(super) fn count_again(connection: &Connection, rows: &CountedRows) -> rusqlite::Result<()> {
+    forget(connection, rows)?;
+    for (part, found) in count(connection, rows)? {
+        add(connection, rows, part, found)?;
+    }
+    Ok(())
 }
 
 /// How many rows a part has.

@@ -68,9 +68,9 @@ pub enum Error {
         mode: String,
     },
 
-    /// The file is damaged or no database at all. It is left as it is.
+    /// The file is damaged or no database at all.
     #[error(
-        "{} is damaged or not a state file ({detail}); it was left unchanged: restore a backup, or move it away to \
+        "{} is damaged or not a state file ({detail}): stop the connector, and restore a backup or move the file away to \
         start over, which reads and delivers everything again",
         file.display()
     )]

@@ -306,12 +306,27 @@ pub(super) fn keys_of(
     })
 }
 
-/// How many initiations there are in each state, by the state's name.
-pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Vec<(InitiationState, i64)>> {
-    let states = counts::parts(connection, &counts::INITIATIONS)?;
-    let named = |(state, count): (String, i64)| {
-        let state = InitiationState::from_name(&state);
-        (state.unwrap_or(InitiationState::Damaged), count)
+/// How many payouts and transfers are in a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitiationCount {
+    /// `payouts` or `transfers`.
+    pub kind: String,
+    /// The state.
+    pub state: InitiationState,
+    /// How many there are.
+    pub count: i64,
+}
+
+/// How many initiations there are of each kind in each state that has any.
+pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Vec<InitiationCount>> {
+    let parts = counts::parts(connection, &counts::INITIATIONS)?;
+    let named = |(part, count): (String, i64)| {
+        let (kind, state) = part.split_once(' ').unwrap_or_default();
+        InitiationCount {
+            kind: kind.to_owned(),
+            state: InitiationState::from_name(state).unwrap_or(InitiationState::Damaged),
+            count,
+        }
     };
-    Ok(states.into_iter().map(named).collect())
+    Ok(parts.into_iter().map(named).collect())
 }

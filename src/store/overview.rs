@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -7,7 +8,7 @@ use super::asked::{self, AskedLine, ListeningRow};
 use super::columns::AsJson;
 use super::database::{Database, Room, all, optional};
 use super::identity::state_id;
-use super::initiation::{self, InitiationState};
+use super::initiation::{self, InitiationCount, InitiationState};
 use super::relatives::{RelativesLine, relatives};
 use super::seq::last_seq;
 use super::sweep_due::SweepTimes;
@@ -151,8 +152,8 @@ pub struct ListingLine {
 /// The payouts and transfers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InitiationsLine {
-    /// How many there are in each state.
-    pub counts: Vec<(InitiationState, i64)>,
+    /// How many there are of each kind in each state.
+    pub counts: Vec<InitiationCount>,
     /// Those that an operator has to look at, the most urgent ones first, at most 20.
     pub unsettled: Vec<Unsettled>,
     /// When the service was asked for the first of them.
@@ -195,6 +196,17 @@ pub struct PublisherLine {
     /// Whether the connector delivered to it when it was started last.
     #[serde(rename = "inUse")]
     pub in_use: bool,
+}
+
+impl InitiationsLine {
+    /// How many there are in each state that has any, in the order of the states' names.
+    pub fn by_state(&self) -> Vec<(InitiationState, i64)> {
+        let mut states: BTreeMap<&str, (InitiationState, i64)> = BTreeMap::new();
+        for InitiationCount { state, count, .. } in &self.counts {
+            states.entry(state.name()).or_insert((*state, 0)).1 += count;
+        }
+        states.into_values().collect()
+    }
 }
 
 impl Snapshot {

@@ -1,5 +1,5 @@
 /// The version of the layout below, kept in `user_version`.
-pub(super) const VERSION: i64 = 10;
+pub(super) const VERSION: i64 = 11;
 
 /// Marks the file as ours, kept in `application_id`: "gcon".
 pub(super) const APPLICATION: i64 = 0x67_63_6f_6e;

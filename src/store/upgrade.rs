@@ -15,7 +15,7 @@ struct LayoutStep {
 }
 
 /// The steps from layout 1 to today's.
-const STEPS: [LayoutStep; 9] = [
+const STEPS: [LayoutStep; 10] = [
     LayoutStep {
         changes: "
             ALTER TABLE version ADD COLUMN previous INTEGER;
@@ -96,10 +96,18 @@ const STEPS: [LayoutStep; 9] = [
         ",
         new: &[],
     },
+    // Payouts and transfers are counted by their kind, too.
+    LayoutStep {
+        changes: "",
+        new: &[],
+    },
 ];
 
 /// The first layout that says how many rows there are.
 const COUNTED: i64 = 9;
+
+/// The first layout that says how many payouts and transfers there are of each kind.
+const COUNTED_BY_KIND: i64 = 11;
 
 /// What counts everything.
 const COUNTS: [SliceWork; 2] = [SliceWork::Versions, SliceWork::Counts];
@@ -242,6 +250,9 @@ fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
             connection.execute_batch(changes)?;
             connection.execute_batch(&statements(new))?;
         }
+    }
+    if (COUNTED..COUNTED_BY_KIND).contains(&found) {
+        counts::count_otherwise(connection, &counts::INITIATIONS)?;
     }
     let lists: &[SliceWork] = match (has_lists, has_places) {
         (_, true) => &[],

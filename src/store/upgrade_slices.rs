@@ -335,10 +335,7 @@ fn count_rows(connection: &Connection, after: i64) -> rusqlite::Result<Option<i6
     else {
         return Ok(None);
     };
-    counts::forget(connection, rows)?;
-    for (part, found) in counts::count(connection, rows)? {
-        counts::add(connection, rows, part, found)?;
-    }
+    counts::count_again(connection, rows)?;
     Ok(Some(after + 1))
 }
 

@@ -289,7 +289,7 @@ pub const EVENTS: [Moves; 23] = [
             assert_eq!(world.listening().post("/payouts", &body).0, 503);
         },
         &[
-            "initiations{state=\"unknown\"}",
+            "initiations{kind=\"payouts\",state=\"unknown\"}",
             "initiation_oldest_unsettled_seconds",
             "service_requests_total{call=\"payouts\",status=\"none\"}",
             "warnings",

@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::seconds_in;
-use crate::api::Timestamp;
+use crate::api::{Initiation, Timestamp};
 use crate::metrics::Kind::{self, Counter, Gauge};
 use crate::metrics::{Counters, Exposition, NO_STATUS};
 use crate::status::Status;
@@ -139,7 +139,7 @@ pub(super) fn publishers(text: &mut Exposition, counters: &Counters, status: &St
     let delivered = text.metric(
         "publisher_delivered_total",
         Counter,
-        "Versions that the publisher has delivered.",
+        "Versions that the target has taken, each as a whole.",
     );
     for (publisher, count) in counters.delivered.read() {
         delivered.sample(&[("publisher", &publisher)], count);
@@ -151,12 +151,14 @@ pub(super) fn initiations(text: &mut Exposition, overview: &Overview) {
     use InitiationState::{Made, NotMade, Open, Refused, Unknown};
     let counts = &overview.initiations.counts;
     let metric = text.metric("initiations", Gauge, "Payouts and transfers, by state.");
-    for state in [Open, Made, Refused, NotMade, Unknown] {
-        let found = counts.iter().find(|(of, _)| *of == state);
-        metric.sample(
-            &[("state", &state.name())],
-            found.map_or(0, |(_, count)| *count),
-        );
+    for kind in Initiation::ALL.map(Initiation::name) {
+        for state in [Open, Made, Refused, NotMade, Unknown] {
+            let found = counts
+                .iter()
+                .find(|of| of.kind == kind && of.state == state);
+            let count = found.map_or(0, |found| found.count);
+            metric.sample(&[("kind", &kind), ("state", &state.name())], count);
+        }
     }
     let since = overview.initiations.unsettled_since;
     let now = Timestamp::now().second();
