@@ -49,22 +49,7 @@ fn text(plain: &str) -> String {
 }
 
 fn entry(key: &ConfigKey) -> String {
-    let mut facts = vec![key.form.to_owned()];
-    if let Some((least, most)) = key.range {
-        facts.push(format!("{least} to {most}"));
-    }
-    if !key.unit.is_empty() {
-        facts.push(format!("in {}", key.unit));
-    }
-    if !key.of.is_empty() {
-        facts.push(format!("of {}", key.of));
-    }
-    match key.default {
-        "" => {}
-        "required" => facts.push("required".to_owned()),
-        default => facts.push(format!("default: {default}")),
-    }
-    let (name, facts, about) = (text(key.name), text(&facts.join("; ")), text(key.about));
+    let (name, facts, about) = (text(key.name), text(&key.facts()), text(key.about));
     format!(".TP\n.B {name}\n{about}\n.br\n({facts})\n")
 }
 

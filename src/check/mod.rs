@@ -34,7 +34,7 @@ mod exchange;
 mod filter;
 mod http;
 mod key;
-mod layout;
+pub mod layout;
 mod lists;
 mod observation;
 mod observed;

@@ -46,7 +46,7 @@ pub enum Command {
     Status(StatusOptions),
     /// Check the Integration Service, the configuration and its targets; this delivers nothing
     Check(Box<CheckOptions>),
-    /// Explain a check, a quirk, an alarm or another message, or how to write a service
+    /// Explain a check, a quirk, a key of the configuration, an alarm or another message, or how to write a service
     Explain(ExplainOptions),
     /// Show, retry or drop quarantined records and versions that a target refuses
     Quarantine(QuarantineOptions),
@@ -106,10 +106,11 @@ pub struct InitOptions {
 /// Options of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainOptions {
-    /// The id of a check, such as F1; the letter of a group; a message; or guide, which is how to write a service
+    /// The id of a check, such as F1; the letter of a group; a key of the configuration; a message; or guide, which is how to
+    /// write a service
     #[arg(
         required = true,
-        value_name = "ID|MESSAGE|guide",
+        value_name = "ID|KEY|MESSAGE|guide",
         allow_hyphen_values = true
     )]
     pub topic: Vec<String>,

@@ -29,6 +29,27 @@ pub struct ConfigKey {
     pub is_secret: fn(&str) -> bool,
 }
 
+impl ConfigKey {
+    /// What its value may be, in a line.
+    pub fn facts(&self) -> String {
+        let range = self.range.map(|(least, most)| format!("{least} to {most}"));
+        let words =
+            |before: &str, text: &str| (!text.is_empty()).then(|| format!("{before}{text}"));
+        let default = match self.default {
+            "required" => Some("required".to_owned()),
+            default => words("default: ", default),
+        };
+        let facts = [
+            Some(self.form.to_owned()),
+            range,
+            words("in ", self.unit),
+            words("of ", self.of),
+            default,
+        ];
+        facts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+}
+
 /// A type of value that a key may have.
 pub(super) trait Form: Sized {
     /// The type in words.

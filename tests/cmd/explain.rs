@@ -8,6 +8,8 @@ fn ids_groups_messages_and_the_guide() {
     let mut session = Session::new();
     session.runs("explain f1");
     session.runs("explain Errors");
+    session.runs("explain pollingPeriod");
+    session.runs("explain APIKEY");
     for message in [
         "transactions: the service caps pageSize: at 40; nothing is lost, but a larger page needs fewer requests (P1)",
         "GET https://a/accounts answered 401: the service refuses the key; put the right one into \"apiKey\" or its file",
