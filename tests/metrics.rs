@@ -3,13 +3,17 @@
 mod events;
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use serde_json::json;
 use snapbox::data::DataFormat;
 use snapbox::{Assert, Data};
 
 use crate::support::scrape::{names, scrape, series, text_of, without_prefix};
-use crate::support::{FakePsp, LISTEN_KEY, Listening, OBSERVE_KEY, Place, Receiver, wait_until};
+use crate::support::{
+    FakePsp, LISTEN_KEY, Listening, OBSERVE_KEY, Place, Receiver, Reply, wait_until,
+};
 use events::{EVENTS, World};
 
 /// The names, with the type and the labels of each.
@@ -100,6 +104,8 @@ fn every_series_of_a_closed_set_is_there_from_the_start() {
         "service_quirk{stream=\"transactions\",quirk=\"O1\"}",
         "service_requests_total{call=\"transfers\",status=\"201\"}",
         "service_requests_total{call=\"transfers\",status=\"none\"}",
+        "service_requests_total{call=\"accounts\",status=\"403\"}",
+        "service_requests_total{call=\"payouts\",status=\"401\"}",
         "service_request_duration_seconds_bucket{call=\"payouts\",le=\"+Inf\"}",
         "listener_requests_total{route=\"payouts\",status=\"201\"}",
         "listener_rejected_total{reason=\"limit\"}",
@@ -129,4 +135,75 @@ fn without_a_listener_nothing_is_said_of_connectivity() {
     let text = text_of(&listening);
     assert!(!text.contains("_connectivity_"), "{text}");
     assert!(!text.contains(LISTEN_KEY) && !text.contains(OBSERVE_KEY));
+}
+
+/// What Formance has no place for counted as delivered.
+#[test]
+fn a_version_is_delivered_or_skipped() {
+    let world = World::start();
+    world.service.heal();
+    world.poll();
+    let of = |publisher: &str| {
+        let scrape = world.scrape();
+        ["delivered_total", "skipped_total", "lag_versions"]
+            .map(|name| scrape[&format!("publisher_{name}{{publisher=\"{publisher}\"}}")])
+    };
+    wait_until("everything is delivered", || {
+        of("http")[2] + of("formance")[2] == 0.0
+    });
+    assert_eq!(of("http"), [255.0, 0.0, 0.0]);
+    // Two accounts have balances.
+    assert_eq!(of("formance"), [253.0, 2.0, 0.0]);
+}
+
+#[test]
+fn how_long_the_last_poll_took_outlives_a_restart() {
+    let mut world = World::start();
+    world.service.heal();
+    world.poll();
+    let before = world.scrape()["last_poll_duration_seconds"];
+    let (_release, released) = crossbeam_channel::bounded::<()>(0);
+    world.service.always("/accounts", Reply::When(released));
+    world.restart(|_| {});
+    let after = world.scrape();
+    assert_eq!(after["poll_running"], 1.0);
+    assert_eq!(after["last_poll_duration_seconds"], before);
+}
+
+/// They had no route, or were not counted at all.
+#[test]
+fn what_is_wrong_with_a_body_is_counted_by_its_route() {
+    let world = World::start();
+    let address = world
+        .listening()
+        .url
+        .strip_prefix("http://")
+        .unwrap()
+        .to_owned();
+    for (framing, status) in [
+        ("Content-Length: 99999999\r\n\r\n", 413),
+        (
+            "Content-Length: 99999999\r\nExpect: 100-continue\r\n\r\n",
+            413,
+        ),
+        ("Transfer-Encoding: chunked\r\n\r\nnonsense\r\n", 400),
+    ] {
+        let before = world.scrape();
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let head = format!(
+            "POST /payouts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {LISTEN_KEY}\r\n{framing}"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        let after = world.scrape();
+        let more = |name: &str| after.get(name).unwrap_or(&0.0) - before.get(name).unwrap_or(&0.0);
+        let counted = format!("listener_requests_total{{route=\"payouts\",status=\"{status}\"}}");
+        assert_eq!(more(&counted), 1.0, "{counted}");
+        assert_eq!(more("listener_rejected_total{reason=\"malformed\"}"), 1.0);
+    }
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -10,7 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::{
-    FakePsp, LISTEN_KEY, Listening, OBSERVE_KEY, Place, Reply, ask, run, wait_until,
+    FakePsp, LISTEN_KEY, Listening, OBSERVE_KEY, Place, Reply, STATE_FILE, ask, run, text_at,
+    wait_until,
 };
 
 /// What only operators look at.
@@ -290,7 +292,12 @@ fn only_the_answer_to_a_wrong_key_is_late() {
     let (_service, listening) = observing(json!({ "observeKey": OBSERVE_KEY }));
     let start = Instant::now();
     // A browser sends the first request without a key, and asks for icons with it.
-    assert_eq!(asked(&listening.url, "GET", "/", By::Nobody).0, 401);
+    let (status, _, detail) = asked(&listening.url, "GET", "/", By::Nobody);
+    assert_eq!(status, 401);
+    assert!(
+        detail.contains("as the password") && !detail.contains("Bearer"),
+        "a person reads it: {detail}"
+    );
     let icon = asked(
         &listening.url,
         "GET",
@@ -334,4 +341,100 @@ fn the_key_is_shown_nowhere() {
         assert!(!text.contains(encoded), "{text}");
     }
     assert!(status.contains("[redacted]"), "{status}");
+}
+
+fn execute(listening: &Listening, sql: &str) {
+    let state = listening.place.state().join(STATE_FILE);
+    let state = rusqlite::Connection::open(state).unwrap();
+    state.execute_batch(sql).unwrap();
+}
+
+/// The page said "None yet" of polls, and the connector was ready.
+#[test]
+fn a_state_that_takes_nothing_from_the_start_is_seen() {
+    let service = FakePsp::with_a_bank();
+    let more = json!({ "listen": "127.0.0.1:0", "listenKey": LISTEN_KEY, "observeKey": OBSERVE_KEY, "pollingPeriod": "1h" });
+    let listening = Listening::on(Place::new(&service.url(), more), &[]);
+    listening.wait_for_line("poll 1 complete");
+    execute(
+        &listening,
+        "DELETE FROM poll; CREATE TRIGGER full BEFORE INSERT ON poll BEGIN SELECT RAISE(ABORT, 'the disk is full'); END;",
+    );
+    let bearer = By::Bearer(OBSERVE_KEY).header();
+    let page = |path| text_at(&listening.url, path, bearer.as_deref().unwrap());
+    assert_eq!(page("/readyz").0, 200);
+    let (status, aborted) = listening.post("/poll?wait=true", "");
+    assert_eq!(status, 503, "{aborted}");
+    let line = listening.wait_for_line("poll aborted: cannot commit a batch");
+    let (_, alarm) = line.split_once("[ERROR] ").unwrap();
+    assert!(
+        alarm.contains("the disk is full; no poll was stored since 2"),
+        "{alarm}"
+    );
+    let (status, ready) = listening.get("/readyz");
+    assert_eq!((status, ready["Detail"].as_str()), (503, Some(alarm)));
+    let (_, status) = listening.get("/status");
+    assert_eq!(status["warnings"], json!([alarm]));
+    let (_, _, text) = page("/");
+    for part in [
+        "One thing to look at",
+        "poll aborted: ",
+        "None could be stored.",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    execute(&listening, "DROP TRIGGER full");
+    listening.poll();
+    assert_eq!(page("/readyz").0, 200);
+    assert_eq!(listening.get("/status").1["warnings"], json!([]));
+}
+
+/// Nobody else reads that part of the state, and whoever scrapes keeps no log.
+#[test]
+fn damage_that_only_operators_meet_is_logged_once() {
+    let (_service, listening) = observing(json!({ "observeKey": OBSERVE_KEY }));
+    execute(&listening, "UPDATE poll SET outcome = 'nonsense'");
+    for path in ["/metrics", "/", "/status", "/metrics"] {
+        let (status, _, detail) = asked(&listening.url, "GET", path, By::Bearer(OBSERVE_KEY));
+        assert_eq!(status, 503, "{path}");
+        assert!(
+            detail.contains("is damaged or not a state file"),
+            "{detail}"
+        );
+        assert!(
+            !detail.contains("unchanged"),
+            "the connector goes on: {detail}"
+        );
+    }
+    assert_eq!(
+        listening
+            .log()
+            .matches("the state cannot be shown: ")
+            .count(),
+        1
+    );
+    execute(&listening, "UPDATE poll SET outcome = 'complete'");
+    assert_eq!(with_status(&listening.url, By::Bearer(OBSERVE_KEY)), 200);
+}
+
+/// Some of them were reset.
+#[test]
+fn two_hundred_scrapes_at_once_are_answered() {
+    let (_service, listening) =
+        observing(json!({ "observeKey": OBSERVE_KEY, "observe": "127.0.0.1:0" }));
+    let at_once = Barrier::new(200);
+    std::thread::scope(|scope| {
+        for _ in 0..200 {
+            scope.spawn(|| {
+                at_once.wait();
+                let asked = asked(
+                    &listening.observe_url,
+                    "GET",
+                    "/metrics",
+                    By::Bearer(OBSERVE_KEY),
+                );
+                assert_eq!(asked.0, 200);
+            });
+        }
+    });
 }

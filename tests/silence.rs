@@ -105,6 +105,7 @@ fn a_stream_that_polls_do_not_read_is_an_alarm(
     for text in [&line, &warnings(&listening.place)[0]] {
         assert!(text.contains(" polls in a row have not read "), "{text}");
         assert!(text.contains(said) && text.contains(reason), "{text}");
+        assert!(text.ends_with("; run: generic-connector check"), "{text}");
     }
     let (_, _, page) = text_at(&listening.observe_url, "/", &bearer);
     for part in [

@@ -5,6 +5,7 @@ mod words;
 use std::time::Duration;
 
 use crate::api::{Second, Stream, escaped, shell_word};
+use crate::metrics::Abort;
 use crate::store::{AskedRow, DamagedInitiation, DamagedVersion, FailingStream, ListeningRow};
 
 /// Periods without a poll that succeeds.
@@ -37,6 +38,8 @@ pub enum Alarm {
         /// How long ago that was. Seconds.
         seconds: u64,
     },
+    /// The state cannot be read or written, so that nothing of a poll is kept.
+    PollAborted(Abort),
     /// Polls succeed, but none of the last ones has read a stream completely.
     StreamFails {
         stream: Stream,
@@ -207,7 +210,8 @@ impl Alarm {
                 "check".to_owned()
             }
             Alarm::StandingCursor { .. } => "check --only R4,H5".to_owned(),
-            Alarm::LittleRoom { .. }
+            Alarm::PollAborted(_)
+            | Alarm::LittleRoom { .. }
             | Alarm::ConnectivitySilent { .. }
             | Alarm::NeverAsked { .. } => return None,
             Alarm::CertificateExpires { .. } => "check --only A5".to_owned(),

@@ -2,6 +2,7 @@ use std::fmt;
 
 use super::Alarm;
 use crate::api::{Second, Stream, escaped};
+use crate::metrics::Abort;
 use crate::store::FailingStream;
 
 impl fmt::Display for Alarm {
@@ -12,7 +13,14 @@ impl fmt::Display for Alarm {
                 f,
                 "no poll has succeeded since {since}, {seconds} s ago: nothing new is being delivered"
             ),
-            Alarm::StreamFails { stream, failing } => f.write_str(&stream_fails(*stream, failing)),
+            Alarm::PollAborted(Abort { since, reason }) => write!(
+                f,
+                "poll aborted: {reason}; no poll was stored since {since}"
+            ),
+            Alarm::StreamFails { stream, failing } => {
+                let command = self.command().unwrap_or_default();
+                write!(f, "{}; run: {command}", stream_fails(*stream, failing))
+            }
             Alarm::StandingCursor {
                 stream,
                 position,
@@ -37,17 +45,8 @@ impl fmt::Display for Alarm {
             Alarm::Damaged(version) => version.fmt(f),
             Alarm::DamagedInitiation(initiation) => initiation.fmt(f),
             Alarm::OutcomeUnknown { kind, key, reason } => {
-                let key = escaped(key);
-                write!(f, "{kind}: whether \"{key}\" was made is unknown")?;
-                if let Some(reason) = reason {
-                    write!(f, ": {reason}")?;
-                }
                 let command = self.command().unwrap_or_default();
-                write!(
-                    f,
-                    "; look it up at the PSP and run: {command} (or refused). Until then, the service is asked again \
-                     whenever Connectivity repeats the request"
-                )
+                f.write_str(&outcome_unknown(kind, key, reason.as_deref(), &command))
             }
             Alarm::MadeDifferently {
                 kind,
@@ -147,5 +146,14 @@ fn relatives_waiting(waiting: i64, id: &str, since: Second) -> String {
          such as \"{}\" that the service does not list, and no sweep has read the transactions to their end; the log says \
          why a sweep skips them",
         escaped(id)
+    )
+}
+
+fn outcome_unknown(kind: &str, key: &str, reason: Option<&str>, command: &str) -> String {
+    let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+    format!(
+        "{kind}: whether \"{}\" was made is unknown{reason}; look it up at the PSP and run: {command} (or refused). Until then, \
+         the service is asked again whenever Connectivity repeats the request",
+        escaped(key)
     )
 }

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::{CounterSet, Histogram};
 use crate::api::{Initiation, Second, Stream, Timestamp};
+use crate::sync::lock;
 
 /// The status of a request that got no answer.
 pub const NO_STATUS: u16 = 0;
@@ -39,10 +41,19 @@ pub struct PollCounters {
     pub is_running: AtomicBool,
     /// How long they took in all. Microseconds.
     pub took: AtomicU64,
-    /// How long the last one took. Microseconds.
-    pub last_took: AtomicU64,
+    /// Why the last one was aborted, if it was, and since when each was.
+    pub abort: Mutex<Option<Abort>>,
     /// Records that sweeps have found and no poll had.
     pub missed: AtomicI64,
+}
+
+/// That polls are aborted, because the state cannot be read or written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Abort {
+    /// Since when each of them was.
+    pub since: Second,
+    /// Why the last one was.
+    pub reason: String,
 }
 
 /// What the client of the service counts. A call is a stream, or payouts or transfers.
@@ -74,7 +85,7 @@ impl Counters {
                 ended: CounterSet::of(outcomes.iter().copied().chain([ABORTED])),
                 is_running: AtomicBool::default(),
                 took: AtomicU64::default(),
-                last_took: AtomicU64::default(),
+                abort: Mutex::default(),
                 missed: AtomicI64::default(),
             },
             service: ServiceCounters::new(),
@@ -96,16 +107,20 @@ impl PollCounters {
     pub fn ended(&self, outcome: &'static str, took: Duration) {
         let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.took.fetch_add(microseconds, Relaxed);
-        self.last_took.store(microseconds, Relaxed);
         self.ended.add(outcome, 1);
         self.is_running.store(false, Relaxed);
+        *lock(&self.abort) = None;
     }
 
-    /// The poll that runs has been aborted, if one runs.
-    pub fn aborted(&self) {
+    /// The poll that runs has been aborted, if one runs, and none could be begun otherwise. Since when, and why.
+    pub fn aborted(&self, reason: String) -> Abort {
         if self.is_running.swap(false, Relaxed) {
             self.ended.add(ABORTED, 1);
         }
+        let mut abort = lock(&self.abort);
+        let since = abort.as_ref().map(|abort| abort.since);
+        let since = since.unwrap_or_else(|| Timestamp::now().second());
+        abort.insert(Abort { since, reason }).clone()
     }
 }
 
@@ -116,8 +131,10 @@ impl ServiceCounters {
         let calls: Vec<_> = reads.into_iter().chain(writes).collect();
         let names = || calls.iter().map(|(name, _)| *name);
         let unanswered = names().map(|name| (name, NO_STATUS));
+        // An alarm asks for their increase.
+        let refused = names().flat_map(|name| [(name, 401), (name, 403)]);
         ServiceCounters {
-            requests: CounterSet::of(calls.iter().copied().chain(unanswered)),
+            requests: CounterSet::of(calls.iter().copied().chain(unanswered).chain(refused)),
             took: names().map(|name| (name, Histogram::default())).collect(),
             retries: CounterSet::of(names()),
             received: AtomicU64::default(),

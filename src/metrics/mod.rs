@@ -19,7 +19,7 @@ mod histogram;
 mod process;
 
 pub use counter_set::CounterSet;
-pub use counters::{Counters, NO_STATUS};
+pub use counters::{Abort, Counters, NO_STATUS};
 pub use exposition::{CONTENT_TYPE, Exposition, Kind};
 pub use histogram::Histogram;
 pub use process::ProcessFigures;

@@ -15,6 +15,8 @@ pub fn overview(model: &Model) -> String {
     let name = &overview.state.identity.name;
     let verdict = verdict(model);
     let title = format!("{} \u{b7} {name}", verdict.headline);
+    let mut alarms = model.status.alarms.iter();
+    let is_kept = !alarms.any(|alarm| matches!(alarm, Alarm::PollAborted(_)));
     let sections = [
         Some(sentence(&verdict)),
         warnings(&model.status.alarms),
@@ -24,7 +26,7 @@ pub fn overview(model: &Model) -> String {
         Some(publishers::publishers(&model.status, model.now)),
         payouts::payouts(overview, model.now),
         Some(sweep::sweep(overview, model.now)),
-        Some(polls::polls(&overview.polls, model.now)),
+        Some(polls::polls(&overview.polls, is_kept, model.now)),
     ];
     page(
         &title,

@@ -11,9 +11,15 @@ use crate::store::{PollOutcome, PollRow};
 const ERRORS: usize = 3;
 
 /// The last polls, newest first, as plots and as a table.
-pub(super) fn polls(polls: &[PollRow], now: Second) -> Element {
+/// `is_kept`: whether the state takes them.
+pub(super) fn polls(polls: &[PollRow], is_kept: bool, now: Second) -> Element {
     if polls.is_empty() {
-        return section("polls", "Polls", [aside("None yet.")]);
+        let none = if is_kept {
+            "None yet."
+        } else {
+            "None could be stored."
+        };
+        return section("polls", "Polls", [aside(none)]);
     }
     let oldest_first: Vec<&PollRow> = polls.iter().rev().collect();
     let scope = "The newest poll is at the right. A narrow screen shows only the newest ones.";

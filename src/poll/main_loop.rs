@@ -14,6 +14,7 @@ use super::watch::Watch;
 use super::workers::{Job, Outcome, PageAnswer, Workers};
 use super::{Error, PollOutcome, PollReport, Settings, StoreResult};
 use crate::api::{Query, Stream};
+use crate::health::Alarm;
 use crate::psp::ServiceClient;
 use crate::stop::Stop;
 use crate::store::Store;
@@ -461,11 +462,11 @@ impl<'a> Poller<'a> {
 
     /// Drops what the loop was doing, because the state has failed.
     fn abort(&mut self, error: &Error) {
-        log::error!("poll aborted: {error}");
+        let abort = self.client.counters().polls.aborted(error.to_string());
+        log::error!("{}", Alarm::PollAborted(abort));
         self.watch.aborted(error);
         self.drain();
         self.queue.aborted(error);
-        self.client.counters().polls.aborted();
         self.activity = Activity::Idle;
         self.paused = None;
         self.alarms.check_silence(self.settings.period);

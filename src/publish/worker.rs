@@ -258,8 +258,9 @@ impl DeliveryWorker {
                 self.advance(last, &delivered)?;
                 // A batch also settles versions that waited for one of it: what is refused need not be of the batch.
                 let is_refused = |seq| delivered.refused.iter().any(|(refused, _)| *refused == seq);
-                let taken = changes.iter().filter(|change| !is_refused(change.seq));
-                self.count_delivered(taken.count());
+                let is_taken = |seq| !is_refused(seq) && !delivered.untaken.contains(&seq);
+                let taken = changes.iter().filter(|change| is_taken(change.seq));
+                self.count_delivered(taken.count() + delivered.late);
                 self.most = self.publisher.most_changes().min(self.most * 2);
                 Ok(())
             }

@@ -117,7 +117,7 @@ impl Door {
         if let Some(opener) = opener {
             let is_for_browsers =
                 matches!(&route, Some(Route::Observe(route)) if route.is_for_browsers());
-            self.authorise(head, peer, opener)
+            self.authorise(head, peer, opener, is_for_browsers)
                 .map_err(|answer| challenge(answer, is_for_browsers))?;
         }
         let shown = escaped(&head.path);
@@ -148,22 +148,39 @@ impl Door {
     }
 
     /// The error is the answer, which needs a challenge.
-    fn authorise(&self, head: &RequestHead, peer: IpAddr, opener: Opener) -> Result<(), Response> {
+    fn authorise(
+        &self,
+        head: &RequestHead,
+        peer: IpAddr,
+        opener: Opener,
+        is_for_browsers: bool,
+    ) -> Result<(), Response> {
         let name = opener.name();
+        let in_browser = format!(
+            "Reload the page and give the key that \"{name}\" sets as the password; the user may be anything."
+        );
         match &head.authorization {
             Some(authorization) if self.keys.accept(authorization, opener) => Ok(()),
             Some(_) => {
                 self.wrong_keys.count(peer, opener);
                 self.counters.turned_away.add("key", 1);
-                let detail = format!(
-                    "The Authorization header does not have the key that \"{name}\" sets. Send it as a Bearer token."
-                );
+                let detail = if is_for_browsers {
+                    format!("That is not the key. {in_browser}")
+                } else {
+                    format!(
+                        "The Authorization header does not have the key that \"{name}\" sets. Send it as a Bearer token."
+                    )
+                };
                 Err(unauthorised(&detail).after(WRONG_KEY_DELAY))
             }
             None => {
-                let detail = format!(
-                    "The request has no Authorization header. Send \"Authorization: Bearer <{name}>\"."
-                );
+                let detail = if is_for_browsers {
+                    in_browser
+                } else {
+                    format!(
+                        "The request has no Authorization header. Send \"Authorization: Bearer <{name}>\"."
+                    )
+                };
                 Err(unauthorised(&detail))
             }
         }

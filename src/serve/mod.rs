@@ -56,7 +56,7 @@ mod wrong_keys;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -249,6 +249,8 @@ fn pages(sources: &Sources, is_listening: bool, observe: Option<&ObserveSettings
         is_listening,
         started_at: sources.counters.started_at,
         shows_records: observe.is_some_and(|observe| observe.shows_records),
+        counters: sources.counters.clone(),
+        fault: Mutex::default(),
     }
 }
 
@@ -269,7 +271,7 @@ fn serve(
 /// The limits at the operators' own address: a few browsers, and a Prometheus or two.
 fn for_operators() -> Limits {
     Limits {
-        connections: 64,
+        connections: 512,
         answering_threads: 2,
         ..Limits::default()
     }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::{Connection, Row};
@@ -28,6 +29,10 @@ pub struct Delivered {
     pub refused: Vec<(i64, String)>,
     /// What the publisher remembers of them.
     pub memory: Vec<MemoryChange>,
+    /// Versions that the target has no place for, or not for all of them, and those that wait for others.
+    pub untaken: BTreeSet<i64>,
+    /// How many versions the target has taken that waited before.
+    pub late: usize,
 }
 
 /// What the state has known of a publisher.
@@ -315,9 +320,10 @@ impl Publishers {
 
 const READ: &str = "read the publishers";
 
-/// How many versions up to that seq a publisher has not delivered that has that offset.
+/// How many versions up to that seq a publisher has not delivered that has that offset. One may have delivered what a state
+/// that was put back does not have.
 pub(super) fn lag(connection: &Connection, offset: i64, last_seq: i64) -> rusqlite::Result<i64> {
-    Ok(last_seq - offset - restored::left_out(connection, offset, last_seq)?)
+    Ok((last_seq - offset - restored::left_out(connection, offset, last_seq)?).max(0))
 }
 
 /// How many versions the slowest publisher has not delivered; none if there is no publisher.
@@ -343,4 +349,33 @@ fn forget(connection: &Connection, publisher: &str, after: i64) -> rusqlite::Res
         memory::clear(connection, publisher)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema::LAYOUT;
+
+    #[test]
+    fn a_publisher_ahead_of_a_state_that_was_put_back_has_nothing_to_deliver() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(LAYOUT).unwrap();
+        let restored = "INSERT INTO restored (noticed_at, last_seq, left_out) VALUES ('2024-01-01T00:00:00Z', 5, 100)";
+        connection.execute_batch(restored).unwrap();
+        // A file may end with what the lost branch has delivered.
+        for (offset, last_seq, expected) in [
+            (5, 5, 0),
+            (7, 5, 0),
+            (3, 5, 2),
+            (7, 101, 1),
+            (5, 102, 2),
+            (101, 102, 1),
+        ] {
+            assert_eq!(
+                lag(&connection, offset, last_seq).unwrap(),
+                expected,
+                "{offset} {last_seq}"
+            );
+        }
+    }
 }

@@ -233,7 +233,7 @@ pub const EVENTS: [Moves; 23] = [
     (
         "a crowd",
         |world| {
-            let crowd: Vec<TcpStream> = (0..70).map(|_| world.connect()).collect();
+            let crowd: Vec<TcpStream> = (0..600).map(|_| world.connect()).collect();
             world.clients.extend(crowd);
         },
         &[
@@ -338,7 +338,7 @@ impl World {
         }
     }
 
-    fn listening(&self) -> &Listening {
+    pub fn listening(&self) -> &Listening {
         self.listening.as_ref().unwrap()
     }
 
@@ -363,7 +363,7 @@ impl World {
     }
 
     /// Stops the connector, does something to its state, and starts it again.
-    fn restart(&mut self, meanwhile: impl FnOnce(&Place)) {
+    pub fn restart(&mut self, meanwhile: impl FnOnce(&Place)) {
         let mut listening = self.listening.take().unwrap();
         listening.process.signal(Signal::SIGTERM);
         assert_eq!(listening.process.ended().0, Some(0));

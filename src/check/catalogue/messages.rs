@@ -12,7 +12,7 @@ pub struct MessageEntry {
     fix: &'static str,
 }
 
-const MESSAGES: [MessageEntry; 24] = [
+const MESSAGES: [MessageEntry; 25] = [
     MessageEntry {
         name: "no poll has ever succeeded",
         parts: &["no poll has ever succeeded"],
@@ -24,6 +24,13 @@ const MESSAGES: [MessageEntry; 24] = [
         parts: &["no poll has succeeded since"],
         means: "Polls have failed for three periods or more. What was read before is kept, and is still delivered.",
         fix: "Look at the reason of the last poll in `status`, then run `check`.",
+    },
+    MessageEntry {
+        name: "a poll is aborted",
+        parts: &["poll aborted: ", "no poll was stored since"],
+        means: "The state cannot be read or written. Nothing of that poll is kept, and nothing is lost: the next one reads it again.",
+        fix: "The line says what failed. Make room on the disk, or correct the owner and the mode of the state directory. A damaged \
+            state is put back from a backup.",
     },
     MessageEntry {
         name: "polls do not read a stream completely",
@@ -208,6 +215,7 @@ mod tests {
     use super::*;
     use crate::api::{Stream, Timestamp};
     use crate::health::Alarm;
+    use crate::metrics::Abort;
     use crate::psp::Error;
     use crate::store::{DamagedInitiation, FailingStream};
 
@@ -216,21 +224,22 @@ mod tests {
         match alarm {
             Alarm::NeverPolled => 0,
             Alarm::Silence { .. } => 1,
-            Alarm::StreamFails { .. } => 2,
-            Alarm::ConnectivitySilent { .. } => 3,
-            Alarm::NeverAsked { .. } => 4,
-            Alarm::StandingCursor { .. } => 5,
-            Alarm::LittleRoom { .. } => 6,
-            Alarm::CertificateExpires { .. } => 7,
-            Alarm::DeliveryFails { .. } => 8,
-            Alarm::ListAhead { .. } => 9,
-            Alarm::RelativesAlone { .. } => 10,
-            Alarm::RelativesWaiting { .. } => 11,
-            Alarm::DamagedInitiation(_) => 12,
-            Alarm::OutcomeUnknown { .. } => 13,
-            Alarm::MadeDifferently { .. } => 14,
+            Alarm::PollAborted(_) => 2,
+            Alarm::StreamFails { .. } => 3,
+            Alarm::ConnectivitySilent { .. } => 4,
+            Alarm::NeverAsked { .. } => 5,
+            Alarm::StandingCursor { .. } => 6,
+            Alarm::LittleRoom { .. } => 7,
+            Alarm::CertificateExpires { .. } => 8,
+            Alarm::DeliveryFails { .. } => 9,
+            Alarm::ListAhead { .. } => 10,
+            Alarm::RelativesAlone { .. } => 11,
+            Alarm::RelativesWaiting { .. } => 12,
+            Alarm::DamagedInitiation(_) => 13,
+            Alarm::OutcomeUnknown { .. } => 14,
+            Alarm::MadeDifferently { .. } => 15,
             // Only the state can make one; its text is below.
-            Alarm::Damaged(_) => 15,
+            Alarm::Damaged(_) => 16,
         }
     }
 
@@ -251,6 +260,10 @@ mod tests {
         let alarms = vec![
             Alarm::NeverPolled,
             Alarm::Silence { since, seconds: 1 },
+            Alarm::PollAborted(Abort {
+                since,
+                reason: text(),
+            }),
             Alarm::StreamFails {
                 stream: Stream::Accounts,
                 failing: failing(),

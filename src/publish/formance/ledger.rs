@@ -12,7 +12,7 @@
 //! | `leftOut` | the id of a transaction that was skipped, and makes no payment | the one that was skipped | |
 //! | `skipped` | why | the last one skipped | how many were |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -146,6 +146,10 @@ impl Notes {
 
     /// What the store commits with the offset. `memory` is what is remembered until then.
     pub fn into_delivered(self, memory: &Memory) -> Result<Delivered, store::Error> {
+        let seqs =
+            |of: &[(i64, String)]| -> BTreeSet<i64> { of.iter().map(|(seq, _)| *seq).collect() };
+        let untaken = &seqs(&self.skipped) | &seqs(&self.waiting);
+        let late = &(&seqs(&self.released) - &untaken) - &seqs(&self.refused);
         let mut changes = Vec::new();
         let mut skipped: BTreeMap<String, (i64, i64)> = BTreeMap::new();
         for (seq, reason) in self.skipped {
@@ -176,6 +180,8 @@ impl Notes {
         Ok(Delivered {
             refused: self.refused,
             memory: changes,
+            untaken,
+            late: late.len(),
         })
     }
 }

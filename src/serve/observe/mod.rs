@@ -13,13 +13,16 @@ use serde_json::json;
 
 use super::answers::{json_of, ok};
 use super::keys::Keys;
+use super::list_error::not_ready;
 use super::lists::Lists;
 use super::wrong_keys::WrongKeys;
+use crate::health::Alarm;
 use crate::http::{RequestHead, Responder, Response};
 use crate::metrics::{CONTENT_TYPE, Counters};
 use crate::poll::Ask;
 use crate::status;
 use crate::store;
+use crate::sync::lock;
 
 pub(super) use pages::Pages;
 
@@ -86,9 +89,12 @@ impl Operators {
         let _ = self.ask.send(Ask::Alive(answer));
     }
 
-    /// Whether there is something to serve.
+    /// Whether there is something to serve, and the state takes what is new.
     pub fn readiness(&self) -> Response {
-        self.lists.readiness()
+        match lock(&self.counters.polls.abort).clone() {
+            Some(abort) => not_ready(&Alarm::PollAborted(abort).to_string()),
+            None => self.lists.readiness(),
+        }
     }
 
     /// What the command `status` shows, and what it cannot know.

@@ -1,13 +1,17 @@
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
 use crate::api::{Second, Timestamp};
+use crate::health::Alarm;
 use crate::http::Response;
+use crate::metrics::Counters;
 use crate::page::{self, Model};
 use crate::status::Status;
 use crate::store::{self, QuarantineNumber, Snapshot, SweepTimes};
+use crate::sync::lock;
 
 /// How much of the quarantine is on a page.
 const QUARANTINE_PAGE: usize = 50;
@@ -38,6 +42,10 @@ pub(in crate::serve) struct Pages {
     pub started_at: Second,
     /// Whether the texts of records are shown.
     pub shows_records: bool,
+    /// What is counted in this process.
+    pub counters: Arc<Counters>,
+    /// Why the state could not be read the last time, if it could not.
+    pub fault: Mutex<Option<String>>,
 }
 
 impl Pages {
@@ -49,7 +57,32 @@ impl Pages {
             sweep_times,
             ..
         } = self;
-        Status::read(state_directory, *polling_period, *sweep_times, polls)
+        let read = Status::read(state_directory, *polling_period, *sweep_times, polls);
+        let mut status = self.noted(read)?;
+        let abort = lock(&self.counters.polls.abort).clone();
+        let abort = abort.map(Alarm::PollAborted);
+        status.alarms.splice(..0, abort);
+        Ok(status)
+    }
+
+    /// Says in the log why the state cannot be read, once: the answer is seen by whoever asks only.
+    fn noted<T>(&self, read: Result<T, store::Error>) -> Result<T, store::Error> {
+        let is_asked_wrong = |error: &store::Error| {
+            matches!(
+                error,
+                store::Error::NotQuarantined(_) | store::Error::NotRefused { .. }
+            )
+        };
+        let fault = read.as_ref().err().filter(|error| !is_asked_wrong(error));
+        let fault = fault.map(store::Error::to_string);
+        let mut known = lock(&self.fault);
+        if let Some(fault) = &fault
+            && known.as_ref() != Some(fault)
+        {
+            log::error!("the state cannot be shown: {fault}");
+        }
+        *known = fault;
+        read
     }
 
     /// The page of the connector.
@@ -112,9 +145,11 @@ impl Pages {
         &self,
         show: impl FnOnce(&Snapshot, &str) -> Result<String, store::Error>,
     ) -> Result<String, store::Error> {
-        let snapshot = Snapshot::open(&self.state_directory)?;
-        let name = snapshot.name()?;
-        show(&snapshot, &name)
+        let read = Snapshot::open(&self.state_directory).and_then(|snapshot| {
+            let name = snapshot.name()?;
+            show(&snapshot, &name)
+        });
+        self.noted(read)
     }
 }
 

@@ -63,12 +63,13 @@ fn polls(text: &mut Exposition, operators: &Operators, overview: &Overview) {
         "How long polls took in all.",
     )
     .value(seconds(polls.took.load(Relaxed)));
+    let last_took = overview.polls.iter().find_map(|poll| poll.took);
     text.metric(
         "last_poll_duration_seconds",
         Gauge,
-        "How long the last poll took.",
+        "How long the last poll of all lists took. A restart does not reset it.",
     )
-    .value(seconds(polls.last_took.load(Relaxed)));
+    .value(last_took.unwrap_or_default().as_secs_f64());
     text.metric(
         "polling_period_seconds",
         Gauge,
