@@ -7,6 +7,13 @@ use crate::psp::ListPage;
 /// A clock may run this much ahead of the time that has passed. That is more than any correction of a clock that is right.
 const SLACK: Duration = Duration::from_secs(30);
 
+/// So many polls wait for the clock of this machine before anything was ever stored. One without a battery may set it
+/// only after it has started.
+pub const POLLS_WAITING: i64 = 5;
+
+/// The clock of this machine is wrong if the service's is this much ahead.
+const FAR_BEHIND: Duration = Duration::from_secs(3_600);
+
 /// A clock that has jumped forward is believed once it has held for so long.
 const HOLDS: Duration = Duration::from_secs(600);
 
@@ -42,6 +49,20 @@ impl Clocks {
             doubted: self.service.ahead_since.is_some() || self.ours.ahead_since.is_some(),
         }
     }
+}
+
+/// Why nothing is stored yet, if the service's clock says so.
+pub fn clock_behind(service: Timestamp) -> Option<String> {
+    let now = Timestamp::now();
+    (service.since(now) >= FAR_BEHIND).then(|| {
+        format!(
+            "the clock of this machine says {}, that of the service (its \"Date\") {}: Connectivity keeps the dates that \
+            it sees first, so the first {POLLS_WAITING} polls store nothing before the clocks agree; set the clock that is \
+            wrong",
+            now.second(),
+            service.second()
+        )
+    })
 }
 
 #[derive(Debug)]

@@ -1,13 +1,12 @@
-use std::time::Duration;
-
 use super::accounts::AccountQueue;
-use super::clock::Clocks;
+use super::clock::{Clocks, POLLS_WAITING, clock_behind};
 use super::cursor::{AnswerTime, Step};
 use super::failing::{self, FailingChange, StreamEnd};
 use super::judge::Verdict;
 use super::pending::{Judged, Pending};
 use super::quarantine::{self, DUPLICATE};
-use super::reading::{Reading, log_quirks};
+use super::quirk_log::log_quirks;
+use super::reading::Reading;
 use super::retry::retry_quarantined;
 use super::tally::Tally;
 use super::workers::{BalancesAnswer, Job, JobError, PageAnswer};
@@ -21,13 +20,6 @@ use crate::store::{
 
 /// A record that changes this often without a newer date is reported.
 const RESTLESS_VERSIONS: i64 = 5;
-
-/// So many polls wait for the clock of this machine before anything was ever stored. One without a battery may set it
-/// only after it has started.
-const POLLS_WAITING: i64 = 5;
-
-/// The clock of this machine is wrong if the service's is this much ahead.
-const FAR_BEHIND: Duration = Duration::from_secs(3_600);
 
 /// One poll under way: what to ask next, and what to do with the answers.
 ///
@@ -501,19 +493,5 @@ fn latency(client: &ServiceClient) -> Option<ServiceLatency> {
     Some(ServiceLatency {
         p50: client.latency(50)?,
         p95: client.latency(95)?,
-    })
-}
-
-/// Why nothing is stored yet, if the service's clock says so.
-fn clock_behind(service: Timestamp) -> Option<String> {
-    let now = Timestamp::now();
-    (service.since(now) >= FAR_BEHIND).then(|| {
-        format!(
-            "the clock of this machine says {}, that of the service (its \"Date\") {}: Connectivity keeps the dates that \
-            it sees first, so the first {POLLS_WAITING} polls store nothing before the clocks agree; set the clock that is \
-            wrong",
-            now.second(),
-            service.second()
-        )
     })
 }

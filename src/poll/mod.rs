@@ -69,6 +69,7 @@ mod older_balances;
 mod pending;
 mod quarantine;
 mod queue;
+mod quirk_log;
 mod reading;
 mod report;
 mod retry;

@@ -5,13 +5,14 @@ use super::clock::Clocks;
 use super::cursor::{AnswerTime, LargerPageFailure, Step, Walk};
 use super::failing::StreamEnd;
 use super::pending::{Judged, Pending};
+use super::quirk_log::log_quirks;
 use super::share::Share;
 use super::workers::{JobError, PageAnswer};
 use super::{Settings, StoreResult};
 use crate::api::{Query, Record, Second, Stream, Timestamp, Unusable};
 use crate::health::Alarm;
 use crate::psp::{self, ListPage};
-use crate::store::{Cursor, QuarantineKind, Quirks, Store, SweepPlace, SweepRow};
+use crate::store::{Cursor, QuarantineKind, Store, SweepPlace, SweepRow};
 
 /// The reading of one list, page by page, by a poll or by a sweep.
 #[derive(Debug)]
@@ -489,20 +490,5 @@ fn failure_of_larger_page(error: &JobError) -> LargerPageFailure {
         }
         JobError::Request(Unavailable { wait: Some(_), .. }) => LargerPageFailure::AskedToWait,
         _ => LargerPageFailure::MayPass,
-    }
-}
-
-/// Logs what was found out about the service, and what is no longer so. Each once.
-pub fn log_quirks(stream: Stream, before: &Quirks, now: &Quirks) {
-    let (before, now) = (before.describe(), now.describe());
-    for found in &now {
-        if !before.iter().any(|known| known.name == found.name) {
-            log::warn!("{stream}: {found}");
-        }
-    }
-    for gone in &before {
-        if !now.iter().any(|found| found.name == gone.name) {
-            log::info!("{stream}: resolved: the service {}", gone.name);
-        }
     }
 }
