@@ -1,10 +1,11 @@
 //! The ndjson publisher: a file is its own offset.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{FakePsp, Place, Running, run};
 
@@ -214,4 +215,51 @@ fn a_line_is_what_the_readme_says() {
             .unwrap()
             .starts_with("acme-bank/accounts/acc-1/1-")
     );
+}
+
+#[test]
+fn a_new_file_gets_the_mode_and_the_group_that_readers_need() {
+    let psp = FakePsp::with_a_bank();
+    let entry = |more: Value| {
+        let mut entry = json!({ "type": "ndjson", "path": "changes.ndjson" });
+        entry
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        json!({ "publish": [entry] })
+    };
+    let place = Place::new(&psp.url(), entry(json!({})));
+    let file = place.path().join("changes.ndjson");
+    let own = fs::metadata(place.path()).unwrap();
+    // Only root may give a file to any group.
+    let group = if own.uid() == 0 { 54_321 } else { own.gid() };
+    let loose = entry(json!({ "mode": "0664", "group": group.to_string() }));
+    for (keys, mode, group) in [(entry(json!({})), 0o600, own.gid()), (loose, 0o664, group)] {
+        place.configure(&psp.url(), keys);
+        place.poll_well();
+        let made = fs::metadata(&file).unwrap();
+        assert_eq!((made.mode() & 0o777, made.gid()), (mode, group));
+        fs::remove_file(&file).unwrap();
+        psp.add_transaction(&format!("with-{mode:o}"), "2024-03-01T00:00:00Z");
+    }
+    // A file that is there, as logrotate makes it, stays as it is.
+    fs::write(&file, "").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    place.poll_well();
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o644);
+    for (key, value, fix) in [
+        ("mode", "0444", "let the owner read and write"),
+        ("mode", "rw-r--r--", "let the owner read and write"),
+        ("group", "no-such-group", "name a group of this machine"),
+    ] {
+        let mut keys = json!({});
+        keys[key] = json!(value);
+        place.configure(&psp.url(), entry(keys));
+        let ran = run(place.command("check --offline"));
+        assert_eq!(ran.code, Some(78), "{ran}");
+        assert!(
+            ran.stderr.contains(&format!("publish: \"{key}\"")) && ran.stderr.contains(fix),
+            "{ran}"
+        );
+    }
 }

@@ -9,7 +9,7 @@ use crate::metrics::Counters;
 use crate::poll::{PollOutcome, Poller, Watch};
 use crate::psp::ServiceClient;
 use crate::publish::{
-    Deliveries, Delivery, FormancePublisher, HttpPublisher, NdjsonPublisher, Publisher,
+    ChangeFile, Deliveries, Delivery, FormancePublisher, HttpPublisher, NdjsonPublisher, Publisher,
 };
 use crate::serve::{self, Listener, Sources};
 use crate::stop::{Stop, Stopper};
@@ -141,7 +141,7 @@ fn note_listening(store: &Store, is_listening: bool, is_only_way: bool) {
 pub(super) fn publishers(targets: &[TargetConfig]) -> Vec<NamedPublisher> {
     let publisher = |kind: &TargetKind| -> Box<dyn Publisher> {
         match kind.clone() {
-            TargetKind::NdjsonFile(path) => Box::new(NdjsonPublisher::File { path, open: None }),
+            TargetKind::NdjsonFile(to) => Box::new(NdjsonPublisher::File { to, open: None }),
             TargetKind::NdjsonStdout => Box::new(NdjsonPublisher::Stdout),
             TargetKind::Http(settings) => Box::new(HttpPublisher::new(settings)),
             TargetKind::Formance(settings) => Box::new(FormancePublisher::new(settings)),
@@ -158,6 +158,6 @@ pub(super) fn default_target(config: &Config) -> TargetConfig {
     let path = config.state_directory.join("changes.ndjson");
     TargetConfig {
         name: "ndjson".to_owned(),
-        kind: TargetKind::NdjsonFile(path),
+        kind: TargetKind::NdjsonFile(ChangeFile::private(path)),
     }
 }

@@ -11,7 +11,9 @@ use serde_json::Value;
 use super::schema::{self, ConfigKey, Form, Schema, object};
 use super::text_file;
 use super::urls::{BaseUrl, Url};
-use super::values::{ConnectorName, Directory, Kept, Objects, Period, Rate, Span, Whole};
+use super::values::{
+    ConnectorName, Directory, FileGroup, FileMode, Kept, Objects, Period, Rate, Span, Whole,
+};
 use crate::secret::Secret;
 use crate::transport::Proxy;
 
@@ -93,6 +95,11 @@ object! {
         "name" name: String, default "the type";
         /// The file, or `-` for standard output. It may be rotated away at any time: the next line begins a new one.
         "path" path: PathBuf, default "required", of "ndjson";
+        /// Who may read and write a new file, in octal digits, such as `0640`. The directory of the state is closed to others,
+        /// so set a `path` elsewhere.
+        "mode" mode: FileMode, default "0600", of "ndjson";
+        /// The group of a new file, by name or number. The user that runs the program must be in it.
+        "group" group: FileGroup, default "that of the user", of "ndjson";
         /// For `http`, the URL to POST to. For `formance`, the stack's: `https://stack` is short for
         /// `https://stack/api/payments/v3`; without `clientId`, that of the Payments service alone; with a path, that of
         /// the API.

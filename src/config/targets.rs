@@ -9,7 +9,7 @@ use super::problems::Problems;
 use super::schema::bad;
 use super::secrets::{self, SecretSource};
 use super::urls::{self, Url};
-use super::values::Period;
+use super::values::{FileGroup, FileMode, Period};
 use crate::publish::{self, Credentials};
 use crate::secret::{Rotating, Secret, SecretUrl};
 use crate::transport;
@@ -27,7 +27,7 @@ pub struct TargetConfig {
 #[derive(Debug, Clone)]
 pub enum TargetKind {
     /// A file, one change a line.
-    NdjsonFile(PathBuf),
+    NdjsonFile(publish::ChangeFile),
     /// Standard output, one change a line.
     NdjsonStdout,
     /// A URL that change lines are POSTed to.
@@ -103,10 +103,16 @@ fn ndjson(
             );
         }
         Some("-") => TargetKind::NdjsonStdout,
-        _ => TargetKind::NdjsonFile(folder.join(path)),
+        _ => TargetKind::NdjsonFile(publish::ChangeFile {
+            path: folder.join(path),
+            mode: entry
+                .mode
+                .map_or(publish::ChangeFile::OWNER_ONLY, |FileMode(mode)| mode),
+            group: entry.group.map(|FileGroup(group)| group),
+        }),
     };
     let writes_there = |other: &TargetConfig| match (&other.kind, &kind) {
-        (TargetKind::NdjsonFile(other), TargetKind::NdjsonFile(path)) => other == path,
+        (TargetKind::NdjsonFile(other), TargetKind::NdjsonFile(file)) => other.path == file.path,
         (TargetKind::NdjsonStdout, TargetKind::NdjsonStdout) => true,
         _ => false,
     };

@@ -91,6 +91,44 @@ impl Form for Directory {
     }
 }
 
+/// The permission bits of a file, of which its owner has those to read and to write.
+#[derive(Clone, Copy)]
+pub(super) struct FileMode(pub u32);
+
+impl Form for FileMode {
+    const NAME: &'static str = "text";
+
+    fn read(json: &str) -> Result<FileMode, String> {
+        let digits = text(json).unwrap_or_default();
+        let mode = u32::from_str_radix(&digits, 8).ok();
+        mode.filter(|mode| (0o600..=0o777).contains(mode) && mode & 0o600 == 0o600)
+            .map(FileMode)
+            .ok_or_else(|| {
+                "write octal digits in quotes that let the owner read and write, such as \"0640\""
+                    .to_owned()
+            })
+    }
+}
+
+/// A group of this machine, by its number.
+#[derive(Clone, Copy)]
+pub(super) struct FileGroup(pub u32);
+
+impl Form for FileGroup {
+    const NAME: &'static str = "text";
+
+    fn read(json: &str) -> Result<FileGroup, String> {
+        let name = text(json)?;
+        if let Ok(number) = name.parse() {
+            return Ok(FileGroup(number));
+        }
+        let group = nix::unistd::Group::from_name(&name).ok().flatten();
+        group
+            .map(|group| FileGroup(group.gid.as_raw()))
+            .ok_or_else(|| "name a group of this machine, or write its number in quotes".to_owned())
+    }
+}
+
 /// A whole number from `LEAST` to `MOST`.
 #[derive(Clone, Copy)]
 pub(super) struct Whole<const LEAST: u32, const MOST: u32>(pub u32);

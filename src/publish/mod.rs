@@ -37,7 +37,7 @@ pub use formance::{
     Settings as FormanceSettings,
 };
 pub use http::{HttpPublisher, Settings as HttpSettings};
-pub use ndjson::{NdjsonPublisher, check_is_file};
+pub use ndjson::{ChangeFile, NdjsonPublisher};
 pub use target::TargetFinding;
 
 /// Delivers versions to one place.

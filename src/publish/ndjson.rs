@@ -1,7 +1,9 @@
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
 
 use super::change_line::{self, LineHead};
 use super::{DeliveryError, Publisher};
@@ -17,13 +19,62 @@ use crate::store::{Change, ChangeLog, Delivered, PublisherState};
 pub enum NdjsonPublisher {
     /// To that file, which is created if it does not exist.
     File {
-        /// Where it is.
-        path: PathBuf,
+        /// Which one.
+        to: ChangeFile,
         /// None until delivery begins.
         open: Option<File>,
     },
     /// To standard output.
     Stdout,
+}
+
+/// A file of changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Who may read and write it. Permission bits.
+    pub mode: u32,
+    /// The group that it gets; none for that of the process.
+    pub group: Option<u32>,
+}
+
+impl ChangeFile {
+    /// The mode of files that only their owner reads and writes.
+    pub const OWNER_ONLY: u32 = 0o600;
+
+    /// A file that nobody else reads.
+    pub fn private(path: PathBuf) -> ChangeFile {
+        ChangeFile {
+            path,
+            mode: ChangeFile::OWNER_ONLY,
+            group: None,
+        }
+    }
+
+    /// What keeps this process from writing there, if anything does. The file itself need not exist.
+    pub fn check(&self) -> Result<(), String> {
+        let path = &self.path;
+        let parent = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = parent.unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(format!(
+                "there is no directory {}: create it, or set another \"path\"",
+                folder.display()
+            ));
+        }
+        check_is_file(path)?;
+        let place = if path.exists() { path } else { folder };
+        access(place, Access::WRITE_OK).map_err(|error| {
+            format!(
+                "cannot write to {}: {}; under systemd, only StateDirectory= and ReadWritePaths= can be written",
+                place.display(),
+                io::Error::from(error)
+            )
+        })
+    }
 }
 
 impl Publisher for NdjsonPublisher {
@@ -42,9 +93,9 @@ impl Publisher for NdjsonPublisher {
     fn resume(&mut self, state: &PublisherState, stored: i64) -> Result<i64, DeliveryError> {
         match self {
             NdjsonPublisher::Stdout => Ok(stored),
-            NdjsonPublisher::File { path, open } => {
+            NdjsonPublisher::File { to, open } => {
                 *open = None;
-                let (opened, last) = resume_file(path, &state.log)?;
+                let (opened, last) = resume_file(to, &state.log)?;
                 *open = Some(opened);
                 Ok(last.unwrap_or(stored))
             }
@@ -76,14 +127,14 @@ impl Publisher for NdjsonPublisher {
                     DeliveryError::down(reason)
                 })
             }
-            NdjsonPublisher::File { path, open } => {
+            NdjsonPublisher::File { to, open } => {
                 let down = |error: io::Error| {
-                    DeliveryError::down(format!("cannot write {}: {error}", path.display()))
+                    DeliveryError::down(format!("cannot write {}: {error}", to.path.display()))
                 };
                 let mut file = match open.take() {
-                    Some(file) if is_at(&file, path) => file,
+                    Some(file) if is_at(&file, &to.path) => file,
                     // Rotated away: the next file goes on where this one ended.
-                    _ => open_file(path).map_err(down)?,
+                    _ => open_file(to).map_err(down)?,
                 };
                 append(&mut file, &lines).map_err(down)?;
                 *open = Some(file);
@@ -95,7 +146,7 @@ impl Publisher for NdjsonPublisher {
 }
 
 /// Checks that there is a file at that path, or nothing yet. A pipe has no end from which delivery could go on.
-pub fn check_is_file(path: &Path) -> Result<(), String> {
+fn check_is_file(path: &Path) -> Result<(), String> {
     match fs::metadata(path) {
         Ok(there) if !there.is_file() => Err(format!(
             "{} is not a file: set \"path\" to one, or to \"-\" to write to standard output, which can be a pipe",
@@ -106,10 +157,23 @@ pub fn check_is_file(path: &Path) -> Result<(), String> {
     }
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
+fn open_file(to: &ChangeFile) -> io::Result<File> {
+    let path = &to.path;
+    let is_new = !path.exists();
     let mut options = OpenOptions::new();
-    options.create(true).read(true).append(true).mode(0o600);
+    options
+        .create(true)
+        .read(true)
+        .append(true)
+        .mode(ChangeFile::OWNER_ONLY);
     let file = ownership::open(&options, path)?;
+    if is_new {
+        // The group first, so that no other one gets to read it. The mode is not subject to the process's mask.
+        if let Some(group) = to.group {
+            fchown(&file, None, Some(group))?;
+        }
+        file.set_permissions(Permissions::from_mode(to.mode))?;
+    }
     // The file's name must be on the disk before its lines count as delivered.
     let folder = path
         .parent()
@@ -143,11 +207,12 @@ fn append(file: &mut File, lines: &[u8]) -> io::Result<()> {
 }
 
 /// Opens the file and cuts off a torn last line. Also returns the seq of the last whole line, if there is one.
-fn resume_file(path: &Path, log: &ChangeLog) -> Result<(File, Option<i64>), DeliveryError> {
+fn resume_file(to: &ChangeFile, log: &ChangeLog) -> Result<(File, Option<i64>), DeliveryError> {
+    let path = &to.path;
     let down =
         |error: io::Error| DeliveryError::down(format!("cannot open {}: {error}", path.display()));
     check_is_file(path).map_err(DeliveryError::Foreign)?;
-    let mut file = open_file(path).map_err(down)?;
+    let mut file = open_file(to).map_err(down)?;
     let (line, tail) = last_line(&mut file).map_err(down)?;
     let foreign = |what: &str| {
         DeliveryError::Foreign(format!(
