@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::connector::{Connector, default_target, publishers};
+use super::terminal::terminal_width;
 use super::{CommandError, Exit, print};
 use crate::api::object::{Account, Balances, Beneficiary, Transaction};
 use crate::api::{Amount, Asset, PerStream, Stream, escaped};
@@ -54,7 +55,7 @@ pub(super) fn run(options: &DemoOptions) -> Result<Exit, CommandError> {
         sandbox.url()
     ));
     say(
-        "A connector polls it every second. Each line below is a change that has arrived. Press Ctrl-C to stop.\n",
+        "A connector polls it every second. Each line below is a change that has arrived.\nPress Ctrl-C to stop.\n",
     );
     let mut publishers = publishers(&[default_target(&config)]);
     publishers.push(("screen".to_owned(), Box::new(Shown)));
@@ -86,14 +87,14 @@ pub(super) fn run(options: &DemoOptions) -> Result<Exit, CommandError> {
 fn say_where(connector: &Connector, listen_key: &str, observe_key: &str) {
     if let Some(address) = connector.listens_on() {
         say(&format!(
-            "Connectivity can poll the connector. So can you:\n  curl -H 'Authorization: Bearer {listen_key}' \
+            "Connectivity can poll the connector. So can you:\n  curl -H 'Authorization: Bearer {listen_key}' \\\n    \
             http://{address}/transactions\n"
         ));
     }
     if let Some(address) = connector.observed_on() {
         say(&format!(
-            "A browser shows its status page. If it asks, give any user and the password {observe_key}:\n  \
-            http://demo:{observe_key}@{address}/?refresh=5\n"
+            "A browser shows its status page:\n  http://demo:{observe_key}@{address}/?refresh=5\n\
+            If it asks, give any user and the password {observe_key}.\n"
         ));
     }
 }
@@ -154,7 +155,7 @@ impl Totals {
             .map(|(stream, new)| format!("{new} {stream}"))
             .collect();
         say(&format!(
-            "\nArrived: {}, each version once, in {} polls with {} requests in {:.1} s.",
+            "\nArrived: {},\neach version once, in {} polls with {} requests in {:.1} s.",
             versions.join(", "),
             self.polls,
             self.requests,
@@ -179,14 +180,22 @@ impl Publisher for Shown {
         _: &PublisherState,
         changes: &[Change],
     ) -> Result<Delivered, DeliveryError> {
-        changes.iter().for_each(|change| say(&readable(change)));
+        // What does not fit is left out: a broken line is harder to read.
+        let width = terminal_width().unwrap_or(usize::MAX);
+        for change in changes {
+            say(readable(change)
+                .chars()
+                .take(width)
+                .collect::<String>()
+                .trim_end());
+        }
         Ok(Delivered::default())
     }
 }
 
 fn readable(change: &Change) -> String {
     format!(
-        "{:>5}  {:<14}{:<28}{}",
+        "{:>5}  {:<14}{:<20}{}",
         change.seq,
         change.stream.name(),
         escaped(&change.id),
@@ -209,7 +218,7 @@ fn content(change: &Change) -> serde_json::Result<String> {
             let transaction: Transaction = serde_json::from_str(json)?;
             let account = |id: Option<_>| id.map_or("outside".to_owned(), escaped);
             format!(
-                "{:<9}{:<13}{:>22}  {} -> {}",
+                "{:<9}{:<10}{:>14}  {} -> {}",
                 escaped(&transaction.kind),
                 escaped(&transaction.status),
                 money(&transaction.amount, &transaction.currency),

@@ -13,6 +13,7 @@ mod init;
 mod initiation;
 mod listing;
 mod poll;
+mod progress_line;
 mod publisher;
 mod quarantine;
 mod report_files;

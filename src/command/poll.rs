@@ -1,12 +1,11 @@
-use std::io::{self, IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::connector::{Connector, default_target, publishers};
+use super::progress_line::ProgressLine;
 use super::{CommandError, Exit};
 use crate::cli::PollOptions;
 use crate::config::Config;
-use crate::logging::ERASE_LINE;
-use crate::poll::{PollOutcome, PollReport, SliceReport, Watch};
+use crate::poll::{PollOutcome, SliceReport};
 use crate::serve;
 use crate::signals;
 
@@ -66,50 +65,4 @@ pub(super) fn run(options: &PollOptions) -> Result<Exit, CommandError> {
         PollOutcome::Partial => Exit::Findings,
         PollOutcome::Failed => Exit::Failed,
     })
-}
-
-/// On a terminal, one line that shows how far the poll has come. Nothing elsewhere.
-struct ProgressLine {
-    on_terminal: bool,
-    drawn: Instant,
-}
-
-impl ProgressLine {
-    fn new() -> ProgressLine {
-        ProgressLine {
-            on_terminal: io::stderr().is_terminal(),
-            drawn: Instant::now(),
-        }
-    }
-
-    fn close(&self, report: &PollReport) {
-        if !self.on_terminal {
-            return;
-        }
-        let mut text = ERASE_LINE.to_owned();
-        for (stream, new) in report.versions.iter() {
-            text += &format!("{stream:<14}{new:>12} new\n");
-        }
-        text += &format!("{:<14}{:>12}\n", "requests", report.requests);
-        text += &format!("{:<14}{:>10.1} s\n", "time", report.elapsed.as_secs_f64());
-        let _ = io::stderr().write_all(text.as_bytes());
-    }
-}
-
-impl Watch for ProgressLine {
-    fn progress(&mut self, report: &PollReport) {
-        /// Often enough to look smooth.
-        const BETWEEN: Duration = Duration::from_millis(100);
-        if !self.on_terminal || self.drawn.elapsed() < BETWEEN {
-            return;
-        }
-        self.drawn = Instant::now();
-        let records: i64 = report.versions.values().sum();
-        let rate = records as f64 / report.elapsed.as_secs_f64().max(0.001);
-        let line = format!(
-            "{ERASE_LINE}{records} new versions, {rate:.0} a second, {} requests ",
-            report.requests
-        );
-        let _ = io::stderr().write_all(line.as_bytes());
-    }
 }

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::table::Column::{Left, Right};
 use super::table::Table;
+use super::terminal::fitted;
 use super::{CommandError, Exit, print};
 use crate::api::{Second, Stream, escaped, shell_word};
 use crate::cli::StatusOptions;
@@ -22,7 +23,7 @@ pub(super) fn run(options: &StatusOptions) -> Result<Exit, CommandError> {
     print(&if options.json {
         format!("{:#}\n", status.in_json())
     } else {
-        in_words(&status)
+        fitted(&in_words(&status))
     });
     if options.check && !status.alarms.is_empty() {
         return Ok(Exit::Findings);

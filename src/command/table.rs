@@ -2,6 +2,8 @@ use std::fmt::Display;
 
 use Column::{Left, Right};
 
+use super::terminal::terminal_width;
+
 /// A column: its title and its least width, in characters. It is wider if a cell needs that.
 pub(super) enum Column {
     /// Its cells begin at the same place.
@@ -44,11 +46,23 @@ impl Table<'_> {
         self.lines.push(Line::Note(text.to_string()));
     }
 
-    /// The table as text.
+    /// The table as text, as wide as the terminal at most.
     pub fn text(&self) -> String {
-        let widths: Vec<usize> = (0..self.columns.len())
-            .map(|number| self.width(number))
-            .collect();
+        self.text_within(terminal_width())
+    }
+
+    fn text_within(&self, most: Option<usize>) -> String {
+        let columns = 0..self.columns.len();
+        let mut widths: Vec<usize> = columns.clone().map(|number| self.width(number)).collect();
+        let is_too_wide =
+            |widths: &[usize]| most.is_some_and(|most| widths.iter().sum::<usize>() > most);
+        if is_too_wide(&widths) {
+            widths = columns.map(|number| self.needed(number)).collect();
+        }
+        // The first columns say the most.
+        while widths.len() > 1 && is_too_wide(&widths) {
+            widths.pop();
+        }
         let titles = self.columns.iter().map(Column::title).map(str::to_owned);
         let mut text = self.aligned(&titles.collect::<Vec<_>>(), &widths);
         for line in &self.lines {
@@ -62,12 +76,22 @@ impl Table<'_> {
 
     fn width(&self, number: usize) -> usize {
         let (Left(_, least) | Right(_, least)) = self.columns[number];
+        self.longest(number).max(least)
+    }
+
+    /// The width of a column that has no room to spare.
+    fn needed(&self, number: usize) -> usize {
+        let title = self.columns[number].title().chars().count() + GAP;
+        self.longest(number).max(title)
+    }
+
+    fn longest(&self, number: usize) -> usize {
         let cells = self.lines.iter().filter_map(|line| match line {
             Line::Row(cells) => cells.get(number),
             Line::Note(_) => None,
         });
         let longest = cells.map(|cell| cell.chars().count() + GAP).max();
-        longest.unwrap_or(0).max(least)
+        longest.unwrap_or(0)
     }
 
     fn aligned(&self, cells: &[String], widths: &[usize]) -> String {
@@ -107,6 +131,14 @@ mod tests {
         assert_eq!(
             table.text(),
             "NAME      COUNT  REST\na             1  x\n  a note\n"
+        );
+        assert_eq!(
+            table.text_within(Some(19)),
+            "NAME COUNT  REST\na        1  x\n  a note\n"
+        );
+        assert_eq!(
+            table.text_within(Some(11)),
+            "NAME COUNT\na        1\n  a note\n"
         );
         table.row([&"a long name", &1_234_567, &"y"]);
         assert_eq!(

@@ -71,3 +71,30 @@ fn the_report_keeps_to_the_width_and_has_colours_only_on_a_terminal() {
     }
     session.is("check-terminal");
 }
+
+#[test]
+fn status_keeps_to_the_width() {
+    let psp = FakePsp::with_a_bank();
+    psp.behave(Manners {
+        cap: Some(50),
+        ..Manners::default()
+    });
+    let nowhere = json!({ "type": "http", "url": "http://127.0.0.1:9/changes", "name": "a-warehouse-with-a-long-name" });
+    let place = Place::new(&psp.url(), json!({ "publish": [nowhere] }));
+    crate::support::run(place.command("poll --delivery-patience 10ms"));
+    let mut session = Session::new();
+    session.hide(place.path().to_str().unwrap(), "[FOLDER]");
+    for (width, no_colour) in [(80, true), (120, true), (80, false)] {
+        session.line(&format!("# {width} columns"));
+        let shown = on_a_terminal(&place, "status", width, no_colour);
+        assert_eq!(shown.contains("^[[33mWARNING^[[0m"), !no_colour, "{shown}");
+        let plain = shown.replace("^[[33m", "").replace("^[[0m", "");
+        for line in plain.lines() {
+            assert!(line.chars().count() <= usize::from(width), "{line}");
+        }
+        // The times of the polls are not always of one width.
+        let steady = shown.lines().filter(|line| !line.starts_with("1  "));
+        session.line(&steady.collect::<Vec<_>>().join("\n"));
+    }
+    session.is("status-terminal");
+}
