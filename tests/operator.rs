@@ -137,6 +137,8 @@ fn monitoring_notices_that_polls_fail() {
     assert_eq!(listening.post("/poll?wait=true", "").0, 200);
     let check = || run(listening.place.command("status --check")).code;
     assert_eq!(check(), Some(0));
+    let ready = json!({ "status": "ready", "warnings": 0, "lastPoll": "complete" });
+    assert_eq!(listening.get("/readyz?deep"), (200, ready));
     service.always("/", Reply::status(401));
     let (status, summary) = listening.post("/poll?wait=true", "");
     assert_eq!((status, &summary["outcome"]), (502, &json!("failed")));
@@ -144,6 +146,9 @@ fn monitoring_notices_that_polls_fail() {
         summary["error"].as_str().unwrap().contains("401"),
         "{summary}"
     );
+    let degraded = json!({ "status": "degraded", "warnings": 0, "lastPoll": "failed" });
+    assert_eq!(listening.get("/readyz?deep"), (503, degraded));
+    assert_eq!(listening.get("/readyz").0, 200);
     let never = Place::new(&service.url(), json!({}));
     run(never.command("poll"));
     let ran = run(never.command("status --check"));

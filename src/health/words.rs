@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::Alarm;
-use crate::api::{Second, Stream, escaped};
+use crate::api::{Second, Stream, escaped, span};
 use crate::metrics::Abort;
 use crate::store::FailingStream;
 
@@ -11,7 +11,8 @@ impl fmt::Display for Alarm {
             Alarm::NeverPolled => write!(f, "no poll has ever succeeded"),
             Alarm::Silence { since, seconds } => write!(
                 f,
-                "no poll has succeeded since {since}, {seconds} s ago: nothing new is being delivered"
+                "no poll has succeeded since {since}, {} ago: nothing new is being delivered",
+                span(*seconds)
             ),
             Alarm::PollAborted(Abort { since, reason }) => write!(
                 f,

@@ -133,6 +133,12 @@ fn footer(model: &Model) -> Element {
             "Newest version",
             text(format_args!("seq {}", count(state.last_seq))),
         ),
+        (
+            "Last backup",
+            state
+                .backed_up_at
+                .map_or(text("none yet"), |at| ago(at, model.now)),
+        ),
         ("Put back from a copy", restored),
         ("Free on its disk", free),
     ]);

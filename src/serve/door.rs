@@ -74,7 +74,7 @@ impl Handler for Door {
     fn handle(&self, Request { head, body }: Request, responder: Responder) {
         match (Route::of(&head.path, &head.query), &self.api) {
             (Some(Route::Health), _) => self.operators.health(responder),
-            (Some(Route::Readiness), _) => responder.answer(self.operators.readiness()),
+            (Some(Route::Readiness), _) => responder.answer(self.operators.readiness(&head.query)),
             (Some(Route::Status), _) => responder.answer(self.operators.status()),
             (Some(Route::Observe(route)), _) => {
                 responder.answer(self.operators.answer(&route, &head));

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 use serde_json::json;
 
-use super::answers::{json_of, ok};
+use super::answers::{json_of, json_with, ok};
 use super::keys::Keys;
 use super::list_error::not_ready;
 use super::lists::Lists;
@@ -21,7 +21,7 @@ use crate::http::{RequestHead, Responder, Response};
 use crate::metrics::{CONTENT_TYPE, Counters};
 use crate::poll::Ask;
 use crate::status;
-use crate::store;
+use crate::store::{self, PollOutcome};
 use crate::sync::lock;
 
 pub(super) use pages::Pages;
@@ -89,12 +89,30 @@ impl Operators {
         let _ = self.ask.send(Ask::Alive(answer));
     }
 
-    /// Whether there is something to serve, and the state takes what is new.
-    pub fn readiness(&self) -> Response {
-        match lock(&self.counters.polls.abort).clone() {
-            Some(abort) => not_ready(&Alarm::PollAborted(abort).to_string()),
-            None => self.lists.readiness(),
+    /// Whether there is something to serve, and the state takes what is new. With `deep` in the query, whether all is well,
+    /// too: the service counts then. Nobody needs a key for it, so that it says no more than how many warnings there are.
+    pub fn readiness(&self, query: &str) -> Response {
+        if let Some(abort) = lock(&self.counters.polls.abort).clone() {
+            return not_ready(&Alarm::PollAborted(abort).to_string());
         }
+        let ready = self.lists.readiness();
+        if ready.status() != 200 || !query.split('&').any(|pair| pair == "deep") {
+            return ready;
+        }
+        self.pages.status(status::POLLS).map_or_else(
+            |error| unavailable(&error),
+            |status| {
+                let mut ended = status.overview.polls.iter().filter_map(|poll| poll.outcome);
+                let last = ended.next().map(PollOutcome::name);
+                let is_well = status.alarms.is_empty() && last != Some(PollOutcome::Failed.name());
+                let said = json!({
+                    "status": if is_well { "ready" } else { "degraded" },
+                    "warnings": status.alarms.len(),
+                    "lastPoll": last,
+                });
+                json_with(if is_well { 200 } else { 503 }, &said)
+            },
+        )
     }
 
     /// What the command `status` shows, and what it cannot know.
