@@ -39,6 +39,16 @@ pub enum Exit {
     BadConfig = 78,
 }
 
+impl Exit {
+    /// Whether a restart cannot help, and only an operator can.
+    pub fn is_for_operators(self) -> bool {
+        matches!(
+            self,
+            Exit::Usage | Exit::BadState | Exit::NoState | Exit::BadConfig
+        )
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)

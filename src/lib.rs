@@ -31,6 +31,7 @@
 //! | `sandbox` | a sample Integration Service, for the demo and the tests |
 //! | `config` | the configuration file, read and checked |
 //! | `command` | the commands of the command line, one a file |
+//! | `sockets` | sockets that systemd has opened |
 //! | `notify` | what systemd gets to know: readiness, a status, signs of life |
 //! | `exit` | the exit codes |
 //!
@@ -65,6 +66,7 @@ pub mod sandbox;
 mod secret;
 mod serve;
 mod signals;
+mod sockets;
 mod status;
 mod stop;
 mod store;

@@ -44,6 +44,8 @@ pub enum Command {
     Sweep(ConfigFile),
     /// Show how far polling and delivery have come
     Status(StatusOptions),
+    /// Ask a running connector whether it works, as containers do
+    Healthcheck(ConfigFile),
     /// Check the Integration Service, the configuration and its targets; this delivers nothing
     Check(Box<CheckOptions>),
     /// Explain a check, a quirk, a key of the configuration, an alarm or another message, or how to write a service

@@ -12,6 +12,7 @@ use crate::publish::{
     ChangeFile, Deliveries, Delivery, FormancePublisher, HttpPublisher, NdjsonPublisher, Publisher,
 };
 use crate::serve::{self, Listener, Sources};
+use crate::sockets::Sockets;
 use crate::stop::{Stop, Stopper};
 use crate::store::{ListeningRow, Store};
 
@@ -37,6 +38,17 @@ pub(super) struct Connector<'a> {
 impl<'a> Connector<'a> {
     /// Opens the state, starts delivery and the listener, and prepares polling, which `stop` ends.
     pub fn assemble(
+        config: Config,
+        publishers: Vec<NamedPublisher>,
+        stop: Stop,
+        watch: &'a mut dyn Watch,
+    ) -> Result<Connector<'a>, CommandError> {
+        Connector::assemble_on(Sockets::default(), config, publishers, stop, watch)
+    }
+
+    /// As [`assemble`](Connector::assemble). The listener takes over the sockets.
+    pub fn assemble_on(
+        sockets: Sockets,
         mut config: Config,
         publishers: Vec<NamedPublisher>,
         stop: Stop,
@@ -75,7 +87,7 @@ impl<'a> Connector<'a> {
             ask: poller.ask(),
             counters,
         };
-        let listener = Listener::start(config.serve, sources)?;
+        let listener = Listener::start(config.serve, sources, sockets)?;
         Ok(Connector {
             poller,
             listener,

@@ -5,10 +5,12 @@ mod check;
 mod check_pay;
 mod check_run;
 mod check_watch;
+mod closed;
 mod connector;
 mod demo;
 mod error;
 mod explain;
+mod healthcheck;
 mod init;
 mod initiation;
 mod listing;
@@ -50,7 +52,7 @@ pub fn main() -> ExitCode {
             let _ = error.print();
             // clap also returns `--help` and `--version` as errors, but prints them on standard output.
             if error.use_stderr() {
-                Exit::Usage
+                closed::answer_usage(&error.to_string()).unwrap_or(Exit::Usage)
             } else {
                 Exit::Done
             }
@@ -71,6 +73,7 @@ fn run(cli: Cli) -> Exit {
         Command::Run(options) => run::run(&options),
         Command::Poll(options) => poll::run(&options),
         Command::Status(options) => status::run(&options),
+        Command::Healthcheck(options) => healthcheck::run(&options),
         Command::Sweep(options) => sweep::run(&options),
         Command::Init(options) => init::run(&options),
         Command::Check(options) => check::run(&options),

@@ -1,8 +1,10 @@
 use super::connector::{Connector, publishers};
 use super::run_watch::RunWatch;
-use super::{CommandError, Exit};
+use super::{CommandError, Exit, closed};
 use crate::cli::ConfigFile;
 use crate::config::Config;
+use crate::sockets::Sockets;
+use crate::stop::Stop;
 use crate::{notify, signals};
 
 /// The problem with a configuration that works for `poll` only.
@@ -13,15 +15,50 @@ pub(super) const NOTHING_TO_DELIVER_TO: &str = "neither \"listen\" nor \"publish
 
 /// Polls and delivers until a signal arrives.
 pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
+    signals::ignore_hangup().map_err(CommandError::failed)?;
+    let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
+    let bad_socket = |error: String| CommandError::new(Exit::BadConfig, error);
+    let sockets = Sockets::take().map_err(bad_socket)?;
+    if sockets.is_empty() {
+        return connect(options, sockets, stop);
+    }
+    let kept = sockets.try_clone().map_err(CommandError::failed)?;
+    match connect(options, sockets, stop.clone()) {
+        Err(error) if error.exit.is_for_operators() => closed::answer(kept, &error, &stop),
+        ended => ended,
+    }
+}
+
+/// Those sockets can be used with that configuration.
+fn check(sockets: &Sockets, config: &Config) -> Result<(), String> {
+    let observe = config.serve.observe.as_ref();
+    let has_observe = observe.is_some_and(|observe| observe.address.is_some());
+    for (key, socket, is_set) in [
+        ("listen", &sockets.listen, config.serve.listen.is_some()),
+        ("observe", &sockets.observe, has_observe),
+    ] {
+        let address = socket.as_ref().and_then(|socket| socket.local_addr().ok());
+        if let Some(address) = address.filter(|_| !is_set) {
+            return Err(format!(
+                "systemd passes a socket at {address}, but \"{key}\" is not set: set it to \"{address}\", with a \"{key}Key\""
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn connect(options: &ConfigFile, sockets: Sockets, stop: Stop) -> Result<Exit, CommandError> {
     let config = Config::read(&options.config)?;
+    check(&sockets, &config).map_err(|problem| {
+        let file = options.config.display();
+        CommandError::new(Exit::BadConfig, format!("{file}: {problem}"))
+    })?;
     if config.publish.is_none() && config.serve.listen.is_none() {
         return Err(CommandError::new(
             Exit::BadConfig,
             format!("{}: {NOTHING_TO_DELIVER_TO}", options.config.display()),
         ));
     }
-    signals::ignore_hangup().map_err(CommandError::failed)?;
-    let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
     let publishers = publishers(config.publish.as_deref().unwrap_or_default());
     log::info!(
         "generic-connector {} polls {} every {:#} as \"{}\", state in {}",
@@ -32,7 +69,7 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
         config.state_directory.display()
     );
     let mut watch = RunWatch::new(&config);
-    let mut connector = Connector::assemble(config, publishers, stop, &mut watch)?;
+    let mut connector = Connector::assemble_on(sockets, config, publishers, stop, &mut watch)?;
     if let Some(address) = connector.listens_on() {
         log::info!("listening on http://{address}");
     }
@@ -41,7 +78,9 @@ pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
     }
     notify::ready("started");
     let ended = connector.poller.run();
-    notify::stopping();
+    if ended.is_err() {
+        notify::stopping();
+    }
     connector.shut_down();
     log::info!("stopped");
     ended?;

@@ -23,6 +23,8 @@ pub(super) struct RunWatch {
     shown_at: Instant,
     /// How long the poll under way had taken when the log last had a line about it.
     logged: Duration,
+    /// Whether the manager knows that the program stops.
+    stops: bool,
 }
 
 impl RunWatch {
@@ -35,6 +37,7 @@ impl RunWatch {
             sweep_times: config.polling.sweep_times(),
             shown_at: Instant::now(),
             logged: Duration::ZERO,
+            stops: false,
         }
     }
 
@@ -91,7 +94,10 @@ impl Watch for RunWatch {
     }
 
     fn stops(&mut self) {
-        notify::stopping();
+        if !self.stops {
+            self.stops = true;
+            notify::stopping();
+        }
     }
 }
 

@@ -25,6 +25,7 @@ mod values;
 
 use std::env;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -93,6 +94,10 @@ pub struct Outline {
     pub sweep_times: SweepTimes,
     /// The names of the publishers.
     pub publishers: Vec<String>,
+    /// Where Connectivity is answered, if it is.
+    pub listen: Option<SocketAddr>,
+    /// The operators' own address, if they have one.
+    pub observe: Option<SocketAddr>,
 }
 
 /// A configuration that cannot be used. The message names the file, the key, the value and the fix.
@@ -132,6 +137,8 @@ impl Outline {
             let entries = file.entries()?.unwrap_or_default();
             Ok(Outline {
                 polling_period: polling_period(&file),
+                listen: file.listen,
+                observe: file.observe,
                 publishers: entries.iter().filter_map(targets::name_of).collect(),
                 sweep_times: polling(&file).sweep_times(),
                 state_directory: state_directory(file.state_directory, path)?,

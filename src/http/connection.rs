@@ -19,6 +19,9 @@ const READ_BYTES: usize = 16 * 1024;
 /// The longest wait. It keeps the computation of deadlines from overflowing.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
+/// How long a request that a client has just sent may take to arrive while the server shuts down.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
+
 /// One connection, from accepting to closing. It never waits itself. Its owner waits for what the connection
 /// [`wants`](Connection::wants), until its [`deadline`](Connection::deadline).
 #[derive(Debug)]
@@ -129,12 +132,17 @@ impl Connection {
         !self.proven && !matches!(self.state, ConnectionState::Answering(_))
     }
 
-    /// Whether it has an admitted request, or an answer that is not completely sent.
-    pub fn is_in_flight(&self) -> bool {
-        !matches!(
-            self.state,
-            ConnectionState::Idle | ConnectionState::Head | ConnectionState::Delaying(..)
-        )
+    /// Whether it stays while the server shuts down: a request or an answer is under way, or one may be, because it was not
+    /// idle for long. A request gets no more than [`LAST_REQUEST`] to come. Nobody waits for the answer to a wrong key.
+    pub fn stays(&mut self, idle_time: Duration, now: Instant) -> bool {
+        let is_idle = matches!(self.state, ConnectionState::Idle);
+        if is_idle && self.deadline + LAST_REQUEST <= now + idle_time {
+            return false;
+        }
+        if is_idle || matches!(self.state, ConnectionState::Head) {
+            self.deadline = self.deadline.min(now + LAST_REQUEST);
+        }
+        !matches!(self.state, ConnectionState::Delaying(..))
     }
 
     /// Goes on after its socket became ready or broke.
@@ -157,7 +165,7 @@ impl Connection {
             ConnectionState::Delaying(answer, terms) => {
                 self.send(answer.clone(), *terms, rules, now)
             }
-            ConnectionState::Head => {
+            ConnectionState::Head if !rules.closing => {
                 let terms = self.terms_of_head();
                 self.reject(late(), terms, rules, now)
             }

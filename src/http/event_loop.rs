@@ -161,8 +161,9 @@ impl EventLoop {
         self.ends_at = Some(end);
         self.rules.closing = true;
         self.listener = None;
+        let idle_time = self.rules.limits.idle_time;
         self.connections
-            .retain(|_, connection| connection.is_in_flight());
+            .retain(|_, connection| connection.stays(idle_time, Instant::now()));
     }
 
     fn advance(&mut self, number: u64, go_on: impl FnOnce(&mut Connection, &Rules) -> Next) {

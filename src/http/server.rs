@@ -36,10 +36,19 @@ impl Server {
     /// Fails if the system does: the address is not available, or there are no descriptors or threads left.
     pub fn start(
         address: SocketAddr,
+        limits: Limits,
+        handler: Arc<dyn Handler>,
+    ) -> io::Result<Server> {
+        Server::on(TcpListener::bind(address)?, limits, handler)
+    }
+
+    /// As [`start`](Server::start), at a socket that listens already. Others may have the same socket: it is never shut
+    /// down, only closed here.
+    pub fn on(
+        listener: TcpListener,
         mut limits: Limits,
         handler: Arc<dyn Handler>,
     ) -> io::Result<Server> {
-        let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         // std's backlog is 128 connections. If more clients connect at once, Linux drops their SYNs without an answer,
         // and they retry a second later.
@@ -80,7 +89,7 @@ impl Server {
         self.address
     }
 
-    /// Stops accepting, closes the connections that have no request under way, and waits until the others have their
+    /// Stops accepting, closes the connections that have been idle for a while, and waits until the others have their
     /// answers, up to `grace`. The thread of a handler that takes longer ends when the handler returns.
     pub fn shut_down(&mut self, grace: Duration) {
         let end = after(Instant::now(), grace);

@@ -113,6 +113,7 @@ impl<'a> Poller<'a> {
                 Err(error) => return Err(error),
             }
         }
+        self.watch.stops();
         self.queue.close();
         Ok(())
     }

@@ -14,7 +14,7 @@ pub trait Watch {
     fn ended(&mut self, _report: &PollReport) {}
     /// A poll was aborted, because the state has failed.
     fn aborted(&mut self, _error: &Error) {}
-    /// Stopping is requested.
+    /// Stopping is requested. Called again when the loop ends.
     fn stops(&mut self) {}
 }
 

@@ -54,7 +54,7 @@ mod observe;
 mod routes;
 mod wrong_keys;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -66,6 +66,7 @@ use crate::metrics::Counters;
 use crate::poll::Ask;
 use crate::psp::ServiceClient;
 use crate::secret::AcceptedKeys;
+use crate::sockets::Sockets;
 use crate::store::{self, Store, SweepTimes};
 use api::Api;
 use door::{Door, OpenTo};
@@ -161,7 +162,11 @@ pub struct Listener {
 
 impl Listener {
     /// Starts to listen and to answer wherever the settings say so.
-    pub fn start(settings: Settings, sources: Sources) -> Result<Listener, Error> {
+    pub fn start(
+        settings: Settings,
+        sources: Sources,
+        sockets: Sockets,
+    ) -> Result<Listener, Error> {
         let Settings { listen, observe } = settings;
         let keys_of = |settings: &ObserveSettings| settings.keys.clone();
         let keys = Arc::new(Keys::new(
@@ -209,11 +214,13 @@ impl Listener {
                 ask: sources.ask,
             };
             let door = door(open_to, Some(api));
-            listener.listening = Some(serve("listen", address, Limits::default(), door)?);
+            let place = ("listen", address, sockets.listen);
+            listener.listening = Some(serve(place, Limits::default(), door)?);
         }
         if let Some(address) = own_address {
             let door = door(OpenTo::Operators, None);
-            listener.observed = Some(serve("observe", address, for_operators(), door)?);
+            let place = ("observe", address, sockets.observe);
+            listener.observed = Some(serve(place, for_operators(), door)?);
         }
         Ok(listener)
     }
@@ -254,14 +261,26 @@ fn pages(sources: &Sources, is_listening: bool, observe: Option<&ObserveSettings
     }
 }
 
-/// Starts a server. `key`: the key of the configuration that sets the address.
+/// Starts a server at an address, or at a socket that systemd has opened, which goes before it. `key`: the key of the
+/// configuration that sets the address.
 fn serve(
-    key: &'static str,
-    address: SocketAddr,
+    (key, address, socket): (&'static str, SocketAddr, Option<TcpListener>),
     limits: Limits,
     door: Door,
 ) -> Result<Server, Error> {
-    Server::start(address, limits, Arc::new(door)).map_err(|reason| Error::Bind {
+    let started = match socket {
+        None => Server::start(address, limits, Arc::new(door)),
+        Some(socket) => {
+            if let Some(opened) = socket.local_addr().ok().filter(|opened| *opened != address) {
+                log::warn!(
+                    "\"{key}\" is {address}, but systemd has opened {opened}, and that is answered: make ListenStream= of \
+                     the socket unit and \"{key}\" the same"
+                );
+            }
+            Server::on(socket, limits, Arc::new(door))
+        }
+    };
+    started.map_err(|reason| Error::Bind {
         key,
         address,
         reason,

@@ -386,3 +386,37 @@ pub(super) fn execute(
 pub(super) fn limit(most: usize) -> i64 {
     i64::try_from(most).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use super::*;
+
+    #[test]
+    fn a_long_statement_says_that_it_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        std::fs::File::create(&file).unwrap();
+        let mut database = Database::connect(&file).unwrap();
+        let rows = "CREATE TABLE t AS
+            WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) SELECT i FROM n";
+        database.execute("make rows", rows, []).unwrap();
+
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = calls.clone();
+        let call = move || {
+            counted.fetch_add(1, Relaxed);
+        };
+        database.while_it_runs(call).unwrap();
+        let copy = folder.path().join("copy").to_string_lossy().into_owned();
+        database.execute("copy", "VACUUM INTO ?1", [copy]).unwrap();
+        let during = calls.load(Relaxed);
+        assert!(during >= 5, "{during}");
+
+        database.runs_quietly().unwrap();
+        database.execute("count", "DELETE FROM t", []).unwrap();
+        assert_eq!(calls.load(Relaxed), during);
+    }
+}

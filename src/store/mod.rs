@@ -106,7 +106,7 @@ pub use journal_row::DamagedInitiation;
 pub use keep::Retention;
 pub use listing::{Listing, Selection, ShownVersion};
 pub use memory::{Memory, MemoryChange};
-pub use open::{Identity, Store};
+pub use open::{Identity, Store, is_locked};
 pub use overview::{
     CursorLine, ListingLine, ListsLine, Overview, PublisherLine, Snapshot, StreamCount,
 };

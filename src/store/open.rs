@@ -1,4 +1,5 @@
 use std::fs::{self, DirEntry, File, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -216,6 +217,21 @@ fn keep_others_out(directory: &Path) {
             ),
         }
     }
+}
+
+/// Whether a process has the state in that directory open.
+pub fn is_locked(directory: &Path) -> Result<bool, Error> {
+    let path = directory.join(LOCK);
+    let lock = match File::open(&path) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Error::io("open the lock", &path)(error)),
+    };
+    // There is no way to look without trying. A connector that starts at this moment is started again by systemd.
+    Ok(matches!(
+        lock.try_lock_shared(),
+        Err(fs::TryLockError::WouldBlock)
+    ))
 }
 
 /// Keeps every other process out of the state until it is dropped. It is an error if another one has it.
