@@ -230,8 +230,11 @@ fn a_certificate_that_expires_soon_is_a_warning() {
     let soon = watched(&expires_in(10));
     soon.wait_for_line("the certificate of the service expires at 20");
     assert!((8.0..=10.0).contains(&days_left(&soon)));
+    let warnings = |listening: &Listening| scrape(&text_of(listening))["warnings"];
+    assert_eq!(warnings(&soon), 1.0);
     let later = watched(&expires_in(30));
     assert!((28.0..=30.0).contains(&days_left(&later)));
+    assert_eq!(warnings(&later), 0.0);
     assert!(!later.log().contains("expires"), "{}", later.log());
 }
 

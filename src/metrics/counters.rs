@@ -69,8 +69,8 @@ pub struct ServiceCounters {
     pub received: AtomicU64,
     /// How far the service's clock is ahead of ours, as its last answer said. Seconds.
     pub clock_offset: AtomicI64,
-    /// When its certificate expires. Unix seconds; 0 while none was seen.
-    pub certificate_expiry: AtomicI64,
+    /// When its certificate expires; none while none was seen.
+    pub certificate_expiry: Mutex<Option<Second>>,
 }
 
 impl Counters {
@@ -139,7 +139,7 @@ impl ServiceCounters {
             retries: CounterSet::of(names()),
             received: AtomicU64::default(),
             clock_offset: AtomicI64::default(),
-            certificate_expiry: AtomicI64::default(),
+            certificate_expiry: Mutex::default(),
         }
     }
 
@@ -160,6 +160,6 @@ impl ServiceCounters {
 
     /// Notes when the service's certificate expires.
     pub fn certificate_expires(&self, at: Second) {
-        self.certificate_expiry.store(at.unix(), Relaxed);
+        *lock(&self.certificate_expiry) = Some(at);
     }
 }

@@ -62,6 +62,11 @@ impl Pages {
         let abort = lock(&self.counters.polls.abort).clone();
         let abort = abort.map(Alarm::PollAborted);
         status.alarms.splice(..0, abort);
+        let now = Timestamp::now().second();
+        let expiry = *lock(&self.counters.service.certificate_expiry);
+        let expiry = expiry.filter(|at| Alarm::expires_soon(*at, now));
+        let expiry = expiry.map(|at| Alarm::CertificateExpires { at });
+        status.alarms.extend(expiry);
         Ok(status)
     }
 

@@ -6,6 +6,7 @@ use crate::metrics::Kind::{self, Counter, Gauge};
 use crate::metrics::{Counters, Exposition, NO_STATUS};
 use crate::status::Status;
 use crate::store::{InitiationState, Overview};
+use crate::sync::lock;
 
 /// The requests to the service.
 pub(super) fn service(text: &mut Exposition, counters: &Counters) {
@@ -50,14 +51,14 @@ pub(super) fn service(text: &mut Exposition, counters: &Counters) {
         "How far the Date of the service's last answer was ahead of this machine's clock.",
     )
     .value(service.clock_offset.load(Relaxed));
-    let expiry = service.certificate_expiry.load(Relaxed);
+    let expiry = *lock(&service.certificate_expiry);
     text.metric(
         "service_certificate_expiry_timestamp_seconds",
         Gauge,
         "When the certificate of the service expires; NaN while none was seen.",
     )
     // 0 would be an alarm.
-    .value(if expiry == 0 { f64::NAN } else { expiry as f64 });
+    .value(expiry.map_or(f64::NAN, |at| at.unix() as f64));
 }
 
 /// The requests to the listener.
