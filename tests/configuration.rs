@@ -77,7 +77,7 @@ fn an_unknown_key_names_the_nearest_known_one() {
         { "LISTENkey": "s3cret" } -> unknown key "LISTENkey": did you mean "listenKey"?
         { "zzz": 1 } -> unknown key "zzz": the known keys are apiKey, apiKeyFile, balancesPeriod, batchRecords
         { "publish": [{ "type": "ndjson", "pth": "x", "path": "y" }] } -> publish: unknown key "pth": did you mean "path"?
-        { "publish": [{ "type": "ndjson", "url": "https://x", "path": "y" }] } -> publish: unknown key "url": the known keys are name, path, type
+        { "publish": [{ "type": "ndjson", "url": "https://x", "path": "y" }] } -> publish: unknown key "url": the known keys are group, mode, name, path, type
         "#,
     );
 }

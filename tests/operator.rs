@@ -1,6 +1,7 @@
 //! What operators do beside the service: as root, as another user, after a change of the configuration.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 
@@ -157,4 +158,49 @@ fn monitoring_notices_that_polls_fail() {
         ran.stdout.contains("WARNING    no poll has ever succeeded"),
         "{ran}"
     );
+}
+
+#[test]
+fn check_names_what_the_service_could_not_use() {
+    let service = FakePsp::with_a_bank();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let keys = json!({
+        "listen": address, "listenKey": LISTEN_KEY,
+        "publish": [{ "type": "ndjson", "path": "closed/changes.ndjson" }],
+    });
+    let place = Place::new(&service.url(), keys);
+    let closed = place.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    for (path, mode) in [
+        (&closed, 0o555),
+        (&place.path().to_owned(), 0o755),
+        (&place.config(), 0o644),
+    ] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let check = || {
+        let mut command = place.command("check --offline");
+        // Root may write everywhere.
+        if is_root(&place) {
+            command.uid(SOMEBODY).gid(SOMEBODY);
+        }
+        run(command)
+    };
+    let ran = check();
+    assert_eq!(ran.code, Some(2), "{ran}");
+    let cannot = format!(
+        "FAILED   ndjson: path: cannot write to {}: Permission denied",
+        closed.display()
+    );
+    for part in [
+        &*cannot,
+        &*format!("\"listen\": {address} cannot be used: Address already in use"),
+        "ReadWritePaths=",
+    ] {
+        assert!(ran.stdout.contains(part), "{part}: {ran}");
+    }
+    drop(taken);
+    let ran = check();
+    assert!(!ran.stdout.contains("cannot be used"), "{ran}");
 }

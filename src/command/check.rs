@@ -1,4 +1,5 @@
 use std::io::IsTerminal;
+use std::net::{SocketAddr, TcpListener};
 
 use serde_json::json;
 
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::publish::TargetFinding;
 use crate::signals;
 use crate::stop::Stop;
+use crate::store;
 
 /// Characters before what is said about the configuration or a target.
 const BEFORE_LINE: usize = 9;
@@ -32,7 +34,8 @@ pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
         print(&entry.explained(style().width));
         return Ok(Exit::Done);
     }
-    let config = Config::read(&options.config.config)?;
+    let mut config = Config::read(&options.config.config)?;
+    config.warnings.extend(taken_ports(&config));
     let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
     if let Some(every) = options.watch {
         return check_watch::watch(options, &config, every, &stop);
@@ -69,6 +72,35 @@ pub(super) fn run(options: &CheckOptions) -> Result<Exit, CommandError> {
         files.write(run)?;
     }
     Ok(exit(service.as_ref(), options.strict, lines.has_failures))
+}
+
+/// What is wrong with the addresses at which the connector answers. Its own, while it runs, is not looked at.
+fn taken_ports(config: &Config) -> Vec<String> {
+    if store::is_locked(&config.state_directory).unwrap_or(true) {
+        return Vec::new();
+    }
+    let listen = config
+        .serve
+        .listen
+        .as_ref()
+        .map(|listen| ("listen", listen.address));
+    let observe = config
+        .serve
+        .observe
+        .as_ref()
+        .and_then(|observe| Some(("observe", observe.address?)));
+    let taken = |(key, address): (&str, SocketAddr)| {
+        let error = TcpListener::bind(address).err()?;
+        Some(format!(
+            "\"{key}\": {address} cannot be used: {error}; set another one, unless generic-connector.socket holds it for this \
+             connector"
+        ))
+    };
+    listen
+        .into_iter()
+        .chain(observe)
+        .filter_map(taken)
+        .collect()
 }
 
 /// Checks the service and prints what was found, unless that is part of a document.
