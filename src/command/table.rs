@@ -54,17 +54,17 @@ impl Table<'_> {
     fn text_within(&self, most: Option<usize>) -> String {
         let columns = 0..self.columns.len();
         let mut widths: Vec<usize> = columns.clone().map(|number| self.width(number)).collect();
-        let is_too_wide =
-            |widths: &[usize]| most.is_some_and(|most| widths.iter().sum::<usize>() > most);
+        let is_too_wide = |widths: &[usize]| most.is_some_and(|most| self.length(widths) > most);
         if is_too_wide(&widths) {
             widths = columns.map(|number| self.needed(number)).collect();
         }
-        // The first columns say the most.
-        while widths.len() > 1 && is_too_wide(&widths) {
+        // The first columns say the most. A text at the end is rather broken than left out.
+        while let Some(Right(..)) = self.columns.get(widths.len().wrapping_sub(1))
+            && is_too_wide(&widths)
+        {
             widths.pop();
         }
-        let titles = self.columns.iter().map(Column::title).map(str::to_owned);
-        let mut text = self.aligned(&titles.collect::<Vec<_>>(), &widths);
+        let mut text = self.aligned(&self.titles(), &widths);
         for line in &self.lines {
             text += &match line {
                 Line::Row(cells) => self.aligned(cells, &widths),
@@ -72,6 +72,23 @@ impl Table<'_> {
             };
         }
         text
+    }
+
+    fn titles(&self) -> Vec<String> {
+        let titles = self.columns.iter().map(Column::title);
+        titles.map(str::to_owned).collect()
+    }
+
+    /// Characters of the longest row.
+    fn length(&self, widths: &[usize]) -> usize {
+        let rows = self.lines.iter().filter_map(|line| match line {
+            Line::Row(cells) => Some(self.aligned(cells, widths)),
+            Line::Note(_) => None,
+        });
+        let rows = rows.chain([self.aligned(&self.titles(), widths)]);
+        rows.map(|row| row.trim_end().chars().count())
+            .max()
+            .unwrap_or(0)
     }
 
     fn width(&self, number: usize) -> usize {
@@ -132,18 +149,32 @@ mod tests {
             table.text(),
             "NAME      COUNT  REST\na             1  x\n  a note\n"
         );
-        assert_eq!(
-            table.text_within(Some(19)),
-            "NAME COUNT  REST\na        1  x\n  a note\n"
-        );
-        assert_eq!(
-            table.text_within(Some(11)),
-            "NAME COUNT\na        1\n  a note\n"
-        );
         table.row([&"a long name", &1_234_567, &"y"]);
         assert_eq!(
             table.text(),
             "NAME           COUNT  REST\na                  1  x\n  a note\na long name  1234567  y\n"
         );
+    }
+    #[test]
+    fn a_narrow_terminal_gets_less_room_and_fewer_columns() {
+        let columns = [Left("NAME", 8), Right("A", 7), Right("B", 7)];
+        let mut table = Table::new(&columns);
+        table.row([&"a", &1, &22]);
+        let wide = "NAME          A      B\na             1     22\n";
+        let narrow = "NAME  A  B\na     1 22\n";
+        for (most, text) in [
+            (None, wide),
+            (Some(22), wide),
+            (Some(21), narrow),
+            (Some(10), narrow),
+            (Some(9), "NAME  A\na     1\n"),
+            (Some(1), "NAME\na\n"),
+        ] {
+            assert_eq!(table.text_within(most), text, "{most:?}");
+        }
+        let columns = [Left("NAME", 8), Left("WHY", 0)];
+        let mut table = Table::new(&columns);
+        table.row([&"a", &"a reason"]);
+        assert_eq!(table.text_within(Some(10)), "NAME WHY\na    a reason\n");
     }
 }
