@@ -83,11 +83,11 @@ impl Beats {
 
 /// A start that may take long. Its clones are the same start.
 #[derive(Debug, Clone)]
-pub struct LongStart(Arc<Mutex<Step>>);
+pub struct LongStart(Arc<Mutex<StartStep>>);
 
 /// What a start does.
 #[derive(Debug)]
-struct Step {
+struct StartStep {
     doing: Option<String>,
     /// When to ask for more time.
     due: Instant,
@@ -96,7 +96,7 @@ struct Step {
 impl LongStart {
     /// It begins.
     pub fn begin() -> LongStart {
-        LongStart(Arc::new(Mutex::new(Step {
+        LongStart(Arc::new(Mutex::new(StartStep {
             doing: None,
             due: Instant::now() + EXTEND_EVERY,
         })))

@@ -104,7 +104,8 @@ fn a_state_of_layout_4_is_brought_up_to_date_and_its_figures_stay() {
     assert_eq!(
         shown,
         json!({
-            "name": "formance", "type": "formance", "offset": 13, "lag": 0, "lagSince": null, "error": null, "refused": 1,
+            "name": "formance", "type": "formance", "offset": 13, "lag": 0, "lagSince": null, "error": null, "inUse": true,
+            "refused": 1,
             "waiting": 3, "waitingFor": "missing",
             "leftOut": [
                 { "lastSeq": 9, "versions": 1, "reason": "asset JPY: the Payments API takes none but codes of ISO 4217 \
