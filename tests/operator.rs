@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 
 use serde_json::{Value, json};
@@ -52,6 +52,33 @@ fn what_root_makes_belongs_to_the_user_of_the_service() {
         let metadata = fs::metadata(&path).unwrap();
         let owner = (metadata.uid(), metadata.gid());
         assert_eq!(owner, (SOMEBODY, SOMEBODY), "{}", path.display());
+    }
+}
+
+/// Whoever runs the service decides what the names in its directory lead to, and must not get root's files that way.
+#[test]
+fn what_was_roots_before_stays_roots() {
+    let service = FakePsp::with_a_bank();
+    let place = Place::new(&service.url(), json!({}));
+    if !is_root(&place) {
+        return;
+    }
+    let (state, roots) = (place.state(), place.path().join("of-root"));
+    fs::create_dir(&state).unwrap();
+    for name in ["lock", "changes.ndjson"] {
+        let target = roots.with_extension(name);
+        fs::write(&target, "").unwrap();
+        symlink(&target, state.join(name)).unwrap();
+    }
+    chown(&state, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    run(place.command("poll"));
+    assert_eq!(
+        fs::metadata(state.join(STATE_FILE)).unwrap().uid(),
+        SOMEBODY
+    );
+    for name in ["lock", "changes.ndjson"] {
+        let metadata = fs::metadata(roots.with_extension(name)).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (0, 0), "{name}");
     }
 }
 
