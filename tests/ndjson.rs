@@ -1,7 +1,8 @@
 //! The ndjson publisher: a file is its own offset.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -261,5 +262,33 @@ fn a_new_file_gets_the_mode_and_the_group_that_readers_need() {
             ran.stderr.contains(&format!("publish: \"{key}\"")) && ran.stderr.contains(fix),
             "{ran}"
         );
+    }
+}
+
+#[test]
+fn a_group_that_cannot_be_given_is_said_at_each_try() {
+    let psp = FakePsp::with_a_bank();
+    let entry = json!({ "type": "ndjson", "path": "out/changes.ndjson", "group": "0" });
+    let place = Place::new(&psp.url(), json!({ "publish": [entry] }));
+    let out = place.path().join("out");
+    fs::create_dir(&out).unwrap();
+    let is_root = fs::metadata(&out).unwrap().uid() == 0;
+    let poll = || {
+        let mut command = place.command("poll --delivery-patience 10ms");
+        if is_root {
+            command.uid(54_321).gid(54_321);
+        }
+        run(command)
+    };
+    if is_root {
+        for path in [place.path().to_owned(), place.config(), out.clone()] {
+            chown(path, Some(54_321), Some(54_321)).unwrap();
+        }
+    }
+    for _ in 0..2 {
+        let ran = poll();
+        assert_eq!(ran.code, Some(1), "{ran}");
+        assert!(ran.stderr.contains("it cannot get the group 0"), "{ran}");
+        assert!(!out.join("changes.ndjson").exists());
     }
 }

@@ -52,6 +52,21 @@ impl ChangeFile {
         }
     }
 
+    /// Gives a new file its group and its mode.
+    fn open_to_readers(&self, file: &File) -> io::Result<()> {
+        // The group first, so that no other one gets to read it. The mode is not subject to the process's mask.
+        if let Some(group) = self.group {
+            fchown(file, None, Some(group)).map_err(|error| {
+                let problem = format!(
+                    "it cannot get the group {group}: {error}; the user of this program must be in that group, and see it: \
+                     PrivateUsers= of a unit hides groups"
+                );
+                io::Error::new(error.kind(), problem)
+            })?;
+        }
+        file.set_permissions(Permissions::from_mode(self.mode))
+    }
+
     /// What keeps this process from writing there, if anything does. The file itself need not exist.
     pub fn check(&self) -> Result<(), String> {
         let path = &self.path;
@@ -159,21 +174,19 @@ fn check_is_file(path: &Path) -> Result<(), String> {
 
 fn open_file(to: &ChangeFile) -> io::Result<File> {
     let path = &to.path;
-    let is_new = !path.exists();
     let mut options = OpenOptions::new();
     options
         .create(true)
         .read(true)
         .append(true)
         .mode(ChangeFile::OWNER_ONLY);
-    let file = ownership::open(&options, path)?;
-    if is_new {
-        // The group first, so that no other one gets to read it. The mode is not subject to the process's mask.
-        if let Some(group) = to.group {
-            fchown(&file, None, Some(group))?;
-        }
-        file.set_permissions(Permissions::from_mode(to.mode))?;
-    }
+    let file = match ownership::create(&options, path)? {
+        None => options.open(path)?,
+        Some(file) => to.open_to_readers(&file).map(|()| file).inspect_err(|_| {
+            // Left there, it would be used as it is at the next try.
+            let _ = fs::remove_file(path);
+        })?,
+    };
     // The file's name must be on the disk before its lines count as delivered.
     let folder = path
         .parent()
