@@ -20,8 +20,10 @@ pub(super) struct ProgressLine {
     on_terminal: bool,
     /// How far the poll had come when it last came further.
     so_far: String,
-    /// When that was.
+    /// When that was, or when the poll ended.
     answered: Instant,
+    /// Whether the poll has ended. What comes then is a sweep.
+    is_over: bool,
     drawn: Instant,
 }
 
@@ -32,6 +34,7 @@ impl ProgressLine {
             on_terminal: io::stderr().is_terminal(),
             so_far: String::new(),
             answered: Instant::now(),
+            is_over: false,
             drawn: Instant::now(),
         }
     }
@@ -56,10 +59,12 @@ impl ProgressLine {
         let _ = io::stderr().write_all(format!("{ERASE_LINE}{line}").as_bytes());
     }
 
-    /// The line on a terminal of that width. `silent`: how long nothing was answered.
+    /// The line on a terminal of that width. `silent`: how long ago a poll was last answered, or ended.
     fn line(&self, silent: Duration, width: usize) -> String {
         let mut line = self.so_far.clone();
-        if silent >= SLOW {
+        if self.is_over {
+            line = format!("sweeping for {}", span(silent.as_secs()));
+        } else if silent >= SLOW {
             let gap = if line.is_empty() { "" } else { "; " };
             line += &format!("{gap}no answer for {}", span(silent.as_secs()));
         }
@@ -99,6 +104,11 @@ impl Watch for ProgressLine {
             self.draw();
         }
     }
+
+    fn ended(&mut self, _: &PollReport) {
+        self.is_over = true;
+        self.answered = Instant::now();
+    }
 }
 
 #[cfg(test)]
@@ -116,5 +126,7 @@ mod tests {
         let waiting = "7 new versions; no answer for 2 s";
         assert_eq!(line.line(seconds(2), 80), waiting);
         assert_eq!(line.line(seconds(2), 20), waiting[..19]);
+        line.is_over = true;
+        assert_eq!(line.line(seconds(75), 80), "sweeping for 1 min 15 s");
     }
 }
