@@ -44,19 +44,23 @@ pub(super) fn check(
             values,
         }
     });
-    if let Some(listen) = listen.as_ref().filter(|listen| listen.is_shared(&api)) {
+    let targets: Vec<&NamedKey> = targets.iter().map(|(target, _)| target).collect();
+    // They may have been one key for long, and the connector works.
+    for key in listen
+        .iter()
+        .chain(targets.iter().copied())
+        .filter(|key| key.is_shared(&api))
+    {
         context.warnings.push(format!(
             "{} is the same as {}: whoever has the one has the other; give it a value of its own, made with: openssl rand -hex 32",
-            listen.name, api.name
+            key.name, api.name
         ));
     }
-    let inside: Vec<&NamedKey> = [Some(&api), listen.as_ref(), observe.as_ref()]
-        .into_iter()
-        .flatten()
-        .collect();
-    let targets = targets.iter().map(|(target, _)| (target, &inside[..]));
-    let ours = observe.as_ref().map(|observe| (observe, &inside[..1]));
-    for (key, others) in targets.chain(ours) {
+    let ours: Vec<&NamedKey> = listen.iter().chain(&observe).collect();
+    let targets = targets.into_iter().map(|target| (target, &ours[..]));
+    let api = [&api];
+    let observe = observe.as_ref().map(|observe| (observe, &api[..]));
+    for (key, others) in targets.chain(observe) {
         if let Some(other) = others.iter().find(|other| key.is_shared(other)) {
             return Err(format!(
                 "{} is the same as {}, which {}: give it a key of its own",
