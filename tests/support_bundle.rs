@@ -117,6 +117,7 @@ fn it_is_made_although_little_else_works() {
         ("validity.txt", "no key: set \"apiKey\""),
         ("status.txt", "there is no state at"),
         ("state.txt", "there is no state"),
+        ("check.txt", "set CREDENTIALS_DIRECTORY="),
     ] {
         assert!(!parts.contains_key(name), "{name}");
         let says = |text: &str| {

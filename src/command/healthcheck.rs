@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::{CommandError, Exit, print};
-use crate::api::Timestamp;
+use crate::api::{Timestamp, span};
 use crate::cli::ConfigFile;
 use crate::config::Outline;
 use crate::store::{self, Snapshot, SweepTimes};
@@ -79,7 +79,8 @@ fn look(outline: &Outline) -> Result<String, String> {
     let ended_at = overview.polls.first().and_then(|poll| poll.ended_at);
     let age = ended_at.map_or(0, |ended_at| Timestamp::now().second().since(ended_at));
     if age > (outline.polling_period * LATE_PERIODS).as_secs() {
-        return Err(format!("the last poll ended {age} s ago; its log says why"));
+        let age = span(age);
+        return Err(format!("the last poll ended {age} ago; the log says why"));
     }
     Ok("a connector has the state open, and polls".to_owned())
 }

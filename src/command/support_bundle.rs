@@ -40,10 +40,14 @@ pub(super) fn run(options: &SupportBundleOptions) -> Result<Exit, CommandError> 
         None => LogSource::Journal(options.unit.clone()),
     };
     bundle.add("log.txt", "the last lines of the log", last_lines(&source));
-    if let Ok(config) = &config
-        && !options.offline
-    {
-        of_the_service(&mut bundle, config)?;
+    match &config {
+        _ if options.offline => {}
+        Ok(config) => of_the_service(&mut bundle, config)?,
+        Err(_) => {
+            let why = "it needs a configuration that can be used; beside a unit, set \
+                CREDENTIALS_DIRECTORY=/etc/generic-connector/keys";
+            bundle.add("check.txt", "what check says of the service", Err(why));
+        }
     }
     let file = file_in(&options.to);
     let written = bundle.write(&file);

@@ -70,9 +70,12 @@ pub fn backup(directory: &Path, to: &Path, keep: usize) -> Result<Backup, Error>
     sync_directory(to)?;
     let removed = remove_older(to, keep)?;
     let now = Timestamp::now().second().to_string();
-    database.write("note in the state that a backup was made", |connection| {
+    let noted = database.write("note in the state that a backup was made", |connection| {
         put_state_value(connection, BACKED_UP_AT, &now)
-    })?;
+    });
+    if let Err(error) = noted {
+        log::warn!("the backup is made, but `status` does not know: {error}");
+    }
     Ok(Backup {
         size: fs::metadata(&file).map_or(0, |metadata| metadata.len()),
         removed,
