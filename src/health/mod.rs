@@ -24,7 +24,7 @@ const LONG_UNASKED: u64 = 65 * 60;
 const LITTLE_ROOM: u64 = 256 << 20;
 
 /// How long before it expires a certificate is usually renewed. Seconds.
-const CERTIFICATE_DAYS: u64 = 14 * 86_400;
+const CERTIFICATE_SOON: u64 = 14 * 86_400;
 
 /// Something that an operator has to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,7 +245,7 @@ impl Alarm {
 
     /// Whether a certificate expires soon, or has expired.
     pub fn expires_soon(at: Second, now: Second) -> bool {
-        at <= now.later(CERTIFICATE_DAYS)
+        at <= now.later(CERTIFICATE_SOON)
     }
 }
 

@@ -1,7 +1,7 @@
 use crate::api::Stream;
 use crate::store::Quirks;
 
-/// Logs what was found out about the service, and what is no longer so. Each once.
+/// Logs the quirks that the service was found to have, and those that it no longer has. Each once.
 pub fn log_quirks(stream: Stream, before: &Quirks, now: &Quirks) {
     let (before, now) = (before.describe(), now.describe());
     for found in &now {

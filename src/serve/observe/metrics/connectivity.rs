@@ -1,4 +1,4 @@
-use super::{gauge_by_stream, seconds_in, unix};
+use super::{gauge_by_stream, seconds_in};
 use crate::api::{Second, Stream, Timestamp};
 use crate::metrics::Exposition;
 use crate::status::Status;
@@ -16,7 +16,11 @@ pub(super) fn connectivity(text: &mut Exposition, started_at: Second, status: &S
         "connectivity_last_request_timestamp_seconds",
         "When Connectivity last asked; before it has, when the program was started.",
         &Stream::ALL,
-        |stream| unix(asked(stream).map_or(started_at, |asked| asked.at.max(started_at))),
+        |stream| {
+            asked(stream)
+                .map_or(started_at, |asked| asked.at.max(started_at))
+                .unix()
+        },
     );
     gauge_by_stream(
         text,
@@ -26,7 +30,7 @@ pub(super) fn connectivity(text: &mut Exposition, started_at: Second, status: &S
         |stream| {
             asked(stream)
                 .and_then(AskedRow::expected_at)
-                .map_or(0, unix)
+                .map_or(0, Second::unix)
         },
     );
     gauge_by_stream(
@@ -63,7 +67,11 @@ fn bounds(text: &mut Exposition, lists: &ListsLine) {
         "connectivity_bound_timestamp_seconds",
         "The second from which Connectivity last asked for the list; 0 for its beginning.",
         &Stream::LISTED,
-        |stream| asked(stream).and_then(|asked| asked.from).map_or(0, unix),
+        |stream| {
+            asked(stream)
+                .and_then(|asked| asked.from)
+                .map_or(0, Second::unix)
+        },
     );
     gauge_by_stream(
         text,

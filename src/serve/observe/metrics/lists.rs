@@ -1,6 +1,6 @@
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{gauge_by_stream, unix};
+use super::gauge_by_stream;
 use crate::api::{Second, Stream};
 use crate::metrics::Kind::{Counter, Gauge};
 use crate::metrics::{Counters, Exposition};
@@ -14,7 +14,7 @@ pub(super) fn lists(text: &mut Exposition, overview: &Overview) {
     };
     let date = |date: Option<&String>| {
         let date = date.and_then(|text| Second::try_from(text.clone()).ok());
-        date.map_or(0, unix)
+        date.map_or(0, Second::unix)
     };
     gauge_by_stream(
         text,
@@ -90,7 +90,11 @@ pub(super) fn sweeps(text: &mut Exposition, counters: &Counters, overview: &Over
         Gauge,
         "When the last sweep ended; 0 before the first.",
     )
-    .value(ended.and_then(|sweep| sweep.ended_at).map_or(0, unix));
+    .value(
+        ended
+            .and_then(|sweep| sweep.ended_at)
+            .map_or(0, Second::unix),
+    );
     text.metric(
         "sweep_missed_total",
         Counter,

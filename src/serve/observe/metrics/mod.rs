@@ -86,7 +86,7 @@ fn polls(text: &mut Exposition, operators: &Operators, overview: &Overview) {
         Gauge,
         "When the last poll ended that was complete or partial; when the program was started, if that was later.",
     )
-    .value(unix(last_good.map_or(started_at, |last_good| last_good.max(started_at))));
+    .value(last_good.map_or(started_at, |last_good| last_good.max(started_at)).unix());
 }
 
 fn state(text: &mut Exposition, status: &Status) {
@@ -117,7 +117,7 @@ fn state(text: &mut Exposition, status: &Status) {
         Gauge,
         "When backup last copied the state; 0 before the first time.",
     )
-    .value(state.backed_up_at.map_or(0, unix));
+    .value(state.backed_up_at.map_or(0, Second::unix));
     text.metric(
         "reconciliation_timestamp_seconds",
         Gauge,
@@ -140,7 +140,7 @@ fn process(text: &mut Exposition, started_at: Second) {
         Gauge,
         "When the process was started.",
     )
-    .value(unix(started_at));
+    .value(started_at.unix());
     text.standard(
         "process_cpu_seconds_total",
         Counter,
@@ -178,10 +178,6 @@ fn gauge_by_stream(
 }
 
 /// Seconds since 1970-01-01T00:00:00Z.
-fn unix(second: Second) -> i64 {
-    second.unix()
-}
-
 fn seconds(microseconds: u64) -> f64 {
     microseconds as f64 / 1e6
 }
