@@ -104,7 +104,10 @@ fn it_is_made_although_little_else_works() {
     let place = Place::new("http://127.0.0.1:9", json!({ "apiKey": null }));
     let log = place.path().join("log");
     let lines: Vec<String> = (0..3_000).map(|line| format!("line {line}")).collect();
-    fs::write(&log, lines.join("\n")).unwrap();
+    // As `--log <(docker logs connector)` passes them.
+    nix::unistd::mkfifo(&log, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (pipe, text) = (log.clone(), lines.join("\n"));
+    std::thread::spawn(move || fs::write(pipe, text));
     let command = format!(
         "support-bundle --log {} --to {}",
         log.display(),
@@ -139,7 +142,8 @@ fn a_damaged_state_and_a_full_disk_are_said() {
     place.poll_well();
     fs::write(place.state().join(STATE_FILE), "no database at all").unwrap();
     let ran = run(place.command(&format!(
-        "support-bundle --offline --to {}",
+        "support-bundle --offline --log {} --to {}",
+        place.config().display(),
         place.path().display()
     )));
     assert_eq!(ran.code, Some(0), "{ran}");
@@ -148,6 +152,12 @@ fn a_damaged_state_and_a_full_disk_are_said() {
         "{ran}"
     );
     assert!(!ran.stdout.contains("check.txt"), "{ran}");
+    let (parts, _) = unpacked(place.path());
+    assert!(
+        parts["log.txt"].contains("\"endpoint\""),
+        "{}",
+        parts["log.txt"]
+    );
     let ran = run(place.command("support-bundle --offline --to /dev/full/nowhere"));
     assert_eq!(ran.code, Some(1), "{ran}");
     assert!(

@@ -1,13 +1,14 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The last lines that are shown.
 const LINES: usize = 2_000;
 
-/// Bytes at the end of a file that are read for them.
-const END: u64 = 1 << 20;
+/// Bytes at the end of the log that are looked at for them.
+const END: usize = 1 << 20;
 
 /// Where the log is.
 #[derive(Debug)]
@@ -47,18 +48,49 @@ fn of_journal(unit: &str) -> Result<String, String> {
     })
 }
 
-fn of_file(path: &PathBuf) -> io::Result<String> {
+fn of_file(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
-    let length = file.seek(SeekFrom::End(0))?;
-    file.seek(SeekFrom::Start(length.saturating_sub(END)))?;
-    let mut bytes = Vec::new();
-    file.take(END).read_to_end(&mut bytes)?;
+    // A pipe, such as that of a container's logs, has an end that comes.
+    let is_pipe = file.metadata()?.file_type().is_fifo();
+    let (bytes, is_cut) = if is_pipe {
+        end_of_pipe(file)?
+    } else {
+        let length = file.seek(SeekFrom::End(0))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(END as u64)))?;
+        let mut bytes = Vec::new();
+        file.take(END as u64).read_to_end(&mut bytes)?;
+        (bytes, length > END as u64)
+    };
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
     // The first one may be half a line, and half a key then.
-    let first = lines
-        .len()
-        .saturating_sub(LINES)
-        .max(usize::from(length > END));
+    let first = lines.len().saturating_sub(LINES).max(is_cut.into());
     Ok(lines[first.min(lines.len())..].join("\n") + "\n")
+}
+
+/// The last bytes, and whether others were before them.
+fn end_of_pipe(mut pipe: impl Read) -> io::Result<(Vec<u8>, bool)> {
+    let (mut bytes, mut is_cut) = (Vec::new(), false);
+    while pipe.by_ref().take(END as u64).read_to_end(&mut bytes)? > 0 {
+        let surplus = bytes.len().saturating_sub(END);
+        is_cut |= surplus > 0;
+        bytes.drain(..surplus);
+    }
+    Ok((bytes, is_cut))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_pipe_the_end_is_kept() {
+        let text = b"0123456789a".repeat(END / 4);
+        let (bytes, is_cut) = end_of_pipe(&text[..]).unwrap();
+        assert!(is_cut && bytes == text[text.len() - END..]);
+        assert_eq!(
+            end_of_pipe(&text[..9]).unwrap(),
+            (text[..9].to_vec(), false)
+        );
+    }
 }
