@@ -113,13 +113,13 @@ impl<'a> Connector<'a> {
         patience: Duration,
         stop: &Stop,
     ) -> Result<Vec<String>, CommandError> {
-        let last = self.poller.last_seq()?;
+        let last = self.poller.store().last_seq()?;
         Ok(self.deliveries.wait_for(last, patience, None, stop))
     }
 
     /// Like [`deliver_all`](Connector::deliver_all), after stopping was requested, and for no longer than `time`.
     pub fn deliver_last(&self, time: Duration) -> Result<Vec<String>, CommandError> {
-        let last = self.poller.last_seq()?;
+        let last = self.poller.store().last_seq()?;
         let deadline = Some(Instant::now() + time);
         Ok(self
             .deliveries

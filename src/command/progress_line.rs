@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use super::terminal::width_of;
 use crate::api::span;
 use crate::logging::ERASE_LINE;
-use crate::poll::{PollReport, Watch};
+use crate::poll::{PollReport, Watch, WorkDone};
 
 /// Often enough to look smooth.
 const BETWEEN: Duration = Duration::from_millis(100);
@@ -15,16 +15,25 @@ const WHILE_WAITING: Duration = Duration::from_secs(1);
 /// How long an answer may take before the line says so.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// On a terminal, one line that shows how far the poll has come. Nothing elsewhere.
+/// On a terminal, one line that shows how far the poll has come, and then a sweep. Nothing elsewhere.
 pub(super) struct ProgressLine {
     on_terminal: bool,
-    /// How far the poll had come when it last came further.
-    so_far: String,
-    /// When that was, or when the poll ended.
+    /// How far it has come, the most important part first.
+    so_far: Vec<String>,
+    /// When it last came further, or when the poll ended.
     answered: Instant,
-    /// Whether the poll has ended. What comes then is a sweep.
+    /// Whether the poll has ended. A sweep comes after it.
     is_over: bool,
+    /// The work whose amount is known.
+    known_work: KnownWork,
     drawn: Instant,
+}
+
+/// Work whose amount is known, since it is watched.
+struct KnownWork {
+    began: Instant,
+    /// What was done by then.
+    before: WorkDone,
 }
 
 impl ProgressLine {
@@ -32,9 +41,10 @@ impl ProgressLine {
     pub fn new() -> ProgressLine {
         ProgressLine {
             on_terminal: io::stderr().is_terminal(),
-            so_far: String::new(),
+            so_far: Vec::new(),
             answered: Instant::now(),
             is_over: false,
+            known_work: KnownWork::new(WorkDone::default()),
             drawn: Instant::now(),
         }
     }
@@ -46,10 +56,17 @@ impl ProgressLine {
         }
         let mut text = ERASE_LINE.to_owned();
         for (stream, new) in report.versions.iter() {
-            text += &format!("{stream:<14}{new:>12} new\n");
+            text += &format!("{:<14}{new:>12} new\n", stream.name());
         }
         text += &format!("{:<14}{:>12}\n", "requests", report.requests);
         text += &format!("{:<14}{:>10.1} s\n", "time", report.elapsed.as_secs_f64());
+        if let Some(latency) = report.latency {
+            text += &format!(
+                "{:<14}{:>9.1} ms\n",
+                "median answer",
+                latency.p50.as_secs_f64() * 1e3
+            );
+        }
         let _ = io::stderr().write_all(text.as_bytes());
     }
 
@@ -59,17 +76,63 @@ impl ProgressLine {
         let _ = io::stderr().write_all(format!("{ERASE_LINE}{line}").as_bytes());
     }
 
-    /// The line on a terminal of that width. `silent`: how long ago a poll was last answered, or ended.
+    /// The line on a terminal of that width. `silent`: how long ago the service last answered.
     fn line(&self, silent: Duration, width: usize) -> String {
-        let mut line = self.so_far.clone();
-        if self.is_over {
-            line = format!("sweeping for {}", span(silent.as_secs()));
-        } else if silent >= SLOW {
-            let gap = if line.is_empty() { "" } else { "; " };
-            line += &format!("{gap}no answer for {}", span(silent.as_secs()));
+        let silence = (silent >= SLOW).then(|| format!("no answer for {}", span(silent.as_secs())));
+        let begins = (self.is_over && self.so_far.is_empty()).then(|| "sweep".to_owned());
+        let parts = silence.iter().chain(&begins).chain(&self.so_far);
+        let mut line = String::new();
+        for part in parts {
+            let gap = if line.is_empty() { "" } else { ", " };
+            // A line that breaks would not be erased as a whole.
+            if line.chars().count() + gap.len() + part.chars().count() >= width {
+                break;
+            }
+            line += gap;
+            line += part;
         }
-        // One that breaks would not be erased as a whole.
-        line.chars().take(width.saturating_sub(1)).collect()
+        line
+    }
+
+    /// The service has answered.
+    fn answered(&mut self, so_far: Vec<String>) {
+        self.so_far = so_far;
+        self.answered = Instant::now();
+        if self.drawn.elapsed() >= BETWEEN {
+            self.draw();
+        }
+    }
+
+    /// The share of the work that is done, and how long the rest takes if it goes on like this.
+    fn share(&mut self, name: &str, work: WorkDone) -> Vec<String> {
+        if self.known_work.before == WorkDone::default() {
+            self.known_work = KnownWork::new(work);
+        }
+        if work.of == 0 {
+            return Vec::new();
+        }
+        let percent = (work.done * 100 / work.of).min(99);
+        let mut parts = vec![format!("{name} {percent} %")];
+        if let Some(left) = self.known_work.left(work, self.known_work.began.elapsed()) {
+            parts.push(format!("{} left", span(left.as_secs())));
+        }
+        parts
+    }
+}
+
+impl KnownWork {
+    fn new(before: WorkDone) -> KnownWork {
+        KnownWork {
+            began: Instant::now(),
+            before,
+        }
+    }
+
+    /// How long the rest takes if it goes on as it did in the time `took`. None while that says too little.
+    fn left(&self, work: WorkDone, took: Duration) -> Option<Duration> {
+        let done = u32::try_from(work.done - self.before.done).ok()?;
+        let rest = u32::try_from(work.of - work.done).ok()?;
+        (took >= SLOW && done > 0).then(|| took.mul_f64(f64::from(rest) / f64::from(done)))
     }
 }
 
@@ -88,26 +151,42 @@ impl Watch for ProgressLine {
         if !self.on_terminal {
             return;
         }
-        self.answered = Instant::now();
         let new: i64 = report.versions.values().sum();
         let rate = new as f64 / report.elapsed.as_secs_f64().max(0.001);
-        let retries = match report.retries {
-            0 => String::new(),
-            retries => format!(" ({retries} retries)"),
-        };
-        self.so_far = format!(
-            "{new} new versions, {rate:.0} a second, {} requests{retries}, {}",
-            report.requests,
-            span(report.elapsed.as_secs())
-        );
-        if self.drawn.elapsed() >= BETWEEN {
-            self.draw();
+        let mut parts = Vec::new();
+        if report.accounts.done < report.accounts.of {
+            parts = self.share("balances", report.accounts);
         }
+        parts.push(format!("{new} new versions"));
+        if new > 0 {
+            parts.push(format!("{rate:.0} a second"));
+        }
+        parts.push(span(report.elapsed.as_secs()));
+        parts.push(format!("{} requests", report.requests));
+        if report.retries > 0 {
+            parts.push(format!("{} retries", report.retries));
+        }
+        if let Some(latency) = report.latency {
+            parts.push(format!("{:.0} ms each", latency.p50.as_secs_f64() * 1e3));
+        }
+        self.answered(parts);
+    }
+
+    fn swept(&mut self, progress: WorkDone) {
+        if !self.on_terminal {
+            return;
+        }
+        let mut parts = self.share("sweep", progress);
+        parts.push(format!("{} records read", progress.done));
+        parts.push(span(self.known_work.began.elapsed().as_secs()));
+        self.answered(parts);
     }
 
     fn ended(&mut self, _: &PollReport) {
         self.is_over = true;
+        self.so_far.clear();
         self.answered = Instant::now();
+        self.known_work = KnownWork::new(WorkDone::default());
     }
 }
 
@@ -115,18 +194,39 @@ impl Watch for ProgressLine {
 mod tests {
     use super::*;
 
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
     #[test]
     fn a_service_that_hangs_is_named_and_a_narrow_terminal_is_enough() {
         let mut line = ProgressLine::new();
-        let seconds = Duration::from_secs;
         assert_eq!(line.line(seconds(1), 80), "");
         assert_eq!(line.line(seconds(75), 80), "no answer for 1 min 15 s");
-        line.so_far = "7 new versions".to_owned();
-        assert_eq!(line.line(seconds(0), 80), "7 new versions");
-        let waiting = "7 new versions; no answer for 2 s";
-        assert_eq!(line.line(seconds(2), 80), waiting);
-        assert_eq!(line.line(seconds(2), 20), waiting[..19]);
+        line.so_far = vec!["7 new versions".to_owned(), "5 requests".to_owned()];
+        assert_eq!(line.line(seconds(0), 80), "7 new versions, 5 requests");
+        assert_eq!(line.line(seconds(0), 27), "7 new versions, 5 requests");
+        assert_eq!(line.line(seconds(0), 26), "7 new versions");
+        let waiting = "no answer for 2 s, 7 new versions";
+        assert_eq!(line.line(seconds(2), 40), waiting);
+        line.so_far.clear();
         line.is_over = true;
-        assert_eq!(line.line(seconds(75), 80), "sweeping for 1 min 15 s");
+        assert_eq!(line.line(seconds(0), 80), "sweep");
+    }
+
+    #[test]
+    fn the_rest_takes_as_long_as_what_was_watched() {
+        let work = KnownWork::new(WorkDone {
+            done: 100,
+            of: 1_000,
+        });
+        let left = |done, took| {
+            let now = WorkDone { done, of: 1_000 };
+            work.left(now, seconds(took))
+        };
+        assert_eq!(left(400, 10), Some(seconds(20)));
+        assert_eq!(left(1_000, 10), Some(seconds(0)));
+        // Too early, nothing done, and more done than there was.
+        assert_eq!([left(400, 1), left(100, 10), left(1_001, 10)], [None; 3]);
     }
 }

@@ -103,12 +103,24 @@ impl Watch for RunWatch {
 
 fn so_far(report: &PollReport) -> String {
     let new: i64 = report.versions.values().sum();
-    format!(
+    let mut line = format!(
         "{} has {new} new versions so far, {} requests, {:.0} s",
         report.name(),
         report.requests,
         report.elapsed.as_secs_f64()
-    )
+    );
+    if report.accounts.of > 0 {
+        let accounts = report.accounts;
+        line += &format!(
+            ", balances of {} of {} accounts",
+            accounts.done, accounts.of
+        );
+    }
+    if let Some(latency) = report.latency {
+        let milliseconds = latency.p50.as_secs_f64() * 1e3;
+        line += &format!(", answers in {milliseconds:.0} ms");
+    }
+    line
 }
 
 fn ended(report: &PollReport) -> String {

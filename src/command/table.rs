@@ -3,6 +3,7 @@ use std::fmt::Display;
 use Column::{Left, Right};
 
 use super::terminal::terminal_width;
+use crate::check::layout::wrapped;
 
 /// A column: its title and its least width, in characters. It is wider if a cell needs that.
 pub(super) enum Column {
@@ -22,6 +23,9 @@ enum Line {
     Row(Vec<String>),
     Note(String),
 }
+
+/// Where a text begins that goes on below its row.
+const INDENT: usize = 4;
 
 /// Characters between a cell and the next one, at least.
 const GAP: usize = 1;
@@ -67,11 +71,27 @@ impl Table<'_> {
         let mut text = self.aligned(&self.titles(), &widths);
         for line in &self.lines {
             text += &match line {
-                Line::Row(cells) => self.aligned(cells, &widths),
+                Line::Row(cells) => self.fitted_row(cells, &widths, most),
                 Line::Note(note) => format!("  {note}\n"),
             };
         }
         text
+    }
+
+    /// A row. A text at its end that would be broken goes on below it.
+    fn fitted_row(&self, cells: &[String], widths: &[usize], most: Option<usize>) -> String {
+        let row = self.aligned(cells, widths);
+        let whole = widths.len() == self.columns.len();
+        match (self.columns, cells, most) {
+            ([_, .., Left(..)], [before @ .., last], Some(most))
+                if whole && row.trim_end().chars().count() > most =>
+            {
+                let lines = wrapped(last, most.saturating_sub(INDENT));
+                let gap = format!("\n{}", " ".repeat(INDENT));
+                self.aligned(before, widths) + &gap[1..] + &lines.join(&gap) + "\n"
+            }
+            _ => row,
+        }
     }
 
     fn titles(&self) -> Vec<String> {
@@ -175,6 +195,10 @@ mod tests {
         let columns = [Left("NAME", 8), Left("WHY", 0)];
         let mut table = Table::new(&columns);
         table.row([&"a", &"a reason"]);
-        assert_eq!(table.text_within(Some(10)), "NAME WHY\na    a reason\n");
+        assert_eq!(
+            table.text_within(Some(10)),
+            "NAME WHY\na\n    a\n    reason\n"
+        );
+        assert_eq!(table.text_within(Some(13)), "NAME WHY\na    a reason\n");
     }
 }

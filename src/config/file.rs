@@ -45,7 +45,7 @@ object! {
         "requestTimeout" request_timeout: Period, default "30s";
         /// The largest answer that is read, after decompression.
         "maxBodyBytes" max_body_bytes: Whole<1024, { 1 << 30 }>, default "16777216", unit "bytes";
-        /// The number of new versions after which a batch is committed. It bounds memory during a first import.
+        /// The number of new versions after which a batch is committed, if ten seconds are not over before. It bounds memory during a first import.
         "batchRecords" batch_records: Whole<1, 1_000_000>, default "20000", unit "versions";
         /// How far a poll looks back behind its cursor for records that appeared late.
         "lookback" lookback: Span, default "1m";

@@ -1,8 +1,8 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
-use super::{Settings, StoreResult};
-use crate::api::{Second, Timestamp};
+use super::{Settings, StoreResult, WorkDone};
+use crate::api::{Second, Stream, Timestamp};
 use crate::store::Store;
 
 /// Known accounts that are read from the store at once.
@@ -24,6 +24,8 @@ pub struct AccountQueue {
     failures: usize,
     /// After this many accounts in a row without an answer, the others will have none either.
     most_failures: usize,
+    /// How many were asked for, of those that are known.
+    progress: WorkDone,
     /// When it began with the known accounts, if it is their turn and each one asked for so far had an answer.
     began_at: Option<Second>,
 }
@@ -37,6 +39,11 @@ impl AccountQueue {
         let period = settings.balances_period.as_secs();
         let is_due = is_whole && store.balances_are_due(period, now)?;
         let known = [begin..=store.last_seq()?, 1..=begin - 1];
+        let of = if is_due {
+            store.record_count(Stream::Accounts)?.cast_signed()
+        } else {
+            0
+        };
         Ok(AccountQueue {
             found: VecDeque::new(),
             known: VecDeque::new(),
@@ -45,12 +52,14 @@ impl AccountQueue {
             most_found: settings.batch_records,
             failures: 0,
             most_failures: 8.max(2 * settings.workers),
+            progress: WorkDone { done: 0, of },
             began_at: is_due.then_some(now),
         })
     }
 
     /// Adds an account that the poll has found.
     pub fn push(&mut self, account: String) {
+        self.progress.of += 1;
         self.found.push_back(account);
     }
 
@@ -76,6 +85,7 @@ impl AccountQueue {
 
     /// The account of [`next`](AccountQueue::next) was asked for.
     pub fn handed_out(&mut self) {
+        self.progress.done += 1;
         if self.found.pop_front().is_none()
             && let Some((seq, _)) = self.known.pop_front()
         {
@@ -105,6 +115,11 @@ impl AccountQueue {
                 self.failures
             )
         })
+    }
+
+    /// How many accounts were asked for, of those that are known.
+    pub fn progress(&self) -> WorkDone {
+        self.progress
     }
 
     /// When the balances of every account were asked for, if the poll has ended and each had an answer.

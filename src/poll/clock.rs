@@ -11,8 +11,8 @@ const SLACK: Duration = Duration::from_secs(30);
 /// only after it has started.
 pub const POLLS_WAITING: i64 = 5;
 
-/// The clock of this machine is wrong if the service's is this much ahead.
-const FAR_BEHIND: Duration = Duration::from_secs(3_600);
+/// One of two clocks is wrong if they are this far apart.
+const FAR: Duration = Duration::from_secs(3_600);
 
 /// A clock that has jumped forward is believed once it has held for so long.
 const HOLDS: Duration = Duration::from_secs(600);
@@ -52,13 +52,14 @@ impl Clocks {
 }
 
 /// Why nothing is stored yet, if the service's clock says so.
-pub fn clock_behind(service: Timestamp) -> Option<String> {
+pub fn clocks_far_apart(service: Timestamp) -> Option<String> {
     let now = Timestamp::now();
-    (service.since(now) >= FAR_BEHIND).then(|| {
+    let apart = service.since(now).max(now.since(service));
+    (apart >= FAR).then(|| {
         format!(
             "the clock of this machine says {}, that of the service (its \"Date\") {}: Connectivity keeps the dates that \
             it sees first, so the first {POLLS_WAITING} polls store nothing before the clocks agree; set the clock that is \
-            wrong",
+            wrong, or wait for the poll after them if that is not yours to do",
             now.second(),
             service.second()
         )

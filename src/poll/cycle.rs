@@ -1,5 +1,5 @@
 use super::accounts::AccountQueue;
-use super::clock::{Clocks, POLLS_WAITING, clock_behind};
+use super::clock::{Clocks, POLLS_WAITING, clocks_far_apart};
 use super::cursor::{AnswerTime, Step};
 use super::failing::{self, FailingChange, StreamEnd};
 use super::judge::Verdict;
@@ -10,12 +10,11 @@ use super::reading::Reading;
 use super::retry::retry_quarantined;
 use super::tally::Tally;
 use super::workers::{BalancesAnswer, Job, JobError, PageAnswer};
-use super::{PollReport, Settings, StoreResult};
+use super::{PollReport, Settings, StoreResult, WorkDone};
 use crate::api::{PerStream, Query, Record, Stream, Timestamp, Unusable, escaped};
 use crate::psp::{self, ListPage, ServiceClient};
 use crate::store::{
-    BalancesProgress, Batch, Cursor, FailingStream, QuarantineKind, ReadingReach, ServiceLatency,
-    Store,
+    BalancesProgress, Batch, Cursor, FailingStream, QuarantineKind, ReadingReach, Store,
 };
 
 /// A record that changes this often without a newer date is reported.
@@ -36,7 +35,7 @@ pub struct Cycle {
     /// Jobs whose outcomes are still to come.
     in_flight: usize,
     settings: Settings,
-    /// Whether it stores nothing while this machine's clock is far behind that of the service.
+    /// Whether it stores nothing while this machine's clock is far from that of the service.
     waits_for_clock: bool,
     /// The list, if it is polled alone. Nothing else is asked for but the balances of new accounts, and the state has no row
     /// of such a poll: what relies on a whole poll must not take it for one.
@@ -213,7 +212,7 @@ impl Cycle {
             }
         };
         if self.waits_for_clock
-            && let Some(reason) = clock_behind(listed.clock)
+            && let Some(reason) = clocks_far_apart(listed.clock)
         {
             reading.fail();
             self.tally.failure(stream, reason.clone());
@@ -323,8 +322,7 @@ impl Cycle {
             .collect();
         let ended_at = ended.then(|| Timestamp::now().second());
         let is_complete = ended && self.tally.goes_on();
-        let latency = ended_at.and_then(|_| latency(client));
-        let poll = self.report(client).row(ended_at, latency);
+        let poll = self.report(client).row(ended_at);
         let failing = if ended { self.failing() } else { Vec::new() };
         let batch = Batch {
             cursors: &moved,
@@ -388,8 +386,18 @@ impl Cycle {
     pub fn report(&self, client: &ServiceClient) -> PollReport {
         PollReport {
             list: self.list,
+            accounts: self.accounts_asked(),
             ..self.tally.report(client)
         }
+    }
+
+    /// How far the balances are, once every account is listed.
+    fn accounts_asked(&self) -> WorkDone {
+        let mut readings = self.readings.iter();
+        if readings.any(|reading| reading.stream == Stream::Accounts && !reading.has_ended()) {
+            return WorkDone::default();
+        }
+        self.accounts.progress()
     }
 
     /// Logs how many more there were of what was logged one by one.
@@ -486,12 +494,4 @@ impl Cycle {
         let mut readings = self.readings.iter_mut();
         readings.find(|reading| reading.stream == stream)
     }
-}
-
-/// How fast the service has answered since the poll began; none if it has not.
-fn latency(client: &ServiceClient) -> Option<ServiceLatency> {
-    Some(ServiceLatency {
-        p50: client.latency(50)?,
-        p95: client.latency(95)?,
-    })
 }

@@ -9,10 +9,10 @@ use super::alarms::Alarms;
 use super::clock::Clocks;
 use super::cycle::Cycle;
 use super::queue::{Ask, PollQueue};
-use super::sweep::{SliceReport, Sweep};
+use super::sweep::Sweep;
 use super::watch::Watch;
 use super::workers::{Job, Outcome, PageAnswer, Workers};
-use super::{Error, PollOutcome, PollReport, Settings, StoreResult};
+use super::{Error, PollOutcome, PollReport, Settings, SliceReport, StoreResult};
 use crate::api::{Query, Stream};
 use crate::health::Alarm;
 use crate::psp::ServiceClient;
@@ -155,11 +155,6 @@ impl<'a> Poller<'a> {
     /// Where things are asked of the loop.
     pub fn ask(&self) -> Sender<Ask> {
         self.queue.sender()
-    }
-
-    /// The seq of the newest committed version.
-    pub fn last_seq(&self) -> StoreResult<i64> {
-        self.store.last_seq()
     }
 
     /// One turn of [`run`](Poller::run): an event, and what may begin after it.
@@ -394,11 +389,12 @@ impl<'a> Poller<'a> {
         answer: PageAnswer,
     ) -> Result<Option<Finished>, Error> {
         if let Activity::Sweeping(sweep) = &mut self.activity {
-            if sweep.expects(stream, query)
-                && let Some(report) = sweep.collect(&mut self.store, answer)?
-            {
-                self.end_slice();
-                return Ok(Some(Finished::Slice(report)));
+            if sweep.expects(stream, query) {
+                if let Some(report) = sweep.collect(&mut self.store, answer)? {
+                    self.end_slice();
+                    return Ok(Some(Finished::Slice(report)));
+                }
+                self.watch.swept(sweep.progress(&self.store)?);
             }
         } else if let Some(sweep) = &mut self.paused
             && sweep.expects(stream, query)

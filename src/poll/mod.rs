@@ -89,8 +89,7 @@ use cursor::PageSizes;
 pub use crate::store::PollOutcome;
 pub use main_loop::Poller;
 pub use queue::{Ask, Waiter};
-pub use report::PollReport;
-pub use sweep::SliceReport;
+pub use report::{PollReport, SliceReport, WorkDone};
 pub use watch::Watch;
 
 /// The result of reading or writing the state.

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use super::StoreResult;
 use super::judge::{Verdict, judge};
@@ -14,6 +15,10 @@ use crate::store::{
 
 /// Bytes of records after which a batch is committed, however few they are.
 const MOST_BYTES: usize = 8 << 20;
+
+/// How long what was read may wait for a batch to become full. Of a slow service, `status`, Connectivity and the targets get
+/// the first records no later than that.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// What was read and is not committed yet.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub struct Pending {
     unknown_values: UnknownValues,
     /// Whether a part of a page was committed ahead. The rest of it follows with the cursor.
     is_ahead: bool,
+    /// When the last batch was committed.
+    committed_at: Instant,
 }
 
 /// A record that was read, judged.
@@ -62,12 +69,14 @@ impl Pending {
             damaged: Vec::new(),
             unknown_values: UnknownValues::new(store)?,
             is_ahead: false,
+            committed_at: Instant::now(),
         })
     }
 
     /// Goes on after a further poll. Nothing is pending.
     pub fn go_on(&mut self, store: &Store, poll: i64) -> StoreResult<()> {
         self.versions.poll = poll;
+        self.committed_at = Instant::now();
         self.quarantine = QuarantineChanges::new(store)?;
         self.missing = MissingAccounts::new(store)?;
         Ok(())
@@ -219,6 +228,7 @@ impl Pending {
     /// Whether it is time to commit. `ahead`: how many records are in memory beside what is pending.
     pub fn is_full(&self, ahead: usize) -> bool {
         self.is_ahead
+            || self.committed_at.elapsed() >= LONGEST
             || self.versions.len() + self.quarantine.added.len() + ahead >= self.most_records
             || self.versions.bytes() + self.quarantine.bytes >= MOST_BYTES
     }
@@ -252,6 +262,7 @@ impl Pending {
         self.unknown_values.pending.clear();
         self.missing.changes = MissingChanges::default();
         self.is_ahead = false;
+        self.committed_at = Instant::now();
         Ok(())
     }
 
@@ -375,5 +386,10 @@ mod tests {
         assert_eq!((stored(&store), pending.is_full(0)), (4, true));
         pending.commit(&mut store, &Batch::default()).unwrap();
         assert_eq!((stored(&store), pending.is_full(0)), (5, false));
+        // A batch of a slow service waits for a time, not for records.
+        pending.committed_at = Instant::now().checked_sub(LONGEST).unwrap();
+        assert!(pending.is_full(0));
+        pending.commit(&mut store, &Batch::default()).unwrap();
+        assert!(!pending.is_full(0));
     }
 }

@@ -191,6 +191,7 @@ impl PollQueue {
 mod tests {
     use crossbeam_channel::Receiver;
 
+    use super::super::WorkDone;
     use super::*;
     use crate::api::Timestamp;
     use crate::poll::PollOutcome;
@@ -218,6 +219,8 @@ mod tests {
             failed: 0,
             first_failure: None,
             elapsed: Duration::ZERO,
+            latency: None,
+            accounts: WorkDone::default(),
         }
     }
 

@@ -5,6 +5,15 @@ use serde_json::{Value, json};
 use crate::api::{PerStream, Second, Stream};
 use crate::store::{PollOutcome, PollRow, ServiceLatency};
 
+/// How much of a known amount of work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WorkDone {
+    /// What is done.
+    pub done: i64,
+    /// What there is to do, as far as it is known.
+    pub of: i64,
+}
+
 /// What a poll did, so far or in all.
 #[derive(Debug, Clone)]
 pub struct PollReport {
@@ -30,11 +39,26 @@ pub struct PollReport {
     pub first_failure: Option<String>,
     /// How long it took.
     pub elapsed: Duration,
+    /// How fast the service has answered; none if it has not.
+    pub latency: Option<ServiceLatency>,
+    /// The accounts whose balances were asked for, of those that the poll has to ask for. Nothing before all are listed.
+    pub accounts: WorkDone,
+}
+
+/// What a slice of a sweep did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SliceReport {
+    /// Records newly put into quarantine.
+    pub quarantined: usize,
+    /// Why it did not get as far as it should.
+    pub failure: Option<String>,
+    /// The lists that a sweep left out because they cannot be read, if the slice completed it.
+    pub left_out: usize,
 }
 
 impl PollReport {
-    /// For the state. Without `ended_at` the poll still runs. `latency`: how fast the service answered.
-    pub fn row(&self, ended_at: Option<Second>, latency: Option<ServiceLatency>) -> PollRow {
+    /// For the state. Without `ended_at` the poll still runs.
+    pub fn row(&self, ended_at: Option<Second>) -> PollRow {
         PollRow {
             number: self.number,
             started_at: self.started_at,
@@ -46,7 +70,7 @@ impl PollReport {
             quarantined: self.quarantined as i64,
             error: self.first_failure.clone(),
             took: ended_at.map(|_| self.elapsed),
-            latency,
+            latency: self.latency.filter(|_| ended_at.is_some()),
             lag: None,
         }
     }

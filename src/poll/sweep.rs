@@ -5,7 +5,7 @@ use super::quarantine::{self, DUPLICATE};
 use super::reading::Reading;
 use super::sweep_end;
 use super::workers::{Job, JobError, PageAnswer};
-use super::{Settings, StoreResult};
+use super::{Settings, SliceReport, StoreResult, WorkDone};
 use crate::api::{Query, Record, Second, Stream, Timestamp, escaped};
 use crate::psp::{self, ListPage};
 use crate::store::{Batch, ReadingReach, Store, SweepPlace, SweepRow};
@@ -35,17 +35,6 @@ pub struct Sweep {
     hides: bool,
     /// The answer to the last slice's last job, which came after that slice.
     late: Option<PageAnswer>,
-}
-
-/// What a slice of a sweep did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SliceReport {
-    /// Records newly put into quarantine.
-    pub quarantined: usize,
-    /// Why it did not get as far as it should.
-    pub failure: Option<String>,
-    /// The lists that a sweep left out because they cannot be read, if the slice completed it.
-    pub left_out: usize,
 }
 
 impl Sweep {
@@ -141,6 +130,15 @@ impl Sweep {
             listed.large = None;
         }
         self.late = Some(answer);
+    }
+
+    /// How many elements it has read, of the records that are known.
+    pub fn progress(&self, store: &Store) -> StoreResult<WorkDone> {
+        let (done, mut of) = (self.row.seen, 0);
+        for stream in Stream::LISTED {
+            of += store.record_count(stream)?.cast_signed();
+        }
+        Ok(WorkDone { done, of })
     }
 
     /// How many pages this slice has read.

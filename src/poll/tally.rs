@@ -1,8 +1,9 @@
 use std::time::Instant;
 
-use super::{PollOutcome, PollReport, quarantine};
+use super::{PollOutcome, PollReport, WorkDone, quarantine};
 use crate::api::{PerStream, Second, Stream, Timestamp};
 use crate::psp::ServiceClient;
+use crate::store::ServiceLatency;
 
 /// Failures of a stream that are logged one by one in a poll. The others are counted.
 const FAILURES_LOGGED: usize = 3;
@@ -189,6 +190,8 @@ impl Tally {
             failed,
             first_failure: first_failure.cloned(),
             elapsed: self.started.elapsed(),
+            latency: latency(client),
+            accounts: WorkDone::default(),
         }
     }
 
@@ -207,4 +210,11 @@ impl Tally {
             }
         }
     }
+}
+
+fn latency(client: &ServiceClient) -> Option<ServiceLatency> {
+    Some(ServiceLatency {
+        p50: client.latency(50)?,
+        p95: client.latency(95)?,
+    })
 }

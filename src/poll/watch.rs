@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use super::{Error, PollReport};
+use super::{Error, PollReport, WorkDone};
 
 /// What the loop reports while it works.
 pub trait Watch {
@@ -12,6 +12,8 @@ pub trait Watch {
     fn progress(&mut self, _report: &PollReport) {}
     /// A poll has ended.
     fn ended(&mut self, _report: &PollReport) {}
+    /// A page of a sweep was read.
+    fn swept(&mut self, _progress: WorkDone) {}
     /// A poll was aborted, because the state has failed.
     fn aborted(&mut self, _error: &Error) {}
     /// Stopping is requested. Called again when the loop ends.

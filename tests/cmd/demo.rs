@@ -5,17 +5,14 @@ use std::collections::BTreeMap;
 use regex::Regex;
 
 use super::Session;
+use super::terminal::on_a_terminal;
 use crate::support::{binary, run};
 
-#[test]
-fn the_first_lines_and_the_last() {
-    let mut command = binary();
-    command.args(["demo", "--for", "3s"]);
-    let mut ran = run(command);
-    // One change of each stream: their order is that of the answers, and the live ones are random.
+/// What `demo` prints, with one change of each stream: their order is that of the answers, and the live ones are random.
+fn without_chance(printed: &str) -> String {
     let mut changes = BTreeMap::new();
     let mut rest = String::new();
-    for line in ran.stdout.lines() {
+    for line in printed.lines() {
         match line.trim_start().split_once("  ") {
             Some((seq, change)) if seq.parse::<u64>().is_ok() => {
                 let stream = change.split_whitespace().next().unwrap();
@@ -31,6 +28,30 @@ fn the_first_lines_and_the_last() {
         .values()
         .map(|change| format!("  [N]  {change}\n"))
         .collect();
-    ran.stdout = rest.replace("\n\nArrived:", &format!("\n{changes}\nArrived:"));
+    rest.replace("\n\nArrived:", &format!("\n{changes}\nArrived:"))
+}
+
+#[test]
+fn the_first_lines_and_the_last() {
+    let mut command = binary();
+    command.args(["demo", "--for", "3s"]);
+    let mut ran = run(command);
+    ran.stdout = without_chance(&ran.stdout);
     Session::new().ran("demo --for 3s", &ran).is("demo");
+}
+
+#[test]
+fn it_keeps_to_the_width_of_the_terminal() {
+    let mut session = Session::new();
+    for width in [80, 120] {
+        let mut command = binary();
+        command.args(["demo", "--for", "3s"]);
+        let shown = on_a_terminal(command, width, true);
+        for line in shown.lines() {
+            assert!(line.chars().count() <= usize::from(width), "{line}");
+        }
+        session.line(&format!("# {width} columns"));
+        session.line(without_chance(&shown).trim_end());
+    }
+    session.is("demo-terminal");
 }

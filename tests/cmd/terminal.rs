@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use nix::pty::{Winsize, openpty};
 use serde_json::json;
@@ -10,8 +10,8 @@ use serde_json::json;
 use super::Session;
 use crate::support::{FakePsp, Manners, Place};
 
-/// What a command shows on a terminal of that width. Escape characters are written as `^[`.
-fn on_a_terminal(place: &Place, command: &str, width: u16, no_colour: bool) -> String {
+/// What a command prints to a terminal of that width. Escape characters are written as `^[`.
+pub(super) fn on_a_terminal(mut ready: Command, width: u16, no_colour: bool) -> String {
     let size = Winsize {
         ws_row: 50,
         ws_col: width,
@@ -19,7 +19,6 @@ fn on_a_terminal(place: &Place, command: &str, width: u16, no_colour: bool) -> S
         ws_ypixel: 0,
     };
     let pty = openpty(Some(&size), None).unwrap();
-    let mut ready = place.command(command);
     ready.stdout(Stdio::from(pty.slave)).stderr(Stdio::null());
     ready.env_remove("NO_COLOR");
     if no_colour {
@@ -54,7 +53,11 @@ fn the_report_keeps_to_the_width_and_has_colours_only_on_a_terminal() {
             "# {width} columns, {}",
             if no_colour { "NO_COLOR" } else { "colours" }
         ));
-        let shown = on_a_terminal(&place, "check --only Key,HTTP,Paging", width, no_colour);
+        let shown = on_a_terminal(
+            place.command("check --only Key,HTTP,Paging"),
+            width,
+            no_colour,
+        );
         assert_eq!(shown.contains("^["), !no_colour, "{shown}");
         for line in shown
             .lines()
@@ -86,7 +89,7 @@ fn status_keeps_to_the_width() {
     session.hide(place.path().to_str().unwrap(), "[FOLDER]");
     for (width, no_colour) in [(80, true), (120, true), (80, false)] {
         session.line(&format!("# {width} columns"));
-        let shown = on_a_terminal(&place, "status", width, no_colour);
+        let shown = on_a_terminal(place.command("status"), width, no_colour);
         assert_eq!(shown.contains("^[[33mWARNING^[[0m"), !no_colour, "{shown}");
         let plain = shown.replace("^[[33m", "").replace("^[[0m", "");
         for line in plain.lines() {
