@@ -34,6 +34,7 @@
 //! | `sockets` | sockets that systemd has opened |
 //! | `notify` | what systemd gets to know: readiness, a status, signs of life |
 //! | `exit` | the exit codes |
+//! | `version` | the version of the program and of what it is built from |
 //!
 //! `api`, `http` and `health` are the ground floor. `formance`, `transport`, `metrics` and `store` stand on `api`, `psp` on
 //! `transport` and `metrics`, `poll` on `psp` and `store`, `publish` on `formance`, `transport`, `metrics` and `store`,
@@ -72,6 +73,7 @@ mod stop;
 mod store;
 mod sync;
 mod transport;
+mod version;
 
 // For the tests: the vocabulary in which their models of Formance and of services speak.
 pub use api::{Amount, Asset, STATUSES, Stream, Timestamp};
@@ -79,6 +81,12 @@ pub use api::{Amount, Asset, STATUSES, Stream, Timestamp};
 // For the manual, which a test compares with them.
 #[doc(hidden)]
 pub use config::{ConfigKey, ENTRY_KEYS, FILE_KEYS};
+
+/// The command line, from which a test writes the completions of shells.
+#[doc(hidden)]
+pub fn command_line() -> clap::Command {
+    <cli::Cli as clap::CommandFactory>::command()
+}
 
 /// What the fuzz targets feed with bytes from outside.
 #[doc(hidden)]

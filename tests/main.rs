@@ -52,6 +52,7 @@ mod observe;
 mod once;
 mod open_files;
 mod operator;
+mod packaging;
 mod pages;
 mod push_http;
 mod quarantine;

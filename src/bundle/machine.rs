@@ -4,6 +4,8 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use crate::version;
+
 /// Variables that change what the program does.
 const VARIABLES: [&str; 6] = [
     "STATE_DIRECTORY",
@@ -29,13 +31,13 @@ pub fn machine() -> String {
         (
             "program",
             format!(
-                "generic-connector {} for {} {}",
-                env!("CARGO_PKG_VERSION"),
-                std::env::consts::ARCH,
-                std::env::consts::OS
+                "generic-connector {} for {}",
+                version::dated(),
+                version::target()
             ),
         ),
         ("sqlite", rusqlite::version().to_owned()),
+        ("tls", version::TLS.to_owned()),
         ("clock", Timestamp::now().to_string()),
         ("system", line_of("/etc/os-release", "PRETTY_NAME=")),
         ("kernel", first_line("/proc/version")),

@@ -13,13 +13,19 @@ use crate::config;
 use crate::exit::EXIT_CODES;
 use crate::sandbox::Fault;
 use crate::store::QuarantineNumber;
+use crate::version;
 
 pub use check::{CheckOptions, CheckSelection, PayOptions};
 
 /// Polls an Integration Service of Formance's Generic Connector API completely, keeps an exact copy, and delivers every
 /// new version of every record once.
 #[derive(Debug, Parser)]
-#[command(name = "generic-connector", version, after_long_help = EXIT_CODES)]
+#[command(
+    name = "generic-connector",
+    version,
+    long_version = version::long(),
+    after_long_help = EXIT_CODES
+)]
 pub struct Cli {
     /// Log details such as retries
     #[arg(long, short, global = true)]
