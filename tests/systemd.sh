@@ -2,13 +2,15 @@
 # Runs the program under a real systemd: boots Debian in qemu, without KVM, installs the program there as the README says,
 # and puts it through what tests/systemd/checks.sh lists. Prints a table, and fails unless every check of it passed.
 #
-#   tests/systemd.sh BINARY [CACHE]
+#   tests/systemd.sh BINARY [CACHE [DEB]]
 #
-# BINARY is the static one. CACHE is a folder that keeps Debian's root for the next run. Needs root, and Debian's
+# BINARY is the static one. CACHE is a folder that keeps Debian's root for the next run. DEB is the package, which is at hand
+# for the README's commands as well. Needs root, and Debian's
 # mmdebstrap, qemu-system-x86, iproute2 and e2fsprogs.
 set -euo pipefail
 
 binary=$(realpath "$1")
+deb=${3:+$(realpath "$3")}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 scratch=$(mktemp -d)
@@ -28,29 +30,18 @@ done
 
 # Seconds. A run takes a third of that on two slow cores.
 limit=900
-suite=bookworm
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
-if [[ ! -f $cache/root.tar ]]; then
-    echo "making Debian's root"
-    # A small initrd: what finds the disk, and nothing else.
-    mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,linux-image-cloud-amd64,initramfs-tools \
-        --include=curl,procps,e2fsprogs,man-db,lz4,sqlite3 \
-        --essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"' \
-        --essential-hook='printf "MODULES=list\nCOMPRESS=lz4\nRESUME=none\n" >"$1/etc/initramfs-tools/conf.d/small"' \
-        --essential-hook='printf "virtio_pci\nvirtio_blk\next4\n" >"$1/usr/share/initramfs-tools/modules.d/disk"' \
-        "$suite" "$cache/part.tar" "$mirror"
-    mv "$cache/part.tar" "$cache/root.tar"
-fi
+tests/debian.sh "$cache"
 
 root=$scratch/root
 mkdir "$root"
 tar --extract --file "$cache/root.tar" --directory "$root"
 
-# On the machine, the binary and the folder `packaging` are at hand, and whoever installs them is in their folder.
+# On the machine, the binary, the package and the folder `packaging` are at hand, and whoever installs them is in their folder.
 mkdir "$root/root/at-hand"
 cp "$binary" "$root/root/at-hand/generic-connector"
 cp -r packaging README.md "$root/root/at-hand/"
+[[ -z $deb ]] || cp "$deb" "$root/root/at-hand/"
 cp -r tests/systemd tests/layouts "$root/root/"
 # The commands of the README's section, a line each, without those that look at the service that is not started yet.
 awk '/^## Install on a VM/ { here = 1 } /^## Write/ { here = 0 } here && /^# / { print substr($0, 3) }' README.md |
