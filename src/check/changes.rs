@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::session::{ChangeSeen, Session};
+use super::seen::ChangeSeen;
+use super::session::Session;
 use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
 use crate::api::{Record, Stream, Timestamp};
 

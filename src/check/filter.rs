@@ -7,7 +7,8 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::query::ListQuery;
-use super::session::{Sample, SampledPage, Session};
+use super::seen::{Sample, SampledPage};
+use super::session::Session;
 use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
 use crate::api::{Record, Second, Stream, Timestamp};
 

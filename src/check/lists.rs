@@ -7,7 +7,7 @@ use crate::api::Stream;
 
 pub(super) fn is_an_array(session: &Session, stream: Stream) -> Verdict {
     let sample = session.sample(stream)?;
-    let null = |page: &super::session::SampledPage| {
+    let null = |page: &super::seen::SampledPage| {
         let got = "null for an empty page";
         wrong_at(Level::Should, got, &[page.exchange])
     };

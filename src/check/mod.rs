@@ -16,9 +16,11 @@
 //! |---|---|
 //! | `catalogue` | every check with its texts |
 //! | `runner` | the order, the needs, what is repeated |
+//! | `modes` | what is done only if it is asked for |
 //! | `session` | what was read so far: samples and pages |
+//! | `seen` | those, as the service showed them |
 //! | `account_balances` | one answer about balances |
-//! | `observation` | what was seen of lists and balances over some time |
+//! | `observation` | looks at lists and balances over some time |
 //! | `asker` | sends requests, within their limits |
 //! | `exchange` | what was exchanged, without secrets |
 //! | `report` | what is shown |
@@ -36,6 +38,7 @@ mod http;
 mod key;
 pub mod layout;
 mod lists;
+mod modes;
 mod observation;
 mod observed;
 mod order;
@@ -46,10 +49,12 @@ mod records;
 mod references;
 pub mod report;
 mod runner;
+mod seen;
 mod session;
 mod verdict;
 
 pub use exchange::ShownExchange;
+pub use modes::{AskPerson, Modes};
 pub use payouts::PayPlan;
-pub use runner::{AskPerson, CheckFinding, CheckResult, CheckRun, Choice, Modes, Settings, run};
+pub use runner::{CheckFinding, CheckResult, CheckRun, Choice, Settings, run};
 pub use verdict::Level;

@@ -3,6 +3,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::account_balances::AccountBalances;
+use super::seen::{Observation, Observed, ObservedBalances};
 use super::session::Session;
 use super::verdict::{NotPassed, needs, wrong};
 use crate::api::{PerStream, Record, Second, Stream, Timestamp};
@@ -15,22 +16,6 @@ const LOOKBACK: Duration = Duration::from_secs(60);
 const WINDOWS: [u64; 3] = [30 * 86_400, 7 * 86_400, 86_400];
 /// How many accounts are looked at.
 const ACCOUNTS: usize = 5;
-
-/// What was seen of a list over some time: the first of each thing that must not happen.
-#[derive(Debug, Default)]
-pub(super) struct Observation {
-    /// A record came in front of others, or others changed places.
-    pub drift: Option<NotPassed>,
-    /// A record's date went back.
-    pub back: Option<NotPassed>,
-    /// A record is no longer listed.
-    pub vanished: Option<NotPassed>,
-    /// The list has too many new records to look at them all.
-    pub is_partial: bool,
-}
-
-/// What was seen of the balances over some time.
-pub(super) type ObservedBalances = Option<NotPassed>;
 
 /// One look at a list.
 struct Look {
@@ -77,13 +62,6 @@ pub(super) fn observe(session: &Session, time: Duration) -> Result<Rc<Observed>,
         }),
         balances,
     }))
-}
-
-/// What was seen over some time.
-#[derive(Debug)]
-pub(super) struct Observed {
-    pub lists: PerStream<Observation>,
-    pub balances: ObservedBalances,
 }
 
 struct ListObserver {

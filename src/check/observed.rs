@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use super::observation::{Observation, Observed};
+use super::observation::observe;
+use super::seen::{Observation, Observed};
 use super::session::Session;
 use super::verdict::{NotPassed, Verdict, needs};
 use crate::api::Stream;
@@ -38,7 +39,9 @@ fn is_seen(list: &Observation) -> Verdict {
 }
 
 fn observed(session: &Session) -> Result<Rc<Observed>, NotPassed> {
-    session.observed().ok_or_else(|| needs("--observe"))?
+    session
+        .observed(observe)
+        .ok_or_else(|| needs("--observe"))?
 }
 
 fn found(problem: Option<&NotPassed>) -> Verdict {

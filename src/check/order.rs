@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::query::ListQuery;
-use super::session::{Sample, Session};
+use super::seen::Sample;
+use super::session::Session;
 use super::verdict::{Verdict, needs, wrong};
 use crate::api::{Record, Second, Stream, Timestamp};
 
@@ -159,7 +160,7 @@ fn descent(
 }
 
 fn exchange_of(sample: &Sample, wanted: &Record) -> usize {
-    let has_it = |page: &&std::rc::Rc<super::session::SampledPage>| {
+    let has_it = |page: &&std::rc::Rc<super::seen::SampledPage>| {
         page.records
             .iter()
             .any(|record| std::ptr::eq(record, wanted))

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::session::{Sample, Session};
+use super::seen::Sample;
+use super::session::Session;
 use super::verdict::{Level, Verdict, needs, wrong, wrong_at};
 use crate::api::{
     Amount, Asset, Members, Stream, Timestamp, check_id, check_metadata, escaped,

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::session::{Sample, Session};
+use super::seen::Sample;
+use super::session::Session;
 use super::verdict::{Verdict, needs, wrong};
 use crate::api::{Initiation, Members, Stream};
 use crate::formance::LeftOut;

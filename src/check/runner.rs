@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use super::asker::Asker;
 use super::catalogue::{CatalogueEntry, Scope, entries, find};
 use super::exchange::ShownExchange;
-use super::payouts::PayPlan;
+use super::modes::Modes;
 use super::session::Session;
 use super::verdict::{Level, NotPassed};
 use crate::api::{PerStream, Stream, Timestamp};
@@ -15,15 +15,6 @@ use crate::stop::Stop;
 const REQUESTS: usize = 50;
 /// Requests for balances, unless those of all accounts are asked for.
 const BALANCES_REQUESTS: usize = 64;
-
-/// How to ask a person for changes at the PSP.
-#[derive(Debug, Clone, Copy)]
-pub struct AskPerson {
-    /// Asks for something. Returns what they answered; none if nobody can answer any more, or stopping is requested.
-    pub ask: fn(&str, &Stop) -> Option<String>,
-    /// How long a change may take to appear.
-    pub patience: Duration,
-}
 
 /// What to check, and how.
 pub struct Settings {
@@ -39,34 +30,6 @@ pub struct Settings {
     pub all_balances: bool,
     /// Bytes of each body that are kept for the report.
     pub kept: usize,
-}
-
-/// What is done only if it is asked for.
-#[derive(Debug, Default)]
-pub struct Modes {
-    /// The payouts to make.
-    pub pay: Option<PayPlan>,
-    /// How long to look at the lists again and again.
-    pub observe: Option<Duration>,
-    /// How to ask a person for changes at the PSP.
-    pub change: Option<AskPerson>,
-}
-
-impl Modes {
-    /// Whether they have the checks of the group with that letter. The other groups need no mode.
-    fn include(&self, letter: Option<char>) -> bool {
-        match letter {
-            Some('I') => self.pay.is_some(),
-            Some('V') => self.observe.is_some(),
-            Some('X') => self.change.is_some(),
-            _ => true,
-        }
-    }
-
-    /// Whether lists are looked at for longer than a limit of requests would allow.
-    fn take_long(&self) -> bool {
-        self.pay.is_some() || self.observe.is_some() || self.change.is_some()
-    }
 }
 
 /// Which checks to run.

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use super::account_balances::AccountBalances;
 use super::asker::Asker;
-use super::layout::counted;
-use super::observation::{Observed, observe};
-use super::payouts::Payments;
+use super::modes::{AskPerson, Modes};
+use super::payouts::memory::Payments;
 use super::query::ListQuery;
-use super::runner::{AskPerson, Modes};
+use super::seen::{ChangeSeen, FreshList, Observed, Sample, SampledPage};
 use super::verdict::{NotPassed, needs, wrong};
-use crate::api::{Page, PerStream, Record, Second, Stream, Timestamp, Unusable, escaped};
+use crate::api::{Page, PerStream, Second, Stream, Timestamp};
 
 /// What the checks share: the client, and what was read so far.
 pub(super) struct Session {
@@ -36,51 +35,8 @@ pub(super) struct Session {
     balances: RefCell<HashMap<String, Rc<AccountBalances>>>,
 }
 
-/// A transaction that somebody made or changed, when it appeared.
-#[derive(Debug, Clone)]
-pub(super) struct ChangeSeen {
-    pub id: String,
-    /// From its date to its appearance.
-    pub lateness: Duration,
-}
-
-/// A page as the service answered it.
-#[derive(Debug)]
-pub(super) struct SampledPage {
-    /// The number of its exchange.
-    pub exchange: usize,
-    /// The records that a poll accepts, in the order of the answer.
-    pub records: Vec<Record>,
-    /// The elements that it does not.
-    pub unusable: Vec<Unusable>,
-    /// The answer was `null`.
-    pub is_null: bool,
-    /// The body is UTF-8.
-    pub is_utf8: bool,
-    /// The service's clock, or ours if it does not tell.
-    pub clock: Timestamp,
-}
-
 /// How many pages of a list are read as it is now, at most.
 const MOST_PAGES: usize = 20;
-
-/// A list as it is now.
-#[derive(Debug, Default)]
-pub(super) struct FreshList {
-    /// Its pages, the empty one at the end included.
-    pub pages: Vec<SampledPage>,
-    /// It was read to its end.
-    pub is_whole: bool,
-}
-
-/// The beginning of a list.
-#[derive(Debug)]
-pub(super) struct Sample {
-    /// Its pages, without the empty one behind the last one.
-    pub pages: Vec<Rc<SampledPage>>,
-    /// It is the whole list.
-    pub is_whole: bool,
-}
 
 impl Session {
     /// Nothing is read yet.
@@ -171,8 +127,11 @@ impl Session {
         Ok(sample)
     }
 
-    /// What was seen of lists and balances over some time; none if that is not wanted. It is observed once.
-    pub fn observed(&self) -> Option<Result<Rc<Observed>, NotPassed>> {
+    /// What was seen of lists and balances over some time; none if that is not wanted. `observe` is called once.
+    pub fn observed(
+        &self,
+        observe: fn(&Session, Duration) -> Result<Rc<Observed>, NotPassed>,
+    ) -> Option<Result<Rc<Observed>, NotPassed>> {
         let time = self.observe?;
         let observed = self.observed.get_or_init(|| observe(self, time));
         Some(observed.clone())
@@ -218,53 +177,5 @@ impl Session {
             pages.push(page);
         }
         Ok(Sample { pages, is_whole })
-    }
-}
-
-impl SampledPage {
-    /// How many elements it has.
-    pub fn length(&self) -> usize {
-        self.records.len() + self.unusable.len()
-    }
-
-    /// The ids of its records.
-    pub fn ids(&self) -> Vec<&str> {
-        self.records.iter().map(|record| &*record.id).collect()
-    }
-
-    /// Its elements as the service wrote them.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
-        let usable = self.records.iter().map(|record| &*record.json);
-        usable.chain(self.unusable.iter().map(|one| &*one.json))
-    }
-
-    /// How many records it has and how they begin, for a verdict.
-    pub fn in_words(&self) -> String {
-        match self.records.first() {
-            Some(first) => format!(
-                "{} from {:?}",
-                counted(self.length(), "record"),
-                escaped(&first.id)
-            ),
-            None => counted(self.length(), "record"),
-        }
-    }
-}
-
-impl Sample {
-    /// Its records, in the order of the list.
-    pub fn records(&self) -> impl Iterator<Item = &Record> {
-        self.pages.iter().flat_map(|page| &page.records)
-    }
-
-    /// Its elements as the service wrote them, each with the number of its exchange.
-    pub fn texts(&self) -> impl Iterator<Item = (usize, &str)> {
-        let pages = self.pages.iter();
-        pages.flat_map(|page| page.texts().map(|text| (page.exchange, text)))
-    }
-
-    /// The number of its elements.
-    pub fn length(&self) -> usize {
-        self.pages.iter().map(|page| page.length()).sum()
     }
 }

@@ -1,16 +1,11 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
 
-use super::PayPlan;
-use crate::api::{Members, Record, Second, Stream, Timestamp};
+use super::plan::PayPlan;
+use crate::api::{Members, Record, Second};
 use crate::check::asker::Asked;
-use crate::check::query::ListQuery;
-use crate::check::session::{SampledPage, Session};
-use crate::check::verdict::{NotPassed, needs, wrong};
+use crate::check::verdict::{NotPassed, wrong};
 use crate::formance::read_initiated;
-
-/// Seconds. Transactions that are dated so much before the first payout are looked at, too.
-const BEFORE: u64 = 600;
 
 /// The payouts of this run.
 pub(in crate::check) struct Payments {
@@ -73,21 +68,15 @@ impl Payments {
             .cloned()
     }
 
+    /// The second from which transactions are looked at, once the run has begun.
+    pub(super) fn looked_at_from(&self) -> Option<Second> {
+        self.before.get().map(|(from, _)| *from)
+    }
+
     /// Remembers the transactions that are there before the first payout.
-    pub(super) fn begin(&self, session: &Session) -> Result<(), NotPassed> {
-        if self.before.get().is_some() {
-            return Ok(());
-        }
-        let clock = session
-            .page(&ListQuery::page(Stream::Transactions, 1))?
-            .clock;
-        let from = clock.min(Timestamp::now()).second().earlier(BEFORE);
-        let ids = transactions(session, from)?
-            .into_iter()
-            .map(|(_, record)| record.id);
+    pub(super) fn begin(&self, from: Second, ids: HashSet<String>) {
         // It is set once, since nothing else sets it meanwhile.
-        let _ = self.before.set((from, ids.collect()));
-        Ok(())
+        let _ = self.before.set((from, ids));
     }
 
     /// Reads the answer to the request under that key as the listener does, and remembers what was made.
@@ -118,37 +107,30 @@ impl Payments {
         }
     }
 
-    /// The transactions that are due to payouts of this run: by their key, or because they are between the same accounts.
-    pub(super) fn listed(&self, session: &Session) -> Result<Vec<PaymentTransaction>, NotPassed> {
-        let Some((from, before)) = self.before.get() else {
-            return Ok(Vec::new());
-        };
-        let mut listed = Vec::new();
-        for (exchange, record) in transactions(session, *from)? {
-            let Ok(members) = Members::read(&record.json) else {
-                continue;
-            };
-            let text = |field: &str| members.text(field).unwrap_or_default().into_owned();
-            let related = text("relatedTransactionID");
-            let plan = &self.plan;
-            let is_alike = text("type") == plan.kind.transaction_type()
-                && text("sourceAccountID") == plan.from
-                && text("destinationAccountID") == plan.to;
-            let is_ours = related.starts_with(&self.run) || is_alike;
-            if is_ours && !before.contains(&record.id) {
-                listed.push(PaymentTransaction {
-                    id: record.id,
-                    related,
-                    exchange,
-                });
-            }
-        }
-        Ok(listed)
+    /// Whether a transaction is due to a payout of this run: by its key, or because it is between the same accounts. It is
+    /// not, if it was there before.
+    pub(super) fn due(&self, exchange: usize, record: Record) -> Option<PaymentTransaction> {
+        let (_, before) = self.before.get()?;
+        let members = Members::read(&record.json).ok()?;
+        let text = |field: &str| members.text(field).unwrap_or_default().into_owned();
+        let related = text("relatedTransactionID");
+        let plan = &self.plan;
+        let is_alike = text("type") == plan.kind.transaction_type()
+            && text("sourceAccountID") == plan.from
+            && text("destinationAccountID") == plan.to;
+        let is_ours = related.starts_with(&self.run) || is_alike;
+        (is_ours && !before.contains(&record.id)).then_some(PaymentTransaction {
+            id: record.id,
+            related,
+            exchange,
+        })
     }
 
     /// It is wrong if more transactions are due to this run than payouts that it knows of.
-    pub(super) fn prove_none_is_unknown(&self, session: &Session) -> Result<(), NotPassed> {
-        let listed = self.listed(session)?;
+    pub(super) fn prove_none_is_unknown(
+        &self,
+        listed: &[PaymentTransaction],
+    ) -> Result<(), NotPassed> {
         let known = self.made.borrow().len();
         if listed.len() <= known {
             return Ok(());
@@ -169,17 +151,4 @@ impl Payments {
             .collect();
         Err(wrong(got, &exchanges))
     }
-}
-
-/// The transactions from a second on, each with the number of its exchange.
-fn transactions(session: &Session, from: Second) -> Result<Vec<(usize, Record)>, NotPassed> {
-    let list = session.fresh_list(Stream::Transactions, Some(from))?;
-    if !list.is_whole {
-        return Err(needs("fewer transactions at the same time"));
-    }
-    let numbered = |page: SampledPage| {
-        let records = page.records.into_iter();
-        records.map(move |record| (page.exchange, record))
-    };
-    Ok(list.pages.into_iter().flat_map(numbered).collect())
 }

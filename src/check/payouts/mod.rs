@@ -7,8 +7,10 @@
 //! |---|---|
 //! | `plan` | what may be paid |
 //! | `memory` | what was paid so far |
+//! | `listed` | the transactions that show it |
 
-mod memory;
+mod listed;
+pub(super) mod memory;
 mod plan;
 
 use std::thread;
@@ -21,9 +23,10 @@ use super::session::Session;
 use super::verdict::{Level, NotPassed, Verdict, needs, wrong, wrong_at};
 use crate::api::Stream;
 use crate::psp::ProbeKey;
+use listed::{begin, listed, prove_none_is_unknown};
+use memory::Payments;
 use plan::AT_ONCE;
 
-pub(super) use memory::Payments;
 pub use plan::PayPlan;
 
 /// How long a payout may take to be listed.
@@ -35,14 +38,14 @@ const LONG: usize = 10 * 1024;
 
 pub(super) fn is_made(session: &Session, _: Stream) -> Verdict {
     let payments = payments(session)?;
-    payments.begin(session)?;
+    begin(session, payments)?;
     let asked = pay(session, &payments.plan.body(&payments.key("1")))?;
     payments.read("1", &asked)?;
     if asked.status != 201 {
         let got = format!("{} instead of 201", asked.status);
         return Err(wrong_at(Level::Should, got, &[asked.exchange]));
     }
-    payments.prove_none_is_unknown(session)
+    prove_none_is_unknown(session, payments)
 }
 
 pub(super) fn repeated(session: &Session, _: Stream) -> Verdict {
@@ -56,7 +59,7 @@ pub(super) fn repeated(session: &Session, _: Stream) -> Verdict {
             &[first.exchange, again.exchange],
         ));
     }
-    payments.prove_none_is_unknown(session)
+    prove_none_is_unknown(session, payments)
 }
 
 pub(super) fn other_amount(session: &Session, _: Stream) -> Verdict {
@@ -65,7 +68,7 @@ pub(super) fn other_amount(session: &Session, _: Stream) -> Verdict {
     let mut body = payments.plan.body(&first.key);
     body["amount"] = json!(payments.plan.other_amount());
     let asked = pay(session, &body)?;
-    payments.prove_none_is_unknown(session)?;
+    prove_none_is_unknown(session, payments)?;
     was_judged(&asked)?;
     match asked.status {
         409 | 422 => Ok(()),
@@ -101,7 +104,7 @@ pub(super) fn at_once(session: &Session, _: Stream) -> Verdict {
     if let [(one, first), (two, second), ..] = &ids[..] {
         return Err(other_ids(&[one, two], &[*first, *second]));
     }
-    payments.prove_none_is_unknown(session)?;
+    prove_none_is_unknown(session, payments)?;
     if ids.is_empty() {
         return Err(failures.pop().unwrap_or_else(no_payout));
     }
@@ -125,7 +128,7 @@ pub(super) fn cut_off(session: &Session, _: Stream) -> Verdict {
     session.asker.cut(&request(&path, &json))?;
     let asked = pay(session, &body)?;
     payments.read("5", &asked)?;
-    payments.prove_none_is_unknown(session)
+    prove_none_is_unknown(session, payments)
 }
 
 pub(super) fn broken(session: &Session, _: Stream) -> Verdict {
@@ -159,7 +162,7 @@ pub(super) fn broken(session: &Session, _: Stream) -> Verdict {
             return Err(wrong(got, &[asked.exchange]));
         }
     }
-    payments.prove_none_is_unknown(session)
+    prove_none_is_unknown(session, payments)
 }
 
 /// A service that asks to wait has not looked at what it was asked.
@@ -194,8 +197,8 @@ pub(super) fn are_listed(session: &Session, _: Stream) -> Verdict {
     }
     let mut waited = Duration::ZERO;
     let listed = loop {
-        payments.prove_none_is_unknown(session)?;
-        let listed = payments.listed(session)?;
+        prove_none_is_unknown(session, payments)?;
+        let listed = listed(session, payments)?;
         let missing = made
             .iter()
             .find(|one| !listed.iter().any(|other| other.id == one.id));
