@@ -59,7 +59,8 @@ rust_flags=()
 c_flags=()
 for prefix in "${prefixes[@]}"; do
     rust_flags+=("--remap-path-prefix=$prefix")
-    c_flags+=("-ffile-prefix-map=$prefix")
+    # As in a shell: a path may have spaces.
+    c_flags+=("$(printf %q "-ffile-prefix-map=$prefix")")
 done
 # Between flags that may have spaces, Cargo wants this character.
 CARGO_ENCODED_RUSTFLAGS=$(
@@ -67,7 +68,7 @@ CARGO_ENCODED_RUSTFLAGS=$(
     echo "${rust_flags[*]}"
 )
 export CARGO_ENCODED_RUSTFLAGS
-export "CFLAGS_${target//-/_}=${c_flags[*]}"
+export "CFLAGS_${target//-/_}=${c_flags[*]}" CC_SHELL_ESCAPED_FLAGS=1
 # The date of the release, not the clock, for every tool that writes a date.
 SOURCE_DATE_EPOCH=$(packaging/release-date.sh %s)
 export SOURCE_DATE_EPOCH
