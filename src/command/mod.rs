@@ -103,7 +103,7 @@ fn print(text: &str) {
     is_read_on(text);
 }
 
-/// As [`print`]. Whether the reader has not closed the pipe.
+/// As [`print()`]. Whether the reader has not closed the pipe.
 fn is_read_on(text: &str) -> bool {
     let mut stdout = std::io::stdout();
     let written = stdout
