@@ -1,4 +1,4 @@
-//! The package: its change log, its version, the completions of shells, and what is in it.
+//! The package: its change log, its version and the completions of shells.
 
 use std::fs;
 
