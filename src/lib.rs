@@ -24,6 +24,7 @@
 //! | `serve` | the listener: the API over the store, payouts and transfers, health |
 //! | `health` | the alarms: what an operator has to look at |
 //! | `metrics` | what is counted in memory, and the text that Prometheus reads |
+//! | `messages` | what messages mean, for `explain`, the status page and the manual |
 //! | `check` | the conformance test of the Integration Service |
 //! | `page` | the status page: what is in it, and how it looks |
 //! | `status` | the state and its alarms, as the `status` command and the listener show them |
@@ -38,8 +39,8 @@
 //!
 //! `api`, `http` and `health` are the ground floor. `formance`, `transport`, `metrics` and `store` stand on `api`, `psp` on
 //! `transport` and `metrics`, `poll` on `psp` and `store`, `publish` on `formance`, `transport`, `metrics` and `store`,
-//! `serve` on `formance`, `http`, `metrics`, `store`, `psp`, `poll` and `page`, `page` on `status` and `check`, `check` on
-//! `formance` and `psp`, `sandbox` on `http`, `command` on all.
+//! `serve` on `formance`, `http`, `metrics`, `store`, `psp`, `poll` and `page`, `page` on `status`, `check` and `messages`,
+//! `check` on `formance` and `psp`, `messages` on how `check` sets lines, `sandbox` on `http`, `command` on all.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -56,6 +57,7 @@ mod formance;
 mod health;
 mod http;
 mod logging;
+mod messages;
 mod metrics;
 mod notify;
 mod ownership;
@@ -81,6 +83,8 @@ pub use api::{Amount, Asset, STATUSES, Stream, Timestamp};
 // For the manual, which a test compares with them.
 #[doc(hidden)]
 pub use config::{ConfigKey, ENTRY_KEYS, FILE_KEYS};
+#[doc(hidden)]
+pub use messages::{MESSAGE_GROUPS, MessageEntry, MessageGroup, messages};
 
 /// The command line, from which a test writes the completions of shells.
 #[doc(hidden)]

@@ -45,6 +45,7 @@ mod larger_pages;
 mod list_ends;
 mod listener;
 mod manual;
+mod messages;
 mod metrics;
 mod monitoring;
 mod ndjson;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use generic_connector::{ConfigKey, ENTRY_KEYS, FILE_KEYS};
+use generic_connector::{ConfigKey, ENTRY_KEYS, FILE_KEYS, MESSAGE_GROUPS, MessageEntry};
 use snapbox::data::DataFormat;
 use snapbox::{Assert, Data};
 
@@ -37,9 +37,15 @@ They are read again when a key is refused.
 .EE
 "#;
 
+/// Where the messages are in the page about the program: behind the first line that begins so, up to the second one.
+const MESSAGES: [&str; 2] = [".\\\" Messages: ", ".\\\" End of the messages."];
+
 /// The text of a page, with what stands between backticks in bold.
 fn text(plain: &str) -> String {
-    let escaped = plain.replace('\\', "\\e").replace('-', "\\-");
+    let escaped = plain
+        .replace('\\', "\\e")
+        .replace('-', "\\-")
+        .replace('…', "...");
     let parts: Vec<&str> = escaped.split('`').collect();
     let set = |(index, part): (usize, &&str)| match index % 2 {
         0 => (*part).to_owned(),
@@ -68,6 +74,34 @@ fn the_page_about_the_configuration_has_every_key() {
     let expected = Data::read_from(path.as_ref(), Some(DataFormat::Text));
     let assert = Assert::new().action_env("SNAPSHOTS");
     assert.eq(page_about_file(), expected.raw());
+}
+
+/// A message: its phrases one below the other, then a line for each sentence.
+fn message(entry: &MessageEntry) -> String {
+    let phrase = |phrase: &&str| format!("\\fB{}\\fR\n", text(phrase));
+    let phrases: Vec<String> = entry.phrases.iter().map(phrase).collect();
+    let lines = format!("{} {}", text(entry.means), text(entry.fix)).replace(". ", ".\n");
+    format!(".TP\n{}{lines}\n", phrases.join(".TQ\n"))
+}
+
+#[test]
+fn the_system_page_has_every_message() {
+    let path = format!("{FOLDER}/generic-connector.8");
+    let page = fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(MESSAGES[0]).unwrap();
+    let (first, rest) = rest.split_once('\n').unwrap();
+    let (_, after) = rest.split_once(MESSAGES[1]).unwrap();
+    let group = |name: &str, entries: &[MessageEntry]| {
+        let entries: String = entries.iter().map(message).collect();
+        format!(".SS {}\n{entries}", text(name))
+    };
+    let groups = MESSAGE_GROUPS.iter();
+    let groups: String = groups.map(|of| group(of.name, of.entries)).collect();
+    let [begin, end] = MESSAGES;
+    let expected = format!("{before}{begin}{first}\n{groups}{end}{after}");
+    let page = Data::read_from(path.as_ref(), Some(DataFormat::Text));
+    let assert = Assert::new().action_env("SNAPSHOTS");
+    assert.eq(expected, page.raw());
 }
 
 #[test]

@@ -1,10 +1,11 @@
 use super::terminal::style;
 use super::{CommandError, Exit, print};
 use crate::api::escaped;
-use crate::check::catalogue::{CatalogueEntry, entries, find, find_group, guide, messages};
+use crate::check::catalogue::{CatalogueEntry, entries, find, find_group, guide};
 use crate::check::layout::wrapped;
 use crate::cli::ExplainOptions;
 use crate::config::{ENTRY_KEYS, FILE_KEYS};
+use crate::messages::messages;
 
 /// Explains a check, a group, a key of the configuration, the ids and phrases in a message, or how to write a service.
 pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CommandError> {
@@ -28,7 +29,8 @@ pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CommandError> {
         checks.extend(find(topic.trim()));
     }
     let messages: Vec<String> = messages(&topic)
-        .map(|message| message.explained(width))
+        .iter()
+        .map(|message| message.explained(&topic, width))
         .collect();
     let keys: Vec<String> = keys(topic.trim().trim_matches('"'), width).collect();
     if checks.is_empty() && messages.is_empty() && keys.is_empty() {

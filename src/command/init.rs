@@ -115,10 +115,7 @@ fn key(options: &InitOptions, stop: &Stop) -> Result<Secret, CommandError> {
     };
     let key = Secret::new(text.trim().to_owned());
     match key.problem() {
-        Some(problem) => Err(CommandError::new(
-            Exit::Usage,
-            format!("the API key {problem}"),
-        )),
+        Some(problem) => Err(CommandError::new(Exit::Usage, format!("the key {problem}"))),
         None => Ok(key),
     }
 }

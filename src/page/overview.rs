@@ -3,8 +3,8 @@ use super::html::Element;
 use super::verdict::{PageVerdict, refused, verdict};
 use super::words::{ago, count, date, set_aside, span};
 use super::{Model, payouts, polls, publishers, reading, streams, sweep};
-use crate::check::catalogue::messages;
 use crate::health::Alarm;
+use crate::messages::messages;
 
 /// How many alarms are shown.
 const ALARMS: usize = 20;
@@ -90,8 +90,10 @@ fn warnings(alarms: &[Alarm]) -> Option<Element> {
 
 fn warning(alarm: &Alarm) -> Element {
     let words = alarm.to_string();
-    let help = messages(&words).next();
-    let help = help.map(|entry| Element::class("p", "help").with(prose(entry.fix())));
+    let help = messages(&words);
+    let help = help
+        .first()
+        .map(|entry| Element::class("p", "help").with(prose(entry.fix)));
     Element::new("li")
         .with(Element::new("p").text(&words))
         .with_all(help)

@@ -24,7 +24,7 @@ macro_rules! kept_by_name {
         impl FromSql for $type {
             fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
                 let name = value.as_str()?;
-                <$type>::from_name(name).ok_or_else(|| unusable(format!("there is no {} {name:?}", $what)))
+                <$type>::from_name(name).ok_or_else(|| unusable(format!("{name:?} is no {}", $what)))
             }
         }
     )*};

@@ -248,7 +248,7 @@ pub enum Error {
     Missing(PathBuf),
 
     /// SQLite failed for another reason.
-    #[error("cannot {doing} in {}: {source}", file.display())]
+    #[error("SQLite cannot {doing} in {}: {source}", file.display())]
     Sqlite {
         doing: &'static str,
         file: PathBuf,

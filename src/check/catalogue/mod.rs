@@ -1,4 +1,4 @@
-//! The catalogue: every check with its texts, the same ones for the report, `--list` and `explain`, and what messages mean.
+//! The catalogue: every check with its texts, the same ones for the report, `--list` and `explain`.
 //!
 //! An id never changes its meaning and is never used again: reports, `status` and the documentation refer to it.
 
@@ -10,7 +10,6 @@ mod guide;
 mod http;
 mod key;
 mod lists;
-mod messages;
 mod observed;
 mod order;
 mod pages;
@@ -25,7 +24,6 @@ use super::verdict::{Level, Verdict};
 use crate::api::Stream;
 
 pub use guide::{BUILD_ORDER, guide};
-pub use messages::messages;
 
 /// What a check looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
