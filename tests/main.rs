@@ -47,6 +47,7 @@ mod listener;
 mod manual;
 mod messages;
 mod metrics;
+mod migrate;
 mod monitoring;
 mod ndjson;
 mod observe;

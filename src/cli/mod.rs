@@ -72,6 +72,8 @@ pub enum Command {
     Restore(RestoreOptions),
     /// Say that the state was put back from an older copy; the connector must be stopped
     Restored(ConfigFile),
+    /// Bring the state of an older version to this one, or say what that takes; the connector must be stopped
+    Migrate(MigrateOptions),
     /// Collect what somebody who helps needs in one archive, without keys and records
     SupportBundle(SupportBundleOptions),
     /// Serve a sample Integration Service on this machine
@@ -314,6 +316,17 @@ pub struct RestoreOptions {
     pub config: ConfigFile,
     /// The copy
     pub file: PathBuf,
+}
+
+/// Options of `migrate`.
+#[derive(Debug, Args)]
+pub struct MigrateOptions {
+    #[command(flatten)]
+    /// The configuration.
+    pub config: ConfigFile,
+    /// Say what it takes in time and room, and change nothing; the connector may be running
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Options of `support-bundle`.

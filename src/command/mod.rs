@@ -14,6 +14,7 @@ mod healthcheck;
 mod init;
 mod initiation;
 mod listing;
+mod migrate;
 mod poll;
 mod progress_line;
 mod publisher;
@@ -85,6 +86,7 @@ fn run(cli: Cli) -> Exit {
         Command::Verify(options) => verify::run(&options),
         Command::Backup(options) => backup::backup(&options),
         Command::Restore(options) => backup::restore(&options),
+        Command::Migrate(options) => migrate::run(&options),
         Command::Restored(options) => restored::run(&options),
         Command::SupportBundle(options) => support_bundle::run(&options),
         Command::Sandbox(options) => sandbox::run(options),

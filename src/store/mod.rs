@@ -59,6 +59,7 @@ mod journal_row;
 mod keep;
 mod listing;
 mod memory;
+mod migration;
 mod missing;
 mod older_balances;
 mod open;
@@ -106,6 +107,7 @@ pub use journal_row::DamagedInitiation;
 pub use keep::Retention;
 pub use listing::{Listing, Selection, ShownVersion};
 pub use memory::{Memory, MemoryChange};
+pub use migration::Migration;
 pub use open::{Identity, Store, is_locked};
 pub use overview::{
     CursorLine, ListingLine, ListsLine, Overview, PublisherLine, Snapshot, StreamCount,

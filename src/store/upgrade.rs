@@ -1,3 +1,5 @@
+use std::path::{Path, PathBuf};
+
 use rusqlite::Connection;
 
 use super::database::Database;
@@ -108,6 +110,9 @@ const COUNTED: i64 = 9;
 
 /// The first layout that says how many payouts and transfers there are of each kind.
 const COUNTED_BY_KIND: i64 = 11;
+
+/// How many times the bytes of a state have to be free: for its copy, and for tables that are written again.
+pub(super) const COPIES: u64 = 2;
 
 /// What counts everything.
 const COUNTS: [SliceWork; 2] = [SliceWork::Versions, SliceWork::Counts];
@@ -254,21 +259,36 @@ fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     if (COUNTED..COUNTED_BY_KIND).contains(&found) {
         counts::count_otherwise(connection, &counts::INITIATIONS)?;
     }
-    let lists: &[SliceWork] = match (has_lists, has_places) {
-        (_, true) => &[],
-        (true, false) => &[SliceWork::Places, SliceWork::Unlist],
-        (false, false) => &[SliceWork::Stamps],
+    upgrade_slices::plan(connection, works(found).into_iter())
+}
+
+/// What is done to every row of a state of that layout.
+fn works(found: i64) -> Vec<SliceWork> {
+    let lists: &[SliceWork] = match found {
+        6.. => &[],
+        3..6 => &[SliceWork::Places, SliceWork::Unlist],
+        _ => &[SliceWork::Stamps],
     };
     let previous = (found == 1).then_some(SliceWork::Previous);
     let memory =
         (found == 4).then_some([SliceWork::Skipped, SliceWork::Waiting, SliceWork::Payments]);
     let counts = (found < COUNTED).then_some(COUNTS);
-    let works = previous
+    previous
         .into_iter()
         .chain(lists.iter().copied())
         .chain(memory.into_iter().flatten())
-        .chain(counts.into_iter().flatten());
-    upgrade_slices::plan(connection, works)
+        .chain(counts.into_iter().flatten())
+        .collect()
+}
+
+/// How often the migration of a state of that layout reads every row.
+pub(super) fn passes(found: i64) -> u32 {
+    works(found).len().try_into().unwrap_or(u32::MAX)
+}
+
+/// Where the copy of a state of that layout is kept.
+pub(super) fn copy_of(file: &Path, layout: i64) -> PathBuf {
+    file.with_extension(format!("sqlite3.layout-{layout}"))
 }
 
 /// The statements of today's layout that make these tables and indices.
@@ -281,11 +301,9 @@ fn statements(new: &[&str]) -> String {
 
 /// Copies an old state to `state.sqlite3.layout-<n>` before it is changed.
 fn keep_copy(database: &Database, layout: i64) -> Result<(), Error> {
-    let copy = database
-        .file()
-        .with_extension(format!("sqlite3.layout-{layout}"));
+    let copy = copy_of(database.file(), layout);
     const KEEP: &str = "keep a copy of the state in";
-    database.check_room("keep a copy of the state before it is migrated", 2)?;
+    database.check_room("keep a copy of the state before it is migrated", COPIES)?;
     // A copy that is there was left by a try that did not come to its end.
     if let Err(error) = std::fs::remove_file(&copy)
         && error.kind() != std::io::ErrorKind::NotFound
