@@ -68,15 +68,17 @@ for file in "${folders[0]}"/made/*; do
 done
 
 step "list what is in it"
-# In a folder of the sources: the tool writes beside the manifest.
+# In a folder of the sources: the tool writes beside the manifest, and names it with its path.
 cyclonedx=$(packaging/tool.sh cargo-cyclonedx)
 for target in "${targets[@]}"; do
     (
         cd "${folders[0]}"
         SOURCE_DATE_EPOCH=$(packaging/release-date.sh %s)
         export SOURCE_DATE_EPOCH
-        "$cyclonedx/cargo-cyclonedx" cyclonedx --format json --target "$target" --no-build-deps \
-            --override-filename "made/generic-connector-$version-${target%%-*}-linux.cdx"
+        name=generic-connector-$version-${target%%-*}-linux.cdx
+        "$cyclonedx/cargo-cyclonedx" cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --no-build-deps \
+            --override-filename "$name"
+        sed "s|$PWD|/generic-connector|g" "$name.json" >"made/$name.json"
     )
 done
 
