@@ -99,7 +99,7 @@ pub(super) const ENTRIES: &[MessageEntry] = &[
         ],
         means: "A socket unit and the configuration do not agree about an address or a name.",
         fix: "Make `ListenStream=` the same as `listen` or `observe`, and `FileDescriptorName=` `listen` or `observe`. \
-            THE PORT in SYSTEMD has an example.",
+            SYSTEMD has an example.",
     },
     MessageEntry {
         phrases: &["Title: Not Ready"],

@@ -170,6 +170,20 @@ pub(super) const ENTRIES: &[MessageEntry] = &[
         fix: "Look at the log of the other side at that time.",
     },
     MessageEntry {
+        phrases: &[
+            "answered 400",
+            "answered 403",
+            "answered 405",
+            "answered 406",
+            "answered 409",
+            "answered 410",
+            "answered 422",
+        ],
+        means: "The other side understands the request, and does not accept it as it is. Sending it again changes nothing.",
+        fix: "The text behind the status is its reason. Look at its log at that time; `check` sends each kind of request to \
+            the service, and shows a right answer.",
+    },
+    MessageEntry {
         phrases: &["answered 429"],
         means: "The other side takes fewer requests than it is sent.",
         fix: "Set `maxRequestsPerSecond` or lower `workers`. The service should send Retry-After (E3).",

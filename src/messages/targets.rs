@@ -89,7 +89,7 @@ pub(super) const ENTRIES: &[MessageEntry] = &[
     MessageEntry {
         phrases: &["cannot compress a batch"],
         means: "There is no memory to compress what is to be sent. It is tried again.",
-        fix: "Raise `MemoryMax=` of the unit, or lower `batchRecords`.",
+        fix: "Raise `MemoryMax=` of the unit.",
     },
     MessageEntry {
         phrases: &[

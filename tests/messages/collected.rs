@@ -1,6 +1,7 @@
 //! Where messages are in the source. What each rule leaves out is never met alone, or names its own explanation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use regex::Regex;
 
@@ -114,14 +115,15 @@ const ROOMS: [&str; 6] = [
 /// The messages of the program.
 pub fn collected(sources: &[Source]) -> Vec<CollectedMessage> {
     let constants = constants(sources);
+    let calls = RULES.map(|rule| Regex::new(rule.call).unwrap());
     let mut collected = Vec::new();
     let mut seen = BTreeSet::new();
     for source in sources {
-        for rule in &RULES {
+        for (rule, call) in RULES.iter().zip(&calls) {
             if rule.not_in.iter().any(|path| source.path.starts_with(path)) {
                 continue;
             }
-            for (literal, of) in of_rule(source, rule, &constants) {
+            for (literal, of) in of_rule(source, rule, call, &constants) {
                 if seen.insert((of.path.clone(), literal.begin)) {
                     collected.extend(message(rule.kind, literal, of));
                 }
@@ -185,10 +187,10 @@ fn constants(sources: &[Source]) -> Constants<'_> {
 fn of_rule<'a>(
     source: &'a Source,
     rule: &Rule,
+    call: &Regex,
     constants: &Constants<'a>,
 ) -> Vec<(&'a Literal, &'a Source)> {
-    let call = Regex::new(rule.call).unwrap();
-    let name = Regex::new(r"\b[A-Z][A-Z_]{3,}\b").unwrap();
+    static NAME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b[A-Z][A-Z_]{3,}\b").unwrap());
     let mut found = Vec::new();
     for call in call.find_iter(&source.code) {
         let range = call.end()..end_of_group(&source.code, call.end() - 1);
@@ -198,7 +200,7 @@ fn of_rule<'a>(
         if rule.takes == Takes::First {
             texts.truncate(1);
         } else {
-            let names = name.find_iter(&source.code[range.clone()]);
+            let names = NAME.find_iter(&source.code[range.clone()]);
             texts.extend(names.filter_map(|name| constants.get(name.as_str()).copied()));
         }
         if rule.takes == Takes::Sentences {

@@ -2,8 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use regex::Regex;
+
+/// An expression that is compiled once, not for each file or literal.
+macro_rules! expression {
+    ($text:literal) => {
+        LazyLock::new(|| Regex::new($text).unwrap())
+    };
+}
 
 /// A file of the program.
 pub struct Source {
@@ -75,13 +83,13 @@ impl Source {
     /// Takes a file apart.
     pub fn read(path: String, text: &str) -> Source {
         // A comment, a literal of each kind, or a character, which may be a quote.
-        let token = Regex::new(
-            r##"(?s)//[^\n]*|/\*.*?\*/|b?r#"(?P<raw>.*?)"#|"(?P<text>(?:[^"\\]|\\.)*)"|'(?:[^'\\\n]|\\[^\n][^'\n]*)'"##,
-        )
-        .unwrap();
+        static TOKEN: LazyLock<Regex> = expression!(
+            r##"(?s)//[^\n]*|/\*.*?\*/|b?r#"(?P<raw>.*?)"#|"(?P<text>(?:[^"\\]|\\.)*)"|'(?:[^'\\\n]|\\[^\n][^'\n]*)'"##
+        );
+        static TESTS: LazyLock<Regex> = expression!(r"#\[cfg\(test\)\]\s*mod \w+ \{");
         let mut code = text.as_bytes().to_vec();
         let mut literals = Vec::new();
-        for found in token.captures_iter(text) {
+        for found in TOKEN.captures_iter(text) {
             let whole = found.get(0).unwrap();
             let inside = found.name("text").or(found.name("raw"));
             if let Some(inside) = inside {
@@ -99,8 +107,7 @@ impl Source {
             }
         }
         let mut code = String::from_utf8(code).unwrap();
-        let module = Regex::new(r"#\[cfg\(test\)\]\s*mod \w+ \{").unwrap();
-        while let Some(found) = module.find(&code) {
+        while let Some(found) = TESTS.find(&code) {
             let range = found.start()..end_of_group(&code, found.end() - 1);
             literals.retain(|literal| !range.contains(&literal.begin));
             code.replace_range(range.clone(), &" ".repeat(range.len()));
@@ -142,9 +149,11 @@ pub fn end_of_group(code: &str, begin: usize) -> usize {
 
 /// What a format string says, with `…` for each placeholder.
 fn filled(literal: &str) -> String {
-    let joined = Regex::new(r"\\\n\s*").unwrap().replace_all(literal, "");
+    static BREAK: LazyLock<Regex> = expression!(r"\\\n\s*");
+    static PLACE: LazyLock<Regex> = expression!(r"\{[^{}]*\}");
+    let joined = BREAK.replace_all(literal, "");
     let text = joined.replace("\\\"", "\"").replace("\\n", " ");
     let text = text.replace("{{", "\u{1}").replace("}}", "\u{2}");
-    let text = Regex::new(r"\{[^{}]*\}").unwrap().replace_all(&text, "…");
+    let text = PLACE.replace_all(&text, "…");
     text.replace('\u{1}', "{").replace('\u{2}', "}")
 }
