@@ -161,6 +161,8 @@ fn a_sweep_is_due_by_its_period_and_goes_on_in_slices_over_restarts() {
     place.poll_well();
     assert_eq!(last_sweep(&place)["endedAt"], Value::Null);
     assert_eq!(last_sweep(&place)["stream"], "transactions");
+    let status = run(place.command("status")).stdout;
+    assert!(status.contains(" of about 1200 records seen"), "{status}");
     psp.forget_requests();
     let ran = place.poll_well();
     assert!(ran.stderr.contains("sweep 1 complete: 120"), "{ran}");

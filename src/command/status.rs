@@ -4,12 +4,12 @@ use super::table::Column::{Left, Right};
 use super::table::Table;
 use super::terminal::fitted;
 use super::{CommandError, Exit, print};
-use crate::api::{Second, Stream, escaped, shell_word};
+use crate::api::{Stream, escaped, shell_word};
 use crate::cli::StatusOptions;
 use crate::config::Outline;
 use crate::publish::LedgerFigures;
 use crate::status::{self, Status};
-use crate::store::{AskedLine, Overview, PollRow, PublisherLine, SweepRow};
+use crate::store::{AskedLine, Overview, PollRow, PublisherLine};
 
 /// Shows the state as tables or as JSON.
 pub(super) fn run(options: &StatusOptions) -> Result<Exit, CommandError> {
@@ -58,7 +58,7 @@ pub(super) fn in_words(status: &Status) -> String {
     }
     text += &streams(overview);
     text.push('\n');
-    text += &sweep(overview.sweeps.newest.as_ref(), overview.sweeps.due);
+    text += &sweep(overview);
     text += &records(overview);
     text += &listings(overview);
     text += &initiations(overview);
@@ -94,25 +94,37 @@ fn streams(overview: &Overview) -> String {
     table.text()
 }
 
-fn sweep(sweep: Option<&SweepRow>, due: Option<Second>) -> String {
+fn sweep(overview: &Overview) -> String {
+    let due = overview.sweeps.due;
     let next = due.map_or(String::new(), |due| {
         format!("; the next one is due at {due}")
     });
-    let Some(sweep) = sweep else {
+    let Some(sweep) = &overview.sweeps.newest else {
         return format!("sweep      none yet{next}\n");
     };
-    let state = match sweep.ended_at {
-        Some(ended_at) => format!("complete at {ended_at}"),
-        None if sweep.has_begun() => {
-            format!("running in {}, page {}", sweep.stream, sweep.place.page)
-        }
+    let (state, of, next) = match sweep.ended_at {
+        Some(ended_at) => (format!("complete at {ended_at}"), String::new(), next),
+        None if sweep.has_begun() => (
+            format!("running in {}, page {}", sweep.stream, sweep.place.page),
+            format!(" of about {}", listed_records(overview)),
+            String::new(),
+        ),
         None => return format!("sweep      {} begins after the next poll\n", sweep.number),
     };
-    let next = sweep.ended_at.map_or("", |_| &next);
     format!(
-        "sweep      {} of {}, {state}: {} records seen, {} missed before, {} changed without a newer date{next}\n",
+        "sweep      {} of {}, {state}: {}{of} records seen, {} missed before, {} changed without a newer date{next}\n",
         sweep.number, sweep.started_at, sweep.seen, sweep.missed, sweep.changed
     )
+}
+
+/// The records of the streams that have a list.
+fn listed_records(overview: &Overview) -> i64 {
+    let listed = |name: &str| Stream::LISTED.iter().any(|stream| stream.name() == name);
+    let counts = overview.streams.iter();
+    counts
+        .filter(|count| listed(count.stream))
+        .map(|count| count.records)
+        .sum()
 }
 
 /// Records that break the API, and values that it does not define.
