@@ -204,3 +204,48 @@ fn an_interrupt_ends_a_question_and_the_terminal_shows_again_what_is_typed() {
     assert!(said.contains("interrupted; nothing was written"), "{said}");
     assert!(shows());
 }
+
+/// systemd reads the key for the service, and the service reads the configuration as a user of its own.
+#[test]
+fn the_user_of_the_service_can_read_what_is_written_under_a_strict_umask() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    fs::write(&key, KEY).unwrap();
+    let program = binary().get_program().to_owned();
+    // Its own /etc. Where that cannot be had, this does nothing.
+    let script = "
+        mount -t tmpfs none /etc && echo mounted || exit
+        umask 027
+        for config in /etc/generic-connector/generic.json /etc/generic-connector/instances/acme/generic.json; do
+            \"$1\" init --config $config --name acme --endpoint http://127.0.0.1:9 --api-key-file \"$2\" >/dev/null
+        done
+        cd /etc/generic-connector && find . -exec stat -c '%a %n' {} +";
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "--map-root-user", "sh", "-c", script, "sh"]);
+    let Ok(output) = unshare.arg(program).arg(&key).output() else {
+        return;
+    };
+    let said = String::from_utf8(output.stdout).unwrap();
+    let Some(listed) = said.strip_prefix("mounted\n") else {
+        return;
+    };
+    let mut listed: Vec<&str> = listed.lines().collect();
+    listed.sort_unstable();
+    let expected = [
+        "600 ./instances/acme/keys/apiKey",
+        "600 ./keys/apiKey",
+        "644 ./generic.json",
+        "644 ./instances/acme/generic.json",
+        "700 ./instances/acme/keys",
+        "700 ./keys",
+        "755 .",
+        "755 ./instances",
+        "755 ./instances/acme",
+    ];
+    assert_eq!(
+        listed,
+        expected,
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -17,6 +17,7 @@ macro_rules! cases {
 mod support;
 
 mod atomic;
+mod backup;
 mod bounded;
 mod check;
 mod check_agrees;

@@ -4,10 +4,13 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, LISTEN_KEY, Listening, Place, Receiver, Reply, STATE_FILE, run};
+use crate::support::{
+    FakePsp, LISTEN_KEY, Listening, Place, Ran, Receiver, Reply, STATE_FILE, run,
+};
 
 /// A user that is neither root nor anybody who runs the tests.
 const SOMEBODY: u32 = 54_321;
@@ -20,6 +23,15 @@ fn status(place: &Place) -> Value {
 /// Whether these tests run as root, who alone can make files of others. A test without that does nothing.
 fn is_root(place: &Place) -> bool {
     fs::metadata(place.path()).unwrap().uid() == 0
+}
+
+/// Runs a command as a user who is not root.
+fn as_somebody(place: &Place, command: &str) -> Ran {
+    let mut command = place.command(command);
+    if is_root(place) {
+        command.uid(SOMEBODY).gid(SOMEBODY);
+    }
+    run(command)
 }
 
 #[test]
@@ -105,6 +117,53 @@ fn another_user_learns_whose_the_state_is() {
             assert!(ran.stderr.contains(part), "{ran}");
         }
     }
+}
+
+/// SQLite makes files beside a state even to read it.
+#[test]
+fn a_state_in_a_directory_that_cannot_be_written_is_not_read_and_why_is_said() {
+    let service = FakePsp::with_a_bank();
+    let place = Place::new(&service.url(), json!({}));
+    place.poll_well();
+    let (state, file) = (place.state(), place.state().join(STATE_FILE));
+    if is_root(&place) {
+        let files = fs::read_dir(&state).unwrap();
+        for path in files.map(|entry| entry.unwrap().path()) {
+            chown(path, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+        }
+        chown(&state, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    }
+    let set_mode = |path: &Path, mode: u32| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set_mode(place.path(), 0o755);
+    set_mode(&place.config(), 0o644);
+    set_mode(&state, 0o500);
+    let ran = as_somebody(&place, "status");
+    set_mode(&state, 0o700);
+    assert_eq!(ran.code, Some(1), "{ran}");
+    let owner = fs::metadata(&file).unwrap().uid();
+    let who = format!("the user with the id {owner}");
+    for part in ["may not write", &*who, "check the modes"] {
+        assert!(ran.stderr.contains(part), "{part}: {ran}");
+    }
+    let ran = as_somebody(&place, "status");
+    assert_eq!(ran.code, Some(0), "{ran}");
+}
+
+#[test]
+fn a_configuration_that_this_user_may_not_read_exists() {
+    let place = Place::new("http://127.0.0.1:9", json!({}));
+    let set_mode = |path: &Path, mode: u32| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set_mode(place.path(), 0o755);
+    set_mode(&place.config(), if is_root(&place) { 0o640 } else { 0 });
+    let ran = as_somebody(&place, "run");
+    assert_eq!(ran.code, Some(78), "{ran}");
+    let hint = "let this user read the file";
+    assert!(ran.stderr.contains(hint), "{ran}");
+    assert!(!ran.stderr.contains("existing file"), "{ran}");
 }
 
 #[test]

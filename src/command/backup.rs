@@ -1,13 +1,18 @@
 use super::{CommandError, Exit, print};
 use crate::cli::{BackupOptions, RestoreOptions};
-use crate::config::{Config, Outline};
+use crate::config::{Outline, StateOwner};
 use crate::store::{self, Snapshot, SweepTimes};
 
 /// Copies the state to a new file. The connector may be running.
 pub(super) fn backup(options: &BackupOptions) -> Result<Exit, CommandError> {
     let outline = Outline::read(&options.config.config)?;
-    let made = store::backup(&outline.state_directory, &options.to, options.keep.into())
-        .map_err(CommandError::failed)?;
+    let made = store::backup(&outline.state_directory, &options.to, options.keep.into()).map_err(
+        |error| match error {
+            // It is about the copy, not about the state directory.
+            store::Error::Io { .. } => CommandError::failed(error),
+            error => error.into(),
+        },
+    )?;
     let removed = match made.removed {
         0 => String::new(),
         removed => format!("; {removed} older ones removed"),
@@ -22,9 +27,9 @@ pub(super) fn backup(options: &BackupOptions) -> Result<Exit, CommandError> {
 
 /// Puts a copy in the place of the state, and says who sees what then.
 pub(super) fn restore(options: &RestoreOptions) -> Result<Exit, CommandError> {
-    let config = Config::read(&options.config.config)?;
-    let directory = &config.state_directory;
-    let done = store::put_back(directory, &config.identity, &options.file)?;
+    let owner = StateOwner::read(&options.config.config)?;
+    let directory = &owner.state_directory;
+    let done = store::put_back(directory, &owner.identity, &options.file)?;
     let overview = Snapshot::open(directory)?.overview(0, SweepTimes::default())?;
     let mut text = format!("{} is the state now\n", options.file.display());
     if let Some(aside) = done.aside {

@@ -81,9 +81,11 @@ fn exit_of(error: &store::Error) -> Exit {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     use store::Error as E;
     match error {
-        E::Locked(_) => Exit::Busy,
+        E::Locked(_) | E::BackupRuns(_) => Exit::Busy,
         error if error.is_final() => Exit::BadState,
-        E::OtherIdentity { .. } | E::Newer { .. } | E::NotOurs(_) => Exit::BadState,
+        E::OtherIdentity { .. } | E::Newer { .. } | E::NotOurs(_) | E::NotACopy { .. } => {
+            Exit::BadState
+        }
         // There may be room again when systemd retries.
         E::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded) => {
             Exit::Failed

@@ -1,6 +1,6 @@
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use serde_json::json;
@@ -54,7 +54,7 @@ pub(super) fn run(options: &InitOptions) -> Result<Exit, CommandError> {
     if !is_of_the_machine {
         written["apiKeyFile"] = json!(KEY_FILE);
     }
-    folder_for(&key_file, folder)?;
+    folder_for(&key_file, folder, is_of_the_machine)?;
     write(&key_file, key.expose(), 0o600)?;
     let mode = if is_of_the_machine { 0o644 } else { 0o600 };
     write(file, &format!("{written:#}"), mode).inspect_err(|_| {
@@ -120,13 +120,22 @@ fn key(options: &InitOptions, stop: &Stop) -> Result<Secret, CommandError> {
     }
 }
 
-/// Makes the folder of the configuration, and in it the folder of the key.
-fn folder_for(key_file: &Path, folder: &Path) -> Result<(), CommandError> {
+/// Makes the folder of the configuration, and in it the folder of the key. The user of a service of the machine must be able
+/// to enter the first one, whatever the umask says.
+fn folder_for(key_file: &Path, folder: &Path, is_of_the_machine: bool) -> Result<(), CommandError> {
     let failed = |path: &Path, error: std::io::Error| {
         CommandError::failed(format!("cannot make {}: {error}", path.display()))
     };
     if !folder.as_os_str().is_empty() {
+        let missing: Vec<&Path> = folder
+            .ancestors()
+            .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+            .collect();
         fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+        for made in missing.into_iter().filter(|_| is_of_the_machine) {
+            fs::set_permissions(made, Permissions::from_mode(0o755))
+                .map_err(|error| failed(made, error))?;
+        }
     }
     let keys = key_file.parent().unwrap_or(folder);
     if keys.is_dir() {
@@ -136,6 +145,7 @@ fn folder_for(key_file: &Path, folder: &Path) -> Result<(), CommandError> {
     made.map_err(|error| failed(keys, error))
 }
 
+/// Writes a new file with that mode, whatever the umask says.
 fn write(file: &Path, text: &str, mode: u32) -> Result<(), CommandError> {
     let opened = OpenOptions::new()
         .write(true)
@@ -144,6 +154,7 @@ fn write(file: &Path, text: &str, mode: u32) -> Result<(), CommandError> {
         .open(file);
     let written = opened.and_then(|mut file| {
         writeln!(file, "{text}")?;
+        file.set_permissions(Permissions::from_mode(mode))?;
         file.sync_all()
     });
     written

@@ -137,6 +137,10 @@ impl File {
     pub fn read(path: &Path) -> Result<File, String> {
         let text = text_file::read(path).map_err(|error| match error.kind() {
             ErrorKind::InvalidData => "the configuration is not UTF-8: save it as UTF-8".to_owned(),
+            ErrorKind::PermissionDenied => format!(
+                "cannot read the configuration: {error}; run the command as root or as the file's owner, or let this user \
+                read the file and enter the folders above it"
+            ),
             _ => format!(
                 "cannot read the configuration: {error}; name an existing file with --config"
             ),

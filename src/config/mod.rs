@@ -100,6 +100,16 @@ pub struct Outline {
     pub observe: Option<SocketAddr>,
 }
 
+/// What commands need that change a state while no connector runs: whose it is, and where. No secret and no other file is
+/// read for it.
+#[derive(Debug)]
+pub struct StateOwner {
+    /// The connector's name and the service's endpoint.
+    pub identity: store::Identity,
+    /// The directory that holds the state.
+    pub state_directory: PathBuf,
+}
+
 /// A configuration that cannot be used. The message names the file, the key, the value and the fix.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", file.display())]
@@ -145,6 +155,22 @@ impl Outline {
             })
         });
         outline.map_err(|problem| Error::new(path, problem))
+    }
+}
+
+impl StateOwner {
+    /// Reads a configuration file and checks no more than its keys and their values.
+    pub fn read(path: &Path) -> Result<StateOwner, Error> {
+        let owner = File::read(path).and_then(|mut file| {
+            Ok(StateOwner {
+                identity: store::Identity {
+                    name: name(&mut file)?,
+                    endpoint: endpoint(&mut file)?,
+                },
+                state_directory: state_directory(file.state_directory, path)?,
+            })
+        });
+        owner.map_err(|problem| Error::new(path, problem))
     }
 }
 

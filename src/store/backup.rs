@@ -1,25 +1,23 @@
 //! Copies of the state: made beside the process that polls, and put back.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
+use super::copies::Copies;
 use super::database::{Database, free_bytes, value};
-use super::identity::{put_state_value, state_value};
+use super::identity::{put_state_value, state_id, state_value};
 use super::open::{identity, lock};
 use super::open_files::{FILE, LOG};
 use super::owner_only::owner_only;
 use super::restored::{BORN, COPY_MARK, OPEN_MARK};
 use super::{Error, Identity, Store};
 use crate::api::{Second, Timestamp};
-use crate::ownership;
-
-/// What a backup's name begins and ends with. In between is when it was made.
-const NAME: (&str, &str) = ("state-", ".sqlite3");
-
-/// The part of a name in between: `20261126T001600Z`.
-const DATE: usize = 16;
+use crate::{crash, ownership};
 
 /// The key of the time at which the newest backup was made.
 const BACKED_UP_AT: &str = "backed_up_at";
@@ -33,7 +31,7 @@ pub struct Backup {
     pub file: PathBuf,
     /// Its size. Bytes.
     pub size: u64,
-    /// How many older ones were removed.
+    /// How many older ones of the same connector were removed.
     pub removed: usize,
 }
 
@@ -45,30 +43,28 @@ pub struct PutBack {
 }
 
 /// Copies the state in that directory to a new file in the directory `to`, which is made if it does not exist, and keeps
-/// the newest `keep` copies there. The process that polls goes on meanwhile.
+/// the newest `keep` copies of this connector there. The process that polls goes on meanwhile.
+///
+/// No file is replaced, and no copy of another connector is removed.
 pub fn backup(directory: &Path, to: &Path, keep: usize) -> Result<Backup, Error> {
     let database = Database::beside(directory)?;
-    make_directory(to)?;
-    let needed = database.run("read the size of the state", |connection| {
-        let pages: i64 = value(connection, "PRAGMA page_count", [])?;
-        let size: i64 = value(connection, "PRAGMA page_size", [])?;
-        Ok(u64::try_from(pages.saturating_mul(size)).unwrap_or(0))
+    let _lock = one_at_a_time(directory)?;
+    let (owner, state_id) = database.run("read whose state it is", |connection| {
+        Ok((identity(connection)?, state_id(connection)?))
     })?;
-    if let Some(free) = free_bytes(to).filter(|free| *free < needed) {
-        return Err(Error::NoRoom {
-            doing: "make a backup",
-            file: to.to_owned(),
-            needed,
-            free,
-        });
-    }
+    let owner = owner.ok_or_else(|| Error::Missing(database.file().to_owned()))?;
+    make_directory(to)?;
+    let copies = Copies::of(&owner, to);
+    copies.remove_abandoned()?;
+    let new = copies.unfinished(&state_id);
+    remove_copy(&new)?;
+    check_room(&database, to)?;
     let date = compact(Timestamp::now());
-    let file = to.join(format!("{}{date}{}", NAME.0, NAME.1));
-    let new = to.join(format!(".{}{date}.new", NAME.0));
     copy(&database, &new)?;
-    fs::rename(&new, &file).map_err(Error::io(COPYING, &file))?;
+    crash::point();
+    let file = copies.name(&new, date)?;
     sync_directory(to)?;
-    let removed = remove_older(to, keep)?;
+    let metadata = fs::metadata(&file).map_err(Error::io("find the backup", &file))?;
     let now = Timestamp::now().second().to_string();
     let noted = database.write("note in the state that a backup was made", |connection| {
         put_state_value(connection, BACKED_UP_AT, &now)
@@ -77,10 +73,41 @@ pub fn backup(directory: &Path, to: &Path, keep: usize) -> Result<Backup, Error>
         log::warn!("the backup is made, but `status` does not know: {error}");
     }
     Ok(Backup {
-        size: fs::metadata(&file).map_or(0, |metadata| metadata.len()),
-        removed,
+        size: metadata.len(),
+        removed: copies.remove_older(&file, keep)?,
         file,
     })
+}
+
+/// Keeps other backups of the state in that directory from running until it is dropped. It is an error if one does.
+fn one_at_a_time(directory: &Path) -> Result<Option<File>, Error> {
+    // Some file systems cannot lock a directory. A backup is made there, too.
+    let Ok(lock) = File::open(directory) else {
+        return Ok(None);
+    };
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Err(Error::BackupRuns(directory.to_owned())),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// Checks that there is room for a copy.
+fn check_room(database: &Database, to: &Path) -> Result<(), Error> {
+    let needed = database.run("read the size of the state", |connection| {
+        let pages: i64 = value(connection, "PRAGMA page_count", [])?;
+        let size: i64 = value(connection, "PRAGMA page_size", [])?;
+        Ok(u64::try_from(pages.saturating_mul(size)).unwrap_or(0))
+    })?;
+    match free_bytes(to) {
+        Some(free) if free < needed => Err(Error::NoRoom {
+            doing: "make a backup",
+            file: to.to_owned(),
+            needed,
+            free,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// When `backup` last copied this state.
@@ -95,15 +122,10 @@ pub(super) fn backed_up_at(connection: &Connection) -> rusqlite::Result<Option<S
 /// It is an error, and nothing is changed, if a process has the state open, or if the file is not a state of this connector,
 /// is damaged, or is of a newer version of this program.
 pub fn put_back(directory: &Path, wanted: &Identity, from: &Path) -> Result<PutBack, Error> {
+    find_copy(from)?;
     make_directory(directory)?;
     let lock = lock(directory)?;
-    if !from.exists() {
-        return Err(Error::Missing(from.to_owned()));
-    }
-    let copied = Database::connect(from)?;
-    if copied.layout()? == 0 {
-        return Err(Error::NotOurs(from.to_owned()));
-    }
+    let copied = open_copy(from)?;
     match copied.run("read whose state it is", identity)? {
         Some(found) if found != *wanted => {
             return Err(Error::OtherIdentity {
@@ -126,15 +148,39 @@ pub fn put_back(directory: &Path, wanted: &Identity, from: &Path) -> Result<PutB
     Ok(PutBack { aside })
 }
 
+/// Checks that a copy is there, and that this user may read it.
+fn find_copy(from: &Path) -> Result<(), Error> {
+    match access(from, Access::READ_OK) {
+        Ok(()) => Ok(()),
+        Err(Errno::NOENT | Errno::NOTDIR) => Err(Error::NoCopy(from.to_owned())),
+        Err(Errno::ACCESS) => Err(Error::NotPermitted {
+            path: from.to_owned(),
+            owner: fs::metadata(from).ok().map(|metadata| metadata.uid()),
+        }),
+        Err(error) => Err(Error::io("read", from)(error.into())),
+    }
+}
+
+/// Opens a copy. It is an error if the file is not one.
+fn open_copy(from: &Path) -> Result<Database, Error> {
+    let not_a_copy = |detail: &str| Error::NotACopy {
+        file: from.to_owned(),
+        detail: detail.to_owned(),
+    };
+    let opened = Database::connect(from).and_then(|copy| Ok((copy.layout()?, copy)));
+    match opened {
+        Ok((0, _)) => Err(not_a_copy("it is empty")),
+        Ok((_, copy)) => Ok(copy),
+        Err(Error::Corrupt { detail, .. }) => Err(not_a_copy(&detail)),
+        Err(Error::NotOurs(_)) => Err(not_a_copy("it is a database of another program")),
+        Err(error) => Err(error),
+    }
+}
+
 /// Copies a state to a file that nobody else can read, marks it as a copy, checks it, and syncs it.
 fn copy(database: &Database, to: &Path) -> Result<(), Error> {
     let io = || Error::io(COPYING, to);
-    // One that is there was left by a try that did not come to its end.
-    if let Err(error) = fs::remove_file(to)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        return Err(io()(error));
-    }
+    remove_copy(to)?;
     let file = ownership::open(owner_only().create_new(true), to).map_err(io())?;
     let copied = database
         .execute("copy the state", "VACUUM INTO ?1", [to.to_string_lossy()])
@@ -150,8 +196,23 @@ fn copy(database: &Database, to: &Path) -> Result<(), Error> {
         .and_then(|()| file.sync_all().map_err(io()));
     // Half a copy would be in the way.
     copied.inspect_err(|_| {
-        let _ = fs::remove_file(to);
+        let _ = remove_copy(to);
     })
+}
+
+/// Removes a copy that did not come to its end, if one is there, and its journal. SQLite would take the journal for that of
+/// the next file with this name.
+fn remove_copy(unfinished: &Path) -> Result<(), Error> {
+    let mut journal = unfinished.as_os_str().to_owned();
+    journal.push("-journal");
+    for file in [unfinished, Path::new(&journal)] {
+        if let Err(error) = fs::remove_file(file)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(Error::io("remove the unfinished copy", file)(error));
+        }
+    }
+    Ok(())
 }
 
 /// Marks a copy, and checks it: "ok" if it is not damaged.
@@ -183,30 +244,6 @@ fn set_aside(directory: &Path) -> Result<Option<PathBuf>, Error> {
     }
     let _ = fs::remove_file(directory.join("state.sqlite3-shm"));
     Ok(Some(aside))
-}
-
-/// Removes all but the newest backups.
-fn remove_older(directory: &Path, keep: usize) -> Result<usize, Error> {
-    let reading = || Error::io("look for older backups in", directory);
-    let mut names = Vec::new();
-    for entry in fs::read_dir(directory).map_err(reading())? {
-        let name = entry.map_err(reading())?.file_name();
-        let name = name.to_string_lossy();
-        let date = name
-            .strip_prefix(NAME.0)
-            .and_then(|rest| rest.strip_suffix(NAME.1));
-        if date.is_some_and(|date| date.len() == DATE && date.ends_with('Z')) {
-            names.push(name.into_owned());
-        }
-    }
-    // Their dates sort as texts.
-    names.sort_unstable();
-    let older = names.len().saturating_sub(keep);
-    for name in &names[..older] {
-        let file = directory.join(name);
-        fs::remove_file(&file).map_err(Error::io("remove the older backup", &file))?;
-    }
-    Ok(older)
 }
 
 /// A date as names of files carry it: `20261126T001600Z`.

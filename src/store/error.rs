@@ -1,3 +1,4 @@
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
@@ -239,9 +240,40 @@ pub enum Error {
     #[error(
         "you may not read {}: run the command as root, or as {}, who has it",
         path.display(),
-        owner.map_or("the user".to_owned(), |uid| format!("the user with the id {uid} (sudo -u '#{uid}')"))
+        user(*owner)
     )]
     NotPermitted { path: PathBuf, owner: Option<u32> },
+
+    /// This user may not write to the state, or make files beside it. SQLite does that even to read.
+    #[error(
+        "cannot {doing} in {}: this user may not write to it or to its directory, and SQLite does that even to read: run the \
+        command as root, or as {}, who has it; as one of them, check the modes of both, and whether the file system is \
+        mounted read-only",
+        file.display(),
+        user(*owner)
+    )]
+    NotWritable {
+        doing: &'static str,
+        file: PathBuf,
+        /// The user who has it, by id.
+        owner: Option<u32>,
+    },
+
+    /// Another process makes a backup of the state.
+    #[error("another backup of the state in {} is being made: try again when it has ended", .0.display())]
+    BackupRuns(PathBuf),
+
+    /// There is no such file to put back.
+    #[error("there is no file {}: give the path of a copy that generic-connector backup has made", .0.display())]
+    NoCopy(PathBuf),
+
+    /// The file that is to be put back is not a copy, or a damaged one. Nothing was changed.
+    #[error(
+        "{} cannot be put back: it is not a copy of a state, or it is damaged ({detail}): give another copy, or unpack \
+        this one first if it is packed; the state is as it was",
+        file.display()
+    )]
+    NotACopy { file: PathBuf, detail: String },
 
     /// There is no state to read.
     #[error("there is no state at {}: is \"stateDir\" the connector's, and has the connector run?", .0.display())]
@@ -296,6 +328,12 @@ impl Error {
                 file,
                 detail: source.to_string(),
             },
+            // Not if somebody has moved the file away.
+            Some(ErrorCode::ReadOnly) if !was_moved(&source) => {
+                let metadata = std::fs::metadata(&file);
+                let owner = metadata.ok().map(|metadata| metadata.uid());
+                Error::NotWritable { doing, file, owner }
+            }
             Some(ErrorCode::DiskFull) => Error::Full { doing, file },
             Some(ErrorCode::SystemIoFailure) => Error::Disk {
                 doing,
@@ -309,4 +347,17 @@ impl Error {
             },
         }
     }
+}
+
+/// The user who has a file, in a sentence.
+fn user(id: Option<u32>) -> String {
+    id.map_or("the user".to_owned(), |uid| {
+        format!("the user with the id {uid} (sudo -u '#{uid}')")
+    })
+}
+
+/// Whether SQLite does not write because the file has lost its name.
+fn was_moved(source: &rusqlite::Error) -> bool {
+    let error = source.sqlite_error();
+    error.is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_READONLY_DBMOVED)
 }

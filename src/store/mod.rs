@@ -34,7 +34,7 @@
 //! | `adoption` | how a list is dated again, for a Connectivity that has read further than it was shown |
 //! | `initiation`, `unsettled` | the journal of payouts and transfers; what an operator settles in it |
 //! | `journal_row`, `journal_copy` | its rows and their hashes; the same journal in a file beside the state |
-//! | `backup` | copies of the state, made and put back |
+//! | `backup`, `copies` | copies of the state, made and put back; which copies are removed |
 //! | `witness`, `restored` | whether the state was put back from an older copy, and what follows |
 //! | `verify`, `verify_lists` | checks of the whole state |
 //! | `overview` | everything that `status` shows |
@@ -45,6 +45,7 @@ mod backup;
 mod change_log;
 mod columns;
 mod commit;
+mod copies;
 mod counts;
 mod cursor;
 mod damage;
