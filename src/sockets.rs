@@ -14,47 +14,56 @@ pub struct Sockets {
     pub listen: Option<TcpListener>,
     /// The operators' own address.
     pub observe: Option<TcpListener>,
+    /// Those whose use is not known. Somebody may wait at them all the same.
+    pub others: Vec<TcpListener>,
 }
 
 impl Sockets {
     /// Takes those that this process was started with. The next call has none.
     ///
-    /// It is an error if one is not a TCP socket, or its name, `FileDescriptorName=` of its unit, says nothing.
-    pub fn take() -> Result<Sockets, String> {
+    /// Also returns a problem, if one is not a TCP socket, or its name, `FileDescriptorName=` of its unit, says nothing.
+    pub fn take() -> (Sockets, Option<String>) {
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
         let names: Vec<&str> = names.split(':').collect();
         let mut passed = ListenFd::from_env();
         let mut sockets = Sockets::default();
+        let mut problem = None;
         for index in 0..passed.len() {
             let name = names.get(index).copied().unwrap_or_default();
-            let taken = passed.take_tcp_listener(index);
-            let failed = |error| format!("systemd passes the socket \"{name}\": {error}");
-            let Some(socket) = taken.map_err(failed)? else {
-                continue;
+            let placed = match passed.take_tcp_listener(index) {
+                Ok(socket) => socket.map_or(Ok(()), |socket| sockets.place(name, socket)),
+                Err(error) => Err(format!("systemd passes the socket \"{name}\": {error}")),
             };
-            let place = match name {
-                "observe" => &mut sockets.observe,
-                // A unit without a name gives its own.
-                "listen" | "" | "unknown" | "generic-connector.socket" => &mut sockets.listen,
-                _ => {
-                    return Err(format!(
-                        "systemd passes a socket that is called \"{name}\": set FileDescriptorName= of its unit to \
-                         listen or observe"
-                    ));
-                }
-            };
-            if place.replace(socket).is_some() {
+            problem = problem.or(placed.err());
+        }
+        (sockets, problem)
+    }
+
+    fn place(&mut self, name: &str, socket: TcpListener) -> Result<(), String> {
+        let place = match name {
+            "observe" => &mut self.observe,
+            // A unit without a name gives its own.
+            "listen" | "" | "unknown" | "generic-connector.socket" => &mut self.listen,
+            _ => {
+                self.others.push(socket);
                 return Err(format!(
-                    "systemd passes two sockets that are called \"{name}\": keep one ListenStream= a unit"
+                    "systemd passes a socket that is called \"{name}\": set FileDescriptorName= of its unit to listen or \
+                     observe"
                 ));
             }
+        };
+        if let Some(other) = place.replace(socket) {
+            self.others.push(other);
+            return Err(format!(
+                "systemd passes two sockets that are called \"{name}\": keep one ListenStream= a unit"
+            ));
         }
-        Ok(sockets)
+        Ok(())
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.listen.is_none() && self.observe.is_none()
+        self.listen.is_none() && self.observe.is_none() && self.others.is_empty()
     }
 
     /// The same sockets again.
@@ -64,6 +73,11 @@ impl Sockets {
         Ok(Sockets {
             listen: again(&self.listen)?,
             observe: again(&self.observe)?,
+            others: self
+                .others
+                .iter()
+                .map(TcpListener::try_clone)
+                .collect::<io::Result<_>>()?,
         })
     }
 }

@@ -251,7 +251,7 @@ fn silence(overview: &Overview, period: Duration, now: Second) -> Option<Alarm> 
     let is_failing = matches!(last.outcome, None | Some(PollOutcome::Failed));
     let longest = Alarm::longest_silence(period).as_secs();
     // cron may start a connector less often than its period says.
-    let longest = if is_failing {
+    let longest = if is_failing || overview.state.polls_by_period {
         longest
     } else {
         longest.max(A_DAY)

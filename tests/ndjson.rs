@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, Place, Running, run};
+use crate::support::{FakePsp, Listening, Place, Running, run};
 
 #[test]
 fn a_torn_last_line_is_cut_off_and_delivered_again() {
@@ -158,6 +158,43 @@ fn a_path_that_is_no_file_is_refused_with_the_way_out() {
             said.contains("is not a file: set \"path\" to one, or to \"-\""),
             "{ran}"
         );
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_used_keeps_neither_polls_nor_the_listener_from_running() {
+    let psp = FakePsp::with_a_bank();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("changes");
+    fs::write(&path, "# a note\n").unwrap();
+    let publish = json!([{ "type": "ndjson", "path": path }]);
+    let listening = Listening::start(&psp.url(), json!({ "publish": publish }));
+    assert_eq!(listening.poll()["outcome"], "complete");
+    let (_, status) = listening.get("/status");
+    let said = status["warnings"].to_string();
+    assert!(said.contains("Move the file away"), "{said}");
+    assert_eq!(fs::read(&path).unwrap(), b"# a note\n");
+}
+
+#[test]
+fn a_replay_is_not_forgotten_whenever_the_process_ends() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    let once = place.changes().len();
+    let replay = "publisher replay ndjson --from 1";
+    for step in 1.. {
+        let before = place.changes().len();
+        assert_eq!(run(place.command(replay)).code, Some(0));
+        let mut command = place.command("poll");
+        command.env("GENERIC_CONNECTOR_CRASH_AT", step.to_string());
+        let has_crashed = run(command).code.is_none();
+        place.poll_well();
+        let added = place.changes().len() - before;
+        assert!(added == once || added == 2 * once, "step {step}: {added}");
+        if !has_crashed {
+            break;
+        }
     }
 }
 

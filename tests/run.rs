@@ -127,7 +127,7 @@ fn two_signals_at_once_are_one_wish_to_stop() {
     let (code, _) = running.ended();
     let log = fs::read_to_string(log).unwrap();
     assert!(log.contains("poll 1 interrupted: "), "{log}");
-    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(code, Some(1), "{log}");
     assert!(
         place.counts()["accounts"] == 2,
         "what was read is stored: {log}"

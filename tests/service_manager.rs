@@ -149,7 +149,9 @@ fn a_service_that_is_down_keeps_nothing_from_being_ready() {
     let place = place("http://127.0.0.1:1", json!({}));
     let _listening = Listening::on(place, &manager.variables());
     manager.messages_until("READY=1");
-    manager.messages_until("STATUS=poll 1 failed");
+    let messages = manager.messages_until("STATUS=poll 1 failed");
+    let said = "1 warning: see generic-connector status";
+    assert!(messages.last().unwrap().contains(said), "{messages:?}");
 }
 
 #[test]

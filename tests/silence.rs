@@ -62,6 +62,55 @@ fn a_service_that_is_down_costs_one_line_a_poll_and_is_reported_once_after_three
     assert_eq!(running.ended().0, Some(0));
 }
 
+/// What `status --check` ends with.
+fn checked(place: &Place) -> Option<i32> {
+    run(place.command("status --check")).code
+}
+
+fn execute(place: &Place, sql: &str) {
+    let state = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
+    state.execute_batch(sql).unwrap();
+}
+
+const AN_HOUR_AGO: &str = "
+    UPDATE poll SET started_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '-1 hour'),
+        ended_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '-1 hour')";
+
+#[test]
+fn a_connector_that_is_gone_is_an_alarm_and_polls_that_cron_begins_are_none() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    execute(&place, AN_HOUR_AGO);
+    assert_eq!(checked(&place), Some(0));
+
+    let mut listening = Listening::start(&psp.url(), json!({ "pollingPeriod": "5m" }));
+    listening.poll();
+    listening.kill();
+    assert_eq!(checked(&listening.place), Some(0));
+    execute(&listening.place, AN_HOUR_AGO);
+    assert_eq!(checked(&listening.place), Some(2));
+    let said = warnings(&listening.place).concat();
+    assert!(said.contains("no poll has succeeded since"), "{said}");
+}
+
+#[test]
+fn a_good_poll_of_the_future_hides_no_failures() {
+    let psp = FakePsp::with_a_bank();
+    let place = Place::new(&psp.url(), json!({}));
+    place.poll_well();
+    psp.always("/", Reply::status(401));
+    place.poll();
+    execute(&place, AN_HOUR_AGO);
+    execute(
+        &place,
+        "UPDATE poll SET ended_at = '2099-01-01T00:00:00Z' WHERE number = 1",
+    );
+    let said = warnings(&place).concat();
+    assert!(said.contains("no poll has succeeded since 20"), "{said}");
+    assert!(!said.contains("2099"), "{said}");
+}
+
 #[test]
 fn a_cursor_that_stands_still_although_there_are_newer_records_is_reported() {
     let psp = FakePsp::start();
@@ -166,12 +215,18 @@ fn a_rotated_key_is_read_again_when_the_service_refuses_the_old_one() {
         let log = place.path().join("log");
         command.stderr(Stdio::from(std::fs::File::create(&log).unwrap()));
         let mut running = Running::start(command);
+        let has_said = |words: &str| std::fs::read_to_string(&log).unwrap().contains(words);
         wait_until("the key is refused", || {
             *refused.lock().unwrap() += psp.requests().len();
-            std::fs::read_to_string(&log)
-                .unwrap()
-                .contains("the service refuses the key")
+            has_said("the service refuses the key")
         });
+        if in_a_file {
+            // As the manual says of the listener's keys.
+            write_key(&format!("{KEY}\nold-key"));
+            wait_until("it says why the file does not help", || {
+                has_said("the key that was read before is still used")
+            });
+        }
         write_key(KEY);
         wait_until("everything arrives without a restart", || {
             std::fs::read_to_string(place.path().join("changes"))

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{FakePsp, LISTEN_KEY, OBSERVE_KEY, Place, Running, ask, run, wait_until};
+use crate::support::{FakePsp, LISTEN_KEY, OBSERVE_KEY, Place, Running, ask, wait_until};
 
 /// The socket of a socket unit.
 struct SocketUnit {
@@ -286,12 +286,8 @@ fn what_only_an_operator_can_repair_is_answered_instead_of_a_restart() {
 }
 
 #[test]
-fn a_socket_with_another_name_is_a_bad_configuration() {
-    let unit = SocketUnit::open("http");
+fn a_socket_whose_use_is_not_known_is_answered_as_well() {
     let place = Place::new("http://127.0.0.1:1", config("127.0.0.1:0"));
-    let mut command = place.command("run");
-    unit.pass(&mut command);
-    let ran = run(command);
-    assert_eq!(ran.code, Some(78), "{ran}");
-    assert!(ran.stderr.contains("FileDescriptorName="), "{ran}");
+    let unit = SocketUnit::open("http");
+    is_answered_with(&unit, &place, "FileDescriptorName=");
 }

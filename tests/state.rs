@@ -198,7 +198,8 @@ fn an_interrupted_poll_keeps_what_it_has_read() {
     });
     running.signal(nix::sys::signal::Signal::SIGTERM);
     let (code, took) = running.ended();
-    assert_eq!(code, Some(0));
+    // Whoever goes on with what was read must know that it is not all.
+    assert_eq!(code, Some(1));
     assert!(took.as_secs() < 5);
     let read = place.ids("transactions").len();
     assert!((10..250).contains(&read), "{read}");

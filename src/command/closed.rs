@@ -32,7 +32,10 @@ pub(super) fn answer(
     );
     let closed = Arc::new(Closed(error.to_string()));
     let start = |socket: TcpListener| Server::on(socket, Limits::default(), closed.clone());
-    let sockets = [sockets.listen, sockets.observe].into_iter().flatten();
+    let sockets = [sockets.listen, sockets.observe]
+        .into_iter()
+        .flatten()
+        .chain(sockets.others);
     let servers: Result<Vec<Server>, _> = sockets.map(start).collect();
     let mut servers = servers.map_err(CommandError::failed)?;
     notify::ready(&format!("answers 503 until it is repaired: {error}"));
@@ -51,7 +54,10 @@ pub(super) fn answer(
 
 /// As [`answer`], for a command line that is wrong. None if there is no socket.
 pub(super) fn answer_usage(problem: &str) -> Option<Exit> {
-    let sockets = Sockets::take().ok().filter(|sockets| !sockets.is_empty())?;
+    let (sockets, _) = Sockets::take();
+    if sockets.is_empty() {
+        return None;
+    }
     logging::start(LevelFilter::Info);
     let (_trigger, stop) = signals::handle().ok()?;
     let error = CommandError::new(Exit::Usage, problem);

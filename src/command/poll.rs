@@ -32,6 +32,7 @@ pub(super) fn run(options: &PollOptions) -> Result<Exit, CommandError> {
     let mut watch = ProgressLine::new();
     let mut connector =
         Connector::assemble(config, publishers(&targets), stop.clone(), &mut watch)?;
+    connector.poller.store().poll_by_period(false)?;
     let polled = connector.poller.poll_once().and_then(|report| {
         let slice = match report.outcome {
             PollOutcome::Failed | PollOutcome::Interrupted => SliceReport::default(),
@@ -58,7 +59,8 @@ pub(super) fn run(options: &PollOptions) -> Result<Exit, CommandError> {
     }
     watch.close(&report);
     Ok(match report.outcome {
-        PollOutcome::Interrupted => Exit::Done,
+        // Whoever goes on with what was read must know that it is not all.
+        PollOutcome::Interrupted => Exit::Failed,
         _ if !remaining.is_empty() => Exit::Failed,
         PollOutcome::Complete if slice != SliceReport::default() || refused > 0 => Exit::Findings,
         PollOutcome::Complete => Exit::Done,

@@ -17,13 +17,17 @@ pub(super) const NOTHING_TO_DELIVER_TO: &str = "neither \"listen\" nor \"publish
 pub(super) fn run(options: &ConfigFile) -> Result<Exit, CommandError> {
     signals::ignore_hangup().map_err(CommandError::failed)?;
     let (_trigger, stop) = signals::handle().map_err(CommandError::failed)?;
-    let bad_socket = |error: String| CommandError::new(Exit::BadConfig, error);
-    let sockets = Sockets::take().map_err(bad_socket)?;
+    let (sockets, problem) = Sockets::take();
+    let bad_socket = |problem: String| Err(CommandError::new(Exit::BadConfig, problem));
     if sockets.is_empty() {
-        return connect(options, sockets, stop);
+        return problem.map_or_else(|| connect(options, sockets, stop), bad_socket);
     }
     let kept = sockets.try_clone().map_err(CommandError::failed)?;
-    match connect(options, sockets, stop.clone()) {
+    let ended = match problem {
+        Some(problem) => bad_socket(problem),
+        None => connect(options, sockets, stop.clone()),
+    };
+    match ended {
         Err(error) if error.exit.is_for_operators() => closed::answer(kept, &error, &stop),
         ended => ended,
     }
@@ -70,6 +74,7 @@ fn connect(options: &ConfigFile, sockets: Sockets, stop: Stop) -> Result<Exit, C
     );
     let mut watch = RunWatch::new(&config);
     let mut connector = Connector::assemble_on(sockets, config, publishers, stop, &mut watch)?;
+    connector.poller.store().poll_by_period(true)?;
     if let Some(address) = connector.listens_on() {
         log::info!("listening on http://{address}");
     }

@@ -44,7 +44,7 @@ impl RunWatch {
     /// What the state says after a poll, in a few words.
     fn state(&self) -> String {
         let (period, times) = (self.polling_period, self.sweep_times);
-        let status = match Status::read(&self.state_directory, period, times, 0) {
+        let status = match Status::read(&self.state_directory, period, times, 1) {
             Ok(status) => status,
             Err(error) => return format!("; {error}"),
         };

@@ -143,13 +143,23 @@ pub(super) fn find(
     } = found;
     check(&secret, &name)?;
     let stays = matches!(home, Home::Credential);
-    let again = move || if stays { None } else { read().ok() };
+    let again = move || {
+        if stays {
+            return Ok(None);
+        }
+        let secret = read()?;
+        check(&secret, &name)?;
+        Ok(Some(secret))
+    };
     Ok(Some(Rotating::new(secret, again)))
 }
 
 /// The message about a key that is required and not there.
 pub(super) fn missing(key: &str) -> String {
-    format!("no key: set \"{key}\", or {}", elsewhere(key, key))
+    format!(
+        "no key: set \"{key}\", or {}; a command outside of the unit finds it there with CREDENTIALS_DIRECTORY=<that folder>",
+        elsewhere(key, key)
+    )
 }
 
 /// Where else a secret can be: in a file, or among the credentials of the systemd unit under that name.
@@ -213,12 +223,6 @@ fn locate(
         move || read(&path).map_err(|error| format!("{said}: {error}"))
     };
     let secret = read_again()?;
-    if others_may_read(&path) {
-        return Err(format!(
-            "{said}: every user of this machine can read {}; run: chmod o-rwx {0}",
-            shown(&path)
-        ));
-    }
     Ok(Some(Found {
         secret,
         name,
@@ -228,10 +232,15 @@ fn locate(
 }
 
 fn read(path: &Path) -> Result<Secret, String> {
-    match text_file::read(path) {
-        Ok(text) => Ok(Secret::new(Zeroizing::new(text).trim().to_owned())),
-        Err(error) => Err(format!("cannot read {}: {error}", shown(path))),
+    let text =
+        text_file::read(path).map_err(|error| format!("cannot read {}: {error}", shown(path)))?;
+    if others_may_read(path) {
+        return Err(format!(
+            "every user of this machine can read {}; run: chmod o-rwx {0}",
+            shown(path)
+        ));
     }
+    Ok(Secret::new(Zeroizing::new(text).trim().to_owned()))
 }
 
 fn check(secret: &Secret, name: &str) -> Result<(), String> {

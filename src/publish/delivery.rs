@@ -31,17 +31,16 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Starts delivering from the change log. An error if what the target holds does not belong to this state; a target
-    /// that is only down is waited for.
+    /// Starts delivering from the change log. A target that is down, or holds what does not belong to this state, is waited
+    /// for: polling and the other targets go on.
     pub fn start(
-        mut publisher: Box<dyn Publisher>,
+        publisher: Box<dyn Publisher>,
         store: PublisherState,
         stop: Stop,
         counters: Arc<Counters>,
     ) -> Result<Delivery, String> {
         let name = store.name.clone();
         let failed = |error: &dyn Display| format!("publisher \"{name}\": {error}");
-        publisher.open(&store).map_err(|error| failed(&error))?;
         let registration = store
             .register(publisher.kind())
             .map_err(|error| failed(&error))?;

@@ -45,12 +45,6 @@ pub trait Publisher: Send {
     /// The `type` that it has in the configuration.
     fn kind(&self) -> &'static str;
 
-    /// Checks what can be checked on this machine before anything starts. An error if what the target holds does not
-    /// belong to this state.
-    fn open(&mut self, _state: &PublisherState) -> Result<(), String> {
-        Ok(())
-    }
-
     /// The most changes in a batch.
     fn most_changes(&self) -> usize {
         1_000

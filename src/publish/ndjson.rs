@@ -97,14 +97,6 @@ impl Publisher for NdjsonPublisher {
         "ndjson"
     }
 
-    fn open(&mut self, state: &PublisherState) -> Result<(), String> {
-        match self.resume(state, 0) {
-            Err(DeliveryError::Foreign(reason)) => Err(reason),
-            // Delivery waits for a file that cannot be opened now.
-            _ => Ok(()),
-        }
-    }
-
     fn resume(&mut self, state: &PublisherState, stored: i64) -> Result<i64, DeliveryError> {
         match self {
             NdjsonPublisher::Stdout => Ok(stored),

@@ -44,6 +44,8 @@ pub(super) struct DeliveryWorker {
     sending: Option<i64>,
     /// The most changes in a batch.
     most: usize,
+    /// The seq after which an operator wants everything again, until the first of it is delivered.
+    replay: Option<i64>,
     /// The end of a refused batch of several changes: the target refuses at least one change up to here.
     suspect: Option<i64>,
     flapping: Flapping,
@@ -66,6 +68,7 @@ impl DeliveryWorker {
             state,
             resumed_at: None,
             sending,
+            replay: None,
             suspect: None,
             flapping: Flapping::default(),
             counters,
@@ -93,7 +96,8 @@ impl DeliveryWorker {
                     // It is not known what arrived, so the target is asked again.
                     self.resumed_at = None;
                     self.note_failure(&error.to_string());
-                    let is_gone = matches!(error, DeliveryError::Gone(_));
+                    let is_gone =
+                        matches!(error, DeliveryError::Gone(_) | DeliveryError::Foreign(_));
                     self.state.change(|state| state.is_gone = is_gone);
                     let asked = match error {
                         DeliveryError::Down {
@@ -123,10 +127,10 @@ impl DeliveryWorker {
 
     /// Delivers the next changes. False if there are none.
     fn step(&mut self) -> Result<bool, DeliveryError> {
+        self.begin_replay()?;
         if self.resumed_at.is_none_or(|at| at.elapsed() >= LOOK_AGAIN) {
             self.resume()?;
         }
-        self.take_replay()?;
         // Refused changes come first because they are older. If they fail, the others are delivered all the same.
         let retried = self.retry_refused();
         let refused = self.store.next_refused(self.state.get().offset)?;
@@ -145,11 +149,17 @@ impl DeliveryWorker {
         match self.store.log.next_seq(self.state.get().offset)? {
             // It is in quarantine, so it is passed over.
             Some(next) if refused == Some(next) => {
-                self.advance(next, &Delivered::default())?;
+                self.advance(next, &Delivered::default(), None)?;
                 Ok(true)
             }
             Some(_) => {
                 self.suspect = None;
+                Ok(true)
+            }
+            None if self.replay.is_some() => {
+                // There was nothing to replay.
+                let offset = self.state.get().offset;
+                self.advance(offset, &Delivered::default(), self.replay)?;
                 Ok(true)
             }
             None => retried.map(|()| false),
@@ -161,12 +171,13 @@ impl DeliveryWorker {
         let stored = self.state.get().offset;
         let offset = self.publisher.resume(&self.store, stored)?;
         self.resumed_at = Some(Instant::now());
-        if offset != stored {
+        // What the target holds does not end a replay before it has begun.
+        if offset != stored && self.replay.is_none() {
             if offset < stored {
                 self.note_lack(offset)?;
             }
             self.suspect = None;
-            self.advance(offset, &Delivered::default())?;
+            self.advance(offset, &Delivered::default(), None)?;
         }
         Ok(())
     }
@@ -183,16 +194,20 @@ impl DeliveryWorker {
         Ok(())
     }
 
-    /// Goes back as far as an operator wants, if one does.
-    fn take_replay(&mut self) -> Result<(), DeliveryError> {
-        let name = &self.store.name;
-        if let Some(after) = self.store.take_replay()? {
-            log::info!(
-                "publisher \"{name}\" delivers everything after seq {after} again, as requested"
-            );
-            self.suspect = None;
-            self.set_offset(after);
-        }
+    /// Goes back as far as an operator wants, if one does. The wish stays in the state until the first of it is delivered.
+    fn begin_replay(&mut self) -> Result<(), DeliveryError> {
+        let wish = self.store.progress()?.replay;
+        let Some(after) = wish.filter(|_| wish != self.replay) else {
+            return Ok(());
+        };
+        self.store.begin_replay(after)?;
+        log::info!(
+            "publisher \"{}\" delivers everything after seq {after} again, as requested",
+            self.store.name
+        );
+        self.replay = Some(after);
+        self.suspect = None;
+        self.set_offset(after);
         Ok(())
     }
 
@@ -255,7 +270,7 @@ impl DeliveryWorker {
     fn deliver(&mut self, changes: &[Change], last: i64) -> Result<(), DeliveryError> {
         match self.publisher.deliver(&self.store, changes) {
             Ok(delivered) => {
-                self.advance(last, &delivered)?;
+                self.advance(last, &delivered, self.replay)?;
                 // A batch also settles versions that waited for one of it: what is refused need not be of the batch.
                 let is_refused = |seq| delivered.refused.iter().any(|(refused, _)| *refused == seq);
                 let is_taken = |seq| !is_refused(seq) && !delivered.untaken.contains(&seq);
@@ -265,7 +280,7 @@ impl DeliveryWorker {
                 Ok(())
             }
             Err(DeliveryError::Refused(reason)) if changes.len() == 1 => {
-                self.advance(last, &Delivered::refused(last, reason))
+                self.advance(last, &Delivered::refused(last, reason), self.replay)
             }
             Err(DeliveryError::Refused(_)) => {
                 self.suspect = Some(last);
@@ -280,14 +295,21 @@ impl DeliveryWorker {
         }
     }
 
-    /// Notes that everything up to that seq is delivered, and what became of it.
-    fn advance(&mut self, offset: i64, delivered: &Delivered) -> Result<(), DeliveryError> {
+    /// Notes that everything up to that seq is delivered, and what became of it. `replay`: the replay that has come to its
+    /// first changes by that.
+    fn advance(
+        &mut self,
+        offset: i64,
+        delivered: &Delivered,
+        replay: Option<i64>,
+    ) -> Result<(), DeliveryError> {
         crash::point();
         // Even if the offset cannot be stored, these changes have been delivered.
         if delivered.is_plain() {
             self.set_offset(offset);
         }
-        self.store.advance(offset, delivered)?;
+        self.store.advance(offset, delivered, replay)?;
+        self.replay = self.replay.filter(|_| replay.is_none());
         self.set_offset(offset);
         self.suspect = self.suspect.filter(|end| *end > offset);
         let refused = delivered.refused.len();

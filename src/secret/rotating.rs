@@ -18,21 +18,24 @@ struct Held {
     current: Secret,
     /// Kept, since others may repeat them, and they may still be valid there.
     earlier: Vec<Secret>,
+    /// Why it could not be read again, as the log has said.
+    problem: Option<String>,
 }
 
-/// Reads a secret again where it was read first. None if it cannot be read now.
-type ReadAgain = dyn Fn() -> Option<Secret> + Send + Sync;
+/// Reads a secret again where it was read first. None if it cannot change there. It is an error if it cannot be used.
+type ReadAgain = dyn Fn() -> Result<Option<Secret>, String> + Send + Sync;
 
 impl Rotating {
     /// A secret, and how to read it again.
     pub fn new(
         secret: Secret,
-        read: impl Fn() -> Option<Secret> + Send + Sync + 'static,
+        read: impl Fn() -> Result<Option<Secret>, String> + Send + Sync + 'static,
     ) -> Rotating {
         Rotating(Arc::new(Shared {
             held: Mutex::new(Held {
                 current: secret,
                 earlier: Vec::new(),
+                problem: None,
             }),
             read: Box::new(read),
         }))
@@ -57,11 +60,18 @@ impl Rotating {
         if held.current != *old {
             return Some(held.current.clone());
         }
-        // A secret that cannot be read now is being written. The next request tries again.
-        let read = (self.0.read)()?;
-        if read == *old || read.problem().is_some() {
-            return None;
-        }
+        let read = match (self.0.read)() {
+            Ok(read) => read.filter(|read| read != old)?,
+            Err(problem) => {
+                // It may be written just now. The next request tries again.
+                if held.problem.as_ref() != Some(&problem) {
+                    log::warn!("{problem}; the key that was read before is still used");
+                    held.problem = Some(problem);
+                }
+                return None;
+            }
+        };
+        held.problem = None;
         announce();
         let earlier = mem::replace(&mut held.current, read.clone());
         held.earlier.push(earlier);

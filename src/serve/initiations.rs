@@ -171,8 +171,9 @@ impl Forwarder {
             .initiate(kind, &json, effort, |body| read_initiated(request, body));
         crash::point();
         let outcome = outcome(asked, may_be_made);
+        let recorded = lock(&self.journal).end(kind, &request.idempotency_key, &outcome);
         log_outcome(kind, &request.idempotency_key, &outcome);
-        match lock(&self.journal).end(kind, &request.idempotency_key, &outcome) {
+        match recorded {
             Ok(remark) => log_remark(kind, &request.idempotency_key, &outcome, remark),
             Err(error) => {
                 let shown = escaped(&request.idempotency_key);

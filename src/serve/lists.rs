@@ -69,11 +69,12 @@ impl Lists {
             let lengths = page.versions.iter().map(|version| version.json.len() + 1);
             let mut body = String::with_capacity(lengths.sum::<usize>() + 2);
             body.push('[');
-            for version in &page.versions {
+            // Each text is freed once it is copied: a page of large records is in memory once.
+            for version in page.versions {
                 if body.len() > 1 {
                     body.push(',');
                 }
-                body += &shown(stream, version);
+                body += &shown(stream, &version);
             }
             body.push(']');
             Ok(Response::json(200, body.into_bytes()))

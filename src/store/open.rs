@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::database::{Database, execute, optional};
+use super::identity::{put_state_value, state_value};
 use super::open_files::{FILE, LOCK, LOG};
 use super::owner_only::owner_only;
 use super::restored::{self, BORN, Evidence, OPEN_MARK};
@@ -126,6 +127,14 @@ impl Store {
     /// Notes that this process delivers to these publishers and no others.
     pub fn use_publishers(&self, names: &[String]) -> Result<(), Error> {
         publisher::use_only(&self.database, names)
+    }
+
+    /// Notes whether this process polls by the period, and not only once.
+    pub fn poll_by_period(&self, by_period: bool) -> Result<(), Error> {
+        let value = if by_period { YES } else { "no" };
+        self.database.write("note how polls begin", |connection| {
+            put_state_value(connection, POLLS_BY_PERIOD, value)
+        })
     }
 
     /// The part of the state that is a publisher's, on a connection of its own.
@@ -255,6 +264,17 @@ pub(super) fn identity(connection: &Connection) -> rusqlite::Result<Option<Ident
     Ok(name
         .zip(endpoint)
         .map(|(name, endpoint)| Identity { name, endpoint }))
+}
+
+/// The key under which the state says whether polls come by the period.
+const POLLS_BY_PERIOD: &str = "pollsByPeriod";
+
+const YES: &str = "yes";
+
+/// Whether the process that was started last polls by the period, and not only once.
+pub(super) fn polls_by_period(connection: &Connection) -> rusqlite::Result<bool> {
+    let value = state_value(connection, POLLS_BY_PERIOD)?;
+    Ok(value.as_deref() == Some(YES))
 }
 
 /// Notes whose state this is, or checks that it is ours.

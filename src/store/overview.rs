@@ -72,6 +72,8 @@ pub struct StateLine {
     pub last_seq: i64,
     /// When that was read from the service.
     pub last_read_at: Option<Second>,
+    /// Whether polls come by the period, and not only when somebody runs one.
+    pub polls_by_period: bool,
     /// When it was found to have been put back from an older copy.
     pub restored_at: Option<Second>,
     /// How often that was found.
@@ -284,6 +286,7 @@ impl Snapshot {
                 identity,
                 last_seq: last_seq(connection)?,
                 last_read_at: optional(connection, LAST_READ, [], |row| row.get(0))?,
+                polls_by_period: open::polls_by_period(connection)?,
                 restored_at: restored::last(connection)?.map(|restored| restored.noticed_at),
                 restores: restored::count(connection)?,
                 backed_up_at: backup::backed_up_at(connection)?,

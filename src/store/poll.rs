@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Row};
 
-use super::database::{all, execute, limit, value};
+use super::database::{all, execute, limit, optional};
 use super::{Error, Store};
 use crate::api::{PerStream, Second, Stream};
 
@@ -153,11 +153,14 @@ pub(super) fn last(connection: &Connection, most: usize) -> rusqlite::Result<Vec
     all(connection, &sql, [limit(most)], read)
 }
 
-/// When the last poll ended that was complete or partial, RFC 3339.
+/// When the last poll ended that was complete or partial, RFC 3339. A clock that was ahead then does not count: no poll ends
+/// after the next one begins.
 pub(super) fn last_good(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    const LAST_GOOD: &str =
-        "SELECT max(ended_at) FROM poll WHERE outcome IN ('complete', 'partial')";
-    value(connection, LAST_GOOD, [])
+    const LAST_GOOD: &str = "
+        SELECT min(ended_at, coalesce((SELECT next.started_at FROM poll AS next WHERE next.number > good.number
+                                       ORDER BY next.number LIMIT 1), ended_at))
+        FROM poll AS good WHERE outcome IN ('complete', 'partial') ORDER BY number DESC LIMIT 1";
+    optional(connection, LAST_GOOD, [], |row| row.get(0))
 }
 
 fn read(row: &Row) -> rusqlite::Result<PollRow> {

@@ -133,17 +133,24 @@ impl PublisherState {
         self.update("note a batch", BEGIN, end)
     }
 
-    /// Notes in one transaction that everything up to that seq is delivered, and what became of it.
-    pub fn advance(&self, offset: i64, delivered: &Delivered) -> Result<(), Error> {
+    /// Notes in one transaction that everything up to that seq is delivered, and what became of it. `replay`: the replay of
+    /// which the first changes are delivered now. One that was asked for meanwhile stays.
+    pub fn advance(
+        &self,
+        offset: i64,
+        delivered: &Delivered,
+        replay: Option<i64>,
+    ) -> Result<(), Error> {
         const ADVANCE: &str = "
-            UPDATE publisher SET offset = ?2, delivered_at = ?3, error = NULL, sending = NULL WHERE name = ?1";
+            UPDATE publisher SET offset = ?2, delivered_at = ?3, error = NULL, sending = NULL,
+                replay = nullif(replay, ?4) WHERE name = ?1";
         self.log
             .database
             .write("store a publisher's offset", |connection| {
                 execute(
                     connection,
                     ADVANCE,
-                    (&self.name, offset, Timestamp::now().second()),
+                    (&self.name, offset, Timestamp::now().second(), replay),
                 )?;
                 self.note(connection, delivered)
             })
@@ -175,19 +182,13 @@ impl PublisherState {
             })
     }
 
-    /// Begins a replay that the operator has asked for: the seq after which everything is delivered again.
-    pub fn take_replay(&self) -> Result<Option<i64>, Error> {
-        // One that was asked for meanwhile stays.
-        const BEGIN: &str = "
-            UPDATE publisher SET offset = ?2, sending = NULL, replay = nullif(replay, ?2) WHERE name = ?1";
-        let Some(after) = self.progress()?.replay else {
-            return Ok(None);
-        };
+    /// Goes back for a replay that the operator has asked for: everything after that seq is delivered again.
+    pub fn begin_replay(&self, after: i64) -> Result<(), Error> {
+        const BEGIN: &str = "UPDATE publisher SET offset = ?2, sending = NULL WHERE name = ?1";
         self.log.database.write("begin a replay", |connection| {
             execute(connection, BEGIN, (&self.name, after))?;
             forget(connection, &self.name, after)
-        })?;
-        Ok(Some(after))
+        })
     }
 
     fn note(&self, connection: &Connection, delivered: &Delivered) -> rusqlite::Result<()> {

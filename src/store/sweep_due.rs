@@ -91,7 +91,9 @@ pub(super) fn due(
         } else {
             times.period.min(FIRST_SWEEP_AFTER)
         };
-        return Ok(first.map(|first| sooner(doubt.unwrap_or(first.later(wait)), settled)));
+        // The clock was set back since the first record came.
+        let first = first.map(|first| if first > now { now } else { first.later(wait) });
+        return Ok(first.map(|due| sooner(doubt.unwrap_or(due), settled)));
     };
     let began = last.started_at;
     let Some(ended) = last.ended_at else {
