@@ -83,4 +83,11 @@ pub(super) const ENTRIES: &[MessageEntry] = &[
             and the record waits in quarantine.",
         fix: "Have the service corrected, then replace the key, which others may have seen.",
     },
+    MessageEntry {
+        phrases: &["the key that was read before is still used"],
+        means: "The service or a target refuses the key, and its file was read again. What is in it now cannot be used, for \
+            the reason that begins the line.",
+        fix: "Put one key into the file, on one line, with mode 0600, readable for the program's user. The next request \
+            takes it, without a restart.",
+    },
 ];

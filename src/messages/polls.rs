@@ -8,9 +8,11 @@ pub(super) const ENTRIES: &[MessageEntry] = &[
     },
     MessageEntry {
         phrases: &["no poll has succeeded since"],
-        means: "Polls have failed for three periods or more. Records that were read before are kept, and are still \
-            delivered.",
-        fix: "Look at the reason of the last poll in `status`, then run `check`.",
+        means: "Polls have failed for three periods or more, or nothing polls: the connector was stopped, has ended or \
+            hangs. Records that were read before are kept. Where only `poll` is run, as by cron, a pause counts after 25 \
+            hours.",
+        fix: "Look at `systemctl status generic-connector` and at the reason of the last poll in `status`, then run \
+            `check`.",
     },
     MessageEntry {
         phrases: &["poll aborted: …", "no poll was stored since"],

@@ -22,6 +22,7 @@ pub(super) const ENTRIES: &[MessageEntry] = &[
         phrases: &[
             "check the owner and mode of the state directory",
             "you may not read …: run the command as root",
+            "this user may not write to it or to its directory",
         ],
         means: "This user may not use a file or a directory of the state. Commands that were run as another user may have \
             left files of theirs there.",
@@ -34,6 +35,25 @@ pub(super) const ENTRIES: &[MessageEntry] = &[
             again every 10 seconds.",
         fix: "Stop the other one. `fuser FILE` with the file `lock` in the state directory shows it. Commands such as \
             `status` work beside a running connector; `poll`, `restore`, `restored` and `migrate` do not.",
+    },
+    MessageEntry {
+        phrases: &["another backup of the state in"],
+        means: "Another `backup` of the same state runs, perhaps that of the timer. Exit code 75.",
+        fix: "Wait until it has ended.",
+    },
+    MessageEntry {
+        phrases: &[
+            "there is no file …: give the path of a copy",
+            "cannot be put back: it is not a copy of a state",
+        ],
+        means: "The file for `restore` is not there, or it is not a copy that `backup` has made. The state is as it was.",
+        fix: "Give the path of a copy, such as `state-20261126T001600Z.sqlite3`. Unpack it first if it is packed.",
+    },
+    MessageEntry {
+        phrases: &["stays: it has the name of a backup"],
+        means: "A file among the backups cannot be read as a state, so it is not known whose it is. `--keep` neither counts \
+            nor removes it.",
+        fix: "Look at it. Remove it if nobody needs it: as a backup it is of no use.",
     },
     MessageEntry {
         phrases: &["a cursor of one service must never serve another"],

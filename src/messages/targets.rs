@@ -63,10 +63,10 @@ pub(super) const ENTRIES: &[MessageEntry] = &[
             "ends with a line that is not a change",
             "ends with text that is not a change",
         ],
-        means: "The file is another one, or the state was put back or removed and that was not noticed. Nothing is \
-            written to it, so that no line is there twice.",
-        fix: "Run `restored` if the state was put back, with the connector stopped. Otherwise move the file away, and \
-            every change is written to a new one.",
+        means: "The file is another one, somebody has added a line, or the state was put back or removed and that was not \
+            noticed. Nothing is written to it, so that no line is there twice. Polls and the other targets go on.",
+        fix: "Remove the line that is not ours. Run `restored` if the state was put back, with the connector stopped. \
+            Otherwise move the file away, and every change is written to a new one.",
     },
     MessageEntry {
         phrases: &[
