@@ -214,3 +214,18 @@ fn keys_of_different_people_are_different() {
         assert!(ran.code == Some(1) && ran.stderr.contains(&warned), "{ran}");
     }
 }
+
+#[test]
+fn a_folder_of_keys_that_cannot_be_read_is_named() {
+    let place = Place::new("http://127.0.0.1:1", json!({ "apiKey": null }));
+    let mut command = place.command("poll");
+    let folder = place.path().join("keys");
+    command.env("CREDENTIALS_DIRECTORY", &folder);
+    let ran = run(command);
+    assert_eq!(ran.code, Some(78), "{ran}");
+    let said = format!(
+        "no key: {} in CREDENTIALS_DIRECTORY cannot be read: ",
+        folder.display()
+    );
+    assert!(ran.stderr.contains(&said), "{ran}");
+}

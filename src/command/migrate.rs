@@ -3,7 +3,7 @@ use std::time::Instant;
 use super::{CommandError, Exit, print};
 use crate::api::span;
 use crate::cli::MigrateOptions;
-use crate::config::{Config, Outline};
+use crate::config::{Outline, StateOwner};
 use crate::store::{Migration, Store};
 
 /// Brings the state to the layout of this program, or says what that takes.
@@ -22,9 +22,9 @@ pub(super) fn run(options: &MigrateOptions) -> Result<Exit, CommandError> {
             Exit::Done
         });
     }
-    let config = Config::read(file)?;
+    let owner = StateOwner::read(file)?;
     let began = Instant::now();
-    drop(Store::open(&directory, &config.identity)?);
+    drop(Store::open(&directory, &owner.identity)?);
     print(&after(&Migration::of(&directory)?, &migration, began));
     Ok(Exit::Done)
 }

@@ -156,6 +156,14 @@ pub(super) fn find(
 
 /// The message about a key that is required and not there.
 pub(super) fn missing(key: &str) -> String {
+    if let Some(folder) = env::var_os("CREDENTIALS_DIRECTORY")
+        && let Err(error) = fs::read_dir(&folder)
+    {
+        return format!(
+            "no key: {} in CREDENTIALS_DIRECTORY cannot be read: {error}; run the command as root, or name the folder of the keys",
+            shown(Path::new(&folder))
+        );
+    }
     format!(
         "no key: set \"{key}\", or {}; a command outside of the unit finds it there with CREDENTIALS_DIRECTORY=<that folder>",
         elsewhere(key, key)

@@ -84,6 +84,11 @@ pub(super) const ENTRIES: &[MessageEntry] = &[
         fix: "Have the service corrected, then replace the key, which others may have seen.",
     },
     MessageEntry {
+        phrases: &["in CREDENTIALS_DIRECTORY cannot be read"],
+        means: "The folder of the keys is not there, or this user may not look into it: it belongs to root.",
+        fix: "Run the command as root: `CREDENTIALS_DIRECTORY=/etc/generic-connector/keys generic-connector check`.",
+    },
+    MessageEntry {
         phrases: &["the key that was read before is still used"],
         means: "The service or a target refuses the key, and its file was read again. What is in it now cannot be used, for \
             the reason that begins the line.",
