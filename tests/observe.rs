@@ -365,7 +365,7 @@ fn a_state_that_takes_nothing_from_the_start_is_seen() {
     assert_eq!(page("/readyz").0, 200);
     let (status, aborted) = listening.post("/poll?wait=true", "");
     assert_eq!(status, 503, "{aborted}");
-    let line = listening.wait_for_line("poll aborted: cannot commit a batch");
+    let line = listening.wait_for_line("poll aborted: SQLite cannot commit a batch");
     let (_, alarm) = line.split_once("[ERROR] ").unwrap();
     assert!(
         alarm.contains("the disk is full; no poll was stored since 2"),

@@ -236,7 +236,7 @@ fn a_list_is_dated_in_slices_and_the_next_process_goes_on() {
                 BEGIN SELECT raise(ABORT, 'no more'); END";
     state().execute_batch(fail).unwrap();
     assert_eq!(ask_for_a_minute(&listening, from).0, 503);
-    listening.wait_for_line("the list cannot be dated again: cannot date a list again");
+    listening.wait_for_line("the list cannot be dated again: SQLite cannot date a list again");
     let dated = || -> Option<i64> {
         let progress = "SELECT dated FROM listing WHERE stream = 'transactions'";
         state().query_row(progress, [], |row| row.get(0)).unwrap()
