@@ -14,14 +14,19 @@ installs() {
 }
 
 documents() {
-    zcat /usr/share/man/man8/generic-connector.8.gz | grep -q '^.TH GENERIC'
-    zcat /usr/share/man/man5/generic-connector.json.5.gz | grep -q '^.TH GENERIC'
+    # To their ends: who stops reading ends zcat with an error.
+    zcat /usr/share/man/man8/generic-connector.8.gz >/root/page
+    grep -q '^.TH GENERIC' /root/page
+    zcat /usr/share/man/man5/generic-connector.json.5.gz >/root/page
+    grep -q '^.TH GENERIC' /root/page
     bash -c 'source /usr/share/bash-completion/completions/generic-connector && complete -p generic-connector'
     local shared=/usr/share/doc/generic-connector
     local version
     version=$(generic-connector -V)
-    zcat $shared/changelog.gz | grep -qF "## [${version##* }]"
-    zcat $shared/changelog.Debian.gz | head -n 1 | grep -qF "(${version##* }-1)"
+    zcat $shared/changelog.gz >/root/changes
+    grep -qF "## [${version##* }]" /root/changes
+    zcat $shared/changelog.Debian.gz >/root/changes
+    [[ $(head -n 1 /root/changes) == *"(${version##* }-1)"* ]]
     zcat $shared/third-party-licenses.gz >/root/licenses
     grep -q '^==== rustls ' /root/licenses
     ls $shared/examples/{generic.json,logrotate,prometheus/rules.yml,grafana/generic-connector.json}
