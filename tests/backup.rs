@@ -218,6 +218,11 @@ fn a_file_that_cannot_be_put_back_is_said_to_be_the_wrong_one() {
     assert!(ran.stderr.contains(&says), "{ran}");
     assert!(!ran.stderr.contains("stateDir"), "{ran}");
     assert!(!place.state().exists(), "{ran}");
+    fs::create_dir(&file).unwrap();
+    let ran = restore();
+    assert_eq!(ran.code, Some(65), "{ran}");
+    assert!(ran.stderr.contains("(it is not a file)"), "{ran}");
+    fs::remove_dir(&file).unwrap();
     for text in [
         "packed, and long enough for a header, ".repeat(20),
         String::new(),
@@ -229,4 +234,18 @@ fn a_file_that_cannot_be_put_back_is_said_to_be_the_wrong_one() {
         assert!(ran.stderr.contains(&says), "{ran}");
         assert!(!place.state().join(STATE_FILE).exists(), "{ran}");
     }
+}
+
+/// The message sent the reader to the state directory, which has nothing to do with it.
+#[test]
+fn a_place_for_copies_that_is_a_file_is_named() {
+    let service = FakePsp::with_a_bank();
+    let place = polled(&service, "acme");
+    let file = place.path().join("file");
+    fs::write(&file, "").unwrap();
+    let ran = backup(&place, &file, "");
+    assert_eq!(ran.code, Some(1), "{ran}");
+    let says = format!("cannot make the directory {}: ", file.display());
+    assert!(ran.stderr.contains(&says), "{ran}");
+    assert!(ran.stderr.contains("check what is there"), "{ran}");
 }

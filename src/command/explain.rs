@@ -35,8 +35,8 @@ pub(super) fn run(options: &ExplainOptions) -> Result<Exit, CommandError> {
     let keys: Vec<String> = keys(topic.trim().trim_matches('"'), width).collect();
     if checks.is_empty() && messages.is_empty() && keys.is_empty() {
         return Err(CommandError::failed(format!(
-            "nothing is known about {:?}; name an id that `check --list` shows, a key of the configuration, a message as it was \
-             logged, or guide",
+            "nothing is known about \"{}\"; name an id that `check --list` shows, a key of the configuration, an error or a \
+             warning as it was logged, or guide",
             escaped(&topic)
         )));
     }

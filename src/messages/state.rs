@@ -20,7 +20,7 @@ pub(super) const ENTRIES: &[MessageEntry] = &[
     },
     MessageEntry {
         phrases: &[
-            "check the owner and mode of the state directory",
+            "check what is there, its owner and its mode",
             "you may not read …: run the command as root",
             "this user may not write to it or to its directory",
         ],

@@ -167,6 +167,9 @@ fn open_copy(from: &Path) -> Result<Database, Error> {
         file: from.to_owned(),
         detail: detail.to_owned(),
     };
+    if !from.is_file() {
+        return Err(not_a_copy("it is not a file"));
+    }
     let opened = Database::connect(from).and_then(|copy| Ok((copy.layout()?, copy)));
     match opened {
         Ok((0, _)) => Err(not_a_copy("it is empty")),

@@ -10,7 +10,7 @@ use crate::api::{Stream, escaped};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or directory around the state could not be made, opened or locked.
-    #[error("cannot {doing} {}: {source}; check the owner and mode of the state directory", path.display())]
+    #[error("cannot {doing} {}: {source}; check what is there, its owner and its mode", path.display())]
     Io {
         doing: &'static str,
         path: PathBuf,
