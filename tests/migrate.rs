@@ -4,19 +4,8 @@ use std::fs::{self, File, OpenOptions};
 
 use serde_json::json;
 
-use crate::support::old_state::polled_with_layout;
+use crate::support::old_state::{LAYOUTS, polled_with_layout};
 use crate::support::{FakePsp, Place, run};
-
-const LAYOUTS: [(u32, &str); 8] = [
-    (3, include_str!("layouts/3.sql")),
-    (4, include_str!("layouts/4.sql")),
-    (5, include_str!("layouts/5.sql")),
-    (6, include_str!("layouts/6.sql")),
-    (7, include_str!("layouts/7.sql")),
-    (8, include_str!("layouts/8.sql")),
-    (9, include_str!("layouts/9.sql")),
-    (10, include_str!("layouts/10.sql")),
-];
 
 /// A state that is not polled: only its tables and the connector that it belongs to.
 fn empty_with_layout(psp: &FakePsp, layout: &str) -> Place {

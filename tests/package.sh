@@ -12,21 +12,9 @@ set -euo pipefail
 deb=$(realpath "$1")
 previous=${3:+$(realpath "$3")}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cache=${2:-$scratch}
-mkdir -p "$cache"
-
-fail() {
-    echo "package: $*" >&2
-    exit 1
-}
-
-[[ $EUID -eq 0 ]] || fail "run it as root: it makes a root file system"
-for tool in mmdebstrap lintian dpkg-deb unshare ip; do
-    command -v "$tool" >/dev/null || fail "$tool is missing"
-done
+# shellcheck source=tests/debian.sh
+source tests/debian.sh
+needs mmdebstrap lintian dpkg-deb unshare ip
 
 echo "lintian"
 # Its other tags are advice; the ones that are not followed are in the overrides, with the reason.
@@ -36,10 +24,8 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p;T;q' Cargo.toml)
 packaged=$(dpkg-deb --field "$deb" Version)
 [[ $packaged == "$version-1" ]] || fail "the package is $packaged, not $version-1"
 
-tests/debian.sh "$cache"
 root=$scratch/root
-mkdir "$root"
-tar --extract --file "$cache/root.tar" --directory "$root"
+unpack_debian "${2:-$scratch}" "$root"
 mkdir "$root/root/at-hand"
 cp "$deb" "$root/root/at-hand/new.deb"
 cp -r tests/package tests/layouts "$root/root/"

@@ -4,38 +4,22 @@
 #
 #   tests/systemd.sh BINARY [CACHE [DEB]]
 #
-# BINARY is the static one. CACHE is a folder that keeps Debian's root for the next run. DEB is the package, which is at hand
-# for the README's commands as well. Needs root, and Debian's
-# mmdebstrap, qemu-system-x86, iproute2 and e2fsprogs.
+# BINARY is the static one. CACHE is a folder that keeps Debian's root for the next run. DEB is the package that the README
+# installs. Needs root, and Debian's mmdebstrap, qemu-system-x86, iproute2 and e2fsprogs.
 set -euo pipefail
 
 binary=$(realpath "$1")
 deb=${3:+$(realpath "$3")}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-cache=${2:-$scratch}
-mkdir -p "$cache"
-
-fail() {
-    echo "systemd: $*" >&2
-    exit 1
-}
-
-[[ $EUID -eq 0 ]] || fail "run it as root: it makes a root file system"
-for tool in mmdebstrap qemu-system-x86_64 mke2fs unshare ip; do
-    command -v "$tool" >/dev/null || fail "$tool is missing"
-done
+# shellcheck source=tests/debian.sh
+source tests/debian.sh
+needs mmdebstrap qemu-system-x86_64 mke2fs unshare ip
 
 # Seconds. A run takes a third of that on two slow cores.
 limit=900
 
-tests/debian.sh "$cache"
-
 root=$scratch/root
-mkdir "$root"
-tar --extract --file "$cache/root.tar" --directory "$root"
+unpack_debian "${2:-$scratch}" "$root"
 
 # On the machine, the binary, the package and the folder `packaging` are at hand, and whoever installs them is in their folder.
 mkdir "$root/root/at-hand"

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::formance::Connectivity;
 use crate::formance::push::{history, is_post, number, publisher, with_status};
-use crate::support::old_state::{columns, polled_with_layout};
+use crate::support::old_state::{LAYOUTS, columns, polled_with_layout};
 use crate::support::{FakePsp, LISTEN_KEY, Listening, Place, Reply, run, transaction};
 
 /// The service whose records `layouts/4.sql` has.
@@ -206,15 +206,11 @@ fn what_formance_has_is_known_after_the_upgrade() {
 
 #[test]
 fn a_state_of_layout_3_or_5_to_10_is_brought_up_to_date_and_its_publishers_go_on() {
-    for (layout, sql) in [
-        (3, include_str!("layouts/3.sql")),
-        (5, include_str!("layouts/5.sql")),
-        (6, include_str!("layouts/6.sql")),
-        (7, include_str!("layouts/7.sql")),
-        (8, include_str!("layouts/8.sql")),
-        (9, include_str!("layouts/9.sql")),
-        (10, include_str!("layouts/10.sql")),
-    ] {
+    // Layout 4 has a test of its own.
+    let layouts = LAYOUTS
+        .into_iter()
+        .filter(|(layout, _)| *layout >= 3 && *layout != 4);
+    for (layout, sql) in layouts {
         let psp = FakePsp::with_a_bank();
         let open_at = "2024-02-20T00:00:00Z";
         psp.add_raw_transaction(with_status("open", open_at, "AUTHORISATION", "100"));

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::formance::payout;
+use crate::support::old_state::LAYOUTS;
 use crate::support::{FakePsp, Listening, Place, run};
 
 /// Rows of each table that moves: more than two slices.
@@ -24,17 +25,7 @@ const ROWS_OF_4: &str = "
 fn old_state(layout: usize, endpoint: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     let old = rusqlite::Connection::open(file.path()).unwrap();
-    let layouts = [
-        include_str!("layouts/1.sql"),
-        include_str!("layouts/2.sql"),
-        include_str!("layouts/3.sql"),
-        include_str!("layouts/4.sql"),
-        include_str!("layouts/5.sql"),
-        include_str!("layouts/6.sql"),
-        include_str!("layouts/7.sql"),
-        include_str!("layouts/8.sql"),
-    ];
-    old.execute_batch(layouts[layout - 1]).unwrap();
+    old.execute_batch(LAYOUTS[layout - 1].1).unwrap();
     old.execute_batch("PRAGMA journal_mode = DELETE; DELETE FROM state; BEGIN")
         .unwrap();
     let identity =

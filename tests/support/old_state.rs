@@ -6,6 +6,20 @@ use serde_json::json;
 
 use super::{FakePsp, Place};
 
+/// The tables of each older layout, with its number.
+pub const LAYOUTS: [(u32, &str); 10] = [
+    (1, include_str!("../layouts/1.sql")),
+    (2, include_str!("../layouts/2.sql")),
+    (3, include_str!("../layouts/3.sql")),
+    (4, include_str!("../layouts/4.sql")),
+    (5, include_str!("../layouts/5.sql")),
+    (6, include_str!("../layouts/6.sql")),
+    (7, include_str!("../layouts/7.sql")),
+    (8, include_str!("../layouts/8.sql")),
+    (9, include_str!("../layouts/9.sql")),
+    (10, include_str!("../layouts/10.sql")),
+];
+
 /// The names of a table's columns, by table.
 pub fn columns(state: &rusqlite::Connection) -> Vec<(String, Vec<String>)> {
     let names = |sql: &str| -> Vec<String> {
