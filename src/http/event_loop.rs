@@ -130,16 +130,17 @@ impl EventLoop {
     /// Handles everything that is ready, without waiting.
     fn turn(&mut self, ready: &Ready) {
         let now = Instant::now();
+        // First, while each connection still is in the state that the wait was for.
+        for &number in &ready.connections {
+            self.advance(number, |connection, rules| connection.ready(rules, now));
+        }
         for message in self.inbox.take() {
             match message {
                 Message::Answer(to, reply) => self.advance(to.connection, |connection, rules| {
                     connection.answer(to.request, reply, rules, now)
                 }),
-                Message::ShutDown(end) => self.shut_down(end),
+                Message::ShutDown(end) => self.shut_down(end, now),
             }
-        }
-        for &number in &ready.connections {
-            self.advance(number, |connection, rules| connection.ready(rules, now));
         }
         let connections = self.connections.iter();
         let expired: Vec<u64> = connections
@@ -157,13 +158,17 @@ impl EventLoop {
         self.rules.handler.has_connections(open);
     }
 
-    fn shut_down(&mut self, end: Instant) {
+    fn shut_down(&mut self, end: Instant, now: Instant) {
         self.ends_at = Some(end);
         self.rules.closing = true;
         self.listener = None;
+        let numbers: Vec<u64> = self.connections.keys().copied().collect();
+        for number in numbers {
+            self.advance(number, |connection, rules| connection.catch_up(rules, now));
+        }
         let idle_time = self.rules.limits.idle_time;
         self.connections
-            .retain(|_, connection| connection.stays(idle_time, Instant::now()));
+            .retain(|_, connection| connection.stays(idle_time, now));
     }
 
     fn advance(&mut self, number: u64, go_on: impl FnOnce(&mut Connection, &Rules) -> Next) {

@@ -164,6 +164,25 @@ fn shutting_down_answers_what_is_in_flight() {
 }
 
 #[test]
+fn shutting_down_answers_what_came_on_an_idle_connection_before() {
+    let mut served = serve(Limits::default());
+    let (mut idle, mut busy) = (served.client(), served.client());
+    assert_eq!(idle.get("/").status, 200);
+    // Longer than a connection may be idle to stay.
+    thread::sleep(milliseconds(1100));
+    busy.send(&get("/admit-blocks"));
+    idle.send(&get("/"));
+    let mut server = served.server.take().unwrap();
+    let shutting_down = thread::spawn(move || server.shut_down(LONG));
+    thread::sleep(milliseconds(100));
+    served.gate.send(()).unwrap();
+    assert_eq!(idle.answer().status, 200);
+    assert_eq!(busy.answer().status, 200);
+    drop((idle, busy));
+    shutting_down.join().unwrap();
+}
+
+#[test]
 fn a_late_rejection_delays_neither_others_nor_the_shutdown() {
     let mut served = serve(Limits {
         answering_threads: 1,
