@@ -180,10 +180,13 @@ impl<'a> Scan<'a> {
 
     /// The next byte that is no space.
     fn take(&mut self) -> Option<u8> {
-        let rest = self.json.as_bytes().get(self.next..)?;
-        let found = rest.iter().position(|byte| !b" \t\r\n".contains(byte))?;
-        self.next += found + 1;
-        Some(rest[found])
+        loop {
+            let byte = *self.json.as_bytes().get(self.next)?;
+            self.next += 1;
+            if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+                return Some(byte);
+            }
+        }
     }
 
     /// Takes that byte.

@@ -8,7 +8,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use super::list_error::{ListError, bad_request, not_ready};
 use crate::api::{PerStream, Second, Stream, Timestamp};
-use crate::store::{self, BoundVerdict, Listing, ShownVersion, Stamp};
+use crate::store::{self, BoundVerdict, Listing, Stamp};
 
 /// Seconds, a hundred years. A list cannot be stamped above a bound that lies farther in the future.
 const FARTHEST_BOUND: u64 = 100 * 366 * 86_400;
@@ -107,7 +107,7 @@ impl Bounds {
         }
     }
 
-    /// Notes that a page was read, before Connectivity gets it.
+    /// Notes that a page with that last stamp was read, before Connectivity gets it.
     ///
     /// While it follows the list, the whole list counts as shown, so that there is one commit for each batch and not for
     /// each page. Before that it may be a look by hand at a state that was put back.
@@ -115,14 +115,14 @@ impl Bounds {
         &self,
         listing: &mut Listing,
         stream: Stream,
-        page: &[ShownVersion],
+        last: Option<Stamp>,
     ) -> Result<(), store::Error> {
         let list = &self.lists[stream];
-        if let Some(last) = page.last()
-            && last.stamp.nanoseconds() > list.shown.load(Relaxed)
+        if let Some(last) = last
+            && last.nanoseconds() > list.shown.load(Relaxed)
         {
             let is_followed = list.is_followed.load(Relaxed);
-            let until = listing.show_until(stream, last.stamp, is_followed)?;
+            let until = listing.show_until(stream, last, is_followed)?;
             list.shown.fetch_max(until.nanoseconds(), Relaxed);
         }
         Ok(())

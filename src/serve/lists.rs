@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -57,27 +56,17 @@ impl Lists {
                 self.asked.begin(listing, stream, selection.from);
                 self.bounds.check(listing, stream, selection.from)?;
             }
-            let Some(page) = listing.page(stream, &selection, is_run && asked.page == 1)? else {
+            let is_first = is_run && asked.page == 1;
+            let Some(page) = listing.page(stream, &selection, is_first, &writer(stream))? else {
                 return Err(ListError::Answer(being_dated()));
             };
             if is_run {
-                self.bounds.show(listing, stream, &page.versions)?;
-                let last = page.versions.last().map(|version| version.stamp);
-                self.asked.given(listing, stream, last, page.last.is_none());
+                self.bounds.show(listing, stream, page.stamp)?;
+                self.asked
+                    .given(listing, stream, page.stamp, page.last.is_none());
             }
             self.last_pages.note(stream, &selection, page.last);
-            let lengths = page.versions.iter().map(|version| version.json.len() + 1);
-            let mut body = String::with_capacity(lengths.sum::<usize>() + 2);
-            body.push('[');
-            // Each text is freed once it is copied: a page of large records is in memory once.
-            for version in page.versions {
-                if body.len() > 1 {
-                    body.push(',');
-                }
-                body += &shown(stream, &version);
-            }
-            body.push(']');
-            Ok(Response::json(200, body.into_bytes()))
+            Ok(Response::json(200, page.json.into_bytes()))
         })
     }
 
@@ -91,13 +80,12 @@ impl Lists {
             }
             let meant = || ids.iter().chain(&listed_as);
             for id in meant() {
-                if let Some((version, is_old)) = listing.balances(id)? {
+                if let Some((body, is_old)) = listing.balances(id, &writer(Stream::Balances))? {
                     if is_old {
                         return Ok(not_ready(
                             "The balances of this account have not been read since the state was put back.",
                         ));
                     }
-                    let body = shown(Stream::Balances, &version).into_owned();
                     return Ok(Response::json(200, body.into_bytes()));
                 }
             }
@@ -166,16 +154,17 @@ fn ready(listing: &Listing) -> Result<(), ListError> {
     Ok(())
 }
 
-fn shown(stream: Stream, version: &ShownVersion) -> Cow<'_, str> {
-    let stamp = version.stamp.timestamp();
-    let shown_as = version.shown_as.as_ref();
-    readable(
-        stream,
-        &version.json,
-        stamp,
-        shown_as,
-        &version.initiated_as,
-    )
+/// Writes versions as Formance can read them.
+fn writer(stream: Stream) -> impl Fn(&mut String, &ShownVersion) {
+    move |page, version| {
+        page.push_str(&readable(
+            stream,
+            version.json,
+            version.stamp.timestamp(),
+            version.shown_as.as_ref(),
+            &version.initiated_as,
+        ));
+    }
 }
 
 /// The balances of an account for which the service has none.

@@ -41,6 +41,15 @@ pub struct Repair {
 
 /// The text of a row, if it is the one whose hash stands beside it.
 pub(super) fn text(row: &Row, hash: usize, json: usize) -> rusqlite::Result<Option<String>> {
+    Ok(text_in_place(row, hash, json)?.map(str::to_owned))
+}
+
+/// As [`text`], where SQLite has it until the next row.
+pub(super) fn text_in_place<'row>(
+    row: &'row Row,
+    hash: usize,
+    json: usize,
+) -> rusqlite::Result<Option<&'row str>> {
     // What is of another type is damaged as well.
     let Ok(hash) = row.get::<_, ContentHash>(hash) else {
         return Ok(None);
@@ -49,8 +58,7 @@ pub(super) fn text(row: &Row, hash: usize, json: usize) -> rusqlite::Result<Opti
         return Ok(None);
     };
     let text = std::str::from_utf8(bytes).ok();
-    let text = text.filter(|text| ContentHash::of(text) == hash);
-    Ok(text.map(str::to_owned))
+    Ok(text.filter(|text| ContentHash::of(text) == hash))
 }
 
 impl fmt::Display for DamagedVersion {

@@ -3,7 +3,7 @@ use std::path::Path;
 use rusqlite::{Connection, Row};
 
 use super::columns::AsJson;
-use super::database::{Database, all, execute, optional};
+use super::database::{Database, execute, optional};
 use super::{Error, Stamp, adoption, damage, initiation, journal_copy};
 use crate::api::{Initiation, Second, Stream};
 use crate::formance::{ShownAs, relation, storable_text};
@@ -13,12 +13,12 @@ use crate::formance::{ShownAs, relation, storable_text};
 pub struct Listing(pub(super) Database);
 
 /// One version as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShownVersion {
+#[derive(Debug)]
+pub struct ShownVersion<'a> {
     /// The date that it is shown under.
     pub stamp: Stamp,
     /// The record as the service sent it.
-    pub json: String,
+    pub json: &'a str,
     /// How a transaction is shown otherwise than the service has sent it.
     pub shown_as: Option<ShownAs>,
     /// If Connectivity has asked for payouts or transfers that became this transaction, or the one that it relates to: the
@@ -26,13 +26,18 @@ pub struct ShownVersion {
     pub initiated_as: Vec<(Initiation, String)>,
 }
 
-/// An entry of a list.
-struct ListEntry {
-    place: i64,
-    seq: i64,
-    /// None if it is damaged.
-    version: Option<ShownVersion>,
+/// How a version is written on a page.
+pub type VersionWriter = dyn Fn(&mut String, &ShownVersion);
+
+/// A page as far as it could be read.
+struct ReadPage {
+    page: ListedPage,
+    /// Seqs and places of what is damaged.
+    damaged: Vec<(i64, i64)>,
 }
+
+/// Bytes of a usual record. A page begins with room for as many of them as it may have.
+const USUAL_BYTES: usize = 320;
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,10 +58,20 @@ pub struct Selection {
 /// A page of a list.
 #[derive(Debug)]
 pub struct ListedPage {
-    /// What is shown on it.
-    pub versions: Vec<ShownVersion>,
+    /// What is shown on it, as a JSON array.
+    pub json: String,
+    /// The stamp of the last version that is shown.
+    pub stamp: Option<Stamp>,
     /// Its last place in the list, if it is full: the next page begins behind it.
     pub last: Option<i64>,
+}
+
+impl Selection {
+    /// How many versions come before the page.
+    fn skipped(&self) -> i64 {
+        let skipped = (self.page - 1).saturating_mul(self.page_size.into());
+        i64::try_from(skipped).unwrap_or(i64::MAX)
+    }
 }
 
 impl Listing {
@@ -89,111 +104,54 @@ impl Listing {
         stream: Stream,
         selection: &Selection,
         is_first: bool,
+        write: &VersionWriter,
     ) -> Result<Option<ListedPage>, Error> {
         const LEAVE_OUT: &str = "DELETE FROM listed WHERE stream = ?1 AND place = ?2";
         loop {
-            let entries = || self.entries(stream, selection);
-            let Some(entries) = journal_copy::repairing(&self.0, entries)? else {
+            let read = || self.read_page(stream, selection, write);
+            let Some(ReadPage { page, damaged }) = journal_copy::repairing(&self.0, read)? else {
                 return Ok(None);
             };
-            let is_full = entries.len() == selection.page_size as usize;
-            let mut page = ListedPage {
-                versions: Vec::with_capacity(entries.len()),
-                last: entries.last().map(|entry| entry.place).filter(|_| is_full),
-            };
-            let mut damaged = Vec::new();
-            for entry in entries {
-                match entry.version {
-                    Some(version) => page.versions.push(version),
-                    None => damaged.push(entry),
-                }
-            }
             if damaged.is_empty() {
                 return Ok(Some(page));
             }
-            let seqs: Vec<_> = damaged.iter().map(|entry| (entry.seq, stream)).collect();
+            let seqs: Vec<_> = damaged.iter().map(|(seq, _)| (*seq, stream)).collect();
             self.0.note_damage(&seqs)?;
             if !is_first {
                 return Ok(Some(page));
             }
             self.0.write("leave damaged versions out", |connection| {
-                for entry in &damaged {
-                    execute(connection, LEAVE_OUT, (stream, entry.place))?;
+                for (_, place) in &damaged {
+                    execute(connection, LEAVE_OUT, (stream, place))?;
                 }
                 Ok(())
             })?;
         }
     }
 
-    /// The entries of a page; none while the list is dated again.
-    fn entries(
+    /// Reads a page; none while the list is dated again.
+    fn read_page(
         &self,
         stream: Stream,
         selection: &Selection,
-    ) -> Result<Option<Vec<ListEntry>>, Error> {
-        let order = if selection.newest_first {
-            "DESC"
-        } else {
-            "ASC"
-        };
-        let sql = format!(
-            "SELECT listed.stamp, version.hash, version.json, listed.place, listed.seq, version.id, listed.shown
-             FROM (SELECT place, stamp, seq, shown FROM listed WHERE stream = ?1 AND place >= ?2 AND place <= ?3
-                   ORDER BY place {order} LIMIT ?4 OFFSET ?5) AS listed
-             LEFT JOIN version ON version.seq = listed.seq AND version.stream = ?1
-             ORDER BY listed.place {order}"
-        );
-        let skipped = match selection.after {
-            Some(_) => 0,
-            None => (selection.page - 1).saturating_mul(selection.page_size.into()),
-        };
-        let skipped = i64::try_from(skipped).unwrap_or(i64::MAX);
+        write: &VersionWriter,
+    ) -> Result<Option<ReadPage>, Error> {
         // One transaction, so that the page and what is held back belong together.
         self.0.read("read a list", |connection| {
             if adoption::is_under_way(connection, stream)? {
                 return Ok(None);
             }
-            let is_initiated = stream == Stream::Transactions;
-            let until = if is_initiated {
-                initiation::held_back_after(connection)?
-            } else {
-                i64::MAX
-            };
-            let has_keys = is_initiated && initiation::are_any(connection)?;
-            let from = match (selection.after, selection.from) {
-                (Some(after), _) => after.saturating_add(1),
-                (None, Some(from)) => place_of(connection, stream, from)?,
-                (None, None) => i64::MIN,
-            };
-            let page = all(
-                connection,
-                &sql,
-                (stream, from, until, selection.page_size, skipped),
-                |row| {
-                    let mut version = shown(row)?;
-                    if let Some(version) = version.as_mut().filter(|_| is_initiated) {
-                        let shown_as: Option<AsJson<ShownAs>> = row.get(6)?;
-                        version.shown_as = shown_as.map(|AsJson(shown_as)| shown_as);
-                    }
-                    if let Some(version) = version.as_mut().filter(|_| has_keys) {
-                        let related = relation(&version.json, version.shown_as.as_ref());
-                        let id = related.map_or_else(|| row.get(5), Ok)?;
-                        version.initiated_as = initiation::keys_of(connection, &id)?;
-                    }
-                    Ok(ListEntry {
-                        place: row.get(3)?,
-                        seq: row.get(4)?,
-                        version,
-                    })
-                },
-            )?;
-            Ok(Some(page))
+            read_page(connection, stream, selection, write).map(Some)
         })
     }
 
     /// The newest balances of an account; none if there are none. Also, whether they must not be shown, because the state
     /// was put back from an older copy and they have not been read since. It is an error if they are damaged.
-    pub fn balances(&self, account_id: &str) -> Result<Option<(ShownVersion, bool)>, Error> {
+    pub fn balances(
+        &self,
+        account_id: &str,
+        write: &VersionWriter,
+    ) -> Result<Option<(String, bool)>, Error> {
         const BALANCES: &str = "
             SELECT record.stamp, version.hash, version.json, record.seq, EXISTS (
                 SELECT 1 FROM restored WHERE record.seq <= last_seq AND NOT EXISTS (
@@ -201,13 +159,20 @@ impl Listing {
             FROM record
             LEFT JOIN version ON version.seq = record.seq AND version.stream = 'balances' AND version.id = record.id
             WHERE record.stream = 'balances' AND record.id = ?1 AND record.stamp IS NOT NULL";
-        let read = |row: &Row| Ok((row.get(3)?, shown(row)?, row.get(4)?));
+        let read = |row: &Row| {
+            let written = shown(row)?.map(|version| {
+                let mut written = String::new();
+                write(&mut written, &version);
+                written
+            });
+            Ok((row.get(3)?, written, row.get(4)?))
+        };
         let found = self
             .0
             .optional("read an account's balances", BALANCES, [account_id], read)?;
         match found {
             None => Ok(None),
-            Some((_, Some(version), is_hidden)) => Ok(Some((version, is_hidden))),
+            Some((_, Some(written), is_hidden)) => Ok(Some((written, is_hidden))),
             Some((seq, None, _)) => {
                 let stream = Stream::Balances;
                 self.0.note_damage(&[(seq, stream)])?;
@@ -246,6 +211,78 @@ impl Listing {
     }
 }
 
+/// Reads a page, a row after the other. Each is written at once, so a page of large records is in memory once.
+fn read_page(
+    connection: &Connection,
+    stream: Stream,
+    selection: &Selection,
+    write: &VersionWriter,
+) -> rusqlite::Result<ReadPage> {
+    let is_initiated = stream == Stream::Transactions;
+    let until = if is_initiated {
+        initiation::held_back_after(connection)?
+    } else {
+        i64::MAX
+    };
+    let has_keys = is_initiated && initiation::are_any(connection)?;
+    let (from, skipped) = match (selection.after, selection.from) {
+        (Some(after), _) => (after.saturating_add(1), 0),
+        (None, Some(from)) => (place_of(connection, stream, from)?, selection.skipped()),
+        (None, None) => (i64::MIN, selection.skipped()),
+    };
+    let most = selection.page_size as usize;
+    let mut read = ReadPage {
+        page: ListedPage {
+            json: String::with_capacity(most * USUAL_BYTES),
+            stamp: None,
+            last: None,
+        },
+        damaged: Vec::new(),
+    };
+    let json = &mut read.page.json;
+    json.push('[');
+    let mut statement = connection.prepare_cached(&rows_of_a_page(selection.newest_first))?;
+    let mut rows = statement.query((stream, from, until, selection.page_size, skipped))?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let place = row.get(3)?;
+        count += 1;
+        if count == most {
+            read.page.last = Some(place);
+        }
+        let Some(mut version) = shown(row)? else {
+            read.damaged.push((row.get(4)?, place));
+            continue;
+        };
+        if is_initiated {
+            let shown_as: Option<AsJson<ShownAs>> = row.get(6)?;
+            version.shown_as = shown_as.map(|AsJson(shown_as)| shown_as);
+        }
+        if has_keys {
+            let related = relation(version.json, version.shown_as.as_ref());
+            let id = related.map_or_else(|| row.get(5), Ok)?;
+            version.initiated_as = initiation::keys_of(connection, &id)?;
+        }
+        if read.page.stamp.replace(version.stamp).is_some() {
+            json.push(',');
+        }
+        write(json, &version);
+    }
+    json.push(']');
+    Ok(read)
+}
+
+fn rows_of_a_page(newest_first: bool) -> String {
+    let order = if newest_first { "DESC" } else { "ASC" };
+    format!(
+        "SELECT listed.stamp, version.hash, version.json, listed.place, listed.seq, version.id, listed.shown
+         FROM (SELECT place, stamp, seq, shown FROM listed WHERE stream = ?1 AND place >= ?2 AND place <= ?3
+               ORDER BY place {order} LIMIT ?4 OFFSET ?5) AS listed
+         LEFT JOIN version ON version.seq = listed.seq AND version.stream = ?1
+         ORDER BY listed.place {order}"
+    )
+}
+
 /// The first place of a list whose stamp lies in that second or later; the greatest number if there is none.
 fn place_of(connection: &Connection, stream: Stream, from: Second) -> rusqlite::Result<i64> {
     const PLACE: &str =
@@ -256,9 +293,9 @@ fn place_of(connection: &Connection, stream: Stream, from: Second) -> rusqlite::
 }
 
 /// A version of a row that begins with stamp, hash and text; none if it is damaged.
-fn shown(row: &Row) -> rusqlite::Result<Option<ShownVersion>> {
+fn shown<'row>(row: &'row Row) -> rusqlite::Result<Option<ShownVersion<'row>>> {
     let stamp = row.get(0)?;
-    let json = damage::text(row, 1, 2)?;
+    let json = damage::text_in_place(row, 1, 2)?;
     Ok(json.map(|json| ShownVersion {
         stamp,
         json,
