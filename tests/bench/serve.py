@@ -85,16 +85,22 @@ with tempfile.TemporaryDirectory() as place:
         print(f"while the import ran ({elapsed:.1f} s), {clients} clients: {len(latencies) / elapsed:.0f} requests/s, "
               f"p50 {at(0.5)}, p99 {at(0.99)}, worst {at(1)}, statuses {statuses}")
         print(f"memory after the import: {memory(connector)}")
+
+        def pages(beside):
+            again = connect(address)
+            start, used = time.perf_counter(), processor_seconds(connector)
+            for _ in range(2000):
+                ask(again, "GET", "/transactions?pageSize=100")
+            print(f"one client beside {beside}: {2000 / (time.perf_counter() - start):.0f} pages of 100 a second, "
+                  f"{500 * (processor_seconds(connector) - used):.0f} µs of CPU each")
+
+        pages("no others")
         idle = [connect(address) for _ in range(1000)]
         for connection in idle:
             ask(connection, "GET", "/beneficiaries?pageSize=1")
         print(f"memory with 1,000 idle connections: {memory(connector)}")
+        pages("them")
         again = connect(address)
-        start, used = time.perf_counter(), processor_seconds(connector)
-        for _ in range(2000):
-            ask(again, "GET", "/transactions?pageSize=100")
-        print(f"one client beside them: {2000 / (time.perf_counter() - start):.0f} pages of 100 a second, "
-              f"{500 * (processor_seconds(connector) - used):.0f} µs of CPU each")
         walked, page, body = [], 0, b"-"
         while body != b"[]":
             page += 1
