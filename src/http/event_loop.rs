@@ -130,7 +130,7 @@ impl EventLoop {
     /// Handles everything that is ready, without waiting.
     fn turn(&mut self, ready: &Ready) {
         let now = Instant::now();
-        // First, while each connection still is in the state that the wait was for.
+        // First, while each connection is still in the state that the wait was for.
         for &number in &ready.connections {
             self.advance(number, |connection, rules| connection.ready(rules, now));
         }

@@ -108,7 +108,15 @@ impl Listing {
     ) -> Result<Option<ListedPage>, Error> {
         const LEAVE_OUT: &str = "DELETE FROM listed WHERE stream = ?1 AND place = ?2";
         loop {
-            let read = || self.read_page(stream, selection, write);
+            // One transaction, so that the page and what is held back belong together.
+            let read = || {
+                self.0.read("read a list", |connection| {
+                    if adoption::is_under_way(connection, stream)? {
+                        return Ok(None);
+                    }
+                    read_page(connection, stream, selection, write).map(Some)
+                })
+            };
             let Some(ReadPage { page, damaged }) = journal_copy::repairing(&self.0, read)? else {
                 return Ok(None);
             };
@@ -127,22 +135,6 @@ impl Listing {
                 Ok(())
             })?;
         }
-    }
-
-    /// Reads a page; none while the list is dated again.
-    fn read_page(
-        &self,
-        stream: Stream,
-        selection: &Selection,
-        write: &VersionWriter,
-    ) -> Result<Option<ReadPage>, Error> {
-        // One transaction, so that the page and what is held back belong together.
-        self.0.read("read a list", |connection| {
-            if adoption::is_under_way(connection, stream)? {
-                return Ok(None);
-            }
-            read_page(connection, stream, selection, write).map(Some)
-        })
     }
 
     /// The newest balances of an account; none if there are none. Also, whether they must not be shown, because the state
@@ -211,7 +203,7 @@ impl Listing {
     }
 }
 
-/// Reads a page, a row after the other. Each is written at once, so a page of large records is in memory once.
+/// Reads a page row by row. Each is written at once, so a page of large records is in memory once.
 fn read_page(
     connection: &Connection,
     stream: Stream,

@@ -33,7 +33,7 @@ pub use plan::PayPlan;
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks at the transactions.
 const APART: Duration = Duration::from_secs(5);
-/// What a service has to take up a request whose connection was cut. A busy one would else take the repetition first.
+/// The time for a service to take up a request whose connection was cut. Otherwise a busy one may take the repetition first.
 const HEAD_START: Duration = Duration::from_millis(250);
 /// Bytes.
 const LONG: usize = 10 * 1024;
