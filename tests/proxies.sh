@@ -152,7 +152,7 @@ proxied caddy caddy run --config Caddyfile --adapter caddyfile
 
 proxy=haproxy port=$(free_port)
 for_here haproxy.cfg | sed "s|bind :443|bind 127.0.0.1:$port|" >haproxy.cfg
-haproxy -v | head -n 1
+haproxy -v | sed -n 1p
 haproxy -c -q -f haproxy.cfg
 keeps "$(cat haproxy.cfg)" 'http-keep-alive ([0-9]+)s'
 keeps "$(cat haproxy.cfg)" 'timeout client ([0-9]+)s'

@@ -23,7 +23,7 @@ chmod 600 "$place/generic.json"
 
 # Everything is there, each key once, seqs without a gap.
 check() {
-    jq -r .idempotencyKey "$1" | sort -u | wc -l | grep -qx 20000
+    jq -r .idempotencyKey "$1" | sort -u | wc -l | grep -x 20000
     jq -r .seq "$1" | awk 'NR != $1 { exit 1 } END { exit NR != 20000 }'
 }
 

@@ -20,7 +20,7 @@ lines=$place/state/changes.ndjson
 
 check() {
     "$binary" poll --config "$place/generic.json" 2>>"$place/log"
-    jq -r '.stream + " " + .id' "$lines" | sort | uniq -d | grep -q . && { echo "a key is there twice"; exit 1; }
+    [[ -z $(jq -r '.stream + " " + .id' "$lines" | sort | uniq -d) ]] || { echo "a key is there twice"; exit 1; }
     jq -r .seq "$lines" | awk 'NR != $1 { exit 1 }' || { echo "a seq is out of place"; exit 1; }
     jq -r '
         if .stream == "accounts" then "is " + .id

@@ -126,7 +126,7 @@ END
     versions >/root/before
     ((10#$(cat /root/before) > 0))
     sqlite3 $state/state.sqlite3 'SELECT * FROM version ORDER BY seq' | sha256sum >/root/before.sum
-    echo "$(cat /root/before) versions, layout $(sqlite3 $state/state.sqlite3 'PRAGMA user_version'), $(generic-connector --version | head -n 1)"
+    echo "$(cat /root/before) versions, layout $(sqlite3 $state/state.sqlite3 'PRAGMA user_version'), $(generic-connector --version | sed -n 1p)"
 }
 
 upgrades() {
