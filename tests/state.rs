@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::support::{FakePsp, Place, Reply, Running, run, wait_until};
+use crate::support::{FakePsp, Listening, Place, Reply, Running, STATE_FILE, run, wait_until};
 
 #[test]
 fn another_endpoint_or_name_on_an_old_state_is_refused() {
@@ -241,4 +241,21 @@ fn what_was_delivered_while_its_offset_could_not_be_stored_is_not_delivered_agai
     assert_eq!(running.ended().0, Some(0));
     place.poll_well();
     assert_eq!(delivered().lines().count(), 255 + 6);
+}
+
+/// Copies that leave the write-ahead log out miss little, and the log does not stay large.
+#[test]
+fn between_two_polls_the_file_alone_has_what_was_read() {
+    let service = FakePsp::with_a_bank();
+    let listening = Listening::start(&service.url(), json!({ "pollingPeriod": "1h" }));
+    listening.wait_for_line("poll 1 complete");
+    let state = listening.place.state().join(STATE_FILE);
+    let copy = listening.place.path().join("copy.sqlite3");
+    wait_until("the file alone has every transaction", || {
+        fs::copy(&state, &copy).unwrap();
+        let copy = rusqlite::Connection::open(&copy).unwrap();
+        let count = "SELECT count(*) FROM version WHERE stream = 'transactions'";
+        let found = copy.query_row(count, [], |row| row.get(0));
+        found == Ok(service.transactions().len() as i64)
+    });
 }

@@ -270,13 +270,19 @@ impl Database {
         Ok(result)
     }
 
-    /// Saves what can be saved, because that file of the state was removed or replaced. The error that says so.
-    fn leave(&self, replaced: &Path) -> Error {
+    /// Copies the write-ahead log into the file, as far as nobody reads it, unless somebody else's files are there. If that
+    /// fails, nothing is lost: what is in the log stays there, and a later commit copies it or says what is wrong.
+    pub fn copy_log(&self) {
         if !self.opened.are_others() {
-            // What is in a log that has no name any more would be lost with this process.
             let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
             let _ = self.connection.query_row(checkpoint, [], |_| Ok(()));
         }
+    }
+
+    /// Saves what can be saved, because that file of the state was removed or replaced. The error that says so.
+    fn leave(&self, replaced: &Path) -> Error {
+        // What is in a log that has no name any more would be lost with this process.
+        self.copy_log();
         Error::Replaced(replaced.to_owned())
     }
 

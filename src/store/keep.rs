@@ -45,10 +45,12 @@ struct AgedVersion {
 }
 
 impl Store {
-    /// What is done between two polls: drops superseded balances that were kept long enough, for a short time, and gives the
-    /// memory of the poll back, some 8 MB after a long one. How many were dropped.
+    /// What is done between two polls: drops superseded balances that were kept long enough, for a short time, copies the
+    /// write-ahead log into the file, and gives the memory of the poll back, some 8 MB after a long one. How many were
+    /// dropped.
     pub fn rest(&mut self, retention: &Retention) -> Result<u64, Error> {
         let dropped = self.drop_superseded(retention)?;
+        self.database.copy_log();
         self.database.run("give memory back", |connection| {
             connection.execute_batch("PRAGMA shrink_memory")
         })?;

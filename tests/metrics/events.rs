@@ -31,7 +31,7 @@ pub struct World {
 /// What happens outside, and the metrics or series that it moves.
 pub type Moves = (&'static str, fn(&mut World), &'static [&'static str]);
 
-pub const EVENTS: [Moves; 23] = [
+pub const EVENTS: [Moves; 24] = [
     (
         "the service answers for the first time",
         |world| {
@@ -56,10 +56,21 @@ pub const EVENTS: [Moves; 23] = [
             "connectivity_unread_versions",
             "publisher_delivered_total",
             "publisher_skipped_total",
-            "state_wal_bytes",
             "process_cpu_seconds_total",
             "process_resident_memory_bytes",
         ],
+    ),
+    (
+        "the service lists more than there was room for",
+        |world| {
+            for number in 0..100 {
+                let mut large = transaction(&format!("large-{number}"), "2024-02-01T00:01:00Z");
+                large["metadata"] = json!({ "note": "n".repeat(10_000) });
+                world.service.add_raw_transaction(large);
+            }
+            world.poll();
+        },
+        &["state_bytes", "state_wal_bytes"],
     ),
     (
         "the service does not answer yet",
@@ -188,7 +199,6 @@ pub const EVENTS: [Moves; 23] = [
             "connectivity_expected_timestamp_seconds",
             "connectivity_period_seconds",
             "process_start_time_seconds",
-            "state_bytes",
         ],
     ),
     (
