@@ -22,6 +22,9 @@ fn aged(settings: Value, poll: &str) -> (FakePsp, Place) {
         balance(&psp, amount);
         run(place.command(poll));
     }
+    // What a publisher has delivered last is kept. That is none of the balances.
+    psp.add_transaction("last", "2024-02-01T00:30:00Z");
+    run(place.command(poll));
     place.age();
     (psp, place)
 }
