@@ -235,7 +235,8 @@ fn keys() {
         { "apiKey": null } -> no key: set "apiKey"
         { "apiKey": "" } -> "apiKey" is empty
         { "apiKey": "  " } -> "apiKey" is empty
-        { "apiKey": "a\nb" } -> "apiKey" has characters that an HTTP header cannot carry
+        { "apiKey": "a\nb" } -> "apiKey" has more than one line
+        { "apiKey": "\u00e4" } -> "apiKey" has characters that an HTTP header cannot carry
         { "apiKey": "LONG" } -> "apiKey" is longer than 16000 bytes
         { "apiKey": 5 } -> "apiKey" has a bad value (not shown)
         { "apiKeyFile": "key" } -> both "apiKey" and "apiKeyFile" are set

@@ -28,10 +28,12 @@ pub(super) const ENTRIES: &[MessageEntry] = &[
             "is empty: put the key into it",
             "begins with a byte order mark",
             "is longer than 16000 bytes, more than a request can carry",
+            "has more than one line",
             "has characters that an HTTP header cannot carry",
         ],
         means: "The file holds something that cannot be sent as a key: nothing, a mark that an editor has put at its \
-            beginning, or characters other than printable ASCII.",
+            beginning, several lines, or characters other than printable ASCII. Only keys that callers send here may have \
+            a second line, for a rotation.",
         fix: "Write the file again, for example with `printf %s KEY > FILE`.",
     },
     MessageEntry {

@@ -51,6 +51,9 @@ impl Secret {
             text if text.len() > LONGEST => Some(
                 "is longer than 16000 bytes, more than a request can carry: put a shorter key into it",
             ),
+            text if text.contains(['\n', '\r']) => {
+                Some("has more than one line: leave only the key that is to be sent")
+            }
             text if !text.bytes().all(printable) => {
                 Some("has characters that an HTTP header cannot carry: use printable ASCII")
             }
