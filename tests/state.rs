@@ -243,7 +243,7 @@ fn what_was_delivered_while_its_offset_could_not_be_stored_is_not_delivered_agai
     assert_eq!(delivered().lines().count(), 255 + 6);
 }
 
-/// Copies that leave the write-ahead log out miss little, and the log does not stay large.
+/// A copy that leaves the write-ahead log out misses little.
 #[test]
 fn between_two_polls_the_file_alone_has_what_was_read() {
     let service = FakePsp::with_a_bank();
