@@ -27,7 +27,8 @@ impl Answering {
         let seen = bodies.clone();
         server.script(move |asked| {
             if asked.method == "GET" {
-                return Mishap::Instead(told(401));
+                // A payout must not find the connection of a poll.
+                return Mishap::Instead(told(401).with("Connection", "close"));
             }
             let body = asked.text();
             let read: Value = serde_json::from_str(&body).unwrap();
