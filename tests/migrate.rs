@@ -43,7 +43,7 @@ fn each_older_layout_is_announced_without_a_change_and_migrated_once() {
         let copy = format!("state.sqlite3.layout-{layout}");
         for said in [
             &format!(", layout {layout}, "),
-            "layout 11",
+            "layout 12",
             &copy,
             " needed, ",
             "about 1 s",
@@ -54,7 +54,7 @@ fn each_older_layout_is_announced_without_a_change_and_migrated_once() {
 
         let ran = run(place.command("migrate"));
         assert_eq!(ran.code, Some(0), "{ran}");
-        let migrated = format!("from layout {layout} to 11 in ");
+        let migrated = format!("from layout {layout} to 12 in ");
         assert!(ran.stdout.contains(&migrated), "{ran}");
         assert!(place.state().join(&copy).exists(), "{ran}");
         let again = run(place.command("migrate"));

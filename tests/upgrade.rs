@@ -94,7 +94,7 @@ fn a_state_of_layout_4_is_brought_up_to_date_and_its_figures_stay() {
     let place = state_of_layout_4(&psp, &stack);
     let ran = place.poll_well();
     assert!(
-        ran.stderr.contains("the state from layout 4 to 11"),
+        ran.stderr.contains("the state from layout 4 to 12"),
         "{ran}"
     );
     assert!(place.state().join("state.sqlite3.layout-4").exists());
@@ -205,7 +205,7 @@ fn what_formance_has_is_known_after_the_upgrade() {
 }
 
 #[test]
-fn a_state_of_layout_3_or_5_to_10_is_brought_up_to_date_and_its_publishers_go_on() {
+fn a_state_of_layout_3_or_5_to_11_is_brought_up_to_date_and_its_publishers_go_on() {
     // Layout 4 has a test of its own.
     let layouts = LAYOUTS
         .into_iter()
@@ -220,7 +220,7 @@ fn a_state_of_layout_3_or_5_to_10_is_brought_up_to_date_and_its_publishers_go_on
         let succeeded = json!({ "status": "SUCCEEDED", "updatedAt": "2024-03-01T00:00:01Z" });
         psp.change_transaction("open", succeeded);
         let ran = place.poll_well();
-        let migrated = format!("the state from layout {layout} to 11");
+        let migrated = format!("the state from layout {layout} to 12");
         assert!(ran.stderr.contains(&migrated), "{ran}");
         assert_eq!(place.changes().len(), before + 2);
         // Lists that showed a transaction as it was sent go on so. Since layout 7, they add its capture.
@@ -276,7 +276,7 @@ fn a_state_of_layout_1_is_brought_up_to_date_and_a_copy_of_it_is_kept() {
     );
     let ran = place.poll_well();
     assert!(
-        ran.stderr.contains("the state from layout 1 to 11")
+        ran.stderr.contains("the state from layout 1 to 12")
             && ran.stderr.contains("poll 8 complete: "),
         "{ran}"
     );
@@ -413,7 +413,7 @@ fn a_state_of_layout_2_is_listed_after_the_upgrade() {
     service.always("/", Reply::status(401));
     let listening = Listening::on(place, &[]);
     assert!(
-        listening.log().contains("the state from layout 2 to 11"),
+        listening.log().contains("the state from layout 2 to 12"),
         "{}",
         listening.log()
     );

@@ -3,10 +3,11 @@
 use std::fs;
 
 use nix::sys::signal::Signal;
+use ring::digest::{SHA256, digest};
 use serde_json::json;
 
 use crate::formance::payout;
-use crate::support::old_state::LAYOUTS;
+use crate::support::old_state::{BEFORE_12, LAYOUTS};
 use crate::support::{FakePsp, Listening, Place, run};
 
 /// Rows of each table that moves: more than two slices.
@@ -21,6 +22,16 @@ const ROWS_OF_4: &str = "
            iif(i % 2, 0, NULL)
     FROM n";
 
+/// What layout 11 keeps of transactions. Their versions do not matter here.
+const TRANSACTIONS_OF_11: &str = "
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+    INSERT INTO record (stream, id, seq) SELECT 'transactions', 'tx-' || (i * 7919 % 10007), i FROM n";
+
+/// What layout 11 counts.
+const COUNTED_OF_11: &str = "
+    INSERT INTO counted SELECT 'version', stream, count(*) FROM version GROUP BY stream;
+    INSERT INTO counted SELECT 'record', stream, count(*) FROM record GROUP BY stream;";
+
 /// A state file of that layout with many rows.
 fn old_state(layout: usize, endpoint: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -34,7 +45,7 @@ fn old_state(layout: usize, endpoint: &str) -> tempfile::NamedTempFile {
     let columns = "(seq, stream, id, number, timestamp, hash, observed_at, poll, json)";
     let version = format!(
         "INSERT INTO version {columns} VALUES (?1, 'accounts', ?2, ?3, '2024-01-01T00:00:00.000000000Z',
-         x'00112233445566778899aabbccddeeff', '2024-03-01T00:00:00Z', 1, ?4)"
+         ?5, '2024-03-01T00:00:00Z', 1, ?4)"
     );
     for row in 1..=ROWS as i64 {
         // Every other one is the second version of an account.
@@ -44,8 +55,10 @@ fn old_state(layout: usize, endpoint: &str) -> tempfile::NamedTempFile {
             number => format!("old-{number}"),
         };
         let account = json!({ "id": id, "accountName": "n", "createdAt": "2024-01-01T00:00:00Z" });
+        let account = account.to_string();
+        let hash = digest(&SHA256, account.as_bytes());
         let (seq, number) = (row + 100, 1 + (row % 2));
-        old.execute(&version, (seq, &id, number, account.to_string()))
+        old.execute(&version, (seq, &id, number, &account, &hash.as_ref()[..16]))
             .unwrap();
         let record = "INSERT OR REPLACE INTO record (stream, id, seq) VALUES ('accounts', ?1, ?2)";
         old.execute(record, (&id, seq)).unwrap();
@@ -61,6 +74,10 @@ fn old_state(layout: usize, endpoint: &str) -> tempfile::NamedTempFile {
     if layout == 4 {
         old.execute(ROWS_OF_4, [ROWS as i64]).unwrap();
     }
+    if layout == 11 {
+        old.execute(TRANSACTIONS_OF_11, [ROWS as i64]).unwrap();
+        old.execute_batch(COUNTED_OF_11).unwrap();
+    }
     old.execute_batch("COMMIT").unwrap();
     file
 }
@@ -73,6 +90,8 @@ fn outcome(place: &Place) -> Vec<String> {
         "SELECT seq || ' follows ' || coalesce(previous, '-') FROM version WHERE seq <= 100 + ?1 ORDER BY seq",
         "SELECT stream || ' ' || place || ' ' || seq || ' ' || iif(stamp < 1900000000000000000, stamp, '-')
          FROM listed WHERE seq <= 100 + ?1 ORDER BY stream, place",
+        "SELECT stream || ' ' || id || ' leads to ' || seq FROM record
+         WHERE stream = 'transactions' AND ?1 ORDER BY id",
         "SELECT topic || ' ' || key || ' ' || seq || ' ' || coalesce(value, '-') FROM memory
          WHERE ?1 ORDER BY topic, key, seq",
         "SELECT stream || ' ' || reason || ' ' || count FROM unlisted WHERE ?1",
@@ -116,6 +135,9 @@ fn upgraded_whatever_ends_it(layout: usize) {
         listed.any(|row| row.split(' ').nth(2) == Some(seq))
     };
     assert!(is_listed("105") && is_listed("108"));
+    if layout == 11 {
+        assert!(expected.contains(&"transactions tx-5831 leads to 2".to_owned()));
+    }
     if layout <= 5 {
         assert!(!is_listed("106") && !is_listed("107"));
         assert!(expected.contains(&"accounts long account id 2".to_owned()));
@@ -129,7 +151,7 @@ fn upgraded_whatever_ends_it(layout: usize) {
         assert_eq!(crashed.code, None, "step {step}: {crashed}");
         if step > 1 {
             // Older versions of this program refuse it.
-            assert_eq!(layout_of(&place), 11, "step {step}");
+            assert_eq!(layout_of(&place), 12, "step {step}");
         }
         let status = run(place.command("status"));
         assert_eq!(status.code, Some(1), "step {step}: {status}");
@@ -144,6 +166,7 @@ cases! { upgraded_whatever_ends_it;
     a_state_of_layout_3_is_brought_up_to_date_whatever_ends_it(3);
     a_state_of_layout_4_is_brought_up_to_date_whatever_ends_it(4);
     a_state_of_layout_8_is_brought_up_to_date_whatever_ends_it(8);
+    a_state_of_layout_11_is_brought_up_to_date_whatever_ends_it(11);
 }
 
 /// How many versions and how many records of accounts a state has.
@@ -176,9 +199,11 @@ fn ended_by_a_newer_version(older: &str) {
     let half = rusqlite::Connection::open(place.state().join("state.sqlite3")).unwrap();
     half.execute_batch(
         "ALTER TABLE poll DROP COLUMN took; ALTER TABLE poll DROP COLUMN latency_p50;
-         ALTER TABLE poll DROP COLUMN latency_p95; ALTER TABLE poll DROP COLUMN lag; PRAGMA user_version = 9",
+         ALTER TABLE poll DROP COLUMN latency_p95; ALTER TABLE poll DROP COLUMN lag;
+         DELETE FROM upgrade WHERE work = 'transactions'; PRAGMA user_version = 9",
     )
     .unwrap();
+    half.execute_batch(BEFORE_12).unwrap();
     half.execute_batch(older).unwrap();
     drop(half);
     let ran = place.poll();
@@ -243,10 +268,11 @@ fn payouts_and_transfers_of_layout_10_are_counted_by_their_kind() {
          PRAGMA user_version = 10"
     );
     state.execute_batch(&older).unwrap();
+    state.execute_batch(BEFORE_12).unwrap();
     drop(state);
     let ran = place.poll_well();
     assert!(
-        ran.stderr.contains("the state from layout 10 to 11"),
+        ran.stderr.contains("the state from layout 10 to 12"),
         "{ran}"
     );
     let rows = outcome(&place);

@@ -22,7 +22,7 @@ fn what_waits_in_a_state_of_layout_7_is_decided_by_the_next_sweep() {
     assert_eq!(held(&place), Ok(1));
     let ran = place.poll_well();
     assert!(
-        ran.stderr.contains("the state from layout 7 to 11"),
+        ran.stderr.contains("the state from layout 7 to 12"),
         "{ran}"
     );
     assert_eq!(held(&place), Ok(1));

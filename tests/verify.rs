@@ -85,16 +85,16 @@ fn what_is_damaged_is_found() {
             "has another date than its text",
         ),
         (
-            "UPDATE record SET seq = seq + 1 WHERE id = 'tx-000'".to_owned(),
+            "UPDATE new_transaction SET seq = seq + 1 WHERE id = 'tx-249'".to_owned(),
             "which is none of its versions",
         ),
         (
-            "UPDATE record SET seq = (SELECT min(seq) FROM version WHERE id = 'tx-000') WHERE id = 'tx-000'"
+            "UPDATE old_transaction SET seq = (SELECT min(seq) FROM version WHERE id = 'tx-000') WHERE id = 'tx-000'"
                 .to_owned(),
             "is not known to its record",
         ),
         (
-            "DELETE FROM record WHERE id = 'tx-000'".to_owned(),
+            "DELETE FROM old_transaction WHERE id = 'tx-000'".to_owned(),
             "is not known to its record",
         ),
         (

@@ -274,10 +274,10 @@ fn date_slice(connection: &Connection, stream: Stream) -> rusqlite::Result<Adopt
         SELECT stamp FROM listed WHERE stream = ?1 AND place <= ?2 ORDER BY place DESC LIMIT 1";
     const ENTRIES: &str = "
         SELECT listed.place, version.timestamp,
-               listed.place <= ?4 AND record.seq IS NOT listed.seq
+               listed.place <= ?4
+                       AND (SELECT seq FROM record WHERE stream = version.stream AND id = version.id) IS NOT listed.seq
                    OR listed.seq <= ?5 AND listed.shown ->> 'isAdded' IS NOT NULL
         FROM listed JOIN version ON version.seq = listed.seq
-        LEFT JOIN record ON record.stream = version.stream AND record.id = version.id
         WHERE listed.stream = ?1 AND listed.place > ?2 ORDER BY listed.place LIMIT ?3";
     const DATE: &str = "
         UPDATE listed SET stamp = ?3, shown = CASE WHEN seq > ?4 THEN shown END WHERE stream = ?1 AND place = ?2";

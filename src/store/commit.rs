@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::database::{execute, optional};
+use super::database::execute;
+use super::newest::{self, NewestVersions};
 use super::{
     Cursor, Error, FailingStream, PollRow, QuarantineEntry, Repair, Store, SweepRow, counts,
     cursor, damage, failing, missing, older_balances, poll, publisher, quarantine, records,
@@ -95,7 +96,13 @@ impl Store {
                 Some(_) => publisher::greatest_lag(connection)?,
                 None => None,
             };
-            let appended = append(connection, batch, self.stamped)?;
+            let appended = append(
+                connection,
+                batch,
+                self.stamped,
+                self.has_lost_versions.get(),
+            )?;
+            let moved_to = newest::move_on(connection, &self.moved_to)?;
             change_quarantine(connection, &batch.quarantine)?;
             for (field, value, versions) in batch.unknown_values {
                 unknown_values::count(connection, field, value, *versions)?;
@@ -129,9 +136,11 @@ impl Store {
                 crash::point();
                 poll::put(connection, row, lag)?;
             }
-            Ok(appended)
+            Ok((appended, moved_to))
         })?;
+        let (appended, moved_to) = appended;
         self.stamped = appended.stamped;
+        self.moved_to = moved_to;
         appended.unlisted.iter().for_each(UnlistedLine::warn);
         self.write_witness();
         if let Some(reach) = batch.sweep.and_then(SweepRow::decides_on) {
@@ -148,10 +157,15 @@ struct Appended {
     unlisted: Vec<UnlistedLine>,
 }
 
-/// Appends the versions to the change log, and lists them.
-fn append(connection: &Connection, batch: &Batch, stamped: Stamped) -> rusqlite::Result<Appended> {
-    let seqs = append_versions(connection, batch)?;
-    let mut stamping = Stamping::new(connection, stamped);
+/// Appends the versions to the change log, and lists them. `in_doubt`: a first version may be one of a known record.
+fn append(
+    connection: &Connection,
+    batch: &Batch,
+    stamped: Stamped,
+    in_doubt: bool,
+) -> rusqlite::Result<Appended> {
+    let seqs = append_versions(connection, batch, in_doubt)?;
+    let mut stamping = Stamping::new(connection, stamped)?;
     let mut unlisted = Vec::new();
     // How a transaction is listed depends on the records, also on those of this batch.
     for (Version { record, number, .. }, seq) in batch.versions.iter().zip(seqs) {
@@ -171,7 +185,11 @@ fn append(connection: &Connection, batch: &Batch, stamped: Stamped) -> rusqlite:
 }
 
 /// Appends the versions to the change log, each as its record's newest one. Their seqs.
-fn append_versions(connection: &Connection, batch: &Batch) -> rusqlite::Result<Vec<i64>> {
+fn append_versions(
+    connection: &Connection,
+    batch: &Batch,
+    in_doubt: bool,
+) -> rusqlite::Result<Vec<i64>> {
     let swept = batch.sweep.map(|sweep| sweep.number);
     let mut append = connection.prepare_cached(
         "INSERT INTO version (stream, id, number, previous, timestamp, hash, observed_at, poll, sweep, json)
@@ -204,15 +222,15 @@ fn append_versions(connection: &Connection, batch: &Batch) -> rusqlite::Result<V
             &record.json,
         ))?;
         crash::point();
-        newest.note(record, seq, *number == 1);
+        newest.note(record, seq, *number == 1 && !in_doubt);
         versions[record.stream] += 1;
         seqs.push(seq);
     }
-    let records = newest.write()?;
+    let new = newest.write()?;
     for stream in Stream::ALL {
         for (rows, more) in [
             (&counts::VERSIONS, versions[stream]),
-            (&counts::RECORDS, records[stream]),
+            (&counts::RECORDS, new[stream]),
         ] {
             if more > 0 {
                 crash::point();
@@ -240,65 +258,6 @@ fn write_again(
     execute(connection, DELIVER, (seq, damage::NOT_SENT))?;
     // What is left out of it was counted when it was committed.
     stamping.stamp_again(record, *seq)
-}
-
-/// The newest version of each record, while a batch is appended. They are written at its end in the order of the table:
-/// ids come in any order, and each would touch another page of the file.
-struct NewestVersions<'a> {
-    connection: &'a Connection,
-    /// Seq, and whether it is the first version.
-    pending: BTreeMap<(Stream, &'a str), (i64, bool)>,
-}
-
-impl<'a> NewestVersions<'a> {
-    fn new(connection: &'a Connection) -> NewestVersions<'a> {
-        NewestVersions {
-            connection,
-            pending: BTreeMap::new(),
-        }
-    }
-
-    /// The seq of a record's newest version.
-    fn of(&self, record: &'a Record) -> rusqlite::Result<Option<i64>> {
-        const NEWEST: &str = "SELECT seq FROM record WHERE stream = ?1 AND id = ?2";
-        match self.pending.get(&(record.stream, &*record.id)) {
-            Some((seq, _)) => Ok(Some(*seq)),
-            None => optional(
-                self.connection,
-                NEWEST,
-                (record.stream, &record.id),
-                |row| row.get(0),
-            ),
-        }
-    }
-
-    fn note(&mut self, record: &'a Record, seq: i64, is_first: bool) {
-        let noted = self.pending.entry((record.stream, &record.id));
-        let (newest, was_first) = noted.or_insert((seq, is_first));
-        (*newest, *was_first) = (seq, *was_first || is_first);
-    }
-
-    /// How many records are new.
-    fn write(self) -> rusqlite::Result<PerStream<i64>> {
-        const ADD: &str = "
-            INSERT INTO record (stream, id, seq) VALUES (?1, ?2, ?3) ON CONFLICT (stream, id) DO NOTHING";
-        const POINT: &str = "UPDATE record SET seq = ?3 WHERE stream = ?1 AND id = ?2";
-        let mut add = self.connection.prepare_cached(ADD)?;
-        let mut point = self.connection.prepare_cached(POINT)?;
-        let mut new = PerStream::<i64>::default();
-        for ((stream, id), (seq, is_first)) in &self.pending {
-            crash::point();
-            let row = (stream, id, seq);
-            // Only in a damaged state is it otherwise than its number says.
-            let is_new = if *is_first {
-                add.execute(row)? > 0 || point.execute(row)? == 0
-            } else {
-                point.execute(row)? == 0 && add.execute(row)? > 0
-            };
-            new[*stream] += i64::from(is_new);
-        }
-        Ok(new)
-    }
 }
 
 fn change_quarantine(connection: &Connection, batch: &QuarantineBatch) -> rusqlite::Result<()> {

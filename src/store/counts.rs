@@ -28,6 +28,9 @@ pub(super) const DROPPED: CountedRows = CountedRows::of("dropped", "{}.stream");
 /// Records, by stream.
 pub(super) const RECORDS: CountedRows = CountedRows::of("record", "{}.stream");
 
+/// Transactions that were read first not long ago.
+pub(super) const NEW_TRANSACTIONS: CountedRows = CountedRows::of("new_transaction", "''");
+
 /// Records in quarantine, by stream.
 pub(super) const QUARANTINED: CountedRows = CountedRows::of("quarantine", "{}.stream");
 
@@ -57,8 +60,9 @@ pub(super) const KEPT: CountedRows = CountedRows {
 const BY_TRIGGER: [CountedRows; 6] = [QUARANTINED, HELD, ALONE, INITIATIONS, REFUSALS, KEPT];
 
 /// Everything that can be counted at once. There are too many versions, and no index has their streams.
-pub(super) const AT_ONCE: [CountedRows; 7] = [
+pub(super) const AT_ONCE: [CountedRows; 8] = [
     RECORDS,
+    NEW_TRANSACTIONS,
     QUARANTINED,
     HELD,
     ALONE,

@@ -132,9 +132,8 @@ impl Store {
         const WANTED: &str = "
             SELECT EXISTS (
                 SELECT 1 FROM damaged LEFT JOIN version ON version.seq = damaged.seq
-                LEFT JOIN record ON record.stream = damaged.stream AND record.id = version.id
-                WHERE asked = 0 AND damaged.stream <> 'balances'
-                    AND (record.seq = damaged.seq OR version.seq IS NULL))";
+                WHERE asked = 0 AND damaged.stream <> 'balances' AND (version.seq IS NULL
+                    OR (SELECT seq FROM record WHERE stream = damaged.stream AND id = version.id) = damaged.seq))";
         const ASKED: &str = "UPDATE damaged SET asked = 1 WHERE stream <> 'balances'";
         const DOING: &str = "read the damaged versions again";
         if !self.database.value(DOING, WANTED, [])? {
@@ -168,8 +167,8 @@ pub(super) fn describe(
     stream: Stream,
 ) -> rusqlite::Result<DamagedVersion> {
     const RECORD: &str = "
-        SELECT version.id, record.seq IS version.seq FROM version
-        LEFT JOIN record ON record.stream = ?2 AND record.id = version.id WHERE version.seq = ?1";
+        SELECT version.id, (SELECT seq FROM record WHERE stream = ?2 AND id = version.id) IS version.seq
+        FROM version WHERE version.seq = ?1";
     let record = optional(connection, RECORD, (seq, stream), |row| {
         Ok((row.get(0).ok(), row.get(1)?))
     })?;

@@ -126,7 +126,7 @@ fn drop_slice(
 /// Drops the version if it is superseded and no target refuses it. Whether it did.
 fn drop_balances(connection: &Connection, row: &AgedVersion) -> rusqlite::Result<bool> {
     const IS_KEPT: &str = "
-        SELECT EXISTS (SELECT 1 FROM record WHERE stream = ?1 AND id = ?2 AND seq = ?3)
+        SELECT EXISTS (SELECT 1 FROM other_record WHERE stream = ?1 AND id = ?2 AND seq = ?3)
             OR EXISTS (SELECT 1 FROM refusal WHERE seq = ?3)";
     const DROP: &str = "DELETE FROM version WHERE seq = ?1";
     const DROP_DAMAGE: &str = "DELETE FROM damaged WHERE seq = ?1";

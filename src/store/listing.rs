@@ -148,7 +148,7 @@ impl Listing {
             SELECT record.stamp, version.hash, version.json, record.seq, EXISTS (
                 SELECT 1 FROM restored WHERE record.seq <= last_seq AND NOT EXISTS (
                     SELECT 1 FROM poll WHERE outcome = 'complete' AND started_at > noticed_at))
-            FROM record
+            FROM other_record AS record
             LEFT JOIN version ON version.seq = record.seq AND version.stream = 'balances' AND version.id = record.id
             WHERE record.stream = 'balances' AND record.id = ?1 AND record.stamp IS NOT NULL";
         let read = |row: &Row| {
@@ -175,8 +175,7 @@ impl Listing {
 
     /// The ids of the accounts that are listed under this one, which is not theirs: U+0000 in them is U+FFFD in it.
     pub fn listed_as(&self, id: &str) -> Result<Vec<String>, Error> {
-        const BETWEEN: &str =
-            "SELECT id FROM record WHERE stream = 'accounts' AND id >= ?1 AND id < ?2 ORDER BY id";
+        const BETWEEN: &str = "SELECT id FROM other_record WHERE stream = 'accounts' AND id >= ?1 AND id < ?2 ORDER BY id";
         let mut found = Vec::new();
         for (place, _) in id.match_indices(char::REPLACEMENT_CHARACTER) {
             // The ids whose first U+0000 is here.
@@ -196,7 +195,7 @@ impl Listing {
     pub fn account(&self, id: &str) -> Result<Option<bool>, Error> {
         const ACCOUNT: &str = "
             SELECT EXISTS (SELECT 1 FROM poll WHERE number >= version.poll AND outcome IN ('complete', 'partial'))
-            FROM record JOIN version ON version.seq = record.seq
+            FROM other_record AS record JOIN version ON version.seq = record.seq
             WHERE record.stream = 'accounts' AND record.id = ?1";
         self.0
             .optional("look up an account", ACCOUNT, [id], |row| row.get(0))

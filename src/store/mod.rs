@@ -62,6 +62,7 @@ mod listing;
 mod memory;
 mod migration;
 mod missing;
+mod newest;
 mod older_balances;
 mod open;
 mod open_files;
@@ -91,6 +92,7 @@ mod upgrade;
 mod upgrade_slices;
 mod verify;
 mod verify_lists;
+mod verify_records;
 mod witness;
 
 pub use adoption::BoundVerdict;

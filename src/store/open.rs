@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::fs::{self, DirEntry, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -35,6 +36,10 @@ pub struct Store {
     identity: Identity,
     /// What is known of its stamps.
     pub(super) stamped: Stamped,
+    /// The id up to which transactions were moved from the table of new ones.
+    pub(super) moved_to: String,
+    /// Whether a record was found whose newest version is damaged such that it is read as a new one.
+    pub(super) has_lost_versions: Cell<bool>,
     _lock: File,
 }
 
@@ -79,6 +84,8 @@ impl Store {
                 balances: witness.and_then(|witness| witness.stamp(Stream::Balances)),
                 ..Stamped::default()
             },
+            moved_to: String::new(),
+            has_lost_versions: Cell::new(false),
             _lock: lock,
         };
         store.look_at_restores()?;

@@ -4,18 +4,12 @@ use rusqlite::Connection;
 
 use super::database::{limit, optional, value};
 use super::identity::{put_state_value, state_value};
+use super::newest::seq_of;
 use super::{Error, Store, counts, damage, restored};
 use crate::api::{ContentHash, Record, Second, Stream, Timestamp, same_content};
 
 /// A record with more versions than this is not looked through to its first one: no payment has so many states.
 const LONGEST_HISTORY: usize = 100;
-
-const NEWEST: &str = "
-    SELECT version.seq, version.number, version.timestamp, version.hash, version.poll, version.sweep,
-           version.observed_at, version.json,
-           version.stream = record.stream AND version.id = record.id
-    FROM record JOIN version ON version.seq = record.seq
-    WHERE record.stream = ?1 AND record.id = ?2";
 
 /// The newest stored version of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,21 +73,35 @@ impl Store {
 
     /// The newest stored version of a record.
     pub fn newest(&self, stream: Stream, id: &str) -> Result<Option<StoredVersion>, Error> {
-        self.database
-            .optional("look up a record", NEWEST, (stream, id), |row| {
-                let is_its = row.get(8)?;
-                let text = row.get_ref(7)?.as_str().ok().filter(|_| is_its);
+        const VERSION: &str = "
+            SELECT number, timestamp, hash, poll, sweep, observed_at, json, stream = ?2 AND id = ?3
+            FROM version WHERE seq = ?1";
+        self.database.run("look up a record", |connection| {
+            let Some(seq) = seq_of(connection, stream, id)? else {
+                return Ok(None);
+            };
+            let found = optional(connection, VERSION, (seq, stream, id), |row| {
+                let is_its = row.get(7)?;
+                let text = row.get_ref(6)?.as_str().ok().filter(|_| is_its);
                 Ok(StoredVersion {
-                    seq: row.get(0)?,
-                    number: row.get(1)?,
-                    timestamp: row.get(2)?,
-                    hash: row.get(3).unwrap_or(ContentHash([0; 16])),
+                    seq,
+                    number: row.get(0)?,
+                    timestamp: row.get(1)?,
+                    hash: row.get(2).unwrap_or(ContentHash([0; 16])),
                     hash_now: text.map(ContentHash::of),
-                    poll: row.get(4)?,
-                    sweep: row.get(5)?,
-                    observed_at: row.get(6)?,
+                    poll: row.get(3)?,
+                    sweep: row.get(4)?,
+                    observed_at: row.get(5)?,
                 })
-            })
+            })?;
+            if found
+                .as_ref()
+                .is_none_or(|found: &StoredVersion| found.number < 1)
+            {
+                self.has_lost_versions.set(true);
+            }
+            Ok(found)
+        })
     }
 
     /// Whether a version of the record before the one of that seq had this content.
@@ -145,7 +153,7 @@ impl Store {
         const DAMAGED: &str = "SELECT EXISTS (SELECT 1 FROM damaged WHERE stream = 'balances')";
         const CLOSED_WITHOUT: &str = "
             SELECT count(*) FROM missing
-            WHERE closed AND NOT EXISTS (SELECT 1 FROM record WHERE stream = 'balances' AND id = account)";
+            WHERE closed AND NOT EXISTS (SELECT 1 FROM other_record WHERE stream = 'balances' AND id = account)";
         self.database
             .run("read when balances were asked for", |connection| {
                 let asked_at = state_value(connection, BALANCES_ASKED_AT)?;
@@ -180,33 +188,5 @@ impl Store {
             (seqs.start(), seqs.end(), limit(most)),
             |row| row.try_into(),
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rusqlite::StatementStatus;
-
-    use super::*;
-    use crate::store::Identity;
-
-    #[test]
-    fn a_look_up_is_planned_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let identity = Identity {
-            name: "test".to_owned(),
-            endpoint: "http://localhost".to_owned(),
-        };
-        let store = Store::open(folder.path(), &identity).unwrap();
-        for id in ["a", "b", "c"] {
-            for stream in Stream::ALL {
-                assert_eq!(store.newest(stream, id).unwrap(), None);
-            }
-        }
-        let planned_again = store.database.run("count the plans", |connection| {
-            let statement = connection.prepare_cached(NEWEST)?;
-            Ok(statement.get_status(StatementStatus::RePrepare))
-        });
-        assert_eq!(planned_again.unwrap(), 0);
     }
 }

@@ -1,5 +1,5 @@
 /// The version of the layout below, kept in `user_version`.
-pub(super) const VERSION: i64 = 11;
+pub(super) const VERSION: i64 = 12;
 
 /// Marks the file as ours, kept in `application_id`: "gcon".
 pub(super) const APPLICATION: i64 = 0x67_63_6f_6e;
@@ -56,14 +56,33 @@ pub(super) const LAYOUT: &str = "
         closed  INTEGER NOT NULL DEFAULT 0 -- 1: a sweep that began later has not found it in the list
     ) STRICT, WITHOUT ROWID;
 
-    -- The newest version of every record.
-    CREATE TABLE record (
+    -- The newest version of every account, account's balances and beneficiary.
+    CREATE TABLE other_record (
         stream TEXT NOT NULL,
         id     TEXT NOT NULL,
         seq    INTEGER NOT NULL,
         stamp  INTEGER,           -- balances: the date that the listener shows, as in listed
         PRIMARY KEY (stream, id)
     ) STRICT, WITHOUT ROWID;
+
+    -- The newest version of every transaction that is in new_transaction no longer.
+    CREATE TABLE old_transaction (
+        id  TEXT PRIMARY KEY,
+        seq INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- The newest version of the transactions that were read first not long ago. Ids come in any order, and each would
+    -- change another page of a large table. Commits move them from here in the order of their ids.
+    CREATE TABLE new_transaction (
+        id  TEXT PRIMARY KEY,
+        seq INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- The newest version of every record. The types are said, or the indices of the tables are not used.
+    CREATE VIEW record (stream, id, seq, stamp) AS
+        SELECT stream, id, seq, stamp FROM other_record
+        UNION ALL SELECT CAST('transactions' AS TEXT), id, seq, CAST(NULL AS INTEGER) FROM new_transaction
+        UNION ALL SELECT CAST('transactions' AS TEXT), id, seq, CAST(NULL AS INTEGER) FROM old_transaction;
 
     -- The lists as the listener shows them: every version, also the superseded ones, under its stamp. What is shown of a
     -- list, and what is held back, goes by place.

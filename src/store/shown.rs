@@ -14,12 +14,13 @@ use rusqlite::Connection;
 use super::columns::AsJson;
 use super::database::{execute, optional, value};
 use super::journal_row::is_key;
+use super::newest::seq_of;
 use super::relatives::{
     ListedVersion, WAITS_FOR_NOTHING_WAITING, hold, is_held, orphans, parent_of_held, release,
     waiting_for,
 };
 use super::sweep::ReadingReach;
-use crate::api::{Record, Second, Timestamp};
+use crate::api::{Record, Second, Stream, Timestamp};
 use crate::formance::can_be_payment;
 use crate::formance::shown::{
     self, PolledVersion, ShownAs, ShownTransaction, ShownTransactions, may_depart,
@@ -316,7 +317,6 @@ impl ShownBatch {
     /// What is known of a transaction by its versions before that of seq `before`.
     fn known(&self, connection: &Connection, id: &str, before: i64) -> rusqlite::Result<Known> {
         const ROW: &str = "SELECT seq, value FROM shown WHERE id = ?1";
-        const NEWEST: &str = "SELECT seq FROM record WHERE stream = 'transactions' AND id = ?1";
         let row: Option<(i64, String)> = optional(connection, ROW, [id], |row| row.try_into())?;
         // `verify` says if it is damaged. What it said follows from the versions, but for the relatives.
         if let Some((seq, json)) = row
@@ -331,7 +331,7 @@ impl ShownBatch {
         if self.has_held && is_held(connection, id)? {
             return Ok(Known::Nothing);
         }
-        let newest = optional(connection, NEWEST, [id], |row| row.get(0))?;
+        let newest = seq_of(connection, Stream::Transactions, id)?;
         self.fold(connection, newest, before)
     }
 

@@ -1,4 +1,4 @@
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection};
 
 use super::Stamp;
 use super::columns::AsJson;
@@ -29,6 +29,7 @@ pub(super) struct Stamping<'a> {
     ends: PerStream<Option<ListEnd>>,
     /// What decides how transactions are shown, once it is known.
     shown: Option<ShownBatch>,
+    list: CachedStatement<'a>,
 }
 
 /// Where a list ends.
@@ -39,14 +40,17 @@ struct ListEnd {
 
 impl<'a> Stamping<'a> {
     /// For a batch. `stamped` is what is known before it.
-    pub fn new(connection: &'a Connection, stamped: Stamped) -> Stamping<'a> {
-        Stamping {
+    pub fn new(connection: &'a Connection, stamped: Stamped) -> rusqlite::Result<Stamping<'a>> {
+        const LIST: &str =
+            "INSERT INTO listed (stream, place, stamp, seq, shown) VALUES (?1, ?2, ?3, ?4, ?5)";
+        Ok(Stamping {
             connection,
             now: Timestamp::now(),
             stamped,
             ends: PerStream::default(),
             shown: None,
-        }
+            list: connection.prepare_cached(LIST)?,
+        })
     }
 
     /// Lists the version of that seq, which is the newest one of its record, the `number`th one. What is left out of it,
@@ -109,8 +113,6 @@ impl<'a> Stamping<'a> {
     }
 
     fn list(&mut self, stream: Stream, id: &str, entry: &NewEntry) -> rusqlite::Result<()> {
-        const LIST: &str =
-            "INSERT INTO listed (stream, place, stamp, seq, shown) VALUES (?1, ?2, ?3, ?4, ?5)";
         let NewEntry { seq, own, shown_as } = entry;
         if stream == Stream::Balances {
             return self.stamp_balances(id, *seq, *own);
@@ -129,14 +131,14 @@ impl<'a> Stamping<'a> {
         end.place += 1;
         let shown_as = shown_as.as_ref().map(AsJson);
         let row = (stream, end.place, end.stamps.next(*own), seq, shown_as);
-        execute(self.connection, LIST, row)?;
+        self.list.execute(row)?;
         self.ends[stream] = Some(end);
         Ok(())
     }
 
     /// Keeps a record out of the lists, because its newest version cannot be shown.
     pub fn unlist(&self, stream: Stream, id: &str) -> rusqlite::Result<()> {
-        const UNLIST: &str = "UPDATE record SET stamp = NULL WHERE stream = ?1 AND id = ?2";
+        const UNLIST: &str = "UPDATE other_record SET stamp = NULL WHERE stream = ?1 AND id = ?2";
         execute(self.connection, UNLIST, (stream, id))
     }
 
@@ -152,10 +154,11 @@ impl<'a> Stamping<'a> {
         seq: i64,
         own: Timestamp,
     ) -> rusqlite::Result<()> {
-        const LAST: &str = "SELECT stamp FROM record WHERE stream = 'balances' AND id = ?1";
+        const LAST: &str = "SELECT stamp FROM other_record WHERE stream = 'balances' AND id = ?1";
         const PREVIOUS: &str = "SELECT coalesce(previous, 0) FROM version WHERE seq = ?1";
         const ABOVE: &str = "SELECT max(above) FROM listing WHERE stream = 'balances'";
-        const STAMP: &str = "UPDATE record SET stamp = ?2 WHERE stream = 'balances' AND id = ?1";
+        const STAMP: &str =
+            "UPDATE other_record SET stamp = ?2 WHERE stream = 'balances' AND id = ?1";
         let mut last: Option<Stamp> = value(self.connection, LAST, [account_id])?;
         let mut own = own;
         let before_restore = self.stamped.before_restore;

@@ -17,7 +17,7 @@ struct LayoutStep {
 }
 
 /// The steps from layout 1 to today's.
-const STEPS: [LayoutStep; 10] = [
+const STEPS: [LayoutStep; 11] = [
     LayoutStep {
         changes: "
             ALTER TABLE version ADD COLUMN previous INTEGER;
@@ -103,6 +103,14 @@ const STEPS: [LayoutStep; 10] = [
         changes: "",
         new: &[],
     },
+    LayoutStep {
+        changes: "ALTER TABLE record RENAME TO other_record;",
+        new: &[
+            "TABLE old_transaction",
+            "TABLE new_transaction",
+            "VIEW record",
+        ],
+    },
 ];
 
 /// The first layout that says how many rows there are.
@@ -110,6 +118,9 @@ const COUNTED: i64 = 9;
 
 /// The first layout that says how many payouts and transfers there are of each kind.
 const COUNTED_BY_KIND: i64 = 11;
+
+/// The first layout that has the records of transactions in tables of their own.
+const TRANSACTIONS_APART: i64 = 12;
 
 /// How many times the bytes of a state have to be free: for its copy, and for tables that are written again.
 pub(super) const COPIES: u64 = 2;
@@ -272,11 +283,13 @@ fn works(found: i64) -> Vec<SliceWork> {
     let previous = (found == 1).then_some(SliceWork::Previous);
     let memory =
         (found == 4).then_some([SliceWork::Skipped, SliceWork::Waiting, SliceWork::Payments]);
+    let transactions = (found < TRANSACTIONS_APART).then_some(SliceWork::Transactions);
     let counts = (found < COUNTED).then_some(COUNTS);
     previous
         .into_iter()
         .chain(lists.iter().copied())
         .chain(memory.into_iter().flatten())
+        .chain(transactions)
         .chain(counts.into_iter().flatten())
         .collect()
 }

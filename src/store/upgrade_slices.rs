@@ -31,6 +31,8 @@ pub(super) enum SliceWork {
     Waiting,
     /// Layout 4 had a table for the payments. The publisher's ledger says what the values mean.
     Payments,
+    /// Layouts 1 to 11 had one table for all records.
+    Transactions,
     /// Layouts 1 to 8 did not say how many versions there are.
     Versions,
     /// Layouts 1 to 8 did not say how many rows there are of anything else.
@@ -86,7 +88,7 @@ const PAYMENTS: RowMove = RowMove {
 };
 
 impl SliceWork {
-    const ALL: [SliceWork; 9] = [
+    const ALL: [SliceWork; 10] = [
         SliceWork::Previous,
         SliceWork::Stamps,
         SliceWork::Places,
@@ -94,6 +96,7 @@ impl SliceWork {
         SliceWork::Skipped,
         SliceWork::Waiting,
         SliceWork::Payments,
+        SliceWork::Transactions,
         SliceWork::Versions,
         SliceWork::Counts,
     ];
@@ -108,6 +111,7 @@ impl SliceWork {
             SliceWork::Skipped => "skipped",
             SliceWork::Waiting => "waiting",
             SliceWork::Payments => "payments",
+            SliceWork::Transactions => "transactions",
             SliceWork::Versions => "versions",
             SliceWork::Counts => "counts",
         }
@@ -123,6 +127,7 @@ impl SliceWork {
             SliceWork::Skipped => move_rows(connection, &SKIPPED),
             SliceWork::Waiting => move_rows(connection, &WAITING),
             SliceWork::Payments => move_rows(connection, &PAYMENTS),
+            SliceWork::Transactions => move_transactions(connection),
             SliceWork::Versions => count_versions(connection, after),
             SliceWork::Counts => count_rows(connection, after),
         }
@@ -273,7 +278,7 @@ fn stamp_versions(connection: &Connection, after: i64) -> rusqlite::Result<Optio
         lists: PerStream::from_fn(|_| true),
         ..Stamped::default()
     };
-    let mut stamping = Stamping::new(connection, stamped);
+    let mut stamping = Stamping::new(connection, stamped)?;
     for version in &versions {
         let Some(record) = version.record() else {
             stamping.unlist(version.stream, &version.id)?;
@@ -306,6 +311,19 @@ fn unlist_versions(connection: &Connection, after: i64) -> rusqlite::Result<Opti
         }
     }
     Ok(versions.last().map(|version| version.seq))
+}
+
+/// Moves the records of transactions to their own table, in the order of their ids.
+fn move_transactions(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    const COPY: &str = "
+        INSERT INTO old_transaction (id, seq)
+        SELECT id, seq FROM other_record WHERE stream = 'transactions' ORDER BY id LIMIT ?1";
+    const FORGET: &str = "
+        DELETE FROM other_record
+        WHERE stream = 'transactions' AND id <= (SELECT max(id) FROM old_transaction)";
+    let copied = connection.prepare_cached(COPY)?.execute([limit(SLICE)])?;
+    execute(connection, FORGET, [])?;
+    Ok((copied == SLICE).then_some(0))
 }
 
 /// Counts versions.
@@ -344,7 +362,7 @@ fn warn_of_unlisted(connection: &Connection) -> rusqlite::Result<()> {
         SELECT (SELECT count(*) FROM version WHERE stream <> 'balances') - (SELECT count(*) FROM listed)
              - (SELECT coalesce(sum(count), 0) FROM unlisted
                 WHERE reason IN ('long id', 'long account id') OR reason = 'long amount' AND stream = 'transactions')
-             + (SELECT count(*) FROM record WHERE stream = 'balances' AND stamp IS NULL)";
+             + (SELECT count(*) FROM other_record WHERE stream = 'balances' AND stamp IS NULL)";
     let unlisted: i64 = value(connection, UNLISTED, [])?;
     if unlisted > 0 {
         log::warn!(

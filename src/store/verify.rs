@@ -16,8 +16,9 @@ use super::database::{Database, all, value};
 use super::journal_row::{DamagedInitiation, is_intact};
 use super::seq::{last_seq, last_used_seq};
 use super::verify_lists::{LISTED, ListWalk, RESTORE, listed, missing};
+use super::verify_records::{OTHER_RECORDS, TRANSACTIONS, VERSIONS, record, version};
 use super::{Error, QuarantineKind, Snapshot, SweepTimes, counts, cursor, damage, keep};
-use crate::api::{Second, Stream, Timestamp, escaped, read_record};
+use crate::api::{Second, Stream, escaped};
 use crate::formance::shown::ShownTransaction;
 
 /// What a check says while it runs.
@@ -55,20 +56,20 @@ pub fn verify(
     };
     checks.structure()?;
     checks.versions()?;
-    checks.rows("records", RECORDS, two_texts(), record)?;
+    checks.records()?;
     let mut walk = ListWalk::default();
     checks.rows(
         "lists",
         LISTED,
-        vec![Value::Text(String::new()), Value::Integer(i64::MIN)],
+        vec![no_text(), Value::Integer(i64::MIN)],
         |connection, row| listed(connection, row, &mut walk),
     )?;
     checks.ends_of_lists(&walk)?;
-    let from = vec![Value::Text(String::new())];
+    let from = vec![no_text()];
     checks.rows("amounts", SHOWN, from, shown)?;
     let from = vec![Value::Integer(i64::MIN)];
     checks.rows("quarantine", QUARANTINE, from, quarantined)?;
-    let from = vec![Value::Text(String::new())];
+    let from = vec![no_text()];
     checks.rows(
         "payouts and transfers",
         INITIATIONS,
@@ -84,19 +85,6 @@ pub fn verify(
 /// Rows in a slice.
 const SLICE: u64 = 1_000;
 
-const VERSIONS: &str = "
-    SELECT version.seq, version.stream, version.id, version.number, version.previous, version.hash, version.json,
-           version.timestamp, version.observed_at, record.seq, before.stream, before.id, before.number
-    FROM version
-    LEFT JOIN record ON record.stream = version.stream AND record.id = version.id
-    LEFT JOIN version AS before ON before.seq = version.previous
-    WHERE version.seq > ?1 ORDER BY version.seq LIMIT 1000";
-
-const RECORDS: &str = "
-    SELECT record.stream, record.id, record.seq, version.stream IS record.stream AND version.id IS record.id
-    FROM record LEFT JOIN version ON version.seq = record.seq
-    WHERE (record.stream, record.id) > (?1, ?2) ORDER BY record.stream, record.id LIMIT 1000";
-
 const SHOWN: &str = "SELECT id, value FROM shown WHERE id > ?1 ORDER BY id LIMIT 1000";
 
 const QUARANTINE: &str = "
@@ -107,6 +95,11 @@ const INITIATIONS: &str = "SELECT * FROM initiation WHERE key > ?1 ORDER BY key 
 
 const PUBLISHERS: &str =
     "SELECT name, offset FROM publisher WHERE name > ?1 ORDER BY name LIMIT 1000";
+
+/// What comes before every text.
+fn no_text() -> Value {
+    Value::Text(String::new())
+}
 
 /// The checks that are being made.
 struct Checks<'a> {
@@ -210,6 +203,30 @@ impl Checks<'_> {
             self.compare(&mut part, &counts::VERSIONS, &counted, &found);
         }
         self.parts.push(part);
+        Ok(())
+    }
+
+    /// Checks the records, table by table. A commit may move one on meanwhile: then it is checked twice.
+    fn records(&mut self) -> Result<(), Error> {
+        const NAME: &str = "records";
+        self.rows(NAME, OTHER_RECORDS, vec![no_text(), no_text()], |_, row| {
+            record(&row.get::<_, String>(0)?, row, 1)
+        })?;
+        for table in TRANSACTIONS {
+            self.rows(NAME, table, vec![no_text()], |_, row| {
+                record(Stream::Transactions.name(), row, 0)
+            })?;
+        }
+        let tables = self.parts.extract_if(.., |part| part.name == NAME);
+        let (mut rows, mut found) = (0, 0);
+        for table in tables {
+            (rows, found) = (rows + table.rows, found + table.found);
+        }
+        self.parts.push(CheckedPart {
+            name: NAME,
+            rows,
+            found,
+        });
         Ok(())
     }
 
@@ -344,92 +361,6 @@ fn or_detail<T>(read: Result<T, Error>) -> Result<Result<T, String>, Error> {
         Err(Error::Corrupt { detail, .. }) => Ok(Err(detail)),
         Err(error) => Err(error),
     }
-}
-
-fn two_texts() -> Vec<Value> {
-    vec![Value::Text(String::new()), Value::Text(String::new())]
-}
-
-/// A version: its text, its dates, the version before it, and that its record knows it.
-fn version(connection: &Connection, row: &Row) -> rusqlite::Result<Vec<String>> {
-    let seq: i64 = row.get(0)?;
-    let (Ok(stream), Ok(id)) = (row.get::<_, Stream>(1), row.get::<_, String>(2)) else {
-        return Ok(vec![format!(
-            "the version of seq {seq}: its stream or id is damaged. {RESTORE}"
-        )]);
-    };
-    let mut found = Vec::new();
-    let newest: Option<i64> = row.get(9)?;
-    let shown = format!(
-        "{stream}: the version of seq {seq}, of record \"{}\"",
-        escaped(&id)
-    );
-    match damage::text(row, 5, 6)? {
-        None => {
-            let damaged = damage::describe(connection, seq, stream)?;
-            let asked = if newest == Some(seq) {
-                ". To have it read again soon, run: generic-connector sweep"
-            } else {
-                ""
-            };
-            found.push(format!("{damaged}{asked}"));
-        }
-        Some(json) => {
-            let date = row.get::<_, Timestamp>(7).ok();
-            let own = read_record(stream, &json)
-                .ok()
-                .map(|record| record.timestamp);
-            let is_dated = date.is_some() && own.is_none_or(|own| date == Some(own));
-            if !is_dated || row.get::<_, Second>(8).is_err() {
-                found.push(format!(
-                    "{shown}, has another date than its text. {RESTORE}"
-                ));
-            }
-        }
-    }
-    if !follows(connection, row, seq, stream, &id).unwrap_or(false) {
-        found.push(format!(
-            "{shown}, does not follow the version before it. {RESTORE}"
-        ));
-    }
-    if newest.is_none_or(|newest| newest < seq) {
-        found.push(format!("{shown}, is not known to its record. {RESTORE}"));
-    }
-    Ok(found)
-}
-
-/// Whether a version follows the one before it, if it has one.
-fn follows(
-    connection: &Connection,
-    row: &Row,
-    seq: i64,
-    stream: Stream,
-    id: &str,
-) -> rusqlite::Result<bool> {
-    let (number, previous): (i64, Option<i64>) = (row.get(3)?, row.get(4)?);
-    let Some(previous) = previous else {
-        return Ok(number == 1);
-    };
-    let is_gone = row.get::<_, Option<i64>>(12)?.is_none();
-    if is_gone && stream == Stream::Balances {
-        return Ok(previous <= keep::dropped_to(connection)?);
-    }
-    let before: (Stream, String, i64) = (row.get(10)?, row.get(11)?, row.get(12)?);
-    Ok(previous < seq && (before.0, before.1.as_str(), before.2 + 1) == (stream, id, number))
-}
-
-/// A record: it leads to one of its versions.
-fn record(_: &Connection, row: &Row) -> rusqlite::Result<Vec<String>> {
-    let (stream, id): (String, String) = (row.get(0)?, row.get(1)?);
-    let leads = row.get(3).unwrap_or(false);
-    let seq = row
-        .get::<_, i64>(2)
-        .map_or("unknown".to_owned(), |seq| seq.to_string());
-    let id = escaped(&id);
-    Ok((!leads)
-        .then(|| format!("{stream}: the record \"{id}\" leads to seq {seq}, which is none of its versions. {RESTORE}"))
-        .into_iter()
-        .collect())
 }
 
 /// What the list has shown of a transaction.

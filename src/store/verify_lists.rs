@@ -35,8 +35,8 @@ pub(super) fn missing(
     // Each one is looked for in the whole list. The first ones tell enough.
     const BETWEEN: &str = "
         SELECT version.seq, version.id, version.hash, version.json FROM version
-        JOIN record ON record.stream = ?1 AND record.id = version.id AND record.seq = version.seq
         WHERE version.seq > ?2 AND version.seq < ?3 AND version.stream = ?1
+            AND version.seq = (SELECT seq FROM record WHERE stream = ?1 AND id = version.id)
             AND version.seq NOT IN (SELECT seq FROM damaged) AND version.seq NOT IN (SELECT seq FROM held)
         ORDER BY version.seq LIMIT 20";
     const IS_LISTED: &str = "SELECT EXISTS (SELECT 1 FROM listed WHERE stream = ?1 AND seq = ?2)";

@@ -17,7 +17,7 @@ VERSIONS = """
     SELECT 'transactions', printf('many-%09d', i), 1, '2024-01-01T00:00:00.000000000Z', zeroblob(16),
            '2024-01-01T00:00:00Z', 1, '{}' FROM n"""
 RECORDS = """
-    INSERT INTO record (stream, id, seq) SELECT stream, id, seq FROM version WHERE id LIKE 'many-%' ORDER BY id"""
+    INSERT INTO old_transaction (id, seq) SELECT id, seq FROM version WHERE id LIKE 'many-%' ORDER BY id"""
 LISTED = """
     INSERT INTO listed (stream, place, stamp, seq)
     SELECT 'transactions', seq + 1000000, 1704067200000000000 + seq, seq FROM version WHERE id LIKE 'many-%' ORDER BY seq"""

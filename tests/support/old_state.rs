@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{FakePsp, Place};
 
 /// The tables of each older layout, with its number.
-pub const LAYOUTS: [(u32, &str); 10] = [
+pub const LAYOUTS: [(u32, &str); 11] = [
     (1, include_str!("../layouts/1.sql")),
     (2, include_str!("../layouts/2.sql")),
     (3, include_str!("../layouts/3.sql")),
@@ -18,7 +18,14 @@ pub const LAYOUTS: [(u32, &str); 10] = [
     (8, include_str!("../layouts/8.sql")),
     (9, include_str!("../layouts/9.sql")),
     (10, include_str!("../layouts/10.sql")),
+    (11, include_str!("../layouts/11.sql")),
 ];
+
+/// Takes a state of layout 12 back to the layout before, but for its number.
+pub const BEFORE_12: &str = "
+    INSERT OR IGNORE INTO other_record (stream, id, seq) SELECT stream, id, seq FROM record WHERE stream = 'transactions';
+    DROP VIEW record; DROP TABLE old_transaction; DROP TABLE new_transaction;
+    ALTER TABLE other_record RENAME TO record; DELETE FROM counted WHERE kind = 'new_transaction';";
 
 /// The names of a table's columns, by table.
 pub fn columns(state: &rusqlite::Connection) -> Vec<(String, Vec<String>)> {
@@ -57,7 +64,7 @@ pub fn polled_with_layout(psp: &FakePsp, layout: &str) -> Place {
     let mut tables = columns(&old);
     // Triggers count what is copied. What they count is replaced at the end.
     tables.sort_by_key(|(table, _)| table == "counted");
-    for (table, columns) in tables {
+    for (table, columns) in &tables {
         // Indices have no columns here.
         if columns.is_empty() || table == "sqlite_sequence" {
             continue;
@@ -77,5 +84,9 @@ pub fn polled_with_layout(psp: &FakePsp, layout: &str) -> Place {
     // Older versions did not say so.
     old.execute_batch("DELETE FROM state WHERE key IN ('generation', 'open', 'born')")
         .unwrap();
+    if tables.iter().any(|(table, _)| table == "counted") {
+        old.execute_batch("DELETE FROM counted WHERE kind = 'new_transaction'")
+            .unwrap();
+    }
     place
 }

@@ -176,14 +176,18 @@ pub fn know_initiated(known: &mut ShownTransactions, key: &str, version: &Polled
 /// never says no where it has to.
 pub fn may_depart(json: &str) -> bool {
     const RELATED: &[u8] = b"related";
+    let bytes = json.as_bytes();
+    let is_related = |(place, byte): (usize, &u8)| {
+        byte.eq_ignore_ascii_case(&RELATED[0])
+            && bytes[place..]
+                .get(..RELATED.len())
+                .is_some_and(|word| word.eq_ignore_ascii_case(RELATED))
+    };
     // Names count in any case. A name or a value may be escaped.
     json.contains("CAPTURE")
         || json.contains("REFUND_REVERSED")
         || json.contains('\\')
-        || json
-            .as_bytes()
-            .windows(RELATED.len())
-            .any(|bytes| bytes.eq_ignore_ascii_case(RELATED))
+        || bytes.iter().enumerate().any(is_related)
 }
 
 const AUTHORISATION: &str = "AUTHORISATION";
