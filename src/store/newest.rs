@@ -14,7 +14,7 @@ use crate::api::{PerStream, Record, Stream};
 use crate::crash;
 
 /// New transactions from which on a commit moves some of them. The tests of a debug build have more, too.
-const MOST_NEW: i64 = if cfg!(debug_assertions) { 100 } else { 150_000 };
+const MOST_NEW: i64 = if cfg!(debug_assertions) { 100 } else { 200_000 };
 
 /// How many it moves at least.
 const MOVED: i64 = if cfg!(debug_assertions) { 30 } else { 20_000 };
@@ -253,7 +253,7 @@ mod tests {
             let mut moved_to = String::new();
             let mut seq = 0;
             for batch in batches {
-                let record = |id| Record::new(Stream::Transactions, format!("tx-{id}"), Timestamp::now(), "{}".into());
+                let record = |id| Record::new(Stream::Transactions, format!("tx-{id}"), Timestamp::now(), "{}");
                 let records: Vec<Record> = batch.into_iter().map(record).collect();
                 let mut newest = NewestVersions::new(&connection);
                 let before = expected.len();
