@@ -165,7 +165,7 @@ fn append(
     in_doubt: bool,
 ) -> rusqlite::Result<Appended> {
     let seqs = append_versions(connection, batch, in_doubt)?;
-    let mut stamping = Stamping::new(connection, stamped)?;
+    let mut stamping = Stamping::new(connection, stamped);
     let mut unlisted = Vec::new();
     // How a transaction is listed depends on the records, also on those of this batch.
     for (Version { record, number, .. }, seq) in batch.versions.iter().zip(seqs) {
@@ -179,7 +179,7 @@ fn append(
         write_again(connection, &mut stamping, repair)?;
     }
     Ok(Appended {
-        stamped: stamping.stamped(),
+        stamped: stamping.finish()?,
         unlisted,
     })
 }

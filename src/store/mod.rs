@@ -55,6 +55,7 @@ mod error;
 mod failing;
 mod identity;
 mod initiation;
+mod insert;
 mod journal_copy;
 mod journal_row;
 mod keep;

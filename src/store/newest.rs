@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::{Connection, ToSql};
 
 use super::counts;
 use super::database::{execute, optional, value};
+use super::insert::insert;
 use crate::api::{PerStream, Record, Stream};
 use crate::crash;
 
@@ -59,18 +60,23 @@ impl<'a> NewestVersions<'a> {
 
     /// How many records are new.
     pub fn write(self) -> rusqlite::Result<PerStream<i64>> {
-        let mut transactions = TransactionWriter::new(self.connection)?;
+        const ADD: &str = "INSERT OR IGNORE INTO new_transaction (id, seq)";
+        let mut added = Vec::new();
         let mut new = PerStream::<i64>::default();
         for ((stream, id), (seq, is_new)) in &self.pending {
-            crash::point();
-            let is_new = match stream {
-                Stream::Transactions => transactions.write(id, *seq, *is_new)?,
-                _ => write_other(self.connection, *stream, id, *seq)?,
-            };
-            new[*stream] += i64::from(is_new);
+            // A new transaction is not looked for: that would read another page for each.
+            let is_unknown = *is_new && *stream == Stream::Transactions;
+            if is_unknown || !point(self.connection, *stream, id, *seq)? {
+                new[*stream] += 1;
+                match stream {
+                    Stream::Transactions => added.push((*id, *seq)),
+                    _ => add_other(self.connection, *stream, id, *seq)?,
+                }
+            }
         }
-        if new[Stream::Transactions] > 0 {
-            let more = new[Stream::Transactions];
+        insert(self.connection, ADD, &added, |(id, seq)| [id, seq])?;
+        let more = new[Stream::Transactions];
+        if more > 0 {
             counts::add(self.connection, &counts::NEW_TRANSACTIONS, "", more)?;
         }
         Ok(new)
@@ -89,54 +95,29 @@ pub(super) fn seq_of(
     }
 }
 
-/// Writes a record that is no transaction. Whether it is new.
-fn write_other(
-    connection: &Connection,
-    stream: Stream,
-    id: &str,
-    seq: i64,
-) -> rusqlite::Result<bool> {
-    const POINT: &str = "UPDATE other_record SET seq = ?3 WHERE stream = ?1 AND id = ?2";
-    const ADD: &str = "INSERT INTO other_record (stream, id, seq) VALUES (?1, ?2, ?3)";
-    let is_new = connection
-        .prepare_cached(POINT)?
-        .execute((stream, id, seq))?
-        == 0;
-    if is_new {
-        execute(connection, ADD, (stream, id, seq))?;
-    }
-    Ok(is_new)
-}
-
-/// Writes the newest versions of transactions.
-struct TransactionWriter<'a> {
-    add: CachedStatement<'a>,
-    point_new: CachedStatement<'a>,
-    point_old: CachedStatement<'a>,
-}
-
-impl<'a> TransactionWriter<'a> {
-    fn new(connection: &'a Connection) -> rusqlite::Result<TransactionWriter<'a>> {
-        const ADD: &str = "INSERT OR REPLACE INTO new_transaction (id, seq) VALUES (?1, ?2)";
-        const POINT_NEW: &str = "UPDATE new_transaction SET seq = ?2 WHERE id = ?1";
-        const POINT_OLD: &str = "UPDATE old_transaction SET seq = ?2 WHERE id = ?1";
-        Ok(TransactionWriter {
-            add: connection.prepare_cached(ADD)?,
-            point_new: connection.prepare_cached(POINT_NEW)?,
-            point_old: connection.prepare_cached(POINT_OLD)?,
-        })
-    }
-
-    /// Whether the transaction is new. One that is known to be is not looked for: that would read another page each time.
-    fn write(&mut self, id: &str, seq: i64, is_new: bool) -> rusqlite::Result<bool> {
-        let row = (id, seq);
-        let is_known =
-            !is_new && (self.point_new.execute(row)? > 0 || self.point_old.execute(row)? > 0);
-        if !is_known {
-            self.add.execute(row)?;
+/// Lets a record lead to that version. Whether it is known.
+fn point(connection: &Connection, stream: Stream, id: &str, seq: i64) -> rusqlite::Result<bool> {
+    const POINT_NEW: &str = "UPDATE new_transaction SET seq = ?2 WHERE id = ?1";
+    const POINT_OLD: &str = "UPDATE old_transaction SET seq = ?2 WHERE id = ?1";
+    const POINT_OTHER: &str = "UPDATE other_record SET seq = ?2 WHERE id = ?1 AND stream = ?3";
+    crash::point();
+    let changed = |sql, parameters: &[&dyn ToSql]| {
+        let changed = connection.prepare_cached(sql)?.execute(parameters)?;
+        rusqlite::Result::Ok(changed > 0)
+    };
+    match stream {
+        Stream::Transactions => {
+            Ok(changed(POINT_NEW, &[&id, &seq])? || changed(POINT_OLD, &[&id, &seq])?)
         }
-        Ok(!is_known)
+        _ => changed(POINT_OTHER, &[&id, &seq, &stream]),
     }
+}
+
+/// Adds a record that is no transaction.
+fn add_other(connection: &Connection, stream: Stream, id: &str, seq: i64) -> rusqlite::Result<()> {
+    const ADD: &str = "INSERT INTO other_record (stream, id, seq) VALUES (?1, ?2, ?3)";
+    crash::point();
+    execute(connection, ADD, (stream, id, seq))
 }
 
 /// Moves some of the new transactions on, if there are many: those after that id. The id that they end with.
@@ -167,7 +148,7 @@ fn move_slice(connection: &Connection, after: &str) -> rusqlite::Result<Option<(
     const LAST: &str = "
         SELECT max(id) FROM (SELECT id FROM new_transaction WHERE id > ?1 ORDER BY id LIMIT ?2)";
     const MOVE: &str = "
-        INSERT OR REPLACE INTO old_transaction (id, seq)
+        INSERT OR IGNORE INTO old_transaction (id, seq)
         SELECT id, seq FROM new_transaction WHERE id > ?1 AND id <= ?2 ORDER BY id";
     const FORGET: &str = "DELETE FROM new_transaction WHERE id > ?1 AND id <= ?2";
     let last: Option<String> = value(connection, LAST, (after, SLICE))?;

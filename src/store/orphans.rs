@@ -40,9 +40,9 @@ impl Store {
             let mut stamped = self.stamped;
             let listed = self.database.write(DOING, |connection: &Connection| {
                 crash::point();
-                let mut stamping = Stamping::new(connection, stamped)?;
+                let mut stamping = Stamping::new(connection, stamped);
                 let listed = stamping.stamp_orphans(reach, SLICE)?;
-                stamped = stamping.stamped();
+                stamped = stamping.finish()?;
                 Ok(listed)
             })?;
             self.stamped = stamped;

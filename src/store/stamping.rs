@@ -1,13 +1,14 @@
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::Connection;
 
 use super::Stamp;
 use super::columns::AsJson;
 use super::database::{execute, value};
+use super::insert::insert;
 use super::shown::{NewEntry, ShownBatch};
 use super::stamp::Stamps;
 use super::sweep::ReadingReach;
 use crate::api::{PerStream, Record, Stream, Timestamp};
-use crate::formance::LeftOut;
+use crate::formance::{LeftOut, ShownAs};
 
 /// What is known of the stamps of a state that is open.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,7 +30,20 @@ pub(super) struct Stamping<'a> {
     ends: PerStream<Option<ListEnd>>,
     /// What decides how transactions are shown, once it is known.
     shown: Option<ShownBatch>,
-    list: CachedStatement<'a>,
+    /// Entries that are not written yet.
+    entries: Vec<ListedEntry>,
+}
+
+/// Entries of lists that are in memory at most.
+const MOST_ENTRIES: usize = 256;
+
+/// An entry of a list as it is written.
+struct ListedEntry {
+    stream: Stream,
+    place: i64,
+    stamp: Stamp,
+    seq: i64,
+    shown_as: Option<AsJson<ShownAs>>,
 }
 
 /// Where a list ends.
@@ -40,17 +54,15 @@ struct ListEnd {
 
 impl<'a> Stamping<'a> {
     /// For a batch. `stamped` is what is known before it.
-    pub fn new(connection: &'a Connection, stamped: Stamped) -> rusqlite::Result<Stamping<'a>> {
-        const LIST: &str =
-            "INSERT INTO listed (stream, place, stamp, seq, shown) VALUES (?1, ?2, ?3, ?4, ?5)";
-        Ok(Stamping {
+    pub fn new(connection: &'a Connection, stamped: Stamped) -> Stamping<'a> {
+        Stamping {
             connection,
             now: Timestamp::now(),
             stamped,
             ends: PerStream::default(),
             shown: None,
-            list: connection.prepare_cached(LIST)?,
-        })
+            entries: Vec::new(),
+        }
     }
 
     /// Lists the version of that seq, which is the newest one of its record, the `number`th one. What is left out of it,
@@ -129,9 +141,16 @@ impl<'a> Stamping<'a> {
             self.stamped.lists[stream] = true;
         }
         end.place += 1;
-        let shown_as = shown_as.as_ref().map(AsJson);
-        let row = (stream, end.place, end.stamps.next(*own), seq, shown_as);
-        self.list.execute(row)?;
+        self.entries.push(ListedEntry {
+            stream,
+            place: end.place,
+            stamp: end.stamps.next(*own),
+            seq: *seq,
+            shown_as: shown_as.clone().map(AsJson),
+        });
+        if self.entries.len() == MOST_ENTRIES {
+            self.write()?;
+        }
         self.ends[stream] = Some(end);
         Ok(())
     }
@@ -142,9 +161,26 @@ impl<'a> Stamping<'a> {
         execute(self.connection, UNLIST, (stream, id))
     }
 
-    /// What is known once the batch is committed.
-    pub fn stamped(self) -> Stamped {
-        self.stamped
+    /// Writes the entries.
+    fn write(&mut self) -> rusqlite::Result<()> {
+        const LIST: &str = "INSERT OR FAIL INTO listed (stream, place, stamp, seq, shown)";
+        insert(self.connection, LIST, &self.entries, |entry| {
+            [
+                &entry.stream,
+                &entry.place,
+                &entry.stamp,
+                &entry.seq,
+                &entry.shown_as,
+            ]
+        })?;
+        self.entries.clear();
+        Ok(())
+    }
+
+    /// Ends the batch. What is known once it is committed.
+    pub fn finish(mut self) -> rusqlite::Result<Stamped> {
+        self.write()?;
+        Ok(self.stamped)
     }
 
     /// No list orders balances: their stamps increase within each account.

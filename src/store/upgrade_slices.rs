@@ -278,7 +278,7 @@ fn stamp_versions(connection: &Connection, after: i64) -> rusqlite::Result<Optio
         lists: PerStream::from_fn(|_| true),
         ..Stamped::default()
     };
-    let mut stamping = Stamping::new(connection, stamped)?;
+    let mut stamping = Stamping::new(connection, stamped);
     for version in &versions {
         let Some(record) = version.record() else {
             stamping.unlist(version.stream, &version.id)?;
@@ -288,6 +288,7 @@ fn stamp_versions(connection: &Connection, after: i64) -> rusqlite::Result<Optio
             unlisted::count(connection, &record, version.number, left_out)?;
         }
     }
+    stamping.finish()?;
     let last = versions.last().map(|version| version.seq);
     if last.is_none() {
         warn_of_unlisted(connection)?;
