@@ -89,7 +89,7 @@ impl Store {
     /// The publish step: appends the versions to the change log and moves the cursors, all or nothing. When it returns,
     /// the batch is on the disk; after an error, nothing of it is.
     pub fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
-        let appended = self.database.write("commit a batch", |connection| {
+        let (appended, moved_to) = self.database.write("commit a batch", |connection| {
             let ended = batch.poll.filter(|poll| poll.ended_at.is_some());
             let lag = match ended {
                 // What this batch appends could not be delivered yet.
@@ -138,7 +138,6 @@ impl Store {
             }
             Ok((appended, moved_to))
         })?;
-        let (appended, moved_to) = appended;
         self.stamped = appended.stamped;
         self.moved_to = moved_to;
         appended.unlisted.iter().for_each(UnlistedLine::warn);

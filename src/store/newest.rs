@@ -144,6 +144,8 @@ pub(super) fn move_on(connection: &Connection, after: &str) -> rusqlite::Result<
 }
 
 /// Moves the transactions on that follow an id. How many they are, and the id of the last one; none if there are none.
+///
+/// No id is in both tables, so nothing is ignored.
 fn move_slice(connection: &Connection, after: &str) -> rusqlite::Result<Option<(i64, String)>> {
     const LAST: &str = "
         SELECT max(id) FROM (SELECT id FROM new_transaction WHERE id > ?1 ORDER BY id LIMIT ?2)";
