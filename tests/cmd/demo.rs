@@ -8,16 +8,21 @@ use super::Session;
 use super::terminal::on_a_terminal;
 use crate::support::{binary, run};
 
-/// What `demo` prints, with one change of each stream: their order is that of the answers, and the live ones are random.
+/// What `demo` prints, with one change of each stream: the first one of the least id.
+///
+/// The order of the first poll's changes is that of the answers. The live changes that follow are random.
 fn without_chance(printed: &str) -> String {
     let mut changes = BTreeMap::new();
     let mut rest = String::new();
     for line in printed.lines() {
         match line.trim_start().split_once("  ") {
             Some((seq, change)) if seq.parse::<u64>().is_ok() => {
-                let stream = change.split_whitespace().next().unwrap();
-                let least = changes.entry(stream).or_insert(change);
-                *least = change.min(least);
+                let mut words = change.split_whitespace();
+                let (stream, id) = (words.next().unwrap(), words.next().unwrap());
+                let least = changes.entry(stream).or_insert((id, change));
+                if id < least.0 {
+                    *least = (id, change);
+                }
             }
             _ => rest += &format!("{line}\n"),
         }
@@ -26,7 +31,7 @@ fn without_chance(printed: &str) -> String {
     let rest = Regex::new(counts).unwrap().replace_all(&rest, "[N] $1");
     let changes: String = changes
         .values()
-        .map(|change| format!("  [N]  {change}\n"))
+        .map(|(_, change)| format!("  [N]  {change}\n"))
         .collect();
     rest.replace("\n\nArrived:", &format!("\n{changes}\nArrived:"))
 }
