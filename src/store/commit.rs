@@ -89,6 +89,9 @@ impl Store {
     /// The publish step: appends the versions to the change log and moves the cursors, all or nothing. When it returns,
     /// the batch is on the disk; after an error, nothing of it is.
     pub fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
+        if let Some(first_import) = &mut self.first_import {
+            first_import.note_all(batch.versions);
+        }
         let (appended, moved_to) = self.database.write("commit a batch", |connection| {
             let ended = batch.poll.filter(|poll| poll.ended_at.is_some());
             let lag = match ended {

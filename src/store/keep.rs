@@ -49,6 +49,7 @@ impl Store {
     /// write-ahead log into the file, and gives the memory of the poll back, some 8 MB after a long one. How many were
     /// dropped.
     pub fn rest(&mut self, retention: &Retention) -> Result<u64, Error> {
+        self.first_import = None;
         let dropped = self.drop_superseded(retention)?;
         self.database.copy_log();
         self.database.run("give memory back", |connection| {

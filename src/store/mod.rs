@@ -17,6 +17,7 @@
 //! | `schema`, `upgrade`, `upgrade_slices` | the tables; how a file of an older layout gets them |
 //! | `database`, `columns` | one connection and its errors; how values are kept in columns |
 //! | `commit` | the publish step of a poll |
+//! | `newest`, `first_import` | which version of a record is its newest one; which ids are new for sure |
 //! | `counts` | how many rows there are |
 //! | `keep` | what is dropped of the change log after some time |
 //! | `records`, `change_log` | what is stored of a record; the versions to deliver |
@@ -53,6 +54,7 @@ mod database;
 mod describe;
 mod error;
 mod failing;
+mod first_import;
 mod identity;
 mod initiation;
 mod insert;

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::database::{Database, execute, optional};
+use super::first_import::FirstImport;
 use super::identity::{put_state_value, state_value};
 use super::open_files::{FILE, LOCK, LOG};
 use super::owner_only::owner_only;
@@ -38,6 +39,8 @@ pub struct Store {
     pub(super) stamped: Stamped,
     /// The id up to which transactions were moved from the table of new ones.
     pub(super) moved_to: String,
+    /// The transactions of a state that had none when it was opened, until its first poll has ended.
+    pub(super) first_import: Option<FirstImport>,
     /// Whether a record was found whose newest version is damaged such that it is read as a new one.
     pub(super) has_lost_versions: Cell<bool>,
     _lock: File,
@@ -77,6 +80,7 @@ impl Store {
         journal_copy::begin(&database)?;
         begin(&database, born.as_deref())?;
         database.remember_files();
+        let first_import = database.run("look for transactions", FirstImport::begin)?;
         let mut store = Store {
             database,
             identity: identity.clone(),
@@ -85,6 +89,7 @@ impl Store {
                 ..Stamped::default()
             },
             moved_to: String::new(),
+            first_import,
             has_lost_versions: Cell::new(false),
             _lock: lock,
         };

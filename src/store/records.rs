@@ -76,6 +76,11 @@ impl Store {
         const VERSION: &str = "
             SELECT number, timestamp, hash, poll, sweep, observed_at, json, stream = ?2 AND id = ?3
             FROM version WHERE seq = ?1";
+        if let (Stream::Transactions, Some(first_import)) = (stream, &self.first_import)
+            && !first_import.may_have(id)
+        {
+            return Ok(None);
+        }
         self.database.run("look up a record", |connection| {
             let Some(seq) = seq_of(connection, stream, id)? else {
                 return Ok(None);
