@@ -65,6 +65,32 @@ fn parts_of_a_long_list_are_read_side_by_side_and_a_quiet_poll_is_not() {
     );
 }
 
+/// Two answers together take as long as one after the other.
+#[test]
+fn a_service_that_answers_one_request_at_a_time_is_asked_for_each_page_once() {
+    let psp = long_list();
+    psp.script(|path| {
+        if path.starts_with("/transactions") {
+            std::thread::sleep(DISTANCE);
+        }
+        Reply::Usual
+    });
+    let place = Place::new(&psp.url(), json!({ "batchRecords": 4_000 }));
+    let ran = place.poll_well();
+    is_complete(&place);
+    let asked = psp.requests();
+    let probes = asked.iter().filter(|path| is_probe(path)).count();
+    assert!(probes <= 6, "{probes} probes: {ran}");
+    let mut pages: Vec<&String> = asked
+        .iter()
+        .filter(|path| path.contains("pageSize=1000"))
+        .collect();
+    let all = pages.len();
+    pages.sort();
+    pages.dedup();
+    assert_eq!(pages.len(), all, "{asked:?}");
+}
+
 #[test]
 fn a_limit_of_requests_a_second_leaves_one_reader() {
     let psp = long_list();

@@ -12,8 +12,12 @@
 //! present, so a record that changes in between gets a later date than any of their records. It moves to the end of the list,
 //! which is never read ahead. For the same reason a record of a held page does not supersede a version of the same date.
 //!
-//! What is read ahead is bounded: no more pages than half a batch has records for. A failure, an answer that is too large for
-//! others beside it, or answers that take as long together as one after the other, end the looking ahead. The walk goes on alone.
+//! What is read ahead is bounded: no more pages than half a batch has records for. A failure, or an answer that is too large
+//! for others beside it, ends the looking ahead. The walk goes on alone.
+//!
+//! Where answers take as long together as one after the other, probes are of no use. Then the last second of each page that is
+//! read ahead is the next bound, and the workers stay a page before the walk. So the service is asked while a batch is
+//! committed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -24,6 +28,9 @@ use crate::api::{Page, Query, Second, Stream};
 
 /// How much older than the lookback a bound is at least. Clocks differ. Seconds.
 const MARGIN: u64 = 60;
+
+/// How many pages are asked for or held at most where each one shows where the next one begins.
+const NEXT_PAGES: usize = 2;
 
 /// What to ask for ahead of a walk.
 #[derive(Debug, Clone, Copy)]
@@ -82,10 +89,20 @@ pub struct Ahead<T> {
     in_flight: Vec<(Query, Instant)>,
     /// Where the walk is.
     anchor: Second,
-    /// No further bounds are looked for.
-    ended: bool,
+    reach: Reach,
     /// How long the answers have taken together, and how many they are.
     took: (Duration, u32),
+}
+
+/// How far ahead bounds are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Probes look for them far down the list.
+    Probes,
+    /// The last second of each page is the next one.
+    NextPage,
+    /// No further ones are looked for.
+    Ended,
 }
 
 /// The answer to a request of [`Ahead`].
@@ -132,7 +149,7 @@ impl<T> Ahead<T> {
             parts: BTreeMap::new(),
             in_flight: Vec::new(),
             anchor,
-            ended: false,
+            reach: Reach::Probes,
             took: (Duration::ZERO, 0),
         };
         ahead.probe(anchor);
@@ -145,7 +162,7 @@ impl<T> Ahead<T> {
             *ahead = None;
         } else if let Some((anchor, time)) = walk.reads_ahead_from() {
             match ahead {
-                Some(ahead) => ahead.pass(anchor),
+                Some(ahead) => ahead.pass(anchor, time),
                 None => {
                     let size = walk.request().page_size;
                     *ahead = Ahead::begin(AheadPlan { size, ..*plan }, anchor, time);
@@ -156,7 +173,12 @@ impl<T> Ahead<T> {
 
     /// What to ask for next, if there is anything.
     pub fn next_request(&self) -> Option<Query> {
-        if self.pages() >= self.plan.most as usize {
+        let most = self.plan.most as usize;
+        let is_full = match self.reach {
+            Reach::NextPage => self.pages() >= most.min(NEXT_PAGES),
+            Reach::Probes | Reach::Ended => self.pages() >= most,
+        };
+        if is_full {
             return None;
         }
         let mut parts = self.parts.iter();
@@ -200,7 +222,7 @@ impl<T> Ahead<T> {
             if query.page == Some(1) {
                 self.parts.remove(&from(query));
             }
-            self.end();
+            self.end(Reach::Ended);
             return None;
         };
         if query.page != Some(1) {
@@ -212,6 +234,10 @@ impl<T> Ahead<T> {
         match self.part(query) {
             Some(part @ AheadPart::InFlight) if is_past => {
                 *part = AheadPart::Held(answer.answer, answer.time);
+                let is_full = answer.length >= self.plan.size as usize;
+                if let Some(newest) = answer.newest.filter(|_| is_full) {
+                    self.ask_after(from(query), newest);
+                }
             }
             // It reaches what is still being written, or the walk has gone past it.
             _ => _ = self.parts.remove(&from(query)),
@@ -220,10 +246,21 @@ impl<T> Ahead<T> {
         None
     }
 
+    /// The page from the last bound is held: what begins at its last second is due, where that is the next bound.
+    fn ask_after(&mut self, from: Second, newest: Second) {
+        let last = self.parts.last_key_value().map(|(last, _)| *last);
+        if self.reach == Reach::NextPage && last == Some(from) && newest > from {
+            self.parts.insert(newest, AheadPart::Due);
+        }
+    }
+
     fn take_probe(&mut self, probe: &AheadAnswer<T>) -> Option<Second> {
+        if self.reach == Reach::NextPage {
+            return None;
+        }
         let bound = self.bound(probe);
         if bound.is_none() {
-            self.end();
+            self.end(Reach::Ended);
         }
         let bound = bound.filter(|bound| *bound > self.anchor && !self.parts.contains_key(bound));
         if let Some(bound) = bound {
@@ -233,11 +270,11 @@ impl<T> Ahead<T> {
             .in_flight
             .iter()
             .any(|(query, _)| query.page != Some(1));
-        if self.probes.is_empty() && !is_probing && !self.ended {
+        if self.probes.is_empty() && !is_probing && self.reach == Reach::Probes {
             let farthest = self.parts.last_key_value().map(|(from, _)| *from);
             match farthest.filter(|farthest| *farthest > self.origin) {
                 Some(farthest) => self.probe(farthest),
-                None => self.end(),
+                None => self.end(Reach::Ended),
             }
         }
         bound
@@ -250,7 +287,14 @@ impl<T> Ahead<T> {
 
     /// Whether the answer to that request is still to come.
     pub fn awaits(&self, query: &Query) -> bool {
-        self.is_page(query) && matches!(self.parts.get(&from(query)), Some(AheadPart::InFlight))
+        match self.parts.get(&from(query)) {
+            _ if !self.is_page(query) => false,
+            Some(AheadPart::InFlight) => true,
+            Some(AheadPart::Due) => {
+                self.reach == Reach::NextPage && self.next_request() == Some(*query)
+            }
+            Some(AheadPart::Held(..)) | None => false,
+        }
     }
 
     /// The answer to that request, if it is held.
@@ -264,18 +308,23 @@ impl<T> Ahead<T> {
         }
     }
 
-    /// The walk is at `anchor`, and asks itself for what is not asked for yet: what lies before is of no use any more.
-    fn pass(&mut self, anchor: Second) {
+    /// The walk is at `anchor`, and asks itself for what is not asked for yet: what lies before is of no use any more. Where
+    /// nothing is read ahead, the next page is, so that others may follow it. `time`: of the latest answer.
+    fn pass(&mut self, anchor: Second, time: AnswerTime) {
         self.anchor = anchor;
         self.parts = self.parts.split_off(&anchor);
         if let Some(AheadPart::Due) = self.parts.get(&anchor) {
             self.parts.remove(&anchor);
         }
+        let is_idle = self.parts.is_empty() && self.in_flight.is_empty();
+        if self.reach == Reach::NextPage && is_idle && self.is_past(anchor, time) {
+            self.parts.insert(anchor, AheadPart::Due);
+        }
     }
 
-    /// Asks for nothing more.
-    fn end(&mut self) {
-        self.ended = true;
+    /// Sends no more probes, and drops what they have found and is not asked for yet.
+    fn end(&mut self, reach: Reach) {
+        self.reach = reach;
         self.probes.clear();
         self.parts.retain(|_, part| !matches!(part, AheadPart::Due));
     }
@@ -305,16 +354,16 @@ impl<T> Ahead<T> {
         second < time.asked.earlier(self.plan.lookback + MARGIN)
     }
 
-    /// Ends if the answers take about as long together as one after the other.
+    /// Ends the probes if the answers take about as long together as one after the other.
     fn note_time(&mut self, took: Duration) {
         self.took.0 += took;
         self.took.1 += 1;
         let together = self.plan.most;
-        if self.took.1 < together {
+        if self.took.1 < together || self.reach != Reach::Probes {
             return;
         }
         if self.took.0 / self.took.1 > self.plan.alone * together / 2 {
-            self.end();
+            self.end(Reach::NextPage);
         }
         self.took = (Duration::ZERO, 0);
     }
@@ -346,4 +395,69 @@ impl<T> Ahead<T> {
 
 fn from(query: &Query) -> Second {
     query.from.unwrap_or(Second::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page with a record a second, `length` of them from that second on.
+    fn page(from: u64, length: u64) -> Page {
+        let records = (from..from + length).map(|second| {
+            let (minute, second) = (second / 60, second % 60);
+            format!(r#"{{"id":"{minute}-{second}","accountName":"A","createdAt":"2024-01-01T00:{minute:02}:{second:02}Z"}}"#)
+        });
+        let body = format!("[{}]", records.collect::<Vec<String>>().join(","));
+        Page::read(Stream::Accounts, body.as_bytes()).unwrap()
+    }
+
+    fn second(number: u64) -> Second {
+        page(number, 1).records[0].timestamp.second()
+    }
+
+    #[test]
+    fn where_answers_together_gain_nothing_the_next_page_is_asked_for_before_one_is_taken() {
+        let time = AnswerTime::at(second(3_000));
+        let plan = AheadPlan {
+            size: 10,
+            probe_size: 10,
+            most: 2,
+            lookback: 0,
+            alone: Duration::ZERO,
+        };
+        let mut ahead: Ahead<Page> = Ahead::begin(plan, second(0), time).unwrap();
+        let answer = |ahead: &mut Ahead<Page>, from: u64| {
+            let query = ahead.next_request().unwrap();
+            assert_eq!((query.page, query.from), (Some(1), Some(second(from))));
+            ahead.handed_out(&query);
+            let page = page(from, 10);
+            ahead.answered(&query, Some(AheadAnswer::new(page, |page| page, time)));
+            query
+        };
+        let probe = ahead.next_request().unwrap();
+        ahead.handed_out(&probe);
+        let bound = AheadAnswer::new(page(9, 10), |page| page, time);
+        assert_eq!(ahead.answered(&probe, Some(bound)), Some(second(9)));
+        answer(&mut ahead, 9);
+        let probe = ahead.next_request().unwrap();
+        ahead.handed_out(&probe);
+        let bound = AheadAnswer::new(page(18, 10), |page| page, time);
+        ahead.answered(&probe, Some(bound));
+        ahead.take(&ahead.page_from(second(9)));
+        answer(&mut ahead, 18);
+        assert_eq!(ahead.reach, Reach::NextPage);
+        // The walk has taken what was read ahead.
+        ahead.take(&ahead.page_from(second(18)));
+        ahead.pass(second(27), time);
+        let taken = ahead.page_from(second(27));
+        assert!(ahead.awaits(&taken));
+        answer(&mut ahead, 27);
+        answer(&mut ahead, 36);
+        // Two are held.
+        assert_eq!(ahead.next_request(), None);
+        assert!(ahead.take(&taken).is_some());
+        ahead.pass(second(36), time);
+        answer(&mut ahead, 45);
+        assert!(ahead.holds(&ahead.page_from(second(36))));
+    }
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::LOOKBACK;
@@ -156,9 +158,11 @@ pub fn page_size() -> impl Strategy<Value = u32> {
     prop_oneof![4 => 1u32..12, 1 => 12u32..=200]
 }
 
-/// How many workers read ahead.
-pub fn ahead() -> impl Strategy<Value = u32> {
-    prop::sample::select(vec![0, 1, 2, 4, 16])
+/// How many workers read ahead, and how long one page takes alone. Where that is no time, probes are of no use.
+pub fn ahead() -> impl Strategy<Value = (u32, Duration)> {
+    let counts = prop::sample::select(vec![0, 1, 2, 4, 16]);
+    let alone = prop::sample::select(vec![Duration::ZERO, Duration::from_secs(3_600)]);
+    (counts, alone)
 }
 
 /// What long lists are read on, in pages of the configured size; 1 is that size.

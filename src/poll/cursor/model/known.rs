@@ -1,5 +1,7 @@
 //! Histories in which a walk once lost a record.
 
+use std::time::Duration;
+
 use super::check;
 use super::service::ModelChange::{Insert, Late, Update, Wait};
 use super::service::ModelQuirks;
@@ -57,5 +59,5 @@ fn a_record_that_moves_between_rereading_and_the_check_of_the_filter() {
         Wait,
         Update(24),
     ];
-    check(&past, &quirks, 10, (1, 0), &changes);
+    check(&past, &quirks, 10, (1, (0, Duration::ZERO)), &changes);
 }

@@ -9,6 +9,7 @@ mod workers;
 
 use std::collections::BTreeSet;
 use std::iter::successors;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -76,12 +77,12 @@ fn cases() -> u32 {
         .unwrap_or(200)
 }
 
-/// `larger`: what long lists are read on, in pages of `page_size`. `ahead`: how many workers read ahead.
+/// `larger`: what long lists are read on, in pages of `page_size`. `ahead`: see the function of that name.
 fn check(
     past: &[(i64, usize)],
     quirks: &ModelQuirks,
     page_size: u32,
-    (larger, ahead): (u32, u32),
+    (larger, ahead): (u32, (u32, Duration)),
     changes: &[ModelChange],
 ) {
     let mut service = ModelService::new(quirks.clone(), past);

@@ -1,5 +1,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::{AnswerTime, LargerPageFailure, PageSizes, Step, Walk};
 use super::LOOKBACK;
@@ -18,8 +19,8 @@ pub struct ModelStore {
     pub records: HashMap<String, (Timestamp, Arc<str>)>,
     pub cursor: Cursor,
     larger: u32,
-    /// How many workers read ahead.
-    ahead: u32,
+    /// How many workers read ahead, and how long one page takes alone.
+    ahead: (u32, Duration),
     delivered: BTreeSet<(String, Arc<str>)>,
     /// The last poll did not come to its end, because a page was refused.
     pub poll_failed: bool,
@@ -29,8 +30,8 @@ pub struct ModelStore {
 
 impl ModelStore {
     /// Nothing yet. `larger`: what long lists are read on, in pages of the configured size. `ahead`: how many
-    /// workers read ahead.
-    pub fn with(larger: u32, ahead: u32) -> ModelStore {
+    /// workers read ahead, and how long one page takes alone.
+    pub fn with(larger: u32, ahead: (u32, Duration)) -> ModelStore {
         ModelStore {
             larger,
             ahead,

@@ -17,16 +17,15 @@ pub struct ModelWorkers {
 }
 
 impl ModelWorkers {
-    /// So many of them, for a list on pages of `page_size`.
-    pub fn new(count: u32, page_size: u32) -> ModelWorkers {
+    /// `most` of them, for a list on pages of `page_size`, one of which takes `alone`.
+    pub fn new((most, alone): (u32, Duration), page_size: u32) -> ModelWorkers {
         ModelWorkers {
             plan: AheadPlan {
                 size: page_size,
                 probe_size: page_size,
-                most: count,
+                most,
                 lookback: LOOKBACK,
-                // Time stands still here.
-                alone: Duration::from_secs(3_600),
+                alone,
             },
             ahead: None,
             in_flight: Vec::new(),
