@@ -1,15 +1,13 @@
 //! Which transactions a first import has brought.
 //!
 //! Nearly all of its ids are new, and they come in no order. To find out that one of them is not known, a look-up reads a page
-//! of a table that does not fit into memory. So a state that began without transactions keeps a filter of their ids, until its
-//! first poll has ended.
+//! of a table that does not fit into memory. So a state without transactions keeps a filter of their ids, until a poll has
+//! ended that brought some.
 
 use std::hash::{BuildHasher, RandomState};
 
-use rusqlite::Connection;
-
-use super::Version;
-use super::database::value;
+use super::database::Database;
+use super::{Error, Version};
 use crate::api::Stream;
 
 /// Bits of the filter, which has 1 MiB. Of a million ids, it takes some 5 of 100 new ones for known ones, and of five million
@@ -25,10 +23,10 @@ pub(super) struct FirstImport {
 
 impl FirstImport {
     /// Of a state that has no transactions yet; none of another one.
-    pub fn begin(connection: &Connection) -> rusqlite::Result<Option<FirstImport>> {
+    pub fn begin(database: &Database) -> Result<Option<FirstImport>, Error> {
         const HAS_SOME: &str = "
             SELECT EXISTS (SELECT 1 FROM new_transaction) OR EXISTS (SELECT 1 FROM old_transaction)";
-        let has_some: bool = value(connection, HAS_SOME, ())?;
+        let has_some: bool = database.value("look for transactions", HAS_SOME, ())?;
         Ok((!has_some).then(FirstImport::new))
     }
 
@@ -89,6 +87,8 @@ mod tests {
         let known = |store: &Store| {
             ["a", "b"].map(|id| store.newest(Stream::Transactions, id).unwrap().is_some())
         };
+        // A poll that ends without a transaction ends nothing.
+        store.rest(&Retention::default()).unwrap();
         assert_eq!(known(&store), [false, false]);
         let versions = &[version("a")];
         store

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::database::{all, execute, value};
+use super::first_import::FirstImport;
 use super::identity::{put_state_value, state_value};
 use super::{Error, Store, counts};
 use crate::api::{Second, Stream, Timestamp};
@@ -46,10 +47,10 @@ struct AgedVersion {
 
 impl Store {
     /// What is done between two polls: drops superseded balances that were kept long enough, for a short time, copies the
-    /// write-ahead log into the file, and gives the memory of the poll back, some 8 MB after a long one. How many were
-    /// dropped.
+    /// write-ahead log into the file, and gives the memory of the poll back. How many were dropped.
     pub fn rest(&mut self, retention: &Retention) -> Result<u64, Error> {
-        self.first_import = None;
+        // A poll that has brought nothing leaves the first import to a later one.
+        self.first_import = FirstImport::begin(&self.database)?;
         let dropped = self.drop_superseded(retention)?;
         self.database.copy_log();
         self.database.run("give memory back", |connection| {

@@ -39,7 +39,7 @@ pub struct Store {
     pub(super) stamped: Stamped,
     /// The id up to which transactions were moved from the table of new ones.
     pub(super) moved_to: String,
-    /// The transactions of a state that had none when it was opened, until its first poll has ended.
+    /// The transactions that a first import has brought so far, while one runs or is still to come.
     pub(super) first_import: Option<FirstImport>,
     /// Whether a record was found whose newest version is damaged such that it is read as a new one.
     pub(super) has_lost_versions: Cell<bool>,
@@ -80,7 +80,7 @@ impl Store {
         journal_copy::begin(&database)?;
         begin(&database, born.as_deref())?;
         database.remember_files();
-        let first_import = database.run("look for transactions", FirstImport::begin)?;
+        let first_import = FirstImport::begin(&database)?;
         let mut store = Store {
             database,
             identity: identity.clone(),
