@@ -432,17 +432,17 @@ mod tests {
             ahead.handed_out(&query);
             let page = page(from, 10);
             ahead.answered(&query, Some(AheadAnswer::new(page, |page| page, time)));
-            query
         };
-        let probe = ahead.next_request().unwrap();
-        ahead.handed_out(&probe);
-        let bound = AheadAnswer::new(page(9, 10), |page| page, time);
-        assert_eq!(ahead.answered(&probe, Some(bound)), Some(second(9)));
+        let answer_probe = |ahead: &mut Ahead<Page>, from: u64| {
+            let query = ahead.next_request().unwrap();
+            assert_ne!(query.page, Some(1));
+            ahead.handed_out(&query);
+            let probe = AheadAnswer::new(page(from, 10), |page| page, time);
+            assert_eq!(ahead.answered(&query, Some(probe)), Some(second(from)));
+        };
+        answer_probe(&mut ahead, 9);
         answer(&mut ahead, 9);
-        let probe = ahead.next_request().unwrap();
-        ahead.handed_out(&probe);
-        let bound = AheadAnswer::new(page(18, 10), |page| page, time);
-        ahead.answered(&probe, Some(bound));
+        answer_probe(&mut ahead, 18);
         ahead.take(&ahead.page_from(second(9)));
         answer(&mut ahead, 18);
         assert_eq!(ahead.reach, Reach::NextPage);
