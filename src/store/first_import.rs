@@ -1,8 +1,8 @@
 //! Which transactions a first import has brought.
 //!
 //! Nearly all of its ids are new, and they come in no order. To find out that one of them is not known, a look-up reads a page
-//! of a table that does not fit into memory. So a state without transactions keeps a filter of their ids, until a poll has
-//! ended that brought some.
+//! of a table that does not fit into memory. So a state that began without transactions keeps a filter of their ids, until
+//! polls have read their list to its end.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -69,7 +69,7 @@ impl FirstImport {
 mod tests {
     use super::*;
     use crate::api::{Record, Timestamp};
-    use crate::store::{Batch, Identity, Retention, Store};
+    use crate::store::{Batch, Cursor, Identity, Retention, Store};
 
     #[test]
     fn what_a_first_import_has_brought_is_found_during_it_and_after_it() {
@@ -87,9 +87,6 @@ mod tests {
         let known = |store: &Store| {
             ["a", "b"].map(|id| store.newest(Stream::Transactions, id).unwrap().is_some())
         };
-        // A poll that ends without a transaction ends nothing.
-        store.rest(&Retention::default()).unwrap();
-        assert_eq!(known(&store), [false, false]);
         let versions = &[version("a")];
         store
             .commit(&Batch {
@@ -97,8 +94,19 @@ mod tests {
                 ..Batch::default()
             })
             .unwrap();
+        store.rest(&Retention::default()).unwrap();
         assert!(store.first_import.is_some());
         assert_eq!(known(&store), [true, false]);
+        let end = Cursor {
+            ended_at: Some(Timestamp::now().second()),
+            ..Cursor::default()
+        };
+        store
+            .commit(&Batch {
+                cursors: &[(Stream::Transactions, end)],
+                ..Batch::default()
+            })
+            .unwrap();
         store.rest(&Retention::default()).unwrap();
         assert!(store.first_import.is_none());
         assert_eq!(known(&store), [true, false]);

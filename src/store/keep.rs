@@ -11,7 +11,6 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::database::{all, execute, value};
-use super::first_import::FirstImport;
 use super::identity::{put_state_value, state_value};
 use super::{Error, Store, counts};
 use crate::api::{Second, Stream, Timestamp};
@@ -49,8 +48,10 @@ impl Store {
     /// What is done between two polls: drops superseded balances that were kept long enough, for a short time, copies the
     /// write-ahead log into the file, and gives the memory of the poll back. How many were dropped.
     pub fn rest(&mut self, retention: &Retention) -> Result<u64, Error> {
-        // A poll that has brought nothing leaves the first import to a later one.
-        self.first_import = FirstImport::begin(&self.database)?;
+        // It may take several polls.
+        if self.cursor(Stream::Transactions)?.ended_at.is_some() {
+            self.first_import = None;
+        }
         let dropped = self.drop_superseded(retention)?;
         self.database.copy_log();
         self.database.run("give memory back", |connection| {

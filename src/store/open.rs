@@ -39,7 +39,7 @@ pub struct Store {
     pub(super) stamped: Stamped,
     /// The id up to which transactions were moved from the table of new ones.
     pub(super) moved_to: String,
-    /// The transactions that a first import has brought so far, while one runs or is still to come.
+    /// The transactions that a first import has brought so far, until it has come to its end.
     pub(super) first_import: Option<FirstImport>,
     /// Whether a record was found whose newest version is damaged such that it is read as a new one.
     pub(super) has_lost_versions: Cell<bool>,
