@@ -16,10 +16,16 @@ fuzz_target!(|text: &str| {
     let value: Option<Value> = serde_json::from_str(text).ok();
     // Nothing on this machine but the text may decide, and a device might never end.
     let leaves_the_folder = |value: &Value| {
-        ["apiKeyFile", "caFile", "listenKeyFile", "observeKeyFile", "clientSecretFile"]
-            .iter()
-            .filter_map(|key| value[key].as_str())
-            .any(|path| Path::new(path).is_absolute())
+        [
+            "apiKeyFile",
+            "caFile",
+            "listenKeyFile",
+            "observeKeyFile",
+            "clientSecretFile",
+        ]
+        .iter()
+        .filter_map(|key| value[key].as_str())
+        .any(|path| Path::new(path).is_absolute())
     };
     if let Some(value) = &value {
         let entries = value["publish"].as_array().into_iter().flatten();
@@ -68,7 +74,10 @@ fn check(text: &str) -> String {
     assert!(rate.is_none_or(|rate| (0.001..=1e6).contains(&rate)));
 
     let ten_years = Duration::from_secs(10 * 366 * 86_400);
-    for duration in [config.polling.period, config.service.transport.request_timeout] {
+    for duration in [
+        config.polling.period,
+        config.service.transport.request_timeout,
+    ] {
         assert!(duration > Duration::ZERO && duration <= ten_years);
     }
     assert!(config.polling.lookback <= ten_years.as_secs());
@@ -144,10 +153,17 @@ fn check_key(object: Map<String, Value>, entry: &[usize]) {
             continue;
         };
         let key = key.trim().to_owned();
-        let others = match key.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
-            _ if key.is_empty() => continue,
-            true => ["one-key-of-all-there-are", "another-secret-key"],
-            false => ["clé-de-la-maison-entière", "\u{7f}-secret-of-some-length"],
+        // Two keys that have the same problem, or none.
+        let others = match key.as_str() {
+            "" => continue,
+            key if key.starts_with('\u{feff}') => ["\u{feff}one-key-of-all", "\u{feff}two\nkeys"],
+            key if key.contains(['\n', '\r']) => {
+                ["two-keys\nof-all-there-are", "clé-de-la\r-maison"]
+            }
+            key if key.chars().all(|c| c == ' ' || c.is_ascii_graphic()) => {
+                ["one-key-of-all-there-are", "another-secret-key"]
+            }
+            _ => ["clé-de-la-maison-entière", "\u{7f}-secret-of-some-length"],
         };
         // A short listenKey is warned of.
         if name == "listenKey" && key.len() < 16 {
