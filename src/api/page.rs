@@ -27,9 +27,11 @@ impl Page {
     ///
     /// An element that breaks a rule does not affect the others. A body that is not a JSON array is an error, which
     /// shows how the body begins. So are more than 10,000 elements that break a rule, or bytes that are not UTF-8.
-    pub fn read(stream: Stream, body: &[u8]) -> Result<Page, Invalid> {
+    pub fn read(stream: Stream, body: impl Into<Vec<u8>>) -> Result<Page, Invalid> {
+        let body = body.into();
+        let length = body.len();
         let mut page = Page {
-            is_null: serde_json::from_slice::<()>(body).is_ok(),
+            is_null: serde_json::from_slice::<()>(&body).is_ok(),
             ..Page::default()
         };
         if page.is_null {
@@ -45,7 +47,7 @@ impl Page {
         let unread = deserializer
             .deserialize_seq(elements)
             .and_then(|unread| deserializer.end().map(|()| unread))
-            .map_err(|error| not_json("a JSON array", body, &error))?;
+            .map_err(|error| not_json("a JSON array", text.text.as_bytes(), length, &error))?;
         if page.unusable.len() <= MOST_UNUSABLE {
             return Ok(page);
         }
@@ -66,7 +68,7 @@ impl Page {
 /// elements it left unread, after too many had broken a rule.
 struct PageVisitor<'a> {
     stream: Stream,
-    text: &'a Utf8Text<'a>,
+    text: &'a Utf8Text,
     page: &'a mut Page,
 }
 
@@ -81,7 +83,7 @@ impl<'de> Visitor<'de> for PageVisitor<'_> {
         while self.page.unusable.len() <= MOST_UNUSABLE
             && let Some(element) = elements.next_element::<&RawValue>()?
         {
-            let read = read_record(self.stream, element.get());
+            let read = read_record(self.stream, self.text.text.part(element.get()));
             match read.and_then(|record| self.text.check(record, element.get())) {
                 Ok(record) => self.page.records.push(record),
                 Err(unusable) => self.page.unusable.push(unusable),
@@ -100,31 +102,37 @@ impl<'de> Visitor<'de> for PageVisitor<'_> {
 /// The outer error is a body that is not a JSON object. The inner error is an object that breaks a rule, or that has
 /// the balances of another account.
 pub fn balances_record(account_id: &str, body: &[u8]) -> Result<Result<Record, Unusable>, Invalid> {
-    let object: &RawValue =
-        serde_json::from_slice(body).map_err(|error| not_json("a JSON object", body, &error))?;
+    let object: &RawValue = serde_json::from_slice(body)
+        .map_err(|error| not_json("a JSON object", body, body.len(), &error))?;
     if !object.get().starts_with('{') {
-        return Err(not_json("a JSON object", body, &"it is something else"));
+        return Err(not_json(
+            "a JSON object",
+            body,
+            body.len(),
+            &"it is something else",
+        ));
     }
     let record = match read_record(Stream::Balances, object.get()) {
-        Ok(record) if record.id != account_id => record,
+        Ok(record) if *record.id != *account_id => record,
         read => return Ok(read),
     };
     let other = super::escaped(&record.id);
     Ok(Err(Unusable {
         id: Some(account_id.to_owned()),
         reason: format!("\"accountID\" is {other:?}, not the account of the request"),
-        json: record.json,
+        json: (*record.json).into(),
     }))
 }
 
-fn not_json(wanted: &str, body: &[u8], error: &dyn std::fmt::Display) -> Invalid {
+/// `length`: bytes of the body as it came.
+fn not_json(wanted: &str, body: &[u8], length: usize, error: &dyn std::fmt::Display) -> Invalid {
     /// Bytes.
     const SHOWN: usize = 80;
     let start = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
     let start = super::escaped(start.trim());
     // If the body is a string, serde_json's error contains all of it.
     let error = super::escaped(&error.to_string());
-    Invalid(match body.len() {
+    Invalid(match length {
         0 => format!("the body is empty, not {wanted}"),
         length => {
             format!("the body is not {wanted} ({error}); its {length} bytes start with \"{start}\"")
@@ -273,7 +281,7 @@ mod tests {
             .bytes()
             .map(|byte| if byte == b'@' { 0xe9 } else { byte })
             .collect();
-        let page = Page::read(Stream::Accounts, &body).unwrap();
+        let page = Page::read(Stream::Accounts, body).unwrap();
         let ids: Vec<&str> = page.records.iter().map(|record| &*record.id).collect();
         assert_eq!(ids, ["a", "c"]);
         assert!(page.records[1].json.contains("caf\u{fffd}"));
@@ -291,7 +299,7 @@ mod tests {
         );
         assert_eq!(unusable[1].0, None);
         let many = [b"[\"".as_slice(), &[0xff; 10_001], b"\"]"].concat();
-        let error = Page::read(Stream::Accounts, &many).unwrap_err().to_string();
+        let error = Page::read(Stream::Accounts, many).unwrap_err().to_string();
         assert!(error.contains("is not UTF-8"), "{error}");
     }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::contract::RecordFields;
-use super::{ContentHash, Stream, Timestamp};
+use super::{ContentHash, SharedText, Stream, Timestamp};
 
 /// One object of a stream: the text that the service sent, with its key and its date.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,26 +9,32 @@ pub struct Record {
     /// The stream that it belongs to.
     pub stream: Stream,
     /// Its key: `id`, or the account's id for balances.
-    pub id: String,
+    pub id: SharedText,
     /// Its own date, by which its stream is sorted.
     pub timestamp: Timestamp,
     /// The hash of [`json`](Record::json).
     pub hash: ContentHash,
     /// The exact text that the service sent.
-    pub json: Arc<str>,
+    pub json: SharedText,
     /// Each of the fields `type` and `status` whose value the API does not know. The value is safe for a log line.
     pub unknown_values: Vec<(&'static str, String)>,
 }
 
 impl Record {
     /// A record with that text.
-    pub fn new(stream: Stream, id: String, timestamp: Timestamp, json: &str) -> Record {
+    pub fn new(
+        stream: Stream,
+        id: impl Into<SharedText>,
+        timestamp: Timestamp,
+        json: impl Into<SharedText>,
+    ) -> Record {
+        let json = json.into();
         Record {
             stream,
-            id,
+            id: id.into(),
             timestamp,
-            hash: ContentHash::of(json),
-            json: json.into(),
+            hash: ContentHash::of(&*json),
+            json,
             unknown_values: Vec::new(),
         }
     }
@@ -52,18 +58,19 @@ pub struct Unusable {
 }
 
 /// Reads the text of one JSON value as a record of the stream.
-pub fn read_record(stream: Stream, json: &str) -> Result<Record, Unusable> {
+pub fn read_record(stream: Stream, json: impl Into<SharedText>) -> Result<Record, Unusable> {
+    let json = json.into();
     let unusable = |id: Option<&str>, reason: String| Unusable {
         id: id.map(str::to_owned),
         reason,
-        json: json.into(),
+        json: (*json).into(),
     };
     if !json.starts_with('{') {
-        let shown = super::escaped(json);
+        let shown = super::escaped(&json);
         return Err(unusable(None, format!("{shown:?} is not an object")));
     }
     let fields: RecordFields =
-        serde_json::from_str(json).map_err(|error| unusable(None, error.to_string()))?;
+        serde_json::from_str(&json).map_err(|error| unusable(None, error.to_string()))?;
     let id = fields
         .key(stream)
         .map_err(|reason| unusable(None, reason))?;
@@ -73,6 +80,6 @@ pub fn read_record(stream: Stream, json: &str) -> Result<Record, Unusable> {
     let timestamp = read.map_err(|reason| unusable(Some(&id), reason))?;
     Ok(Record {
         unknown_values: fields.unknown_values(stream),
-        ..Record::new(stream, id.into_owned(), timestamp, json)
+        ..Record::new(stream, json.part(&id), timestamp, json.clone())
     })
 }

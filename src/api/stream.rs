@@ -123,6 +123,11 @@ impl<T> PerStream<T> {
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.0.iter()
     }
+
+    /// As [`values`](PerStream::values), to be changed.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut()
+    }
 }
 
 impl<T> Index<Stream> for PerStream<T> {

@@ -1,26 +1,27 @@
-use std::borrow::Cow;
-
 use super::contract::RecordFields;
-use super::{Invalid, Record, Unusable};
+use super::{Invalid, Record, SharedText, Unusable};
 
 /// The most places of a body that may not be UTF-8. More of them are not an accident in a record.
 const MOST_REPLACED: usize = 10_000;
 
 /// The body of an answer as a text. U+FFFD replaces what is not UTF-8, as for Go.
-pub(super) struct Utf8Text<'a> {
-    pub text: Cow<'a, str>,
+pub(super) struct Utf8Text {
+    pub text: SharedText,
     /// Where it does, in bytes from the beginning of the text.
     replaced: Vec<usize>,
 }
 
-impl<'a> Utf8Text<'a> {
+impl Utf8Text {
     /// Reads a body. It is an error if more than 10,000 places of it are not UTF-8.
-    pub fn read(body: &'a [u8]) -> Result<Utf8Text<'a>, Invalid> {
+    pub fn read(body: Vec<u8>) -> Result<Utf8Text, Invalid> {
         let mut replaced = Vec::new();
-        if let Ok(text) = std::str::from_utf8(body) {
-            let text = Cow::Borrowed(text);
-            return Ok(Utf8Text { text, replaced });
-        }
+        let body = match String::from_utf8(body) {
+            Ok(text) => {
+                let text = text.into();
+                return Ok(Utf8Text { text, replaced });
+            }
+            Err(error) => error.into_bytes(),
+        };
         let mut text = String::with_capacity(body.len());
         for chunk in body.utf8_chunks() {
             text += chunk.valid();
@@ -34,7 +35,7 @@ impl<'a> Utf8Text<'a> {
                 ));
             }
         }
-        let text = Cow::Owned(text);
+        let text = text.into();
         Ok(Utf8Text { text, replaced })
     }
 
@@ -50,12 +51,12 @@ impl<'a> Utf8Text<'a> {
         match changed {
             None => Ok(record),
             Some((field, _)) => Err(Unusable {
-                id: (field != record.stream.key_field()).then_some(record.id),
+                id: (field != record.stream.key_field()).then(|| record.id.to_string()),
                 reason: format!(
                     "\"{field}\" contains bytes that are not UTF-8, which are U+FFFD here: have the service encode its \
                     JSON in UTF-8"
                 ),
-                json: record.json,
+                json: (*record.json).into(),
             }),
         }
     }

@@ -109,5 +109,5 @@ pub(super) fn accounts(session: &Session, most: usize) -> Result<Vec<String>, No
     let all: Vec<&Record> = sample.records().collect();
     let step = all.len().div_ceil(most).max(1);
     let spread = all.into_iter().step_by(step);
-    Ok(spread.map(|account| account.id.clone()).collect())
+    Ok(spread.map(|account| account.id.to_string()).collect())
 }

@@ -25,12 +25,12 @@ struct Looked {
 impl Looked {
     /// Whether the record was there with another content.
     fn had_otherwise(&self, record: &Record) -> bool {
-        let known = self.records.get(&record.id);
+        let known = self.records.get(&*record.id);
         known.is_some_and(|known| known.json != record.json)
     }
 
     fn lacks(&self, record: &Record) -> bool {
-        !self.records.contains_key(&record.id)
+        !self.records.contains_key(&*record.id)
     }
 }
 
@@ -42,7 +42,7 @@ pub(super) fn appears(session: &Session, stream: Stream) -> Verdict {
     )?;
     let is_wanted = |record: &Record| before.lacks(record);
     let (record, lateness) = wait_for(session, stream, &before, is_wanted, |_| None)?;
-    let id = record.id;
+    let id = record.id.to_string();
     session.remember_change(ChangeSeen { id, lateness });
     Ok(())
 }
@@ -66,7 +66,7 @@ pub(super) fn changes(session: &Session, stream: Stream) -> Verdict {
         is_new(record).then(|| format!("the change appears as a new transaction, {id:?}"))
     };
     let (record, lateness) = wait_for(session, stream, &before, is_wanted, otherwise)?;
-    let known = before.records.get(&record.id);
+    let known = before.records.get(&*record.id);
     if known.is_some_and(|known| record.timestamp <= known.timestamp) {
         let got = format!(
             "{:?} has changed, and its updatedAt is still {}",
@@ -75,7 +75,7 @@ pub(super) fn changes(session: &Session, stream: Stream) -> Verdict {
         );
         return Err(wrong(got, &[]));
     }
-    let id = record.id;
+    let id = record.id.to_string();
     session.remember_change(ChangeSeen { id, lateness });
     Ok(())
 }
@@ -187,7 +187,9 @@ fn look(session: &Session, stream: Stream) -> Result<Looked, NotPassed> {
         .map_or(Timestamp::now(), |page| page.clock);
     let records = list.pages.into_iter().flat_map(|page| page.records);
     Ok(Looked {
-        records: records.map(|record| (record.id.clone(), record)).collect(),
+        records: records
+            .map(|record| (record.id.to_string(), record))
+            .collect(),
         clock,
     })
 }

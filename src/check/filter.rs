@@ -139,7 +139,7 @@ pub(super) fn lists_changed(session: &Session, stream: Stream) -> Verdict {
     // Not at its date: the bound itself may be excluded.
     let bound = record.timestamp.second().earlier(1);
     let answer = Filtered::ask(session, stream, &sample, bound)?;
-    if answer.missing.iter().any(|(id, _)| *id == record.id) {
+    if answer.missing.iter().any(|(id, _)| **id == *record.id) {
         let id = super::exchange::text(&record.id);
         let got = format!(
             "{id:?}, changed at {}, is not listed with the bound {bound}",
@@ -215,7 +215,7 @@ impl Filtered {
         let is_missing = |record: &&&Record| !listed.contains(&*record.id);
         let missing_first = expected.iter().take_while(is_missing).count();
         let missing = expected.iter().filter(is_missing);
-        let missing = missing.map(|record| (record.id.clone(), record.timestamp.second()));
+        let missing = missing.map(|record| (record.id.to_string(), record.timestamp.second()));
         Ok(Filtered {
             stream,
             bound,
@@ -238,7 +238,7 @@ impl Filtered {
             return None;
         }
         self.missing.iter().find(|(id, _)| {
-            let mut records = sample.records().filter(|record| record.id == *id);
+            let mut records = sample.records().filter(|record| *record.id == **id);
             let made = records.find_map(Record::created_at);
             self.stream != Stream::Transactions
                 || made.is_none_or(|made| made.second() >= self.bound)

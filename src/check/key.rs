@@ -183,7 +183,7 @@ fn within_the_origin(exchange: usize) -> NotPassed {
 
 fn any_account(session: &Session) -> String {
     let sample = session.sample(Stream::Accounts).ok();
-    let first = sample.and_then(|sample| Some(sample.records().next()?.id.clone()));
+    let first = sample.and_then(|sample| Some(sample.records().next()?.id.to_string()));
     first.unwrap_or_else(|| "1".to_owned())
 }
 

@@ -190,7 +190,7 @@ fn look(session: &Session, stream: Stream, from: Option<Second>) -> Result<Look,
     let placed = records.into_iter().enumerate();
     Ok(Look {
         records: placed
-            .map(|(place, record)| (record.id, (record.timestamp, place)))
+            .map(|(place, record)| (record.id.to_string(), (record.timestamp, place)))
             .collect(),
         newest,
         is_whole,

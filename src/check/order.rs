@@ -103,7 +103,7 @@ pub(super) fn keeps_ties(session: &Session, stream: Stream) -> Verdict {
             .iter()
             .filter(|record| record.timestamp.second() == second)
         {
-            *seen.entry(record.id.clone()).or_default() += 1;
+            *seen.entry(record.id.to_string()).or_default() += 1;
         }
         let is_past = page
             .records

@@ -69,7 +69,7 @@ fn whole_ids(lists: &[Option<Rc<Sample>>]) -> Option<HashSet<String>> {
     let mut ids = HashSet::new();
     for list in lists {
         let list = list.as_ref().filter(|list| list.is_whole)?;
-        ids.extend(list.records().map(|record| record.id.clone()));
+        ids.extend(list.records().map(|record| record.id.to_string()));
         let unusable = list.pages.iter().flat_map(|page| &page.unusable);
         ids.extend(unusable.filter_map(|one| one.id.clone()));
     }

@@ -82,7 +82,7 @@ impl Session {
         if asked.status != 200 || asked.is_too_large {
             return Err(wrong(asked.in_words(), &[asked.exchange]));
         }
-        let page = Page::read(query.stream(), &asked.body)
+        let page = Page::read(query.stream(), &*asked.body)
             .map_err(|invalid| wrong(format!("200, but {invalid}"), &[asked.exchange]))?;
         Ok(SampledPage {
             exchange: asked.exchange,

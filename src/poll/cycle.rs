@@ -417,7 +417,7 @@ impl Cycle {
         };
         self.tally.new_version(stream);
         if number == 1 && stream == Stream::Accounts {
-            self.accounts.push(record.id.clone());
+            self.accounts.push(record.id.to_string());
         }
         let same_date = judged
             .before

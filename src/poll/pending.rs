@@ -91,7 +91,7 @@ impl Pending {
         records: &[Record],
         is_held: bool,
     ) -> StoreResult<Vec<Judged>> {
-        let mut first: HashMap<(&str, Timestamp), &Record> = HashMap::new();
+        let mut first: HashMap<(&str, Timestamp), &Record> = HashMap::with_capacity(records.len());
         let mut judged = Vec::with_capacity(records.len());
         for part in records.chunks(self.most_records) {
             if !judged.is_empty() {
@@ -164,7 +164,7 @@ impl Pending {
                 }
                 // What is in quarantine beside the record still has a rival.
                 (Verdict::Known, QuarantineKind::DuplicateId) => {
-                    let rival = (record.stream, record.id.clone());
+                    let rival = (record.stream, record.id.to_string());
                     self.quarantine.rivals.push(rival);
                 }
                 _ => {}
@@ -179,9 +179,9 @@ impl Pending {
             Verdict::Known | Verdict::Older | Verdict::Repaired => {}
             Verdict::DuplicateId => {
                 let duplicate = Unusable {
-                    id: Some(record.id.clone()),
+                    id: Some(record.id.to_string()),
                     reason: DUPLICATE.to_owned(),
-                    json: record.json.clone(),
+                    json: (*record.json).into(),
                 };
                 let (stream, kind) = (record.stream, QuarantineKind::DuplicateId);
                 newly_quarantined = self.quarantine.add(store, stream, kind, &duplicate)?;
@@ -212,7 +212,7 @@ impl Pending {
     ) -> StoreResult<i64> {
         let mut accepted = 0;
         for alone in store.without_rival(stream, began_at)? {
-            let read = |json: String| read_record(stream, &json).ok();
+            let read = |json: String| read_record(stream, json).ok();
             if let Some(record) = alone.json.and_then(read) {
                 log::info!(
                     "{stream}: record \"{}\" released from quarantine: the service no longer lists its other content",
@@ -236,7 +236,7 @@ impl Pending {
     /// Commits everything pending together with what `batch` holds. Within the batch the change log is ordered by
     /// stream, and within a stream as it was read.
     pub fn commit(&mut self, store: &mut Store, batch: &Batch) -> StoreResult<()> {
-        let (poll, sweep) = (self.versions.poll, self.versions.sweep);
+        let poll = self.versions.poll;
         store.note_damage(&std::mem::take(&mut self.damaged))?;
         let repaired: Vec<Repair> = self.repaired.values().cloned().collect();
         let versions = self.versions.in_order();
@@ -255,7 +255,7 @@ impl Pending {
             missing: Some(&self.missing.changes),
             ..*batch
         })?;
-        self.versions = PendingVersions::new(poll, sweep);
+        self.versions.clear();
         self.quarantine.clear();
         self.older_balances.clear();
         self.repaired.clear();

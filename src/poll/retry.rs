@@ -43,11 +43,11 @@ fn read_again(
     let Some(json) = &quarantined.json else {
         return Ok(Err("its text in the state is damaged".to_owned()));
     };
-    let record = match api::read_record(quarantined.stream, json) {
+    let record = match api::read_record(quarantined.stream, json.as_str()) {
         Ok(record) => record,
         Err(unusable) => return Ok(Err(unusable.reason)),
     };
-    if record.id != quarantined.id {
+    if *record.id != *quarantined.id {
         return Ok(Err(format!(
             "it names the account \"{}\", which was not requested",
             escaped(&record.id)

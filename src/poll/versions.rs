@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use super::StoreResult;
-use crate::api::{PerStream, Record, Timestamp, same_content};
+use crate::api::{PerStream, Record, SharedText, Timestamp, same_content};
 use crate::store::{Store, StoredVersion, Version};
 
 /// The versions that were read and are not committed yet. They hide the stored ones of the same records.
@@ -13,10 +13,10 @@ pub struct PendingVersions {
     pub sweep: Option<i64>,
     list: Vec<Version>,
     /// The place in `list` of each record's newest version.
-    newest: PerStream<HashMap<String, usize>>,
+    newest: PerStream<HashMap<SharedText, usize>>,
     /// For each of `list` the place of its record's version before it.
     previous: Vec<Option<usize>>,
-    /// Bytes of their texts.
+    /// Bytes that their texts keep in memory.
     bytes: usize,
 }
 
@@ -38,7 +38,7 @@ impl PendingVersions {
         self.list.len()
     }
 
-    /// Bytes of their texts.
+    /// Bytes that their texts keep in memory: the whole body of an answer for one record of it.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -48,12 +48,23 @@ impl PendingVersions {
         let newest = &mut self.newest[record.stream];
         let before = newest.insert(record.id.clone(), self.list.len());
         self.previous.push(before);
-        self.bytes += record.json.len();
+        let last = self.list.last();
+        if !last.is_some_and(|last| last.record.json.is_beside(&record.json)) {
+            self.bytes += record.json.kept_bytes();
+        }
         self.list.push(Version {
             record: record.clone(),
             number,
             observed_at: Timestamp::now().second(),
         });
+    }
+
+    /// Forgets them all, and keeps the room that they took: as many follow.
+    pub fn clear(&mut self) {
+        self.list.clear();
+        self.newest.values_mut().for_each(HashMap::clear);
+        self.previous.clear();
+        self.bytes = 0;
     }
 
     /// All of them, in the order of the change log. They are to be committed now: the places are wrong afterwards.
@@ -111,8 +122,40 @@ impl PendingVersions {
 
     /// The pending versions of a record, the newest one first.
     fn of(&self, record: &Record) -> impl Iterator<Item = &Version> {
-        let newest = self.newest[record.stream].get(&record.id).copied();
+        let newest = self.newest[record.stream].get(&*record.id).copied();
         let places = std::iter::successors(newest, |place| self.previous[*place]);
         places.map(|place| &self.list[place])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Page, Stream};
+
+    #[test]
+    fn one_new_record_of_a_page_counts_as_the_whole_page() {
+        let page = |first: usize| {
+            let elements = (first..first + 100).map(|number| {
+                format!(
+                    r#"{{"id":"{number}","accountName":"A","createdAt":"2024-01-01T00:00:00Z"}}"#
+                )
+            });
+            let body = format!("[{}]", elements.collect::<Vec<String>>().join(","));
+            (
+                Page::read(Stream::Accounts, body.as_str()).unwrap(),
+                body.len(),
+            )
+        };
+        let (one, bytes_of_one) = page(0);
+        let (other, bytes_of_other) = page(100);
+        let mut pending = PendingVersions::new(1, None);
+        pending.push(&one.records[50], 1);
+        pending.push(&one.records[60], 1);
+        assert_eq!(pending.bytes(), bytes_of_one);
+        pending.push(&other.records[0], 1);
+        assert_eq!(pending.bytes(), bytes_of_one + bytes_of_other);
+        pending.clear();
+        assert_eq!((pending.len(), pending.bytes()), (0, 0));
     }
 }

@@ -93,8 +93,8 @@ struct ServiceRequest<'a> {
 }
 
 /// The body of an answer with the expected status.
-struct ExpectedBody<'a> {
-    bytes: &'a [u8],
+struct ExpectedBody {
+    bytes: Vec<u8>,
     /// The answer's `Date`, or our time if it has none.
     clock: Timestamp,
     /// Whether a secret in it was replaced.
@@ -165,8 +165,8 @@ impl ServiceClient {
         // Every worker may hold such an answer at the same time.
         let share = self.settings.max_body_bytes / self.settings.transport.connections as u64;
         let request = self.get(Stream::Balances, &api::balances_path(account_id), share);
-        let read = |body: &ExpectedBody| {
-            let record = api::balances_record(account_id, body.bytes)?;
+        let read = |body: ExpectedBody| {
+            let record = api::balances_record(account_id, &body.bytes)?;
             Ok(if body.redacted {
                 echo::record(record)
             } else {
@@ -197,7 +197,7 @@ impl ServiceClient {
             Effort::Retry(time) => Patience::Until(Instant::now() + time),
             Effort::OneTry(time) => Patience::OneTryUntil(Instant::now() + time),
         };
-        self.answer(&request, patience, |body| read(body.bytes))
+        self.answer(&request, patience, |body| read(&body.bytes))
             .map(|(answer, _)| answer)
     }
 
@@ -235,7 +235,7 @@ impl ServiceClient {
         patience: Patience,
     ) -> Result<ListPage, Error> {
         let request = self.get(stream, &query.path(stream), self.settings.max_body_bytes);
-        let read = |body: &ExpectedBody| {
+        let read = |body: ExpectedBody| {
             let page = Page::read(stream, body.bytes)?;
             let page = if body.redacted {
                 echo::page(page)
@@ -284,7 +284,7 @@ impl ServiceClient {
         &self,
         request: &ServiceRequest,
         patience: Patience,
-        read: impl Fn(&ExpectedBody) -> Result<T, api::Invalid>,
+        read: impl Fn(ExpectedBody) -> Result<T, api::Invalid>,
     ) -> Result<(T, Option<LargeBody>), Unanswered> {
         let is_polling = patience.is_polling();
         let stopped = || Error::Stopped {
@@ -390,7 +390,7 @@ impl ServiceClient {
         patience: Patience,
         attempts: u32,
         key: &Secret,
-        read: impl Fn(&ExpectedBody) -> Result<T, api::Invalid>,
+        read: impl Fn(ExpectedBody) -> Result<T, api::Invalid>,
     ) -> Result<(T, Option<LargeBody>), Error> {
         let no_answer = |failure| Error::NoAnswer { failure, attempts };
         let limit = request.body_limit;
@@ -437,12 +437,12 @@ impl ServiceClient {
             Err(Unread::Cut(cut)) => return Err(no_answer(cut)),
         };
         let body = ExpectedBody {
-            bytes: &body,
+            bytes: body,
             clock: answer.date.unwrap_or_else(Timestamp::now),
             redacted: answer.redacted,
             redirected: answer.redirects > 0,
         };
-        match read(&body) {
+        match read(body) {
             Ok(value) => Ok((value, answer.large)),
             Err(invalid) => Err(Error::Unreadable {
                 request: answer.request,

@@ -30,7 +30,9 @@ pub fn page(page: Page) -> Page {
 /// A record, unless it repeats a secret.
 pub fn record(read: Result<Record, Unusable>) -> Result<Record, Unusable> {
     let (id, json) = match read {
-        Ok(record) if is_marked(&record.json) => (Some(record.id), record.json),
+        Ok(record) if is_marked(&record.json) => {
+            (Some(record.id.to_string()), (*record.json).into())
+        }
         Err(unusable) if is_marked(&unusable.json) => (unusable.id, unusable.json),
         read => return read,
     };

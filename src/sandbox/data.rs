@@ -153,7 +153,7 @@ impl SampleList {
     /// Adds a record, or replaces the one with the same id.
     pub fn put(&mut self, json: &str) -> Result<(), String> {
         let (record, created) = read(self.stream, json)?;
-        match self.places.get(&record.id) {
+        match self.places.get(&*record.id) {
             Some(&place) => {
                 self.by_date.retain(|position| position.place != place);
                 self.by_creation.retain(|position| position.place != place);
@@ -180,7 +180,7 @@ impl SampleList {
                 continue;
             }
             let (record, created) = read(self.stream, json).map_err(failed)?;
-            if self.places.contains_key(&record.id) {
+            if self.places.contains_key(&*record.id) {
                 let (field, id) = (self.stream.key_field(), escaped(&record.id));
                 return Err(failed(format!(
                     "an earlier line has the same {field}, {id:?}"
@@ -194,7 +194,7 @@ impl SampleList {
 
     fn push(&mut self, record: Record, created: Timestamp) {
         let place = self.records.len();
-        self.places.insert(record.id.clone(), place);
+        self.places.insert(record.id.to_string(), place);
         self.place(place, &record, created);
         self.records.push(record);
     }

@@ -43,7 +43,7 @@ impl Live {
     fn new(data: &Data) -> Live {
         let ids = |stream| {
             let records = data.list(stream).iter();
-            records.map(|record| record.id.clone()).collect()
+            records.map(|record| record.id.to_string()).collect()
         };
         let transactions = data.list(Stream::Transactions).iter();
         let pending = transactions
@@ -51,7 +51,7 @@ impl Live {
                 serde_json::from_str::<Transaction>(&record.json)
                     .is_ok_and(|transaction| transaction.status == "PENDING")
             })
-            .map(|record| record.id.clone());
+            .map(|record| record.id.to_string());
         Live {
             pending: pending.collect(),
             accounts: ids(Stream::Accounts),
@@ -243,7 +243,7 @@ mod tests {
             thread::sleep(Duration::from_millis(50));
         };
         let known = ids(&before);
-        let is_known = |record: &&Record| known.contains(&record.id.as_str());
+        let is_known = |record: &&Record| known.contains(&&*record.id);
         let new = after.iter().find(|record| !is_known(record)).unwrap();
         let newest = before[399].timestamp;
         let mut moved = after.iter().filter(|record| record.timestamp > newest);

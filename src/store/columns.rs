@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{InitiationState, PollOutcome, QuarantineKind, Stamp};
-use crate::api::{ContentHash, Initiation, Second, Stream, Timestamp};
+use crate::api::{ContentHash, Initiation, Second, SharedText, Stream, Timestamp};
 use crate::formance::LeftOut;
 
 /// A value that a column holds as JSON.
@@ -38,6 +38,12 @@ kept_by_name!(
     QuarantineKind: "kind of quarantine",
     LeftOut: "reason to leave something out of a list"
 );
+
+impl ToSql for SharedText {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok((**self).into())
+    }
+}
 
 impl ToSql for Timestamp {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

@@ -116,7 +116,7 @@ impl ShownBatch {
         }
         let version = ListedVersion {
             seq,
-            id: record.id.clone(),
+            id: record.id.to_string(),
             own: record.timestamp,
             json: Some(record.json.to_string()),
         };
@@ -150,7 +150,7 @@ impl ShownBatch {
                 match self.fold(connection, previous(connection, seq)?, seq)? {
                     Known::Nothing if !self.is_foreign(seq, &version) => {}
                     Known::Shown { shown, .. } => {
-                        known.insert(record.id.clone(), *shown);
+                        known.insert(record.id.to_string(), *shown);
                     }
                     Known::Nothing | Known::Foreign => {
                         return Ok(vec![NewEntry::as_sent(seq, record.timestamp)]);

@@ -263,7 +263,7 @@ impl OldVersion {
 
     /// Its record; none if it breaks the API, because the first versions of this program accepted such records.
     fn record(&self) -> Option<Record> {
-        let record = read_record(self.stream, &self.json).ok()?;
+        let record = read_record(self.stream, self.json.as_str()).ok()?;
         Some(Record {
             timestamp: self.timestamp,
             ..record

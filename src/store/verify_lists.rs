@@ -51,7 +51,7 @@ pub(super) fn missing(
     for (seq, id, json) in between {
         // A damaged one was found already. The first versions of this program accepted records that break the API, which are
         // not listed.
-        let record = json.and_then(|json| read_record(stream, &json).ok());
+        let record = json.and_then(|json| read_record(stream, json.as_str()).ok());
         let can_be_listed = record.is_some_and(|record| {
             !LeftOut::of(&record).is_some_and(|left_out| left_out.is_whole(stream))
         });

@@ -57,7 +57,7 @@ pub(super) fn version(connection: &Connection, row: &Row) -> rusqlite::Result<Ve
         }
         Some(json) => {
             let date = row.get::<_, Timestamp>(7).ok();
-            let own = read_record(stream, &json)
+            let own = read_record(stream, json.as_str())
                 .ok()
                 .map(|record| record.timestamp);
             let is_dated = date.is_some() && own.is_none_or(|own| date == Some(own));

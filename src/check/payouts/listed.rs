@@ -17,7 +17,7 @@ pub(super) fn begin(session: &Session, payments: &Payments) -> Result<(), NotPas
     let from = first.clock.min(Timestamp::now()).second().earlier(BEFORE);
     let ids = transactions(session, from)?
         .into_iter()
-        .map(|(_, record)| record.id);
+        .map(|(_, record)| record.id.to_string());
     payments.begin(from, ids.collect());
     Ok(())
 }

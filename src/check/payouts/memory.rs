@@ -119,8 +119,8 @@ impl Payments {
             && text("sourceAccountID") == plan.from
             && text("destinationAccountID") == plan.to;
         let is_ours = related.starts_with(&self.run) || is_alike;
-        (is_ours && !before.contains(&record.id)).then_some(PaymentTransaction {
-            id: record.id,
+        (is_ours && !before.contains(&*record.id)).then_some(PaymentTransaction {
+            id: record.id.to_string(),
             related,
             exchange,
         })

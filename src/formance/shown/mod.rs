@@ -19,6 +19,7 @@ mod model;
 
 use std::collections::BTreeMap;
 
+use memchr::memchr2_iter;
 use num_bigint::BigInt;
 use serde::{Deserialize, Serialize};
 
@@ -177,17 +178,17 @@ pub fn know_initiated(known: &mut ShownTransactions, key: &str, version: &Polled
 pub fn may_depart(json: &str) -> bool {
     const RELATED: &[u8] = b"related";
     let bytes = json.as_bytes();
-    let is_related = |(place, byte): (usize, &u8)| {
-        byte.eq_ignore_ascii_case(&RELATED[0])
-            && bytes[place..]
-                .get(..RELATED.len())
-                .is_some_and(|word| word.eq_ignore_ascii_case(RELATED))
+    // Records have few of its third letter.
+    let is_related = |third: usize| {
+        let start = third.wrapping_sub(2);
+        let word = bytes.get(start..start.wrapping_add(RELATED.len()));
+        word.is_some_and(|word| word.eq_ignore_ascii_case(RELATED))
     };
     // Names count in any case. A name or a value may be escaped.
     json.contains("CAPTURE")
         || json.contains("REFUND_REVERSED")
         || json.contains('\\')
-        || bytes.iter().enumerate().any(is_related)
+        || memchr2_iter(b'l', b'L', bytes).any(is_related)
 }
 
 const AUTHORISATION: &str = "AUTHORISATION";

@@ -154,7 +154,7 @@ impl Inquiry {
 
     /// Asks for one more record, if it is on the page of these questions.
     pub fn add(&mut self, page: Query, record: &Record) {
-        let is_there = |candidate: &Candidate| candidate.record.id == record.id;
+        let is_there = |candidate: &Candidate| candidate.record.id == *record.id;
         if page == self.page && !self.candidates.iter().any(is_there) {
             self.candidates.push_back(Candidate::new(record));
         }
@@ -315,7 +315,7 @@ impl Candidate {
     fn new(record: &Record) -> Candidate {
         Candidate {
             record: HiddenRecord {
-                id: record.id.clone(),
+                id: record.id.to_string(),
                 dated: record.timestamp.second(),
             },
             known: false,

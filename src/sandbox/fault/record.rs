@@ -24,7 +24,7 @@ impl Fault {
         if stream != Stream::Transactions {
             return None;
         }
-        let ids: Vec<&str> = list.iter().map(|record| record.id.as_str()).collect();
+        let ids: Vec<&str> = list.iter().map(|record| &*record.id).collect();
         let place = if self == Fault::Future {
             ids.len().checked_sub(1)?
         } else {

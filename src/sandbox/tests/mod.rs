@@ -88,7 +88,7 @@ pub(super) fn transactions(sandbox: &Sandbox, query: &str) -> Vec<Record> {
 }
 
 pub(super) fn ids(records: &[Record]) -> Vec<&str> {
-    records.iter().map(|record| record.id.as_str()).collect()
+    records.iter().map(|record| &*record.id).collect()
 }
 
 fn field<'a>(value: &'a Value, name: &str) -> &'a str {

@@ -201,21 +201,22 @@ impl ModelStore {
         let stored = page
             .records
             .iter()
-            .map(|record| self.records.get(&record.id).map(|(date, _)| *date))
+            .map(|record| self.records.get(&*record.id).map(|(date, _)| *date))
             .collect();
         for record in &page.records {
-            let newer = self.records.get(&record.id).is_none_or(|(date, json)| {
+            let newer = self.records.get(&*record.id).is_none_or(|(date, json)| {
                 let is_newer = *date < record.timestamp;
-                (is_newer || *date == record.timestamp && !is_held) && *json != record.json
+                (is_newer || *date == record.timestamp && !is_held) && **json != *record.json
             });
             if newer {
-                let version = (record.id.clone(), record.json.clone());
+                let json: Arc<str> = (*record.json).into();
+                let version = (record.id.to_string(), json.clone());
                 assert!(
                     self.delivered.insert(version),
                     "delivered twice: {record:?}"
                 );
                 self.records
-                    .insert(record.id.clone(), (record.timestamp, record.json.clone()));
+                    .insert(record.id.to_string(), (record.timestamp, json));
             }
         }
         stored
