@@ -177,7 +177,7 @@ pub(super) fn prepare(database: &Database, start: &LongStart) -> Result<(), Erro
     let found = database.layout()?;
     let mode: String = database.run(DOING, |connection| {
         // KiB of cache, as SQLite counts it: a commit changes many pages, some of them several times.
-        connection.pragma_update(None, "cache_size", -5_000)?;
+        connection.pragma_update(None, "cache_size", -4_000)?;
         // Bytes of journal that are kept after a large batch.
         connection.pragma_update(None, "journal_size_limit", 16 << 20)?;
         connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
