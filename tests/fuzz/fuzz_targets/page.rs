@@ -44,14 +44,14 @@ fn check_page(stream: Stream, body: &[u8]) {
         // It is kept with its text, and is no better when it is read again.
         assert!(text.contains(&*unusable.json));
         // U+FFFD replaces what is not UTF-8, and only the page tells.
-        assert!(read_record(stream, &unusable.json).is_err() || std::str::from_utf8(body).is_err());
+        assert!(read_record(stream, &*unusable.json).is_err() || std::str::from_utf8(body).is_err());
     }
 }
 
 fn check_record(stream: Stream, record: &Record) {
     assert_eq!(record.stream, stream);
     assert!(!record.id.is_empty() && record.id.chars().count() <= 1_000);
-    let again = read_record(stream, &record.json).expect("it was read before");
+    let again = read_record(stream, &*record.json).expect("it was read before");
     assert_eq!(*record, again);
     for (_, value) in &record.unknown_values {
         assert_message(value);
@@ -69,7 +69,7 @@ fn check_record(stream: Stream, record: &Record) {
         let folded = || fields.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
         fields.get(name).or_else(|| Some(folded()?.1)).expect("the field is there")
     };
-    assert_eq!(*value(stream.key_field()), record.id);
+    assert_eq!(*value(stream.key_field()), *record.id);
     assert!(value(stream.date_field()).is_string());
 }
 
@@ -91,7 +91,7 @@ fn check_balances(body: &[u8]) {
 
     // The same object as a page's only element names the account that it would have answered for.
     let element = [b"[", body, b"]"].concat();
-    let page = Page::read(Stream::Balances, &element).expect("an object is an element");
+    let page = Page::read(Stream::Balances, element).expect("an object is an element");
     assert_eq!(page.length(), 1);
     for record in page.records {
         assert_eq!(balances_record(&record.id, body), Ok(Ok(record)));
