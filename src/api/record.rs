@@ -53,7 +53,7 @@ pub struct Unusable {
     pub id: Option<String>,
     /// The rule that it breaks, in words for a person.
     pub reason: String,
-    /// The exact text that the service sent.
+    /// The exact text that the service sent. It is a copy: the quarantine keeps it longer than the page.
     pub json: Arc<str>,
 }
 

@@ -32,7 +32,7 @@ pub(super) fn listed(
     };
     let transactions = transactions(session, from)?.into_iter();
     Ok(transactions
-        .filter_map(|(exchange, record)| payments.due(exchange, record))
+        .filter_map(|(exchange, record)| payments.due(exchange, &record))
         .collect())
 }
 

@@ -109,7 +109,7 @@ impl Payments {
 
     /// Whether a transaction is due to a payout of this run: by its key, or because it is between the same accounts. It is
     /// not, if it was there before.
-    pub(super) fn due(&self, exchange: usize, record: Record) -> Option<PaymentTransaction> {
+    pub(super) fn due(&self, exchange: usize, record: &Record) -> Option<PaymentTransaction> {
         let (_, before) = self.before.get()?;
         let members = Members::read(&record.json).ok()?;
         let text = |field: &str| members.text(field).unwrap_or_default().into_owned();
