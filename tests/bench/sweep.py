@@ -20,7 +20,9 @@ class Proxy(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
         counts["requests"] += 1
-        counts["by number"] += query.get("page", ["1"]) != ["1"]
+        page = int(query.get("page", ["1"])[0])
+        counts["by number"] += page > 1
+        counts["deepest page"] = max(counts["deepest page"], page)
         counts["by date"] += any(name.endswith("AtFrom") for name in query)
         if not hasattr(self.local, "connection"):
             self.local.connection = http.client.HTTPConnection(self.behind, timeout=60)
@@ -80,6 +82,7 @@ with tempfile.TemporaryDirectory() as place:
             start = time.perf_counter()
             run()
             print(f"{what}: {time.perf_counter() - start:.1f} s, {counts['requests']} requests, {counts['by number']} by "
-                  f"number, {counts['by date']} by date, {counts['records']} records answered")
+                  f"number (the deepest page is {counts['deepest page']}), {counts['by date']} by date, "
+                  f"{counts['records']} records answered")
     finally:
         sandbox.terminate()
