@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::poll::PollFlags;
+use nix::sys::epoll::EpollFlags;
 
 use super::head::Framing;
 use super::output::Output;
@@ -30,6 +30,8 @@ pub(super) struct Connection {
     peer: IpAddr,
     state: ConnectionState,
     deadline: Instant,
+    /// What it wanted when its owner last asked.
+    wanted: EpollFlags,
     /// Whether a request on it has carried the right key.
     proven: bool,
     /// What the answer to an admitted request is counted as.
@@ -98,6 +100,7 @@ impl Connection {
             stream,
             state: ConnectionState::Idle,
             deadline: after(now, limits.idle_time),
+            wanted: EpollFlags::EPOLLIN,
             proven: false,
             label: None,
             requests: 0,
@@ -107,12 +110,18 @@ impl Connection {
     }
 
     /// The event it waits for, besides its deadline. None while it waits for the answer.
-    pub fn wants(&self) -> PollFlags {
+    pub fn wants(&self) -> EpollFlags {
         match self.state {
-            _ if self.output.is_pending() => PollFlags::POLLOUT,
-            ConnectionState::Answering(_) | ConnectionState::Delaying(..) => PollFlags::empty(),
-            _ => PollFlags::POLLIN,
+            _ if self.output.is_pending() => EpollFlags::EPOLLOUT,
+            ConnectionState::Answering(_) | ConnectionState::Delaying(..) => EpollFlags::empty(),
+            _ => EpollFlags::EPOLLIN,
         }
+    }
+
+    /// What it wants, if it wanted something else when its owner last asked.
+    pub fn wants_now(&mut self) -> Option<EpollFlags> {
+        let wants = self.wants();
+        (mem::replace(&mut self.wanted, wants) != wants).then_some(wants)
     }
 
     /// When the wait ends.
@@ -148,8 +157,8 @@ impl Connection {
     /// Goes on after its socket became ready or broke.
     pub fn ready(&mut self, rules: &Rules, now: Instant) -> Next {
         match self.wants() {
-            PollFlags::POLLOUT => self.proceed(rules, now),
-            PollFlags::POLLIN => self.receive(rules, now),
+            EpollFlags::EPOLLOUT => self.proceed(rules, now),
+            EpollFlags::EPOLLIN => self.receive(rules, now),
             _ => Next::Close,
         }
     }
@@ -157,7 +166,7 @@ impl Connection {
     /// Reads what has arrived, although nothing has said so yet: on a busy machine, only this thread may be late.
     pub fn catch_up(&mut self, rules: &Rules, now: Instant) -> Next {
         match self.wants() {
-            PollFlags::POLLIN => self.receive(rules, now),
+            EpollFlags::EPOLLIN => self.receive(rules, now),
             _ => Next::Wait,
         }
     }

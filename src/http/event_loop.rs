@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::net::TcpListener;
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::connection::{Connection, Next, Rules};
 use super::mailbox::{Destination, Inbox, Mailbox, Message};
@@ -21,6 +20,13 @@ const REST: Duration = Duration::from_millis(100);
 /// The least time between two log lines about that.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Sockets that are handled in a row before the messages get their turn.
+const READY_AT_ONCE: usize = 256;
+
+/// What the system calls the inbox and the listener. Connections have their numbers.
+const INBOX: u64 = u64::MAX;
+const LISTENER: u64 = u64::MAX - 1;
+
 /// A request on its way to an answering thread.
 pub(super) struct AnswerJob {
     pub request: Request,
@@ -32,6 +38,8 @@ pub(super) struct AnswerJob {
 /// The state of the thread that waits for every socket.
 pub(super) struct EventLoop {
     rules: Rules,
+    /// What is waited for.
+    watched: Epoll,
     /// None during shutdown.
     listener: Option<TcpListener>,
     inbox: Inbox,
@@ -47,21 +55,27 @@ pub(super) struct EventLoop {
     ends_at: Option<Instant>,
 }
 
+#[derive(Default)]
 struct Ready {
     listener: bool,
     connections: Vec<u64>,
 }
 
 impl EventLoop {
-    /// Serves the clients of a non-blocking listener. Sends their requests to `jobs`.
+    /// Serves the clients of a non-blocking listener. Sends their requests to `jobs`. Fails if the process has no descriptors
+    /// left.
     pub fn new(
         rules: Rules,
         listener: TcpListener,
         (mailbox, inbox): (Mailbox, Inbox),
         jobs: Sender<AnswerJob>,
-    ) -> EventLoop {
-        EventLoop {
+    ) -> io::Result<EventLoop> {
+        let watched = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        watched.add(&inbox, EpollEvent::new(EpollFlags::EPOLLIN, INBOX))?;
+        watched.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+        Ok(EventLoop {
             rules,
+            watched,
             listener: Some(listener),
             inbox,
             mailbox,
@@ -71,7 +85,7 @@ impl EventLoop {
             rests_until: None,
             complained_at: None,
             ends_at: None,
-        }
+        })
     }
 
     /// Serves until a message asks it to shut down.
@@ -95,36 +109,28 @@ impl EventLoop {
 
     /// Waits until a socket is ready, a message arrives or a deadline passes.
     fn wait(&self) -> Result<Ready, Errno> {
-        let listener = self
-            .listener
-            .as_ref()
-            .filter(|_| self.rests_until.is_none());
-        let mut polled = Vec::with_capacity(self.connections.len() + 2);
-        polled.push(PollFd::new(self.inbox.as_fd(), PollFlags::POLLIN));
-        let mut nearest = [self.rests_until, self.ends_at].into_iter().flatten().min();
-        for connection in self.connections.values() {
-            polled.push(PollFd::new(connection.as_fd(), connection.wants()));
-            let deadline = connection.deadline();
-            nearest = Some(nearest.map_or(deadline, |nearest| nearest.min(deadline)));
+        let deadlines = self.connections.values().map(Connection::deadline);
+        let others = [self.rests_until, self.ends_at].into_iter().flatten();
+        let timeout = deadlines
+            .chain(others)
+            .min()
+            .map_or(EpollTimeout::NONE, |nearest| {
+                // epoll counts whole milliseconds. Rounding down would wake the loop repeatedly just before the deadline.
+                let wait =
+                    nearest.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+                EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::MAX)
+            });
+        let mut events = [EpollEvent::empty(); READY_AT_ONCE];
+        let count = self.watched.wait(&mut events, timeout)?;
+        let mut ready = Ready::default();
+        for event in &events[..count] {
+            match event.data() {
+                INBOX => {}
+                LISTENER => ready.listener = true,
+                number => ready.connections.push(number),
+            }
         }
-        polled.extend(listener.map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
-        let timeout = nearest.map_or(PollTimeout::NONE, |nearest| {
-            // poll counts whole milliseconds. Rounding down would wake the loop repeatedly just before the deadline.
-            let wait = nearest.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-            PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)
-        });
-        poll(&mut polled, timeout)?;
-
-        // An event that nix does not know counts as ready: the next read or write finds out what it is.
-        let is_ready = |polled: &PollFd| polled.any() != Some(false);
-        let connections = self.connections.keys().zip(&polled[1..]);
-        Ok(Ready {
-            listener: listener.is_some() && polled.last().is_some_and(is_ready),
-            connections: connections
-                .filter(|(_, polled)| is_ready(polled))
-                .map(|(&number, _)| number)
-                .collect(),
-        })
+        Ok(ready)
     }
 
     /// Handles everything that is ready, without waiting.
@@ -150,7 +156,9 @@ impl EventLoop {
         for number in expired {
             self.advance(number, |connection, rules| connection.expire(rules, now));
         }
-        self.rests_until = self.rests_until.filter(|&end| end > now);
+        if self.rests_until.is_some_and(|end| end <= now) {
+            self.go_on_accepting(now);
+        }
         if ready.listener {
             self.accept(now);
         }
@@ -161,6 +169,7 @@ impl EventLoop {
     fn shut_down(&mut self, end: Instant, now: Instant) {
         self.ends_at = Some(end);
         self.rules.closing = true;
+        self.leave_listener();
         self.listener = None;
         let numbers: Vec<u64> = self.connections.keys().copied().collect();
         for number in numbers {
@@ -179,6 +188,7 @@ impl EventLoop {
             Next::Wait => {}
             Next::Close => {
                 self.connections.remove(&number);
+                return;
             }
             Next::Answer {
                 number: nth,
@@ -198,6 +208,13 @@ impl EventLoop {
                 if let Err(full) = self.jobs.try_send(job) {
                     full.into_inner().responder.answer(Response::unavailable());
                 }
+            }
+        }
+        if let Some(wants) = connection.wants_now() {
+            let mut event = EpollEvent::new(wants, number);
+            if let Err(error) = self.watched.modify(&*connection, &mut event) {
+                self.connections.remove(&number);
+                self.complain("wait for a connection", &error.into());
             }
         }
     }
@@ -221,6 +238,7 @@ impl EventLoop {
                         // Most likely the process has no descriptors left, or the system no memory.
                         self.complain("accept a connection", &error);
                         self.close_oldest_expendable();
+                        self.leave_listener();
                         self.rests_until = Some(now + REST);
                         return;
                     }
@@ -239,7 +257,34 @@ impl EventLoop {
             return;
         }
         self.accepted += 1;
-        self.connections.insert(self.accepted, connection);
+        let event = EpollEvent::new(connection.wants(), self.accepted);
+        match self.watched.add(&connection, event) {
+            Ok(()) => {
+                self.connections.insert(self.accepted, connection);
+            }
+            Err(error) => self.complain("wait for a connection", &error.into()),
+        }
+    }
+
+    /// Waits for connections again.
+    fn go_on_accepting(&mut self, now: Instant) {
+        self.rests_until = None;
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENER);
+        if let Err(error) = self.watched.add(listener, event) {
+            self.complain("accept a connection", &error.into());
+            self.rests_until = Some(now + REST);
+        }
+    }
+
+    /// Waits for no more connections. It is not enough to close the listener: while others have it, its events would go on.
+    fn leave_listener(&self) {
+        if let Some(listener) = &self.listener {
+            // It fails only during a rest, and then nothing waits for it.
+            let _ = self.watched.delete(listener);
+        }
     }
 
     /// Returns false if every connection has shown the key or is being answered.

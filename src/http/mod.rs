@@ -1,6 +1,6 @@
 //! An HTTP/1.1 server that is safe to expose to a network: strict, small, and without a thread per connection.
 //!
-//! One thread, the event loop, owns every socket and waits for all of them in one `poll`. It accepts connections, reads
+//! One thread, the event loop, owns every socket and waits for all of them at once, with epoll. It accepts connections, reads
 //! requests, writes answers and enforces deadlines. It never blocks on a client. A few answering threads run the
 //! [`Handler`]. The handler answers at once, or keeps its [`Responder`] and answers later from any thread.
 //!

@@ -78,7 +78,7 @@ impl Server {
             handler,
             closing: false,
         };
-        let event_loop = EventLoop::new(rules, listener, (mailbox, inbox), jobs);
+        let event_loop = EventLoop::new(rules, listener, (mailbox, inbox), jobs)?;
         let thread = thread::Builder::new().name("listener".to_owned());
         server.event_loop = Some(thread.spawn(move || event_loop.run())?);
         Ok(server)

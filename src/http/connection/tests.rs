@@ -42,11 +42,11 @@ fn a_client_that_sends_and_does_not_read_fills_no_memory() {
     let now = Instant::now();
     let requests = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
     let mut answers = 0;
-    while connection.wants() != PollFlags::POLLOUT {
+    while connection.wants() != EpollFlags::EPOLLOUT {
         while client.write(requests.as_bytes()).is_ok() {}
         let mut next = connection.ready(&rules, now);
         while let Next::Answer { number, .. } = next {
-            assert_eq!(connection.wants(), PollFlags::empty());
+            assert_eq!(connection.wants(), EpollFlags::empty());
             let response = Response::json(200, vec![b'x'; 10_000]);
             next = connection.answer(number, Reply::Response(response), &rules, now);
             answers += 1;
@@ -75,7 +75,7 @@ fn an_idle_connection_has_no_buffer_and_delays_nothing() {
     let response = Reply::Response(Response::json(200, vec![b'x'; 5000]));
     let next = connection.answer(number, response, &rules, now);
     assert!(matches!(next, Next::Wait));
-    assert_eq!(connection.wants(), PollFlags::POLLIN);
+    assert_eq!(connection.wants(), EpollFlags::EPOLLIN);
     let Output { head, body, .. } = &connection.output;
     let buffers = [&connection.input, head, body];
     assert_eq!(buffers.map(Vec::capacity), [0, 0, 0]);
