@@ -39,6 +39,15 @@ impl Record {
         }
     }
 
+    /// The same record, without the body of the answer that its texts are parts of.
+    pub fn detached(&self) -> Record {
+        Record {
+            id: self.id.detached(),
+            json: self.json.detached(),
+            ..self.clone()
+        }
+    }
+
     /// Its field `createdAt`, if it has a valid one.
     pub fn created_at(&self) -> Option<Timestamp> {
         let fields: RecordFields = serde_json::from_str(&self.json).ok()?;
@@ -53,7 +62,7 @@ pub struct Unusable {
     pub id: Option<String>,
     /// The rule that it breaks, in words for a person.
     pub reason: String,
-    /// The exact text that the service sent. It is a copy: the quarantine keeps it longer than the page.
+    /// The exact text that the service sent. It is a copy: the quarantine keeps it longer than the page lives.
     pub json: Arc<str>,
 }
 

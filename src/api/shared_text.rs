@@ -30,11 +30,16 @@ impl SharedText {
 
     /// Bytes that it keeps in memory.
     pub fn kept_bytes(&self) -> usize {
-        self.whole.len()
+        self.whole.capacity()
+    }
+
+    /// The same text, without the longer one that it is a part of.
+    pub fn detached(&self) -> SharedText {
+        (**self).into()
     }
 
     /// Whether both are parts of one text.
-    pub fn is_beside(&self, other: &SharedText) -> bool {
+    pub fn shares_text_with(&self, other: &SharedText) -> bool {
         Arc::ptr_eq(&self.whole, &other.whole)
     }
 }
@@ -88,7 +93,7 @@ impl PartialEq<&str> for SharedText {
     }
 }
 
-/// As that of `str`, which it can be looked up by.
+/// As `str` is hashed, by which maps are searched for it.
 impl Hash for SharedText {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (**self).hash(state);
@@ -115,12 +120,14 @@ mod tests {
     fn a_part_stays_when_the_text_that_it_is_of_has_gone() {
         let whole = SharedText::from("one, zwei, три");
         let part = whole.part(&whole[11..]);
-        assert!(part.is_beside(&whole));
+        assert!(part.shares_text_with(&whole));
         assert_eq!(part.kept_bytes(), whole.len());
         drop(whole);
         assert_eq!(part, "три");
         let part = part.part(&part[2..4]);
         assert_eq!((&*part, part.kept_bytes()), ("р", 17));
+        let part = part.detached();
+        assert_eq!((&*part, part.kept_bytes()), ("р", 2));
     }
 
     #[test]
@@ -129,7 +136,7 @@ mod tests {
         for other in ["one", "", "longer than it"] {
             let part = whole.part(other);
             assert_eq!(part, other);
-            assert!(other.is_empty() || !part.is_beside(&whole));
+            assert!(other.is_empty() || !part.shares_text_with(&whole));
         }
     }
 }

@@ -109,7 +109,7 @@ impl Connection {
         })
     }
 
-    /// The event it waits for, besides its deadline. None while it waits for the answer.
+    /// The event it waits for, besides its deadline. Empty while the answer is made or delayed.
     pub fn wants(&self) -> EpollFlags {
         match self.state {
             _ if self.output.is_pending() => EpollFlags::EPOLLOUT,
@@ -119,7 +119,7 @@ impl Connection {
     }
 
     /// What it wants, if it wanted something else when its owner last asked.
-    pub fn wants_now(&mut self) -> Option<EpollFlags> {
+    pub fn take_changed_wants(&mut self) -> Option<EpollFlags> {
         let wants = self.wants();
         (mem::replace(&mut self.wanted, wants) != wants).then_some(wants)
     }

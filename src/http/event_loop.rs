@@ -23,7 +23,7 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 /// Sockets that are handled in a row before the messages get their turn.
 const READY_AT_ONCE: usize = 256;
 
-/// What the system calls the inbox and the listener. Connections have their numbers.
+/// The epoll data of the inbox and of the listener. That of a connection is its number.
 const INBOX: u64 = u64::MAX;
 const LISTENER: u64 = u64::MAX - 1;
 
@@ -210,11 +210,11 @@ impl EventLoop {
                 }
             }
         }
-        if let Some(wants) = connection.wants_now() {
+        if let Some(wants) = connection.take_changed_wants() {
             let mut event = EpollEvent::new(wants, number);
             if let Err(error) = self.watched.modify(&*connection, &mut event) {
                 self.connections.remove(&number);
-                self.complain("wait for a connection", &error.into());
+                self.complain("wait for its connections", &error.into());
             }
         }
     }
@@ -224,46 +224,47 @@ impl EventLoop {
             let Some(listener) = &self.listener else {
                 return;
             };
-            match listener.accept() {
-                Ok((stream, _)) => {
-                    if let Ok(connection) = Connection::new(stream, &self.rules.limits, now) {
-                        self.add(connection);
-                    }
-                }
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => return,
+            let accepted = match listener.accept() {
+                Ok((stream, _)) => match Connection::new(stream, &self.rules.limits, now) {
+                    Ok(connection) => self.add(connection),
                     // This client has already left.
-                    ErrorKind::ConnectionAborted | ErrorKind::Interrupted => {}
-                    _ => {
-                        // Most likely the process has no descriptors left, or the system no memory.
-                        self.complain("accept a connection", &error);
-                        self.close_oldest_expendable();
-                        self.leave_listener();
-                        self.rests_until = Some(now + REST);
-                        return;
-                    }
+                    Err(_) => continue,
                 },
+                Err(error) => Err(error),
+            };
+            if let Err(error) = accepted {
+                match error.kind() {
+                    ErrorKind::WouldBlock => return,
+                    ErrorKind::ConnectionAborted | ErrorKind::Interrupted => {}
+                    _ => return self.rest(&error, now),
+                }
             }
         }
     }
 
+    /// Accepts no connections for a short time: most likely the process has no descriptors left, or the system no memory.
+    fn rest(&mut self, error: &io::Error, now: Instant) {
+        self.complain("accept a connection", error);
+        self.close_oldest_expendable();
+        self.leave_listener();
+        self.rests_until = Some(now + REST);
+    }
+
     /// Adds the connection. If there are too many, closes another one, or else this one.
-    fn add(&mut self, connection: Connection) {
+    fn add(&mut self, connection: Connection) -> io::Result<()> {
+        let number = self.accepted + 1;
+        let event = EpollEvent::new(connection.wants(), number);
+        self.watched.add(&connection, event)?;
         let is_full = self.connections.len() >= self.rules.limits.connections;
         if is_full {
             self.rules.handler.turned_away(TurnedAway::Limit);
         }
         if is_full && !self.close_oldest_expendable() && !self.close_longest_idle() {
-            return;
+            return Ok(());
         }
-        self.accepted += 1;
-        let event = EpollEvent::new(connection.wants(), self.accepted);
-        match self.watched.add(&connection, event) {
-            Ok(()) => {
-                self.connections.insert(self.accepted, connection);
-            }
-            Err(error) => self.complain("wait for a connection", &error.into()),
-        }
+        self.accepted = number;
+        self.connections.insert(number, connection);
+        Ok(())
     }
 
     /// Waits for connections again.
@@ -274,8 +275,7 @@ impl EventLoop {
         };
         let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENER);
         if let Err(error) = self.watched.add(listener, event) {
-            self.complain("accept a connection", &error.into());
-            self.rests_until = Some(now + REST);
+            self.rest(&error.into(), now);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::store::{
     StoredVersion,
 };
 
-/// Bytes of records after which a batch is committed, however few they are.
+/// Bytes that pending records keep in memory after which a batch is committed, however few they are.
 const MOST_BYTES: usize = 8 << 20;
 
 /// How long what was read may wait for a batch to become full. Of a slow service, `status`, Connectivity and the targets get
@@ -227,10 +227,14 @@ impl Pending {
 
     /// Whether it is time to commit. `ahead`: how many records are in memory beside what is pending.
     pub fn is_full(&self, ahead: usize) -> bool {
+        let repairs = self.repaired.values();
+        let repaired: usize = repairs.map(|repair| repair.record.json.len()).sum();
+        let records = self.versions.len() + self.quarantine.added.len() + self.repaired.len();
+        let bytes = self.versions.bytes() + self.quarantine.bytes + repaired;
         self.is_ahead
             || self.committed_at.elapsed() >= LONGEST
-            || self.versions.len() + self.quarantine.added.len() + ahead >= self.most_records
-            || self.versions.bytes() + self.quarantine.bytes >= MOST_BYTES
+            || records + ahead >= self.most_records
+            || bytes >= MOST_BYTES
     }
 
     /// Commits everything pending together with what `batch` holds. Within the batch the change log is ordered by
@@ -266,6 +270,11 @@ impl Pending {
         Ok(())
     }
 
+    /// Nothing is pending, and nothing will be for a while: gives the room back that was kept for more.
+    pub fn pause(&mut self) {
+        self.versions = PendingVersions::new(self.versions.poll, self.versions.sweep);
+    }
+
     /// A record was read whose newest version is damaged. If it is the one that was stored, that is repaired.
     fn take_damaged(&mut self, record: &Record, verdict: Verdict, seq: i64) {
         let stream = record.stream;
@@ -275,7 +284,8 @@ impl Pending {
         }
         let repair = Repair {
             seq,
-            record: record.clone(),
+            // A page may have one of them, and its versions be known.
+            record: record.detached(),
         };
         if self.repaired.insert(seq, repair).is_none() {
             log::warn!(

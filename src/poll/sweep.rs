@@ -101,6 +101,7 @@ impl Sweep {
     /// Ends the slice: commits what was read, and how far the sweep has come.
     pub fn pause(&mut self, store: &mut Store) -> StoreResult<SliceReport> {
         self.commit(store)?;
+        self.pending.pause();
         Ok(self.report(None))
     }
 

@@ -49,7 +49,7 @@ impl PendingVersions {
         let before = newest.insert(record.id.clone(), self.list.len());
         self.previous.push(before);
         let last = self.list.last();
-        if !last.is_some_and(|last| last.record.json.is_beside(&record.json)) {
+        if !last.is_some_and(|last| last.record.json.shares_text_with(&record.json)) {
             self.bytes += record.json.kept_bytes();
         }
         self.list.push(Version {
