@@ -1,5 +1,5 @@
 //! How fast a bank is delivered that was stored while the target was down, and what that costs. Benchmarks, run by
-//! hand: `PUSH_RECORDS` and `PUSH_LATENCY` (milliseconds) set the size.
+//! hand with `tests/bench/push.sh`: `PUSH_RECORDS` and `PUSH_LATENCY` (milliseconds) set the size.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -79,7 +79,7 @@ fn push_formance(failing: u64) -> f64 {
 }
 
 #[test]
-#[ignore = "a benchmark: cargo test --release --test promises figures -- --ignored --nocapture"]
+#[ignore = "a benchmark: tests/bench/push.sh"]
 fn formance() {
     let without = push_formance(0);
     for failing in [1, 3, 10] {
@@ -89,7 +89,7 @@ fn formance() {
 }
 
 #[test]
-#[ignore = "a benchmark: cargo test --release --test promises figures -- --ignored --nocapture"]
+#[ignore = "a benchmark: tests/bench/push.sh"]
 fn http() {
     let (records, latency) = (set("PUSH_RECORDS", 10_000), set("PUSH_LATENCY", 0));
     let web = TestServer::start(|_| TestAnswer::new(200, ""));
