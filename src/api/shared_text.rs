@@ -18,14 +18,20 @@ pub struct SharedText {
 impl SharedText {
     /// A part of this text, which was borrowed from it. Any other text is copied.
     pub fn part(&self, part: &str) -> SharedText {
-        let start = (part.as_ptr() as usize).wrapping_sub(self.whole.as_ptr() as usize);
-        let range = start..start.saturating_add(part.len());
+        let range = self.place_of(part);
         // An empty text may be anywhere.
         if self.whole.get(range.clone()) == Some(part) {
             let whole = self.whole.clone();
             return SharedText { whole, range };
         }
         part.into()
+    }
+
+    /// Where a part that was borrowed from it lies, in bytes from the beginning of the whole text; outside of that for any
+    /// other text.
+    pub fn place_of(&self, part: &str) -> Range<usize> {
+        let start = (part.as_ptr() as usize).wrapping_sub(self.whole.as_ptr() as usize);
+        start..start.saturating_add(part.len())
     }
 
     /// Bytes that it keeps in memory.

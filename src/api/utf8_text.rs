@@ -63,9 +63,8 @@ impl Utf8Text {
 
     /// Whether a part of the text, which borrows from it, has U+FFFD in place of what was there.
     fn is_changed(&self, part: &str) -> bool {
-        let start = (part.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
-        let range = start..start.saturating_add(part.len());
-        let next = self.replaced.partition_point(|place| *place < start);
+        let range = self.text.place_of(part);
+        let next = self.replaced.partition_point(|place| *place < range.start);
         self.replaced
             .get(next)
             .is_some_and(|place| range.contains(place))
