@@ -71,8 +71,11 @@ impl EventLoop {
         jobs: Sender<AnswerJob>,
     ) -> io::Result<EventLoop> {
         let watched = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        watched.add(&inbox, EpollEvent::new(EpollFlags::EPOLLIN, INBOX))?;
-        watched.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+        let readable = |data| EpollEvent::new(EpollFlags::EPOLLIN, data);
+        watched
+            .add(&inbox, readable(INBOX))
+            .and_then(|()| watched.add(&listener, readable(LISTENER)))
+            .map_err(unwatched)?;
         Ok(EventLoop {
             rules,
             watched,
@@ -214,7 +217,7 @@ impl EventLoop {
             let mut event = EpollEvent::new(wants, number);
             if let Err(error) = self.watched.modify(&*connection, &mut event) {
                 self.connections.remove(&number);
-                self.complain("wait for its connections", &error.into());
+                self.complain("wait for its connections", &unwatched(error));
             }
         }
     }
@@ -254,7 +257,7 @@ impl EventLoop {
     fn add(&mut self, connection: Connection) -> io::Result<()> {
         let number = self.accepted + 1;
         let event = EpollEvent::new(connection.wants(), number);
-        self.watched.add(&connection, event)?;
+        self.watched.add(&connection, event).map_err(unwatched)?;
         let is_full = self.connections.len() >= self.rules.limits.connections;
         if is_full {
             self.rules.handler.turned_away(TurnedAway::Limit);
@@ -275,7 +278,7 @@ impl EventLoop {
         };
         let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENER);
         if let Err(error) = self.watched.add(listener, event) {
-            self.rest(&error.into(), now);
+            self.rest(&unwatched(error), now);
         }
     }
 
@@ -314,5 +317,15 @@ impl EventLoop {
                  (LimitNOFILE), or the memory"
             );
         }
+    }
+}
+
+/// Why a socket is not watched. The system calls its limit on them a full device.
+fn unwatched(error: Errno) -> io::Error {
+    match error {
+        Errno::ENOSPC => io::Error::other(
+            "this user's limit on watched sockets is reached (sysctl fs.epoll.max_user_watches)",
+        ),
+        error => error.into(),
     }
 }

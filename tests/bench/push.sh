@@ -3,9 +3,9 @@
 #
 #   tests/bench/push.sh [TRANSACTIONS [LATENCY]]
 #
-# 10,000 transactions go to a target of each type that answers after LATENCY milliseconds, 0 unless told otherwise. Those to
-# `formance` go out four times: where no request fails, and where 1, 3 and 10 of 100 do. Target and connector share the
-# machine, so read ratios.
+# TRANSACTIONS (10,000 by default) go to `http` and to `formance`, each a target that answers after LATENCY milliseconds (0 by
+# default). Those to `formance` go four times: where no request fails, and where 1, 3 and 10 of 100 do. Target and connector
+# share the machine, so read ratios.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export PUSH_RECORDS=${1:-10000} PUSH_LATENCY=${2:-0}
